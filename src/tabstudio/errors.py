@@ -1,0 +1,49 @@
+"""Every error that tabstudio raises on purpose.
+
+    TabstudioError
+    ├── DataError            a table: its file, row, column (also a ValueError)
+    │   └── InputError       rows handed to a trained model that do not fit its schema
+    ├── ConfigError          an option, a setting, a configuration file (also a ValueError)
+    ├── TrainingError        a training that cannot go on: a loss that is not finite, no memory
+    ├── ModelError           a bundle or model address: missing, damaged, of another format
+    ├── TrackingError        the tracking server or the local spool
+    └── MissingExtraError    an optional dependency, with the command that installs it (also an ImportError)
+
+A message says what was expected, what came, where it stands and what to do next.
+"""
+
+
+class TabstudioError(Exception):
+    """Root of the tree: `except TabstudioError` catches everything that is not a bug."""
+
+    exit_code = 1
+
+
+class DataError(TabstudioError, ValueError):
+    """A table cannot be used as it is."""
+
+
+class InputError(DataError):
+    """Rows handed to a trained model do not fit its schema. All faults are named at once."""
+
+
+class ConfigError(TabstudioError, ValueError):
+    """An option, setting or configuration file is wrong."""
+
+    exit_code = 2
+
+
+class TrainingError(TabstudioError):
+    """A training cannot go on. What was good so far is kept and named in the message."""
+
+
+class ModelError(TabstudioError):
+    """A model bundle or address is missing, damaged or of another format."""
+
+
+class TrackingError(TabstudioError):
+    """The tracking server or the local spool cannot be used."""
+
+
+class MissingExtraError(TabstudioError, ImportError):
+    """An optional dependency is not installed."""

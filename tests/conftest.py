@@ -1,0 +1,46 @@
+"""Fixtures that several rooms share. Threads are bounded before torch or BLAS can start any."""
+
+from __future__ import annotations
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+for _name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"):
+    os.environ.pop(_name, None)
+
+from pathlib import Path
+
+import pytest
+
+REAL_TABLES = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_tables() -> Path:
+    """The folder of real tables beside the checkout; tests that need it are skipped where it is missing."""
+    if not (REAL_TABLES / "INDEX.csv").exists():
+        pytest.skip(f"the folder of real tables is missing: {REAL_TABLES}")
+    return REAL_TABLES
+
+
+@pytest.fixture(scope="session")
+def cancer_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Wisconsin breast-cancer table, 569 rows, `diagnosis` of benign or malignant."""
+    from sklearn.datasets import load_breast_cancer
+
+    data = load_breast_cancer()
+    path = tmp_path_factory.mktemp("cancer") / "cancer_classification.csv"
+    lines = [",".join([*data.feature_names, "diagnosis"])]
+    words = ("malignant", "benign")
+    for row, label in zip(data.data, data.target, strict=True):
+        lines.append(",".join([*(repr(float(v)) for v in row), words[label]]))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test works in an empty folder of its own: nothing is written beside the code."""
+    monkeypatch.chdir(tmp_path)
