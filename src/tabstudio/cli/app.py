@@ -1,0 +1,92 @@
+"""The commands put together, and the one place where an error becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import typer
+from typer.core import TyperGroup
+
+from tabstudio.cli import demo, explore, predict, sync, train
+from tabstudio.errors import TabstudioError
+
+app = typer.Typer(
+    name="tabstudio",
+    help="From a table to a registered, honestly evaluated PyTorch model, tracked in MLflow.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+app.command("explore")(explore.command)
+app.command("train")(train.command)
+app.command("predict")(predict.command)
+app.command("sync")(sync.command)
+app.command("demo")(demo.command)
+
+
+@app.callback()
+def _main(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    version: bool = typer.Option(False, "--version", help="Show the version and leave."),
+) -> None:
+    if debug:
+        os.environ["TABSTUDIO_DEBUG"] = "1"
+    if version:
+        from tabstudio._version import __version__
+
+        typer.echo(f"tabstudio {__version__}")
+        raise typer.Exit
+
+
+def run(words: list[str]) -> int:
+    """The exit code of the command that `words` spell, errors told on stderr without a traceback."""
+    debug = "--debug" in words
+    words = [
+        word for word in words if word != "--debug"
+    ]  # the switch is understood before and after the command
+    command = typer.main.get_command(app)
+    assert isinstance(command, TyperGroup)
+    try:
+        result = command.main(words, prog_name="tabstudio", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except TabstudioError as error:
+        return _tell(error, error.exit_code, debug)
+    except OSError as error:
+        return _tell(error, 1, debug, _os_message(error))
+    except Exception as error:
+        if hasattr(error, "show") and hasattr(
+            error, "exit_code"
+        ):  # what click raises for a wrong command line
+            error.show()
+            return int(error.exit_code)
+        print(
+            "tabstudio: this is a fault of tabstudio's own; please report it with the lines below",
+            file=sys.stderr,
+        )
+        traceback.print_exception(error)
+        return 70
+
+
+def _tell(error: BaseException, code: int, debug: bool, message: str = "") -> int:
+    if debug or os.environ.get("TABSTUDIO_DEBUG"):
+        traceback.print_exception(error)
+    print(f"error: {message or error}", file=sys.stderr)
+    for note in getattr(error, "__notes__", ()):
+        print(note, file=sys.stderr)
+    return code
+
+
+def _os_message(error: OSError) -> str:
+    import errno
+
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"{where}the disk is full: free some space, or choose another place, and run the command again"
+    return f"{where}{error.strerror or error}"

@@ -1,0 +1,35 @@
+"""`tabstudio predict`: score a file of any length."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tabstudio.cli import options as o
+
+
+def command(
+    model: Annotated[
+        str, typer.Argument(help="models:/NAME/VERSION, models:/NAME@ALIAS, runs:/ID/model or a folder.")
+    ],
+    file: o.File,
+    output: Annotated[Path, typer.Option("--output", "-o", help="CSV, Parquet or Arrow file to write.")],
+    columns: Annotated[
+        bool, typer.Option("--columns", help="Keep the columns of the input beside the answers.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the output where it exists.")
+    ] = False,
+    separator: o.Separator = None,
+    encoding: o.Encoding = None,
+) -> None:
+    """Predict every row of a file, in bounded memory."""
+    from tabstudio.config import ReadConfig
+    from tabstudio.registry import load
+    from tabstudio.serving.batch import score
+
+    config = ReadConfig(separator=separator, encoding=encoding)
+    result = score(load(model), file, output, config=config, keep_columns=columns, overwrite=overwrite)
+    print(result)

@@ -1,0 +1,22 @@
+"""What a job tells while it works. The command line prints it, a notebook shows it, a test collects it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tabstudio.training.loop import Epoch
+
+
+class Reporter:
+    """Listens to a job and says nothing: subclasses override what they want to hear."""
+
+    def step(self, title: str, lines: Sequence[str] = ()) -> None:
+        """Report that a step is done, and what came of it, one thought a line."""
+
+    def warn(self, text: str) -> None:
+        """Report what the user should act on."""
+
+    def epoch(self, epoch: Epoch, plan: Any) -> None:
+        """Report that an epoch has ended."""
