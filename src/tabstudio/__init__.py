@@ -1,1 +1,86 @@
-"""From a table to a registered, honestly evaluated PyTorch model."""
+"""From a table to a registered, honestly evaluated PyTorch model.
+
+Four lines take a newcomer from a file to predictions:
+
+    import tabstudio
+
+    print(tabstudio.explore("cancer.csv", target="diagnosis"))
+    result = tabstudio.train("cancer.csv", target="diagnosis")
+    tabstudio.load("models:/cancer/1").predict("new-patients.csv")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from tabstudio._version import __version__
+from tabstudio.errors import (
+    ConfigError,
+    DataError,
+    InputError,
+    MissingExtraError,
+    ModelError,
+    TabstudioError,
+    TrackingError,
+    TrainingError,
+)
+
+if TYPE_CHECKING:
+    from tabstudio.config import TrainConfig, configure
+    from tabstudio.estimators import TabularClassifier, TabularRegressor
+    from tabstudio.explore import explore
+    from tabstudio.recipes import train
+    from tabstudio.registry import load
+    from tabstudio.serving.batch import score
+    from tabstudio.table import check, read, split
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "InputError",
+    "MissingExtraError",
+    "ModelError",
+    "TabstudioError",
+    "TabularClassifier",
+    "TabularRegressor",
+    "TrackingError",
+    "TrainConfig",
+    "TrainingError",
+    "__version__",
+    "check",
+    "configure",
+    "explore",
+    "load",
+    "read",
+    "score",
+    "split",
+    "train",
+]
+
+_HOMES = {
+    "TabularClassifier": "tabstudio.estimators",
+    "TabularRegressor": "tabstudio.estimators",
+    "TrainConfig": "tabstudio.config",
+    "check": "tabstudio.table",
+    "configure": "tabstudio.config",
+    "explore": "tabstudio.explore",
+    "load": "tabstudio.registry",
+    "read": "tabstudio.table",
+    "score": "tabstudio.serving.batch",
+    "split": "tabstudio.table",
+    "train": "tabstudio.recipes",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that `import tabstudio` stays instant."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tabstudio' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -8,6 +8,7 @@ import traceback
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from tabstudio.cli import demo, explore, predict, sync, train
 from tabstudio.errors import TabstudioError
@@ -60,14 +61,12 @@ def run(words: list[str]) -> int:
         return _tell(error, error.exit_code, debug)
     except OSError as error:
         return _tell(error, 1, debug, _os_message(error))
-    except Exception as error:
-        if hasattr(error, "show") and hasattr(
-            error, "exit_code"
-        ):  # what click raises for a wrong command line
-            error.show()
-            return int(error.exit_code)
+    except TyperException as error:  # a command line that does not parse
+        error.show()
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - a fault of our own still ends with advice and an exit code
         print(
-            "tabstudio: this is a fault of tabstudio's own; please report it with the lines below",
+            "tabstudio: this is a fault of tabstudio's own; please report it with these lines",
             file=sys.stderr,
         )
         traceback.print_exception(error)

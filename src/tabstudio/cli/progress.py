@@ -39,17 +39,20 @@ class TerminalReporter(Reporter):
         self._close_bar()
 
     def step(self, title: str, lines: Sequence[str] = ()) -> None:
+        """Print when it was done and what came of it."""
         self._close_bar()
         print(f"[{time.monotonic() - self._started:5.1f} s] {title}", flush=True)
         for line in lines:
             print(f"          {line}", flush=True)
 
     def warn(self, text: str) -> None:
+        """Print it so that it is seen."""
         self._close_bar()
         first, *rest = text.splitlines()
         print(f"WARNING   {first}", *(f"          {line}" for line in rest), sep="\n", flush=True)
 
     def epoch(self, epoch: Epoch, plan: Any) -> None:
+        """Move the bar, or print one of a few lines."""
         if sys.stdout.isatty() and not self._every_epoch:
             self._advance(epoch, plan.epochs)
         elif (
