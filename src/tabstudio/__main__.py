@@ -1,0 +1,5 @@
+"""`python -m tabstudio` is the command `tabstudio`."""
+
+from tabstudio.cli import main
+
+main()
