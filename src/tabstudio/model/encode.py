@@ -1,0 +1,221 @@
+"""From rows to tensors: what is learned from the training rows, and how it is applied to any others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from tabstudio.config import Scaling
+from tabstudio.errors import DataError
+from tabstudio.model.columns import (
+    CategoryColumn,
+    DateColumn,
+    HashedColumn,
+    NumberColumn,
+    Scale,
+    TextColumn,
+    present,
+)
+from tabstudio.table.schema import Column, Schema
+
+if TYPE_CHECKING:
+    import torch
+
+NumberWriter = NumberColumn | DateColumn | TextColumn
+CodeWriter = CategoryColumn | HashedColumn
+BLOCK = 1 << 14
+"""Rows encoded at a time: a block's columns stay in the processor's cache until its rows are whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Encoded rows: `numbers` float32 (n, d), `codes` int64 (n, c).
+
+    `unseen` counts, per column, values of a category that training did not know; `gaps` counts missing
+    values in columns that had none in training. Only columns with some are named.
+    """
+
+    numbers: torch.Tensor
+    codes: torch.Tensor
+    unseen: dict[str, int]
+    gaps: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Turns the feature columns of a table into numbers (n, d) and codes (n, c).
+
+    Numbers are scaled and gaps filled with the median, with a further column that says where, if training had
+    gaps. Booleans are 0 and 1. Categories become codes (see `CategoryColumn`), dates and texts become number
+    columns. Columns without a single value contribute nothing. `notes` says what was decided.
+
+    >>> import polars as pl
+    >>> from tabstudio.table.schema import Column, Schema
+    >>> frame = pl.DataFrame({"age": [20, 30, 40], "city": ["Rome", "Rome", "Oslo"]})
+    >>> schema = Schema((Column("age", "number"), Column("city", "category")))
+    >>> Encoder.fit(frame, schema, "minmax").encode(frame).numbers.tolist()
+    [[0.0], [0.5], [1.0]]
+    """
+
+    writers: tuple[NumberWriter, ...]
+    coders: tuple[CodeWriter, ...]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(cls, frame: pl.DataFrame, schema: Schema, scaling: Scaling) -> Encoder:
+        """Learn from training rows, typed as `Table.frame` is.
+
+        Raises `DataError` where no column can be used.
+        """
+        writers: list[NumberWriter] = []
+        coders: list[CodeWriter] = []
+        notes: list[str] = []
+        for column in schema.features:
+            fitted = _fit(frame.get_column(column.name), column, scaling)
+            notes.extend(_notes(frame.get_column(column.name), fitted))
+            if isinstance(fitted, CategoryColumn | HashedColumn):
+                coders.append(fitted)
+            elif fitted is not None:
+                writers.append(fitted)
+        if not writers and not coders:
+            raise DataError(_no_features(schema))
+        return cls(tuple(writers), tuple(coders), tuple(notes))
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the number columns, in the order of `Inputs.numbers`."""
+        return tuple(name for writer in self.writers for name in writer.names)
+
+    @property
+    def numbers(self) -> int:
+        """Width d of `Inputs.numbers`."""
+        return len(self.names)
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """How many codes each column of `Inputs.codes` has."""
+        return tuple(coder.cardinality for coder in self.coders)
+
+    @property
+    def code_names(self) -> tuple[str, ...]:
+        """Names of the columns of `Inputs.codes`."""
+        return tuple(coder.name for coder in self.coders)
+
+    def encode(self, frame: pl.DataFrame) -> Inputs:
+        """Encode rows typed as the training rows were; a row's result depends on no other row."""
+        import torch
+
+        numbers = np.empty((len(frame), self.numbers), dtype=np.float32)
+        codes = np.empty((len(frame), len(self.coders)), dtype=np.int64)
+        unseen: dict[str, int] = {}
+        missing: dict[str, int] = {}
+        self._write_numbers(frame, numbers, missing)
+        for place, coder in enumerate(self.coders):
+            codes[:, place], unseen[coder.name], missing[coder.name] = coder.codes(
+                frame.get_column(coder.name)
+            )
+        new = self._new_gaps(missing)
+        unseen = {name: count for name, count in unseen.items() if count}
+        return Inputs(torch.from_numpy(numbers), torch.from_numpy(codes), unseen, new)
+
+    def _write_numbers(self, frame: pl.DataFrame, out: np.ndarray, missing: dict[str, int]) -> None:
+        columns = [frame.get_column(writer.name) for writer in self.writers]
+        missing.update((writer.name, 0) for writer in self.writers)
+        for start in range(0, len(frame), BLOCK):
+            place = 0
+            rows = out[start : start + BLOCK]
+            for writer, series in zip(self.writers, columns, strict=True):
+                width = len(writer.names)
+                block = series.slice(start, BLOCK)
+                missing[writer.name] += writer.write(block, rows[:, place : place + width])
+                place += width
+
+    def _new_gaps(self, missing: Mapping[str, int]) -> dict[str, int]:
+        had = {c.name for c in (*self.writers, *self.coders) if _has_gaps(c)}
+        return {name: count for name, count in missing.items() if count and name not in had}
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary that `Encoder.from_json` takes back."""
+        return {
+            "columns": [{"kind": c.kind, **asdict(c)} for c in (*self.writers, *self.coders)],
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Encoder:
+        """The encoder that `to_json` wrote."""
+        writers: list[NumberWriter] = []
+        coders: list[CodeWriter] = []
+        for fields in data["columns"]:
+            column = _FROM_JSON[fields["kind"]]({k: v for k, v in fields.items() if k != "kind"})
+            if isinstance(column, CategoryColumn | HashedColumn):
+                coders.append(column)
+            else:
+                writers.append(column)
+        return cls(tuple(writers), tuple(coders), tuple(data["notes"]))
+
+
+def _fit(series: pl.Series, column: Column, scaling: Scaling) -> NumberWriter | CodeWriter | None:
+    if column.kind in ("number", "boolean"):
+        return NumberColumn.fit(series, scaling)
+    if column.kind == "date":
+        return DateColumn.fit(series, scaling)
+    if column.kind == "text":
+        return TextColumn.fit(series, scaling)
+    return CategoryColumn.fit(series)
+
+
+def _notes(series: pl.Series, fitted: NumberWriter | CodeWriter | None) -> list[str]:
+    name = series.name
+    if fitted is None:
+        return [f"column {name}: no training row has a value, so it contributes nothing"]
+    if isinstance(fitted, HashedColumn):
+        return [f"column {name}: too many levels to remember, hashed into {fitted.buckets} buckets"]
+    if isinstance(fitted, CategoryColumn) and fitted.rare:
+        return [f"column {name}: {len(fitted.rare)} levels with a single row share one code"]
+    if series.dtype.is_float():
+        infinite = len(series) - series.null_count() - len(present(series))
+        if infinite:
+            return [f"column {name}: {infinite} values that are not finite are treated as missing"]
+    return []
+
+
+def _has_gaps(column: NumberWriter | CodeWriter) -> bool:
+    if isinstance(column, DateColumn):
+        return column.days.gaps
+    return column.length.gaps if isinstance(column, TextColumn) else column.gaps
+
+
+def _no_features(schema: Schema) -> str:
+    columns = ", ".join(
+        f"{c.name} (all missing)" if c.role == "feature" else f"{c.name} ({c.role})" for c in schema
+    )
+    return (
+        f"no column is left to learn from: a feature with values was expected, the columns are {columns}. "
+        "Keep one with --keep COLUMN, or check how the file is read (--separator, --missing)"
+    )
+
+
+def _number(data: dict[str, Any]) -> NumberColumn:
+    return NumberColumn(**{**data, "scale": Scale(**data["scale"])})
+
+
+def _category(data: dict[str, Any]) -> CategoryColumn:
+    return CategoryColumn(**{**data, "levels": tuple(data["levels"]), "rare": tuple(data["rare"])})
+
+
+_FROM_JSON: Mapping[str, Callable[[dict[str, Any]], NumberWriter | CodeWriter]] = {
+    "number": _number,
+    "date": lambda data: DateColumn(**{**data, "days": _number(data["days"])}),
+    "text": lambda data: TextColumn(**{**data, "length": _number(data["length"])}),
+    "category": _category,
+    "hashed": lambda data: HashedColumn(**data),
+}
