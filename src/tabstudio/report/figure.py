@@ -13,30 +13,16 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib import ft2font
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont
-from matplotlib.patches import PathPatch
-from matplotlib.path import Path
+from PIL import Image
 
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-"""Okabe and Ito's colours, told apart by the colour-blind, the readable ones first."""
+from tabstudio.report.canvas import Canvas, width_of
+from tabstudio.report.colours import DIVERGING, DPI, GRID, INK, MUTED, PALETTE, SEQUENTIAL
 
-INK, MUTED, GRID = "#1b1f24", "#59636e", "#e4e7eb"
-DPI = 110
-
-DIVERGING = LinearSegmentedColormap.from_list(
-    "tabstudio-diverging", ("#b2480a", "#f4a259", "#fbfaf8", "#5aa2d4", "#004c7a")
-)
-"""Orange, white, blue: the palette's own ends, for values around zero."""
-
-SEQUENTIAL = LinearSegmentedColormap.from_list(
-    "tabstudio-sequential", ("#f7fafc", "#9ecae8", "#2f86c1", "#003f66")
-)
-"""White to blue, for counts and shares."""
+__all__ = ["DIVERGING", "PALETTE", "SEQUENTIAL", "figure", "heatmap", "png", "shorten", "svg"]
 
 
 class _HouseFigure(Figure):
@@ -58,23 +44,18 @@ def figure(width: float = 6.4, height: float = 4.0) -> Figure:
     return made
 
 
-def bare(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure with one invisible axes over all of it, in inches from the top left corner.
+def png(fig: Figure) -> bytes:
+    """The figure as PNG, the same bytes for the same figure.
 
-    Drawings that place everything themselves are many times faster than a grid of axes.
+    256 colours are enough for a chart: a third of the size in a fifth of the time.
     """
-    made = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(made)
-    axes = made.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, width), ylim=(height, 0))
-    axes.set_axis_off()
-    return made, axes
-
-
-def png(fig: Figure, *, dpi: int = DPI) -> bytes:
-    """The figure as PNG, the same bytes for the same figure."""
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()
+    pixels = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    image = Image.fromarray(pixels).quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    _whiten(image)
     buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None}, pil_kwargs={"compress_level": 4})
+    image.save(buffer, format="PNG", compress_level=6, dpi=(fig.dpi, fig.dpi))
     return buffer.getvalue()
 
 
@@ -86,6 +67,7 @@ def svg(fig: Figure) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"(\.\d\d)\d+", r"\1", text)
     return _with_own_ids(text).strip()
 
 
@@ -105,43 +87,34 @@ def heatmap(
     """A matrix as coloured cells with their numbers; NaN stays blank.
 
     `matrix` is (rows, columns), `labels` name its rows, `columns` its columns (default: the same).
-    All numbers are one path: 900 of them cost as much as one.
     """
     columns = labels if columns is None else columns
     values = np.asarray(matrix, dtype=float)
-    side = _cell_side(values, decimals)
-    names = [shorten(name) for name in labels]
-    heads = [shorten(name) for name in columns]
-    left = 0.25 + _widest(names) + (0.25 if ylabel else 0)
-    turned = _widest(heads) > side * 0.9
-    bottom = 0.25 + (_widest(heads) if turned else 0.2) + (0.25 if xlabel else 0)
-    top = 0.5 if title else 0.15
-    height, width = values.shape[0] * side, values.shape[1] * side
-    fig = Figure(figsize=(left + width + 0.2, top + height + bottom), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(fig)
-    full_width, full_height = fig.get_size_inches()
-    axes = fig.add_axes((left / full_width, bottom / full_height, width / full_width, height / full_height))
-    shares = (np.nan_to_num(values, nan=low) - low) / ((high - low) or 1.0)
-    shown = colours(np.clip(shares, 0, 1))
-    shown[~np.isfinite(values)] = (0.95, 0.95, 0.95, 1)
-    axes.imshow(shown, aspect="auto", interpolation="nearest")
-    _write_numbers(axes, values, shown, side, decimals)
-    axes.set_xticks(range(len(heads)), heads, rotation=90 if turned else 0, fontsize=9, color=INK)
-    axes.set_yticks(range(len(names)), names, fontsize=9, color=INK)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    axes.set_xlabel(xlabel, color=MUTED)
-    axes.set_ylabel(ylabel, color=MUTED)
-    if title:
-        fig.text(
-            0.12 / full_width, 1 - 0.16 / full_height, title, fontsize=12, color=INK, va="top", weight="bold"
-        )
-    return fig
+    texts = [[_number(v, decimals) for v in row] for row in values]
+    names, heads = [shorten(name) for name in labels], [shorten(name) for name in columns]
+    rows, cells = values.shape
+    roomy = min(0.8, 3.0 / max(rows, cells))
+    size = 10.0 if roomy > 0.45 else 7.5
+    side = max(0.3, roomy, width_of([t for row in texts for t in row], size=size) + 0.08)
+    turned = width_of(heads) > side * 0.95
+    left = 0.25 + width_of(names) + (0.25 if ylabel else 0)
+    top = 0.5 if title else 0.12
+    bottom = (0.2 + width_of(heads) if turned else 0.3) + (0.25 if xlabel else 0)
+    sheet = Canvas(
+        max(left + cells * side + 0.15, width_of([title], size=12, bold=True) + 0.3),
+        top + rows * side + bottom,
+    )
+    sheet.text(0.12, 0.24, title, size=12, bold=True)
+    sheet.text(left + cells * side / 2, sheet.height - 0.14, xlabel, colour=MUTED, align="center")
+    sheet.text(0.14, top + rows * side / 2, ylabel, colour=MUTED, align="center", upright=True)
+    _write_names(sheet, names, heads, (left, top, side), turned)
+    _fill_cells(sheet, texts, _shades(values, low, high, colours), (left, top, side), size)
+    return sheet.figure()
 
 
 def shorten(text: object, length: int = 24) -> str:
-    """A label that fits: the middle of a long one is left out, `$` is no formula and no line is broken."""
-    words = " ".join(str(text).split()).replace("$", r"\$")
+    """A label that fits: the middle of a long one is left out and no line is broken."""
+    words = " ".join(str(text).split())
     if len(words) <= length:
         return words
     head = (length - 1) * 2 // 3
@@ -171,59 +144,59 @@ def _with_own_ids(text: str) -> str:
     return re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}", text)
 
 
-def _cell_side(values: np.ndarray, decimals: int) -> float:
-    longest = max((len(_number(v, decimals)) for v in values.ravel()), default=1)
-    return max(0.075 * longest, 0.30) + (0.05 if values.size <= 400 else 0.0)
-
-
-def _widest(labels: Sequence[str]) -> float:
-    return 0.074 * max((len(label.replace("\\$", "$")) for label in labels), default=0) + 0.05
+def _whiten(image: Image.Image) -> None:
+    """The quantiser makes white a little grey: the paper, in the first pixel, is white again."""
+    palette = image.getpalette() or []
+    paper = 3 * int(np.asarray(image)[0, 0])
+    palette[paper : paper + 3] = (255, 255, 255)
+    image.putpalette(palette)
 
 
 def _number(value: float, decimals: int) -> str:
+    """The value with its decimals, nothing for NaN, and no minus before a zero."""
     if not np.isfinite(value):
         return ""
-    text = f"{value:.{decimals}f}"
-    return text.replace("-0." + "0" * decimals, "0." + "0" * decimals) if decimals else text
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"
 
 
-def _write_numbers(axes: Axes, values: np.ndarray, shown: np.ndarray, side: float, decimals: int) -> None:
-    """Draw the numbers, each cell one unit wide, in black on light cells and in white on dark ones."""
-    size = (8.0 if side > 0.32 else 7.0) / 72 / side
-    glyphs = _glyphs("0123456789.-")
-    dark = shown[..., :3] @ (0.299, 0.587, 0.114) < 0.55
-    for chosen, colour in ((~dark, INK), (dark, "white")):
-        places = [(r, c) for r, c in zip(*np.nonzero(chosen & np.isfinite(values)), strict=True)]
-        if places:
-            path = _text_path([_number(values[place], decimals) for place in places], places, glyphs, size)
-            axes.add_artist(PathPatch(path, facecolor=colour, edgecolor="none"))
+def _shades(values: np.ndarray, low: float, high: float, colours: Colormap) -> np.ndarray:
+    shares = (np.nan_to_num(values, nan=low) - low) / ((high - low) or 1.0)
+    shades = np.asarray(colours(np.clip(shares, 0, 1)))
+    shades[~np.isfinite(values)] = (0.95, 0.95, 0.95, 1)
+    return shades
 
 
-_Glyph = tuple[np.ndarray, np.ndarray, float]
+def _write_names(
+    sheet: Canvas, names: Sequence[str], heads: Sequence[str], place: tuple[float, float, float], turned: bool
+) -> None:
+    left, top, side = place
+    for row, name in enumerate(names):
+        sheet.text(left - 0.07, top + (row + 0.5) * side, name, align="right")
+    under = top + len(names) * side
+    for column, head in enumerate(heads):
+        x = left + (column + 0.5) * side
+        if turned:
+            sheet.text(x, under + 0.07, head, align="right", upright=True)
+        else:
+            sheet.text(x, under + 0.13, head, align="center")
 
 
-def _glyphs(letters: str) -> dict[str, _Glyph]:
-    """Outline and advance of each letter, in units of the font size."""
-    font = ft2font.FT2Font(findfont(FontProperties(family="DejaVu Sans")))
-    font.set_size(64, 72)
-    glyphs = {}
-    for letter in letters:
-        advance = font.load_char(ord(letter), flags=ft2font.LoadFlags.NO_HINTING).linearHoriAdvance
-        vertices, codes = font.get_path()
-        glyphs[letter] = (np.asarray(vertices) / 64, np.asarray(codes), advance / 65536 / 64)
-    return glyphs
-
-
-def _text_path(
-    texts: Sequence[str], places: Sequence[tuple[int, int]], glyphs: dict[str, _Glyph], size: float
-) -> Path:
-    """All texts as one path, each centred at its (row, column); y runs down."""
-    vertices, codes = [], []
-    for text, (row, column) in zip(texts, places, strict=True):
-        pen = column - size * sum(glyphs[letter][2] for letter in text) / 2
-        for letter in text:
-            outline, kinds, advance = glyphs[letter]
-            vertices.append(outline * (size, -size) + (pen, row + 0.36 * size))
-            codes.append(kinds)
-            pen += size * advance
-    return Path(np.concatenate(vertices), np.concatenate(codes))
+def _fill_cells(
+    sheet: Canvas,
+    texts: Sequence[Sequence[str]],
+    shades: np.ndarray,
+    place: tuple[float, float, float],
+    size: float,
+) -> None:
+    """Colour the cells and write their numbers, black on light and white on dark."""
+    left, top, side = place
+    rows, columns = shades.shape[:2]
+    y, x = np.mgrid[0:rows, 0:columns]
+    gap = 0.012
+    sheet.boxes(left + x * side, top + y * side, side - gap, side - gap, shades.reshape(-1, 4))
+    dark = shades[..., :3] @ (0.299, 0.587, 0.114) < 0.55
+    for row, line in enumerate(texts):
+        for column, text in enumerate(line):
+            colour = "white" if dark[row, column] else INK
+            at = (left + (column + 0.5) * side - gap / 2, top + (row + 0.5) * side - gap / 2)
+            sheet.text(*at, text, size=size, colour=colour, align="center")

@@ -184,7 +184,7 @@ def say(value: Any) -> str:
     """A value as people write it: 1,234 and 0.0123, a dash for nothing.
 
     >>> say(1234567), say(0.012345), say(None), say(True)
-    ('1,234,567', '0.01234', '–', 'yes')
+    ('1,234,567', '0.01235', '–', 'yes')
     """
     if value is None or value != value:
         return "–"

@@ -46,7 +46,8 @@ figure{margin:16px 0 4px}
 .card{background:#fff;border-radius:10px;padding:10px;overflow-x:auto}
 .card svg,.card img{display:block;max-width:100%;height:auto;margin:0 auto}
 figcaption{color:var(--muted);font-size:.9rem;margin-top:8px;max-width:80ch}
-aside{display:flex;gap:14px;border-left:5px solid var(--tone);background:var(--tint);border-radius:10px;padding:14px 18px;margin:12px 0}
+aside{display:flex;gap:14px;border-left:5px solid var(--tone);
+background:var(--tint);border-radius:10px;padding:14px 18px;margin:12px 0}
 aside p{margin:.15rem 0}
 aside div{min-width:0}
 aside>span{flex:none;width:24px;height:24px;border-radius:50%;display:grid;place-items:center;font-weight:800;
@@ -58,7 +59,8 @@ aside code{display:inline-block;margin-top:6px}
 .danger{--tone:var(--danger);--tint:var(--danger-bg);border-left-width:9px}
 .danger strong{font-size:1.08rem}
 code{font:.88em/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;
-background:var(--card);border:1px solid var(--line);border-radius:6px;padding:.16rem .5rem;overflow-wrap:anywhere}
+background:var(--card);border:1px solid var(--line);
+border-radius:6px;padding:.16rem .5rem;overflow-wrap:anywhere}
 footer{color:var(--muted);font-size:.84rem;padding-top:6px;padding-bottom:40px}
 @media(max-width:860px){.columns{grid-template-columns:minmax(0,1fr);gap:18px}nav{position:static}
 nav ul{display:flex;flex-wrap:wrap;gap:2px 10px;border:0}nav a{padding:.2rem .3rem;border:0;margin:0}
