@@ -1,6 +1,26 @@
 """How good a model is: measured once on held-out rows, with intervals, beside simple references."""
 
+from tabstudio.evaluation.calibrate import fit_temperature
+from tabstudio.evaluation.compare import Difference, compare
 from tabstudio.evaluation.evaluate import decide, evaluate
+from tabstudio.evaluation.reference_job import ReferenceJob
 from tabstudio.evaluation.result import Evaluation, Measure
+from tabstudio.evaluation.threshold import Threshold, choose_threshold
+from tabstudio.evaluation.verdict import Reference, References, Verdict, judge
 
-__all__ = ["Evaluation", "Measure", "decide", "evaluate"]
+__all__ = [
+    "Difference",
+    "Evaluation",
+    "Measure",
+    "Reference",
+    "ReferenceJob",
+    "References",
+    "Threshold",
+    "Verdict",
+    "choose_threshold",
+    "compare",
+    "decide",
+    "evaluate",
+    "fit_temperature",
+    "judge",
+]
