@@ -1,1 +1,64 @@
-"""."""
+"""Bytes to typed columns: read a table, check it, split it, and hold new rows against its schema.
+
+Names are imported on first use: `tabstudio.config` needs the schema's types alone, and `tabstudio --help`
+needs no polars.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tabstudio.table.checks import Finding, check
+    from tabstudio.table.conforming import conform
+    from tabstudio.table.reading import read
+    from tabstudio.table.scanning import scan
+    from tabstudio.table.schema import Column, Kind, Label, Role, Schema, Target, Task
+    from tabstudio.table.splits import Split, split
+    from tabstudio.table.tables import Note, Source, Table
+
+__all__ = [
+    "Column",
+    "Finding",
+    "Kind",
+    "Label",
+    "Note",
+    "Role",
+    "Schema",
+    "Source",
+    "Split",
+    "Table",
+    "Target",
+    "Task",
+    "check",
+    "conform",
+    "read",
+    "scan",
+    "split",
+]
+
+_HOME = {
+    "Finding": "checks",
+    "check": "checks",
+    "conform": "conforming",
+    "read": "reading",
+    "scan": "scanning",
+    "Split": "splits",
+    "split": "splits",
+    "Note": "tables",
+    "Source": "tables",
+    "Table": "tables",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME.get(name, 'schema')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from html import escape
 from typing import Any, Literal, get_args
 
 Kind = Literal["number", "boolean", "category", "date", "text"]
@@ -29,7 +30,9 @@ class Column:
     """One column: its name in the file, how its values are read and what it is for.
 
     `missing` and `unique` count rows and distinct present values of the table that the schema was made from.
-    `reason` says in one clause each why the kind and the role were chosen.
+    `reason` says in one clause each why the kind and the role were chosen. `format` is how the values are
+    written where that is not plain (a date format, `decimal comma`, `thousands`), `missing_words` the words that
+    mean no value in this column beside those of the whole table: raw rows are read by them again.
     """
 
     name: str
@@ -39,6 +42,8 @@ class Column:
     reason: str = ""
     missing: int = 0
     unique: int = 0
+    format: str = ""
+    missing_words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +67,16 @@ class Target:
         return len(self.classes) if self.task == "multiclass" else 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Schema:
-    """The columns of a table in file order, and the target where one was named."""
+    """The columns of a table in file order, and the target where one was named.
+
+    `missing_words` mean no value in every column of the table; the empty cell always does.
+    """
 
     columns: tuple[Column, ...]
     target: Target | None = None
+    missing_words: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Column]:
         return iter(self.columns)
@@ -98,11 +107,45 @@ class Schema:
         """The same schema with the column of that name replaced."""
         return replace(self, columns=tuple(column if c.name == column.name else c for c in self.columns))
 
+    def __repr__(self) -> str:
+        rows = [_HEADERS, *(_cells(column) for column in self.columns)]
+        widths = [min(40, max(len(row[place]) for row in rows)) for place in range(len(_HEADERS) - 1)]
+        lines = [
+            "  ".join(
+                [
+                    *(
+                        _fit(cell, width, cell_place in _RIGHT)
+                        for cell_place, (cell, width) in enumerate(zip(row, widths, strict=False))
+                    ),
+                    row[-1],
+                ]
+            ).rstrip()
+            for row in rows
+        ]
+        return "\n".join([*lines, *([f"target: {self._target_line()}"] if self.target else [])])
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{escape(cell)}</th>" for cell in _HEADERS)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(column)) + "</tr>"
+            for column in self.columns
+        )
+        target = f"<p>target: {escape(self._target_line())}</p>" if self.target else ""
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{target}"
+
+    def _target_line(self) -> str:
+        assert self.target is not None
+        classes = ", ".join(map(str, self.target.classes[:10])) + (
+            ", ..." if len(self.target.classes) > 10 else ""
+        )
+        return f"{self.target.name}, {self.target.task}{' of ' + classes if classes else ''} ({self.target.reason})"
+
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary that `Schema.from_json` takes back."""
         return {
             "columns": [asdict(column) for column in self.columns],
             "target": asdict(self.target) if self.target else None,
+            "missing_words": list(self.missing_words),
         }
 
     @classmethod
@@ -111,4 +154,21 @@ class Schema:
         target = data["target"]
         if target is not None:
             target = Target(**{**target, "classes": tuple(target["classes"])})
-        return cls(columns=tuple(Column(**column) for column in data["columns"]), target=target)
+        columns = tuple(
+            Column(**{**column, "missing_words": tuple(column.get("missing_words", ()))})
+            for column in data["columns"]
+        )
+        return cls(columns=columns, target=target, missing_words=tuple(data.get("missing_words", ())))
+
+
+_HEADERS = ("column", "kind", "role", "missing", "unique", "reason")
+_RIGHT = (3, 4)
+
+
+def _cells(column: Column) -> tuple[str, ...]:
+    return (column.name, column.kind, column.role, f"{column.missing:,}", f"{column.unique:,}", column.reason)
+
+
+def _fit(cell: str, width: int, right: bool) -> str:
+    cut = cell if len(cell) <= width else cell[: width - 1] + "…"
+    return cut.rjust(width) if right else cut.ljust(width)

@@ -1,0 +1,95 @@
+"""Dealing units of rows to parts, so that each part gets its share of each stratum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+_WEIGHED_ONE_BY_ONE = 20_000
+
+
+def number_units(values: Array) -> Array:
+    """Consecutive numbers for equal values, shape (n,) int64."""
+    return np.unique(values, return_inverse=True)[1].astype(np.int64).reshape(-1)
+
+
+def join_units(first: Array, second: Array) -> Array:
+    """The finest units that tear neither the first nor the second apart: connected components of both."""
+    root = np.arange(int(first.max()) + 1)
+    while True:
+        lowest = np.full(int(second.max()) + 1, len(root))
+        np.minimum.at(lowest, second, root[first])
+        joined = root.copy()
+        np.minimum.at(joined, first, lowest[second])
+        joined = joined[joined]
+        if np.array_equal(joined, root):
+            return number_units(root[first])
+        root = joined
+
+
+def quantile_bins(values: Array, bins: int) -> Array:
+    """Bins of about equally many values, shape (n,) int64; equal values share a bin."""
+    edges = np.quantile(values, np.arange(1, bins) / bins)
+    return np.searchsorted(np.unique(edges), values, side="right").astype(np.int64)
+
+
+def deal(
+    unit: Array, stratum: Array, shares: Sequence[float], rng: np.random.Generator, *, rotate: bool = False
+) -> Array:
+    """The part of each row, shape (n,) int64: no unit is torn apart, each part gets its share of each stratum.
+
+    Units of several rows, the largest first, go where their strata are needed most; the rest is shuffled within
+    its stratum and cut at the shares, which is exact to a row. `rotate` starts each stratum at another part, so that
+    the rows that do not divide evenly are spread.
+    """
+    if len(unit) == 0:
+        return np.zeros(0, dtype=np.int64)
+    unit, strata = number_units(unit), number_units(stratum)
+    size = np.bincount(unit)
+    share = np.asarray(shares)[:, None]
+    need = share * np.bincount(strata)[None, :]
+    place = np.full(len(size), -1)
+    _deal_large(unit, strata, size, need, place, rng)
+    first = np.zeros(len(size), dtype=np.int64)
+    first[unit[::-1]] = strata[::-1]
+    for s in range(need.shape[1]):
+        rest = np.flatnonzero((place < 0) & (first == s))
+        if len(rest):
+            turn = int(rng.integers(len(shares))) if rotate else 0
+            place[rest] = _cut(rng.permutation(len(rest)), size[rest], need[:, s], turn)
+    return place[unit]
+
+
+def _deal_large(
+    unit: Array, strata: Array, size: Array, need: Array, place: Array, rng: np.random.Generator
+) -> None:
+    """Place units of several rows one by one, writing into `need` and `place`."""
+    large = np.flatnonzero(size > 1)
+    large = large[np.lexsort((rng.random(len(large)), -size[large]))][:_WEIGHED_ONE_BY_ONE]
+    if len(large) == 0:
+        return
+    order = np.argsort(unit, kind="stable")
+    start = np.concatenate([[0], np.cumsum(size)])
+    total = np.maximum(need.sum(axis=0), 1)
+    for u in large:
+        held = np.bincount(strata[order[start[u] : start[u + 1]]], minlength=need.shape[1])
+        wanting = (need * (held / total)).sum(axis=1)
+        best = int(np.argmax(wanting + 1e-9 * rng.random(len(wanting))))
+        place[u] = best
+        need[best] -= held
+
+
+def _cut(order: Array, size: Array, need: Array, turn: int) -> Array:
+    """Parts of units that are taken in this order and cut where the needs are filled."""
+    wanted = np.roll(np.maximum(need, 0), turn)
+    if wanted.sum() == 0:
+        wanted = np.ones_like(wanted)
+    ends = np.cumsum(wanted) / wanted.sum() * size.sum()
+    middle = np.cumsum(size[order]) - size[order] / 2
+    part = np.empty(len(order), dtype=np.int64)
+    part[order] = (np.minimum(np.searchsorted(ends, middle), len(need) - 1) - turn) % len(need)
+    return part

@@ -1,0 +1,285 @@
+"""Words to values: what a column of text holds (numbers, truth, dates, categories), and turning it into that."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import polars as pl
+
+from tabstudio.table.schema import Kind
+
+MISSING_WORDS = (
+    "?",
+    "NA",
+    "N/A",
+    "n/a",
+    "na",
+    "#N/A",
+    "<NA>",
+    "NaN",
+    "nan",
+    "-NaN",
+    "NULL",
+    "Null",
+    "null",
+    "\\N",
+    "NaT",
+)
+"""Words that mean no value wherever they stand. `none` and `unknown` are categories: people write them as answers."""
+
+_NEARLY_MISSING = (
+    ".",
+    "-",
+    "--",
+    "*",
+    "none",
+    "nil",
+    "unknown",
+    "missing",
+    "undefined",
+    "not available",
+    "blank",
+)
+"""Words that mean no value in a column whose other cells are all numbers or dates."""
+
+_DAYS = {
+    "%Y-%m-%d": r"\d{4}-\d{1,2}-\d{1,2}",
+    "%Y/%m/%d": r"\d{4}/\d{1,2}/\d{1,2}",
+    "%Y.%m.%d": r"\d{4}\.\d{1,2}\.\d{1,2}",
+    "%d.%m.%Y": r"\d{1,2}\.\d{1,2}\.\d{4}",
+    "%m/%d/%Y": r"\d{1,2}/\d{1,2}/\d{4}",
+    "%d/%m/%Y": r"\d{1,2}/\d{1,2}/\d{4}",
+    "%d-%m-%Y": r"\d{1,2}-\d{1,2}-\d{4}",
+    "%m-%d-%Y": r"\d{1,2}-\d{1,2}-\d{4}",
+    "%d-%b-%Y": r"\d{1,2}-[A-Za-z]{3}-\d{4}",
+    "%d %b %Y": r"\d{1,2} [A-Za-z]{3} \d{4}",
+    "%d %B %Y": r"\d{1,2} [A-Za-z]{4,} \d{4}",
+    "%b %d, %Y": r"[A-Za-z]{3} \d{1,2}, \d{4}",
+    "%B %d, %Y": r"[A-Za-z]{4,} \d{1,2}, \d{4}",
+}
+_CLOCKS = {
+    "": "",
+    " %H:%M": r" \d{1,2}:\d{2}",
+    " %H:%M:%S": r" \d{1,2}:\d{2}:\d{2}",
+    " %H:%M:%S%.f": r" \d{1,2}:\d{2}:\d{2}\.\d+",
+    "T%H:%M": r"T\d{2}:\d{2}",
+    "T%H:%M:%S": r"T\d{2}:\d{2}:\d{2}",
+    "T%H:%M:%S%.f": r"T\d{2}:\d{2}:\d{2}\.\d+",
+    "T%H:%M:%SZ": r"T\d{2}:\d{2}:\d{2}Z",
+    "T%H:%M:%S%.fZ": r"T\d{2}:\d{2}:\d{2}(?:\.\d+)?Z",
+    " %H:%M:%S%z": r" \d{2}:\d{2}:\d{2}[+-]\d{2}:?\d{2}",
+    "T%H:%M:%S%z": r"T\d{2}:\d{2}:\d{2}[+-]\d{2}:?\d{2}",
+    "T%H:%M:%S%.f%z": r"T\d{2}:\d{2}:\d{2}(?:\.\d+)?[+-]\d{2}:?\d{2}",
+    " %I:%M:%S %p": r" \d{1,2}:\d{2}:\d{2} [APap][Mm]",
+    " %I:%M %p": r" \d{1,2}:\d{2} [APap][Mm]",
+}
+DATE_FORMATS: dict[str, re.Pattern[str]] = {
+    day + clock: re.compile(f"(?:{day_pattern}{clock_pattern})$")
+    for day, day_pattern in _DAYS.items()
+    for clock, clock_pattern in _CLOCKS.items()
+} | {"%Y%m%dT%H%M%S": re.compile(r"\d{8}T\d{6}$"), "%Y%m%d %H%M%S": re.compile(r"\d{8} \d{6}$")}
+_COMPACT_DAY = "%Y%m%d"
+
+_CODE = r"^(?:0\d+|\d{19,})$"
+_DECIMAL_COMMA = r"^[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+)(?:,\d+)?$"
+_THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})*(?:\.\d+)?$"
+_LONG_TEXT_WORDS = 3.0
+_TEXT_FROM = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Typing:
+    """How a column of text is read: the fields of `Column` that decide it, and why."""
+
+    kind: Kind
+    dtype: str
+    reason: str
+    format: str = ""
+    missing_words: tuple[str, ...] = ()
+
+
+def strip_missing(values: pl.Series, words: tuple[str, ...]) -> pl.Series:
+    """The text without the blanks around it, null where nothing or a missing word is left."""
+    text = values.str.strip_chars()
+    absent = (text == "") | text.is_in([*words])
+    if not absent.any():
+        return text
+    return text.set(absent, None)
+
+
+def guess(values: pl.Series, name: str, words: tuple[str, ...], kind: Kind | None = None) -> Typing:
+    """What a column of text holds, from its stripped values; `kind` leaves only the format to be guessed."""
+    distinct = strip_missing(values, words).drop_nulls().unique()
+    if kind in ("category", "text"):
+        return Typing(kind, "String", "as told")
+    if distinct.is_empty():
+        return Typing(kind or "number", _EMPTY.get(kind or "number", "Float64"), "no value in any row")
+    if kind is not None:
+        found = _TESTS[kind](distinct, name)
+        return found or Typing(kind, _EMPTY[kind], "as told")
+    for test in (_truth, _codes, _number, _date):
+        found = test(distinct, name)
+        if found is not None:
+            return found
+    return _words(values, distinct)
+
+
+_EMPTY = {
+    "number": "Float64",
+    "boolean": "Boolean",
+    "date": "Datetime",
+    "category": "String",
+    "text": "String",
+}
+
+
+def convert(values: pl.Series, typing: Typing, words: tuple[str, ...]) -> tuple[pl.Series, pl.Series]:
+    """The typed column, and the mask of the cells that hold something else than the typing says (null in the column)."""
+    text = strip_missing(values, (*words, *typing.missing_words))
+    typed = _as_kind(text, typing)
+    return typed, typed.is_null() & text.is_not_null()
+
+
+def _as_kind(text: pl.Series, typing: Typing) -> pl.Series:
+    if typing.kind in ("category", "text"):
+        return text
+    if typing.kind == "boolean":
+        lowered = text.str.to_lowercase()
+        return lowered.replace_strict(
+            ["true", "false", "1", "0"], [True, False, True, False], default=None, return_dtype=pl.Boolean
+        )
+    if typing.kind == "date":
+        return _as_date(text, typing)
+    if typing.format == "decimal comma":
+        text = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+    elif typing.format == "thousands":
+        text = text.str.replace_all(",", "", literal=True)
+    if typing.dtype == "Int64":
+        integers = text.cast(pl.Int64, strict=False)
+        if integers.null_count() == text.null_count():
+            return integers
+    numbers = text.cast(pl.Float64, strict=False)
+    return (
+        numbers.set(numbers.is_infinite() | numbers.is_nan(), None) if not _all_finite(numbers) else numbers
+    )
+
+
+def _all_finite(numbers: pl.Series) -> bool:
+    return bool(numbers.is_finite().all())
+
+
+def _as_date(text: pl.Series, typing: Typing) -> pl.Series:
+    zoned = typing.format.endswith("%z")
+    if typing.dtype == "Date":
+        return text.str.strptime(pl.Date, typing.format, strict=False)
+    if zoned:
+        return text.str.strptime(pl.Datetime("us", "UTC"), typing.format, strict=False).dt.replace_time_zone(
+            None
+        )
+    return text.str.strptime(pl.Datetime("us"), typing.format or None, strict=False)
+
+
+def _truth(distinct: pl.Series, _name: str) -> Typing | None:
+    found = set(distinct.head(20).str.to_lowercase())
+    if distinct.len() <= 6 and found <= {"true", "false"}:
+        return Typing("boolean", "Boolean", "true and false are its only words")
+    return None
+
+
+def _codes(distinct: pl.Series, _name: str) -> Typing | None:
+    digits = distinct.str.contains(r"^\d+$")
+    if digits.all() and distinct.str.contains(_CODE).any():
+        return Typing(
+            "category", "String", "codes of digits: some start with 0 or are longer than any integer"
+        )
+    return None
+
+
+def _number(distinct: pl.Series, name: str) -> Typing | None:
+    rest = distinct.filter(distinct.cast(pl.Float64, strict=False).is_null())
+    if rest.is_empty():
+        return _plain_number(distinct, name, ())
+    weak = tuple(sorted(word for word in rest if word.casefold() in _NEARLY_MISSING))
+    if len(weak) == rest.len() < distinct.len():
+        return _plain_number(distinct.filter(~distinct.is_in(list(weak))), name, weak)
+    if distinct.str.contains(",", literal=True).any():
+        return _comma_number(distinct)
+    return None
+
+
+def _plain_number(distinct: pl.Series, name: str, weak: tuple[str, ...]) -> Typing:
+    gaps = f"; {', '.join(map(repr, weak))} mean no value, all other cells being numbers" if weak else ""
+    if "date" in name.casefold() and distinct.str.contains(r"^(?:19|20)\d{6}$").all():
+        days = distinct.str.strptime(pl.Date, _COMPACT_DAY, strict=False)
+        if days.null_count() == 0:
+            return Typing(
+                "date", "Date", "named a date, eight digits that are one" + gaps, _COMPACT_DAY, weak
+            )
+    if distinct.cast(pl.Int64, strict=False).null_count() == 0:
+        return Typing("number", "Int64", "integers" + gaps, "", weak)
+    return Typing("number", "Float64", "numbers" + gaps, "", weak)
+
+
+def _comma_number(distinct: pl.Series) -> Typing | None:
+    grouped = distinct.str.contains(_THOUSANDS).all() and not distinct.str.contains(r"^[+-]?0,").any()
+    if grouped:
+        whole = not distinct.str.contains(".", literal=True).any()
+        return Typing(
+            "number", "Int64" if whole else "Float64", "commas stand between thousands", "thousands"
+        )
+    if distinct.str.contains(_DECIMAL_COMMA).all():
+        return Typing("number", "Float64", "the comma is the decimal point", "decimal comma")
+    return None
+
+
+def _date(distinct: pl.Series, _name: str) -> Typing | None:
+    first = distinct.sort()[0].strip()
+    for word in (distinct[0], first):
+        if not any(c.isdigit() for c in word) or len(word) > 40:
+            return None
+    candidates = [form for form, pattern in DATE_FORMATS.items() if pattern.match(distinct[0])]
+    fits = [typing for typing in map(_date_typing, candidates) if _fits(distinct, typing)]
+    if not fits:
+        return None
+    also = (
+        f", though {fits[1].format} fits as well"
+        if len(fits) > 1 and fits[1].format[:2] != fits[0].format[:2]
+        else ""
+    )
+    return Typing("date", fits[0].dtype, f"all values are written {fits[0].format}{also}", fits[0].format)
+
+
+def _date_typing(form: str) -> Typing:
+    return Typing("date", "Datetime" if "%H" in form or "%I" in form else "Date", "", form)
+
+
+def _fits(distinct: pl.Series, typing: Typing) -> bool:
+    return _as_date(distinct, typing).null_count() == 0
+
+
+def _forced_number(distinct: pl.Series, name: str) -> Typing | None:
+    found = _number(distinct, name)
+    return found if found and found.kind == "number" else None
+
+
+def _forced_date(distinct: pl.Series, name: str) -> Typing | None:
+    if distinct.str.contains(r"^\d{8}$").all():
+        return Typing("date", "Date", "as told", _COMPACT_DAY)
+    return _date(distinct, name)
+
+
+_TESTS = {"number": _forced_number, "boolean": _truth, "date": _forced_date}
+
+
+def _words(values: pl.Series, distinct: pl.Series) -> Typing:
+    spaces = distinct.str.count_matches(" ", literal=True).mean()
+    words = float(spaces) + 1 if isinstance(spaces, float) else 1.0
+    if distinct.len() > max(_TEXT_FROM, values.len() // 2) and words >= _LONG_TEXT_WORDS:
+        return Typing("text", "String", f"mostly distinct, {words:.0f} words each")
+    numbers = distinct.cast(pl.Float64, strict=False)
+    odd = distinct.filter(numbers.is_null())
+    if odd.len() * 5 < distinct.len():
+        shown = ", ".join(repr(word) for word in odd.sort().head(3))
+        return Typing("category", "String", f"numbers but for {odd.len():,} other words such as {shown}")
+    return Typing("category", "String", "words")

@@ -1,0 +1,95 @@
+"""What each column is for: ids and constants are found by what they hold, and said so."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import polars as pl
+
+from tabstudio.table.schema import Column
+
+EXACT_UP_TO = 100_000
+_SAMPLE = 20_000
+_ID_NAME = re.compile(
+    r"(?:^|[_\W])(?:id|ids|uuid|guid|key|index|idx|rowid|row|rownum|serial|nr|number|record|case|seq|unnamed)(?:$|[_\W\d])"
+)
+_FEWEST_ROWS = 10
+_NEARLY = 0.9
+
+
+def count_unique(series: pl.Series) -> tuple[int, bool]:
+    """Distinct present values, and whether that is exact: long columns of many values are estimated.
+
+    The estimate takes every (n / 20,000)-th row. Where those are nearly all distinct, so is the column.
+    """
+    n = len(series)
+    if n <= EXACT_UP_TO or series.dtype == pl.Boolean:
+        return series.n_unique() - (series.null_count() > 0), True
+    sample = series.gather_every(max(1, n // _SAMPLE)).drop_nulls()
+    distinct = sample.n_unique()
+    if distinct < 0.1 * max(1, sample.len()):
+        return series.n_unique() - (series.null_count() > 0), True
+    return round(distinct / sample.len() * (n - series.null_count())), False
+
+
+def assign_role(series: pl.Series, column: Column, keep: bool) -> Column:
+    """The column with its role: constant, id or feature. `keep` forces a feature."""
+    role, reason = _role(series, column)
+    if keep and role != "feature":
+        return replace(column, reason=_both(column.reason, f"kept as told, though it looks like an {role}"))
+    return replace(column, role=role, reason=_both(column.reason, reason))
+
+
+def _both(first: str, second: str) -> str:
+    return "; ".join(part for part in (first, second) if part)
+
+
+def _role(series: pl.Series, column: Column) -> tuple[str, str]:
+    rows = len(series)
+    if column.unique == 0:
+        return "constant", "no value in any row"
+    if column.unique == 1 and column.missing == 0:
+        return "constant", "one value in all rows"
+    if column.unique == 1:
+        return "feature", "one value or none: the gap is the information"
+    if rows < _FEWEST_ROWS or column.unique < _NEARLY * (rows - column.missing):
+        return "feature", ""
+    if column.kind in ("category", "text"):
+        return _text_role(series, column)
+    if column.kind == "number" and series.dtype == pl.Int64:
+        return _integer_role(series, column)
+    return "feature", ""
+
+
+def _text_role(series: pl.Series, column: Column) -> tuple[str, str]:
+    present = rows_present(series)
+    if present >= _FEWEST_ROWS and series.n_unique() - (column.missing > 0) == present:
+        return "id", "another value in every row"
+    if _named_id(column.name) and present >= _FEWEST_ROWS:
+        return "id", "named like an id, and nearly another value in every row"
+    return "feature", ""
+
+
+def _integer_role(series: pl.Series, column: Column) -> tuple[str, str]:
+    low, high = series.min(), series.max()
+    present = rows_present(series)
+    if present < _FEWEST_ROWS:
+        return "feature", ""
+    if isinstance(low, int) and isinstance(high, int) and high - low + 1 == present == len(series):
+        if low in (0, 1) or _named_id(column.name) or series.is_sorted():
+            if series.n_unique() == present:
+                return "id", "counts the rows"
+    if _named_id(column.name):
+        return "id", "named like an id, and (nearly) another integer in every row"
+    return "feature", ""
+
+
+def rows_present(series: pl.Series) -> int:
+    """Rows with a value."""
+    return len(series) - series.null_count()
+
+
+def _named_id(name: str) -> bool:
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    return bool(_ID_NAME.search(spaced))

@@ -1,0 +1,122 @@
+"""What is to be predicted: the task, the classes and the class of interest, each with its reason."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import polars as pl
+
+from tabstudio.errors import ConfigError, DataError
+from tabstudio.table.schema import Column, Label, Target, Task
+from tabstudio.table.tables import rows_error
+
+_MOST_INTEGER_CLASSES = 20
+_ROWS_PER_INTEGER_CLASS = 10
+_POSITIVE = ["true", "yes", "y", "t", "1", "positive", "pos", "malignant", "fraud", "fraudulent", "default", "churn", "churned", "spam", "attack", "anomaly", "anomalous", "abnormal", "sick", "ill", "disease", "diseased", "died", "dead", "death", "bad", "failure", "failed", "fail", "faulty", "defect", "defective", "poisonous", "click", "clicked", "bought", "purchased", "converted", "readmitted", "present", "success", "accepted", "approved", "won", "win", "survived", "left", "event"]
+_NEGATIVE = ["false", "no", "n", "f", "0", "negative", "neg", "benign", "normal", "good", "healthy", "alive", "edible", "ham", "none", "legit", "legitimate", "genuine", "ok", "okay", "pass", "passed", "absent", "stayed", "lost", "lose", "rejected", "denied", "control"]
+
+
+def guess_target(
+    values: pl.Series, column: Column, task: Task | None, positive: Label | None, place: str
+) -> Target:
+    """The target that a column makes, from its present values.
+
+    Raises `DataError` where nothing can be learnt: one value, one row per class, a date, words for a regression;
+    `ConfigError` where `task` or `positive` do not fit the column.
+    """
+    where = f"{place}: target {column.name!r}"
+    if column.kind == "date":
+        raise DataError(f"{where} holds dates: turn it into a number or into classes")
+    if values.is_empty():
+        raise DataError(f"{where} has no value in any row: there is nothing to predict")
+    distinct = values.n_unique()
+    if distinct == 1:
+        raise DataError(
+            f"{where} has the one value {values[0]!r} in all {len(values):,} rows: there is nothing to predict"
+        )
+    guessed, reason = _task(values, column, distinct)
+    chosen = task or guessed
+    reason = reason if task in (None, guessed) else f"{task} as told"
+    if chosen == "regression":
+        return _regression(values, column, reason, where)
+    return _classes(values, column.name, chosen, reason, positive, where, told=task is not None)
+
+
+def _task(values: pl.Series, column: Column, distinct: int) -> tuple[Task, str]:
+    if distinct == 2:
+        return "binary", "two values"
+    if column.kind != "number":
+        return "multiclass", f"{distinct} words"
+    if values.dtype == pl.Float64 and not _whole(values):
+        return "regression", "numbers with fractions"
+    few = distinct <= _MOST_INTEGER_CLASSES and len(values) >= _ROWS_PER_INTEGER_CLASS * distinct
+    if few:
+        return (
+            "multiclass",
+            f"{distinct} different integers, {_MOST_INTEGER_CLASSES} at most: --task regression treats them as amounts",
+        )
+    return "regression", f"{distinct} different integers: --task multiclass treats them as classes"
+
+
+def _whole(values: pl.Series) -> bool:
+    return bool((values == values.round()).all())
+
+
+def _regression(values: pl.Series, column: Column, reason: str, where: str) -> Target:
+    if column.kind != "number":
+        numbers = values.cast(pl.String).cast(pl.Float64, strict=False)
+        bad = [f"{value!r}" for value in values.filter(numbers.is_null()).unique().sort().head(6)]
+        if not bad:
+            bad = [f"column of kind {column.kind}"]
+        raise rows_error(
+            where, "a regression needs numbers, and these are none; correct them or choose another task", bad
+        )
+    return Target(column.name, "regression", reason=reason)
+
+
+def _classes(
+    values: pl.Series, name: str, task: Task, reason: str, positive: Label | None, where: str, *, told: bool
+) -> Target:
+    counts = values.value_counts(sort=True)
+    largest = int(counts["count"][0])
+    if largest == 1:
+        raise DataError(
+            f"{where} has another value in each of the {len(values):,} rows: classes that repeat were expected; is it an id?"
+        )
+    if not told and len(counts) > max(20, len(values) // 2):
+        raise DataError(
+            f"{where} has {len(counts):,} different values in {len(values):,} rows: these are no classes; is it an id or free text?"
+        )
+    if task == "binary" and len(counts) != 2:
+        raise ConfigError(
+            f"{where} has {len(counts)} values, a binary task has two: choose --task multiclass"
+        )
+    classes = cast("tuple[Label, ...]", tuple(values.unique().sort().to_list()))
+    if task != "binary":
+        if positive is not None:
+            raise ConfigError(f"{where}: option positive is for two classes, and there are {len(classes)}")
+        return Target(name, task, classes, reason=reason)
+    chosen, why = _positive(classes, counts[name].to_list(), positive, where)
+    return Target(name, task, classes, chosen, f"{reason}; {chosen!r} is the class of interest: {why}")
+
+
+def _positive(
+    classes: tuple[Label, ...], by_count: list[Any], told: Label | None, where: str
+) -> tuple[Label, str]:
+    if told is not None:
+        for label in classes:
+            if label == told or str(label).casefold() == str(told).casefold():
+                return label, "as told"
+        raise ConfigError(
+            f"{where}: option positive: {told!r} is no class; the classes are {', '.join(map(repr, classes))}"
+        )
+    if not isinstance(classes[0], str):
+        return classes[1], "the larger value"
+    words = [str(label).strip().casefold() for label in classes]
+    for label, word in zip(classes, words, strict=True):
+        if word in _POSITIVE:
+            return label, "the word says so"
+    for label, other, word in zip(classes[::-1], classes, words, strict=True):
+        if word in _NEGATIVE or word.startswith(("no ", "not ", "non-", "non ", "un")):
+            return label, f"{other!r} says that nothing is the matter"
+    return by_count[-1], "the rarer class"

@@ -1,0 +1,278 @@
+"""Text files to a frame of raw columns: polars does the work; Python's csv finds the fault where polars gives up."""
+
+from __future__ import annotations
+
+import csv
+import mmap
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tabstudio.errors import DataError
+from tabstudio.table.parse import guess
+from tabstudio.table.sniff import Dialect, name_columns, records, single_byte, sniff
+from tabstudio.table.sources import File
+from tabstudio.table.tables import Note, rows_error
+
+HEAD = 1 << 20
+_SMALL = 1 << 23
+_SLICES = 12
+_SLICE = 1 << 16
+_FAULTS = (
+    pl.exceptions.ComputeError,
+    pl.exceptions.SchemaError,
+    pl.exceptions.ShapeError,
+    pl.exceptions.NoDataError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text file, made ready for polars: a path or UTF-8 bytes, and how it is written."""
+
+    file: File
+    content: Path | bytes
+    dialect: Dialect
+    names: tuple[str, ...]
+    notes: tuple[Note, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of text."""
+        return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
+
+    def bytes(self) -> bytes:
+        """The text as UTF-8 with line feeds."""
+        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
+
+
+def open_text(file: File, separator: str | None, encoding: str | None) -> Text:
+    """Sniff a file and unpack and recode it where that is needed. Raises as `sniff` does."""
+    place = str(file.path)
+    if not file.packing:
+        size = file.path.stat().st_size
+        head = file.head(HEAD)
+        dialect = sniff(head, size <= HEAD, place, separator, encoding)
+        content = file.path if dialect.direct else file.bytes()
+    else:
+        content = file.bytes()
+        dialect = sniff(content[:HEAD], len(content) <= HEAD, place, separator, encoding)
+    if isinstance(content, bytes):
+        content = recode(content, dialect, place)
+    names, notes = name_columns(dialect.header)
+    return Text(file, content, dialect, tuple(names), (*dialect.notes, *notes))
+
+
+def recode(content: bytes, dialect: Dialect, place: str) -> bytes:
+    """The content as UTF-8 with line feeds, without a byte order mark."""
+    if dialect.encoding != "utf-8":
+        try:
+            content = content.decode(dialect.encoding).lstrip("\ufeff").encode()
+        except UnicodeDecodeError as error:
+            line = content[: error.start].count(b"\n") + 1
+            raise DataError(
+                f"{place}: line {line}: the bytes do not fit the encoding {dialect.encoding}"
+            ) from error
+    if dialect.bare_cr:
+        content = content.replace(b"\r", b"\n")
+    return content
+
+
+def read_text(text: Text, as_text: set[str], words: tuple[str, ...]) -> tuple[pl.DataFrame, list[Note]]:
+    """All rows of a file: large files have their plain numbers parsed at once, all else stays text.
+
+    Raises `DataError` that names every row whose number of cells is wrong, or the line of an unclosed quote.
+    """
+    notes: list[Note] = []
+    try:
+        frame = _parsed(text, as_text, words)
+    except _FAULTS as error:
+        if text.dialect.encoding == "utf-8" and "utf" in str(error).lower():
+            text, note = _recoded(text)
+            frame, notes = read_text(text, as_text, words)
+            return frame, [note, *notes]
+        _check_records(text)
+        frame = _by_csv(text)
+    if frame.height == 0:
+        raise DataError(
+            f"{text.file.path}: the file has column names and no rows: there is nothing to learn from"
+        )
+    frame, dropped = _without_blank_lines(frame)
+    if dropped:
+        notes.append(Note("rows", f"{dropped:,} left out", "empty lines"))
+    return frame, notes
+
+
+def _parsed(text: Text, as_text: set[str], words: tuple[str, ...]) -> pl.DataFrame:
+    _check_quotes(text)
+    if text.size <= _SMALL:
+        frame = _scan(text, dict.fromkeys(text.names, pl.String), None)
+    else:
+        schema, seen = _sampled_types(text, as_text, words)
+        try:
+            frame = _scan(text, schema, seen)
+        except _FAULTS:
+            frame = _all_text(text)
+    _check_short_rows(text, frame)
+    return frame
+
+
+def _scan(
+    text: Text, schema: dict[str, Any], words: list[str] | None, content: bytes | None = None
+) -> pl.DataFrame:
+    return pl.read_csv(
+        text.content if content is None else content,
+        has_header=False,
+        skip_lines=text.dialect.skip if content is None else 0,
+        schema=schema,
+        separator=text.dialect.separator,
+        null_values=words,
+    )
+
+
+def _all_text(text: Text) -> pl.DataFrame:
+    return _scan(text, dict.fromkeys(text.names, pl.String), None)
+
+
+def _sampled_types(
+    text: Text, as_text: set[str], words: tuple[str, ...]
+) -> tuple[dict[str, Any], list[str] | None]:
+    """Which columns are plain numbers in a sample from all over the file, and the missing words seen in it."""
+    sample = _scan(text, dict.fromkeys(text.names, pl.String), None, _sample(text))
+    schema: dict[str, Any] = {}
+    seen: set[str] = set()
+    for series in sample.iter_columns():
+        found = set(series.unique().drop_nulls())
+        seen |= found & {*words}
+        typing = guess(series, series.name, words)
+        blanks = any(word != word.strip() for word in found)
+        plain = typing.kind == "number" and not (
+            typing.format or typing.missing_words or blanks or series.name in as_text
+        )
+        plain = plain and bool(found - {*words, ""})
+        schema[series.name] = {"Int64": pl.Int64, "Float64": pl.Float64}[typing.dtype] if plain else pl.String
+    return schema, sorted(seen) or None
+
+
+def _sample(text: Text) -> bytes:
+    """Whole lines from the head and from places spread over the file."""
+    if isinstance(text.content, bytes):
+        return _slices(text.content, text.dialect.skip)
+    with text.content.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return _slices(content, text.dialect.skip)
+
+
+def _slices(content: bytes | mmap.mmap, skip: int) -> bytes:
+    start = 0
+    for _ in range(skip):
+        start = content.find(b"\n", start) + 1
+    size = len(content)
+    parts = [_lines(content, start, start + HEAD // 4)]
+    if content.find(b'"', 0, HEAD) < 0:
+        step = (size - start) // (_SLICES + 1)
+        parts += [
+            _lines(content, content.find(b"\n", start + k * step) + 1, start + k * step + _SLICE)
+            for k in range(1, _SLICES + 1)
+        ]
+    return b"".join(parts)
+
+
+def _lines(content: bytes | mmap.mmap, start: int, end: int) -> bytes:
+    last = content.rfind(b"\n", start, min(end, len(content)))
+    return bytes(content[start : last + 1]) if last > start else b""
+
+
+def _without_blank_lines(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    if frame.width == 1 or frame.to_series(frame.width - 1).null_count() == 0:
+        return frame, 0
+    kept = frame.filter(~pl.all_horizontal(pl.all().is_null()))
+    return kept, frame.height - kept.height
+
+
+def _check_quotes(text: Text) -> None:
+    """An odd number of quotes: one is not closed, or stands inside a cell; polars would swallow rows."""
+    quotes = sum(block.count(b'"') for block in _blocks(text))
+    if quotes % 2:
+        raise pl.exceptions.ComputeError("odd number of quotes")
+
+
+def _blocks(text: Text) -> Any:
+    if isinstance(text.content, bytes):
+        return (text.content,)
+    return replace(text.file, packing="").blocks(1 << 22)
+
+
+def _check_short_rows(text: Text, frame: pl.DataFrame) -> None:
+    """Polars fills short rows with gaps, so only a gap in the last column can hide one."""
+    if frame.width < 2 or frame.to_series(frame.width - 1).null_count() == 0:
+        return
+    mark = text.dialect.separator.encode()
+    counted = sum(block.count(mark) for block in _blocks(text))
+    header = len(text.dialect.header) - 1
+    quoted = any(b'"' in block for block in _blocks(text))
+    if quoted or counted != (frame.height - _blank_rows(frame)) * (frame.width - 1) + header:
+        _check_records(text)
+
+
+def _blank_rows(frame: pl.DataFrame) -> int:
+    return frame.filter(pl.all_horizontal(pl.all().is_null())).height
+
+
+def _recoded(text: Text) -> tuple[Text, Note]:
+    content = text.bytes()
+    encoding, reason = single_byte(content)
+    dialect = replace(text.dialect, encoding=encoding)
+    names, _ = name_columns([name.encode().decode(encoding) for name in text.dialect.header])
+    note = Note("encoding", encoding, reason)
+    return replace(
+        text, content=recode(content, dialect, str(text.file.path)), names=tuple(names), dialect=dialect
+    ), note
+
+
+def _check_records(text: Text) -> None:
+    """Raise one `DataError` for all rows whose number of cells is not the header's."""
+    width = len(text.names)
+    ragged = [
+        (line, record)
+        for line, record in _data_records(text)
+        if len(record) != width and any(cell.strip() for cell in record)
+    ]
+    if ragged:
+        raise _ragged(text, ragged)
+
+
+def _by_csv(text: Text) -> pl.DataFrame:
+    """Read by Python's csv, which forgives quotes inside cells."""
+    width = len(text.names)
+    cells = [record for _, record in _data_records(text) if len(record) == width]
+    return pl.DataFrame(cells, schema=dict.fromkeys(text.names, pl.String), orient="row")
+
+
+def _data_records(text: Text) -> Any:
+    place = text.file.path
+    content = text.bytes()
+    try:
+        yield from (
+            (line, record)
+            for line, record in records(content.decode(), text.dialect.separator)
+            if line > text.dialect.skip
+        )
+    except csv.Error as error:
+        raise DataError(
+            f"{place}: {error}: a quote is probably not closed: close it, or double it inside a cell"
+        ) from error
+
+
+def _ragged(text: Text, ragged: list[tuple[int, list[str]]]) -> DataError:
+    place, width = str(text.file.path), len(text.names)
+    line, record = ragged[-1]
+    if any("\n" in cell for cell in record):
+        return DataError(
+            f"{place}: line {line}: a quote is opened and never closed: close it, or double it where it belongs to the cell"
+        )
+    lines = [f"line {line}: {len(record)} cells" for line, record in ragged]
+    names = f"{text.names[0]} ... {text.names[-1]}"
+    message = f"{len(ragged):,} rows do not have the header's {width} cells ({names}); quote cells that hold the separator {text.dialect.separator!r}, or name the right separator"
+    return rows_error(place, message, lines)
