@@ -1,0 +1,302 @@
+"""A model as a folder of data: JSON and safetensors, every file with its SHA-256, nothing that can run.
+
+    manifest.json        format version, SHA-256 and length of every other file, and of itself
+    schema.json          the columns and the target
+    encoder.json         what was learned from the training rows
+    network.json         the architecture, the members, temperature, threshold
+    weights.safetensors  the weights
+    profile.json         what the training rows looked like
+    report.json          what was measured, and the configuration that ran
+
+Loading reads each file once, checks its hash and only then looks into it. A user's own network is stored by
+its weights and the name of its factory; the factory must be handed to `load`, since importing what a file
+names would run code of the file's choice. (`torch.export` was considered: its archives are read with pickle.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tabstudio._version import __version__
+from tabstudio.errors import ModelError
+from tabstudio.model.encode import Encoder
+from tabstudio.model.predictor import Model
+from tabstudio.table.schema import Schema
+
+if TYPE_CHECKING:
+    from tabstudio.model.networks import Pack
+
+FORMAT = 1
+"""Raised whenever an older tabstudio could not read what this one writes."""
+MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
+FILES = ("schema.json", "encoder.json", "network.json", WEIGHTS, "profile.json", "report.json")
+
+Factory = Callable[[int, int], Any]
+
+
+def save(model: Model, folder: str | Path) -> Path:
+    """Write the model as a new folder; the same model gives the same bytes.
+
+    The folder appears whole or not at all: it is written under another name beside, flushed to disk, renamed.
+
+    Raises `ModelError` where the folder already exists with something in it or cannot be written.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ModelError(f"{folder}: a new folder was expected, but this exists: choose another or delete it")
+    files = _files(model)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            _write(files, beside)
+            beside.chmod(0o755)
+            beside.rename(folder)
+        except BaseException:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
+        _flush(folder.parent)
+    except OSError as error:
+        raise ModelError(f"{folder}: the model cannot be written: {error.strerror or error}") from error
+    return folder
+
+
+def load(folder: str | Path, network: Factory | None = None) -> Model:
+    """Read a model, after holding every file against the manifest.
+
+    `network` is the factory of a user's own network, needed for such a model only.
+
+    Raises `ModelError` naming the file that is missing, changed, superfluous or of another format.
+    """
+    return _model(_read(Path(folder)), str(folder), network)
+
+
+def digest(folder: str | Path) -> str:
+    """SHA-256 that stands for the whole bundle, as hex: that of its manifest. Files are not read."""
+    path = Path(folder) / MANIFEST
+    return _sha256(_bytes(path, str(folder)))
+
+
+def to_bytes(model: Model) -> bytes:
+    """The files of a bundle as one uncompressed zip archive without times: same model, same bytes."""
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in _files(model).items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return buffer.getvalue()
+
+
+def from_bytes(data: bytes, network: Factory | None = None) -> Model:
+    """The model that `to_bytes` wrote.
+
+    Raises `ModelError` as `load` does.
+    """
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ModelError(f"these bytes are no tabstudio model: {error}") from error
+    return _model(files, "model bytes", network)
+
+
+def _files(model: Model) -> dict[str, bytes]:
+    from safetensors.torch import save as save_tensors
+
+    state = {name: value.detach().cpu().contiguous() for name, value in model.pack.state_dict().items()}
+    files = {
+        "schema.json": _dump(model.schema.to_json()),
+        "encoder.json": _dump(model.encoder.to_json()),
+        "network.json": _dump(_network(model)),
+        WEIGHTS: save_tensors(state),
+        "profile.json": _dump(model.profile),
+        "report.json": _dump({"report": model.report, "config": model.config}),
+    }
+    return {MANIFEST: _manifest(files), **files}
+
+
+def _network(model: Model) -> dict[str, Any]:
+    pack = model.pack
+    factory = getattr(pack, "factory", None)
+    return {
+        "spec": pack.spec.to_json() if pack.spec else None,
+        "factory": f"{factory.__module__}:{factory.__qualname__}" if factory else None,
+        "seeds": list(pack.seeds),
+        "temperature": model.temperature,
+        "threshold": model.threshold,
+        "target_mean": model.target_mean,
+        "target_scale": model.target_scale,
+    }
+
+
+def _manifest(files: Mapping[str, bytes]) -> bytes:
+    entries = {name: {"sha256": _sha256(data), "bytes": len(data)} for name, data in files.items()}
+    manifest = {"format": FORMAT, "tabstudio": __version__, "files": entries}
+    return _dump({**manifest, "sha256": _sha256(_dump(manifest))})
+
+
+def _write(files: Mapping[str, bytes], folder: Path) -> None:
+    for name, data in files.items():
+        with (folder / name).open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    _flush(folder)
+
+
+def _flush(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read(folder: Path) -> dict[str, bytes]:
+    if not folder.is_dir():
+        raise ModelError(
+            f"{folder}: a model's folder was expected, {'a file' if folder.exists() else 'nothing'} is there"
+        )
+    names = sorted(entry.name for entry in folder.iterdir())
+    if MANIFEST not in names:
+        raise ModelError(f"{folder}: this is no tabstudio model: {MANIFEST} is missing")
+    return {name: _bytes(folder / name, str(folder)) for name in names if name in (MANIFEST, *FILES)} | {
+        name: b"" for name in names if name not in (MANIFEST, *FILES)
+    }
+
+
+def _bytes(path: Path, where: str) -> bytes:
+    if path.is_symlink() or not path.is_file():
+        raise ModelError(f"{where}: {path.name} is not a plain file, so the model is not loaded")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{where}: {path.name} cannot be read: {error.strerror}") from error
+
+
+def _model(files: Mapping[str, bytes], where: str, network: Factory | None) -> Model:
+    _verify(files, where)
+    parts = {name: _parse(files[name], name, where) for name in FILES if name != WEIGHTS}
+    try:
+        schema, encoder = Schema.from_json(parts["schema.json"]), Encoder.from_json(parts["encoder.json"])
+        facts = parts["network.json"]
+        return Model(
+            schema,
+            encoder,
+            _pack(facts, encoder, schema, files[WEIGHTS], network, where),
+            temperature=facts["temperature"],
+            threshold=facts["threshold"],
+            target_mean=facts["target_mean"],
+            target_scale=facts["target_scale"],
+            profile=parts["profile.json"],
+            report=parts["report.json"]["report"],
+            config=parts["report.json"]["config"],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise ModelError(f"{where}: the files are whole but do not fit together: {error}") from error
+
+
+def _verify(files: Mapping[str, bytes], where: str) -> None:
+    """Refuse whatever is not exactly what the manifest says. No file but the manifest is looked into."""
+    if MANIFEST not in files:
+        raise ModelError(f"{where}: this is no tabstudio model: {MANIFEST} is missing")
+    manifest = _parse(files[MANIFEST], MANIFEST, where)
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise ModelError(f"{where}: {MANIFEST} is damaged: it lists no files")
+    _check_format(manifest, where)
+    claimed = manifest.pop("sha256", None)
+    if claimed != _sha256(_dump(manifest)) or files[MANIFEST] != _dump({**manifest, "sha256": claimed}):
+        raise ModelError(f"{where}: {MANIFEST} was changed after the model was saved")
+    entries = manifest["files"]
+    faults = [f"{name} is missing" for name in FILES if name not in files]
+    faults += [f"{name} does not belong to it" for name in files if name not in (MANIFEST, *FILES)]
+    faults += [f"{MANIFEST} lists {name!r}, which no model has" for name in entries if name not in FILES]
+    faults += [
+        f"{name} was changed after the model was saved"
+        for name in FILES
+        if name in files and entries.get(name) != {"sha256": _sha256(files[name]), "bytes": len(files[name])}
+    ]
+    if faults:
+        raise ModelError(f"{where}: the model is not loaded: {'; '.join(faults)}. Fetch it again")
+
+
+def _check_format(manifest: Mapping[str, Any], where: str) -> None:
+    found = manifest.get("format")
+    if found == FORMAT:
+        return
+    written = f"format {found!r}, written by tabstudio {manifest.get('tabstudio', 'unknown')}"
+    newer = isinstance(found, int) and found > FORMAT
+    way_out = "upgrade tabstudio" if newer else "train the model again, or use the tabstudio that wrote it"
+    raise ModelError(
+        f"{where}: format {FORMAT} was expected by tabstudio {__version__}, this is {written}: {way_out}"
+    )
+
+
+def _pack(
+    facts: Mapping[str, Any],
+    encoder: Encoder,
+    schema: Schema,
+    weights: bytes,
+    network: Factory | None,
+    where: str,
+) -> Pack:
+    from safetensors.torch import load as load_tensors
+
+    from tabstudio.model.networks import NetworkSpec, build
+
+    assert schema.target is not None
+    if facts["spec"] is not None:
+        pack = build(NetworkSpec.from_json(facts["spec"]), facts["seeds"])
+    elif network is None:
+        raise ModelError(
+            f"{where}: this model holds a network of your own, {facts['factory']}. A file is not trusted to "
+            "say which code to import: hand its factory over, load(path, network=factory)"
+        )
+    else:
+        from tabstudio.model.networks import custom
+
+        pack = custom(network, facts["seeds"], encoder.numbers, encoder.cardinalities, schema.target.outputs)
+    pack.load_state_dict(load_tensors(weights))
+    return pack
+
+
+def _parse(data: bytes, name: str, where: str) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{where}: {name} is damaged: {error}") from error
+
+
+def _dump(value: Any) -> bytes:
+    return (json.dumps(_plain(value), indent=1, allow_nan=False) + "\n").encode()
+
+
+def _plain(value: Any) -> Any:
+    """Only what JSON has: NumPy scalars become Python's, figures that are not finite become null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    return str(value)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,1 @@
+"""Trained models at work: files of any length are scored here."""
