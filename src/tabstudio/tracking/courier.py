@@ -1,0 +1,258 @@
+"""Brings one run from the spool to MLflow, in order, in batches, each thing exactly once.
+
+After each step the place reached is written down. A process killed between a push and that note repeats the
+push: params, tags, artifacts and dataset inputs are the same when sent twice; SQL stores keep a metric point
+once, by its primary key (key, timestamp, step, value). For the file store, and for what has no key of its own
+(run, model, version), the server is asked first whether the last attempt got through.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+
+from tabstudio.tracking import machine
+from tabstudio.tracking.modelpush import ModelPush
+from tabstudio.tracking.names import DIGEST_LENGTH, TAG_LENGTH, shortened
+from tabstudio.tracking.server import RefusedError, Server, UnreachableError
+from tabstudio.tracking.spool import RunFolder
+
+METRICS_PER_BATCH = 1000
+KEYS_PER_BATCH = 100
+RUN_TAG = "tabstudio.run"
+
+
+class Courier:
+    """Delivers one run. `step` does a bounded piece of work and says whether there was any."""
+
+    def __init__(self, folder: RunFolder, connect: Callable[[RunFolder], Server]) -> None:
+        self.folder = folder
+        self.about, self.state = folder.about, folder.state
+        self.done = False
+        self.samples: list[Metric] = []
+        self._connect = connect
+        self._latest: dict[str, Metric] = {}
+        self._resumed = bool(self.state.run_id)
+        self._looked = 0.0
+
+    def step(self) -> bool:
+        """Deliver the next piece. Raises `UnreachableError` where the store cannot be used now."""
+        self.server = self._connect(self.folder)
+        if not self.state.run_id:
+            self._begin()
+            return True
+        if not self.state.described:
+            self._describe()
+            return True
+        events = self.folder.read()
+        if events:
+            self._next(events)
+            return True
+        if self.samples:
+            self._push_samples()
+        return self._ended_without_a_word()
+
+    def _begin(self) -> None:
+        experiment = self.server.experiment(self.about.experiment)
+        self.state.experiment_id = experiment
+        self.state.run_id = self._found_run(experiment) or self._new_run(experiment)
+        self.folder.save()
+
+    def _found_run(self, experiment: str) -> str:
+        """Return the run that an attempt without an answer has made, or ''."""
+        if "run" not in self.state.attempted:
+            self.state.attempted.append("run")
+            self.folder.save()
+            return ""
+        tagged = f"tags.`{RUN_TAG}` = '{self.about.id}'"
+        runs = self.server("look for the run", lambda: self.server.client.search_runs([experiment], tagged))
+        return str(runs[0].info.run_id) if runs else ""
+
+    def _new_run(self, experiment: str) -> str:
+        tags = {**self.about.tags, RUN_TAG: self.about.id}
+        run = self.server(
+            "make the run",
+            lambda: self.server.client.create_run(
+                experiment, start_time=self.about.start_time, tags=tags, run_name=self.about.run_name
+            ),
+        )
+        return str(run.info.run_id)
+
+    def _describe(self) -> None:
+        """Add the source version and the environment. They need nothing from the training process."""
+        self._tags(machine.source_tags(self.about.source, Path(self.about.cwd)))
+        here = self.folder.path / "environment"
+        here.mkdir(exist_ok=True)
+        (here / "requirements.txt").write_text("\n".join(machine.packages()) + "\n")
+        (here / "environment.json").write_text(json.dumps(machine.environment(), indent=2) + "\n")
+        self._artifacts(here, "environment")
+        self.state.described = True
+        self.folder.save()
+
+    def _next(self, events: list[tuple[int, Any]]) -> None:
+        points = list(takewhile(lambda item: isinstance(item[1], list), events))[:METRICS_PER_BATCH]
+        if points:
+            self._points([event for _, event in points])
+            self._delivered(points[-1][0])
+            return
+        offset, event = events[0]
+        if event is not None:
+            self._one(event)
+        if not self.done:
+            self._delivered(offset)
+
+    def _one(self, event: dict[str, Any]) -> None:
+        try:
+            getattr(self, f"_on_{event['kind']}")(event)
+        except RefusedError as error:
+            self._check_run()
+            self.folder.remark(str(error))
+
+    def _delivered(self, offset: int) -> None:
+        self.state.offset = offset
+        self.folder.save()
+
+    def _check_run(self) -> None:
+        """Tell a refused record from a run that somebody has deleted: for that one nothing may be dropped."""
+        run = self.server("look at the run", lambda: self.server.client.get_run(self.state.run_id))
+        if run.info.lifecycle_stage == "deleted":
+            raise UnreachableError(
+                f"{self.server.address}: the run {self.state.run_id} was deleted there; restore it in MLflow "
+                f"and run `tabstudio sync`, or remove {self.folder.path}"
+            )
+
+    def _points(self, points: list[list[Any]]) -> None:
+        metrics = [Metric(key, value, timestamp, step) for _, key, value, step, timestamp in points]
+        if self._resumed and self.server.forgets_nothing:
+            metrics = self._not_there(metrics)
+        self._resumed = False
+        self._log(metrics)
+        self._latest.update((metric.key, metric) for metric in metrics)
+
+    def _log(self, metrics: list[Metric]) -> None:
+        try:
+            self._batch("log metrics", metrics=metrics)
+        except RefusedError as error:
+            self._check_run()
+            if len(metrics) == 1:
+                self.folder.remark(str(error))
+                return
+            middle = len(metrics) // 2
+            self._log(metrics[:middle])
+            self._log(metrics[middle:])
+
+    def _not_there(self, metrics: list[Metric]) -> list[Metric]:
+        """Leave out the points that the file store, which keeps duplicates, has already."""
+        there = set()
+        for key in {metric.key for metric in metrics}:
+            there |= {(m.key, str(m.value), m.timestamp, m.step) for m in self._history(key)}
+        return [m for m in metrics if (m.key, str(m.value), m.timestamp, m.step) not in there]
+
+    def _history(self, key: str) -> list[Metric]:
+        client = self.server.client
+        return list(self.server("read metrics", lambda: client.get_metric_history(self.state.run_id, key)))
+
+    def _batch(self, doing: str, **what: Any) -> None:
+        self.server(doing, lambda: self.server.client.log_batch(self.state.run_id, **what))
+
+    def _push_samples(self) -> None:
+        self._batch("log system metrics", metrics=self.samples[:METRICS_PER_BATCH])
+        del self.samples[:METRICS_PER_BATCH]
+
+    def _tags(self, tags: dict[str, str]) -> None:
+        self._batch("set tags", tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def _artifacts(self, folder: Path, to: str | None) -> None:
+        client = self.server.client
+        self.server("store artifacts", lambda: client.log_artifacts(self.state.run_id, str(folder), to))
+
+    def _on_params(self, event: dict[str, Any]) -> None:
+        params = [Param(key, value) for key, value in event["values"].items()]
+        for first in range(0, len(params), KEYS_PER_BATCH):
+            chunk = params[first : first + KEYS_PER_BATCH]
+            try:
+                self._batch("log parameters", params=chunk)
+            except RefusedError:
+                self._one_by_one(chunk)
+
+    def _one_by_one(self, params: list[Param]) -> None:
+        for param in params:
+            try:
+                self._batch(f"log the parameter {param.key}", params=[param])
+            except RefusedError as error:
+                self._check_run()
+                self.folder.remark(str(error))
+
+    def _on_tags(self, event: dict[str, Any]) -> None:
+        tags = list(event["values"].items())
+        for first in range(0, len(tags), KEYS_PER_BATCH):
+            self._tags(dict(tags[first : first + KEYS_PER_BATCH]))
+
+    def _on_artifact(self, event: dict[str, Any]) -> None:
+        self._artifacts(self.folder.path / event["place"], event["to"] or None)
+        shutil.rmtree(self.folder.path / event["place"])
+
+    def _on_dataset(self, event: dict[str, Any]) -> None:
+        dataset = Dataset(
+            name=event["name"],
+            digest=event["fingerprint"][:DIGEST_LENGTH],
+            source_type="local",
+            source=json.dumps({"uri": event["source"]}),
+            schema=json.dumps({"mlflow_colspec": event["columns"]}),
+            profile=json.dumps({"num_rows": event["rows"], "fingerprint": event["fingerprint"]}),
+        )
+        tags = [InputTag("mlflow.data.context", event["context"])]
+        client = self.server.client
+        self.server(
+            "log the data set",
+            lambda: client.log_inputs(self.state.run_id, [DatasetInput(dataset, tags)]),
+        )
+
+    def _on_model(self, event: dict[str, Any]) -> None:
+        ModelPush(self.server, self.folder, self._latest_points).push(event)
+
+    def _latest_points(self, names: list[str]) -> dict[str, Metric]:
+        """Return the last point of each metric: the model gets that very point, the run no second one."""
+        for name in names:
+            if name not in self._latest and (known := self._history(name)):
+                self._latest[name] = max(known, key=lambda metric: (metric.step, metric.timestamp))
+        return {name: self._latest[name] for name in names if name in self._latest}
+
+    def _on_finish(self, event: dict[str, Any]) -> None:
+        if self.samples:
+            self._push_samples()
+        self._finish(event["status"], event["time"], event["notes"])
+
+    def _finish(self, status: str, end_time: int, notes: list[str]) -> None:
+        for note in notes:
+            self.folder.remark(note)
+        if self.state.notes:
+            self._tags({"tabstudio.notes": shortened("\n".join(self.state.notes), TAG_LENGTH)})
+        client = self.server.client
+        self.server(
+            "end the run",
+            lambda: client.set_terminated(self.state.run_id, status=status, end_time=end_time),
+        )
+        self.done = True
+        self.folder.remove()
+
+    def _ended_without_a_word(self) -> bool:
+        """End a run as KILLED whose process is gone. Looks once a second."""
+        if time.monotonic() < self._looked + 1.0:
+            return False
+        self._looked = time.monotonic()
+        if self.folder.alive():
+            return False
+        if not self.folder.read():
+            self._finish("KILLED", self._last_sign(), ["the process ended without finishing the run"])
+        return True
+
+    def _last_sign(self) -> int:
+        return int(max(path.stat().st_mtime for path in self.folder.path.glob("journal-*")) * 1000)

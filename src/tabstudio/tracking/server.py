@@ -1,0 +1,119 @@
+"""One MLflow store and what its errors mean. Imports MLflow: for the delivering process only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from tabstudio.errors import TrackingError
+from tabstudio.settings import shown
+
+_REFUSED = frozenset(
+    {
+        "INVALID_PARAMETER_VALUE",
+        "RESOURCE_ALREADY_EXISTS",
+        "BAD_REQUEST",
+        "MALFORMED_REQUEST",
+        "INVALID_STATE",
+    }
+)
+_WAY_OUT = "nothing is lost: `tabstudio sync` brings it later"
+
+
+class UnreachableError(TrackingError):
+    """The store cannot be used now. What waits stays in the spool."""
+
+
+class RefusedError(TrackingError):
+    """The store answered that it will never take this. Repeating it is of no use."""
+
+
+class Server:
+    """Talks to one tracking and one registry store.
+
+    `folder` is the working folder of the run: MLflow puts the artifacts of a local database in `./mlruns`.
+    """
+
+    def __init__(self, tracking_uri: str, registry_uri: str, folder: str) -> None:
+        self.address = shown(tracking_uri)
+        self.forgets_nothing = tracking_uri.startswith("file:")
+        if Path(folder).is_dir():
+            os.chdir(folder)
+        _check_local(tracking_uri)
+        self.client = self("open", lambda: MlflowClient(tracking_uri, registry_uri))
+
+    def __call__(self, doing: str, call: Any) -> Any:
+        """Return what `call()` returns. Raises `RefusedError` or `UnreachableError`, each with one sentence."""
+        try:
+            return call()
+        except MlflowException as error:
+            kind = RefusedError if error.error_code in _REFUSED else UnreachableError
+            raise kind(self._sentence(doing, error)) from error
+        except OSError as error:  # the network (requests' errors are OSErrors), or a folder of artifacts
+            raise UnreachableError(self._sentence(doing, error)) from error
+        except Exception as error:
+            if type(error).__module__.startswith(("sqlalchemy", "alembic")):
+                raise UnreachableError(self._sentence(doing, error)) from error
+            raise
+
+    def experiment(self, name: str) -> str:
+        """Find or make an experiment; two processes may do so at once."""
+        found = self("look for the experiment", lambda: self.client.get_experiment_by_name(name))
+        if found is None:
+            try:
+                return str(self("make the experiment", lambda: self.client.create_experiment(name)))
+            except RefusedError:
+                found = self("look for the experiment", lambda: self.client.get_experiment_by_name(name))
+                if found is None:
+                    raise
+        if found.lifecycle_stage == "deleted":
+            raise UnreachableError(
+                f"{self.address}: the experiment {name!r} is deleted there; restore it "
+                f"(mlflow experiments restore -x {found.experiment_id}) or name another one; {_WAY_OUT}"
+            )
+        return str(found.experiment_id)
+
+    def _sentence(self, doing: str, error: Exception) -> str:
+        text = " ".join(str(error).split())
+        return f"{self.address}: cannot {doing}: {_cause(text)}; {_WAY_OUT}"
+
+
+def _cause(text: str) -> str:
+    """Say in a few words what an MLflow or database error of many lines says."""
+    known = {
+        "Connection refused": "nothing answers there (connection refused); is the server running?",
+        "Name or service not known": "there is no machine of that name",
+        "timed out": "it did not answer in time",
+        "database is locked": "the database is locked by another program",
+        "readonly database": "the database is read-only for this user",
+        "unable to open database file": "the file cannot be opened; does its folder exist, may it be written?",
+        "file is not a database": "the file is not an SQLite database",
+        "out-of-date database schema": "another MLflow version made it; run `mlflow db upgrade ADDRESS`",
+        "Can't locate revision": "the database was made by a newer MLflow; install that version",
+        "No space left": "no space is left on the disk",
+    }
+    for words, sentence in known.items():
+        if words in text:
+            return sentence
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _check_local(uri: str) -> None:
+    """Find out at once what MLflow's migration machinery would tell in fifty lines."""
+    if not uri.startswith("sqlite:///"):
+        return
+    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    if str(path) in ("", ":memory:"):
+        return
+    where = path if path.exists() else path.parent
+    if not os.access(where, os.W_OK):
+        missing = "does not exist" if not where.exists() else "may not be written by this user"
+        raise UnreachableError(f"{shown(uri)}: {where} {missing}; {_WAY_OUT}")
+    with path.open("rb") if path.exists() else open(os.devnull, "rb") as file:  # noqa: PTH123
+        head = file.read(16)
+    if head not in (b"", b"SQLite format 3\x00"):
+        raise UnreachableError(f"{shown(uri)}: the file is not an SQLite database; {_WAY_OUT}")

@@ -1,0 +1,54 @@
+"""Our schema in MLflow's words: column names and types of what a model takes and gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabstudio.table.schema import Column, Label, Schema, Target
+
+_TYPES = {"boolean": "boolean", "date": "datetime", "category": "string", "text": "string"}
+
+
+def input_columns(schema: Schema) -> list[tuple[str, str]]:
+    """Name and MLflow type of each feature.
+
+    An integer column that had gaps is `double`: pandas keeps it as floats, and MLflow would refuse them as
+    `long`. A category keeps the type of its labels, so that numbered categories pass as numbers.
+    """
+    return [(column.name, _type(column)) for column in schema.features]
+
+
+def _type(column: Column) -> str:
+    integers = column.dtype.startswith(("Int", "UInt"))
+    if column.kind == "number" or (column.kind == "category" and integers):
+        return "long" if integers and not column.missing else "double"
+    if column.kind == "category" and column.dtype.startswith("Float"):
+        return "double"
+    return _TYPES[column.kind]
+
+
+def output_columns(target: Target) -> list[tuple[str, str]]:
+    """Name and MLflow type of each column that a prediction has."""
+    if target.task == "regression":
+        return [("prediction", "double")]
+    labels = [("prediction", _label_type(target.classes))]
+    return labels + [(f"probability_{label}", "double") for label in target.classes]
+
+
+def _label_type(classes: tuple[Label, ...]) -> str:
+    for kind, name in ((bool, "boolean"), (int, "long"), (float, "double")):
+        if all(type(label) is kind for label in classes):
+            return name
+    return "string"
+
+
+def mlflow_signature(inputs: list[tuple[str, str]], outputs: list[tuple[str, str]]) -> Any:
+    """Build an `mlflow.models.ModelSignature` of named columns."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec
+    from mlflow.types import Schema as Columns
+
+    def columns(pairs: list[tuple[str, str]]) -> Any:
+        return Columns([ColSpec(kind, name) for name, kind in pairs])
+
+    return ModelSignature(inputs=columns(inputs), outputs=columns(outputs))
