@@ -47,7 +47,7 @@ class Server:
         self.client = self("open", lambda: MlflowClient(tracking_uri, registry_uri))
 
     def __call__(self, doing: str, call: Any) -> Any:
-        """Return what `call()` returns. Raises `RefusedError` or `UnreachableError`, each with one sentence."""
+        """Return what `call()` returns. Raises `RefusedError` or `UnreachableError`, one sentence each."""
         try:
             return call()
         except MlflowException as error:
@@ -90,7 +90,7 @@ def _cause(text: str) -> str:
         "timed out": "it did not answer in time",
         "database is locked": "the database is locked by another program",
         "readonly database": "the database is read-only for this user",
-        "unable to open database file": "the file cannot be opened; does its folder exist, may it be written?",
+        "unable to open database file": "it cannot be opened; does its folder exist, may it be written?",
         "file is not a database": "the file is not an SQLite database",
         "out-of-date database schema": "another MLflow version made it; run `mlflow db upgrade ADDRESS`",
         "Can't locate revision": "the database was made by a newer MLflow; install that version",

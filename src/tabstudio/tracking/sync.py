@@ -2,7 +2,8 @@
 
 It is started by a recorder, or by `tabstudio sync` with `--all`. On its input come lines `run ID` and
 `finish ID`; on its output go JSON lines: `{"problem": ...}` when the store cannot be used or can again, and a
-report for each run that was delivered or given up for now. Whatever goes wrong, the spool keeps what was not delivered.
+report for each run that was delivered or given up for now. Whatever goes wrong, the spool keeps what was not
+delivered.
 """
 
 from __future__ import annotations
