@@ -131,13 +131,18 @@ def _network(model: Model) -> dict[str, Any]:
     factory = getattr(pack, "factory", None)
     return {
         "spec": pack.spec.to_json() if pack.spec else None,
-        "factory": f"{factory.__module__}:{factory.__qualname__}" if factory else None,
+        "factory": _name_of(factory) if factory else None,
         "seeds": list(pack.seeds),
         "temperature": model.temperature,
         "threshold": model.threshold,
         "target_mean": model.target_mean,
         "target_scale": model.target_scale,
     }
+
+
+def _name_of(factory: Factory) -> str:
+    name = getattr(factory, "__qualname__", type(factory).__qualname__)
+    return f"{getattr(factory, '__module__', type(factory).__module__)}:{name}"
 
 
 def _manifest(files: Mapping[str, bytes]) -> bytes:
