@@ -1,1 +1,7 @@
-"""."""
+"""Look at a table before training on it: numbers, charts, findings, and one page that holds them all."""
+
+from __future__ import annotations
+
+from tabstudio.explore.exploration import Exploration, explore
+
+__all__ = ["Exploration", "explore"]

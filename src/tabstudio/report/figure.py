@@ -21,6 +21,7 @@ from PIL import Image
 
 from tabstudio.report.canvas import Canvas, width_of
 from tabstudio.report.colours import DIVERGING, DPI, GRID, INK, MUTED, PALETTE, SEQUENTIAL
+from tabstudio.report.wording import shorten
 
 __all__ = ["DIVERGING", "PALETTE", "SEQUENTIAL", "figure", "heatmap", "png", "shorten", "svg"]
 
@@ -110,15 +111,6 @@ def heatmap(
     _write_names(sheet, names, heads, (left, top, side), turned)
     _fill_cells(sheet, texts, _shades(values, low, high, colours), (left, top, side), size)
     return sheet.figure()
-
-
-def shorten(text: object, length: int = 24) -> str:
-    """A label that fits: the middle of a long one is left out and no line is broken."""
-    words = " ".join(str(text).split())
-    if len(words) <= length:
-        return words
-    head = (length - 1) * 2 // 3
-    return f"{words[:head]}…{words[head - length + 1 :]}"
 
 
 def _dress(axes: Axes) -> None:

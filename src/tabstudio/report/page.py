@@ -10,6 +10,7 @@ from html import escape
 from typing import Any, Literal, Protocol
 
 from tabstudio.report.style import CSS
+from tabstudio.report.wording import say
 
 Severity = Literal["info", "warning", "danger"]
 
@@ -85,16 +86,21 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An SVG element (str) or a PNG (bytes), with the words for those who cannot see it."""
+    """An SVG element (str) or a PNG (bytes), with the words for those who cannot see it.
+
+    A `wide` one keeps its size on a narrow screen and scrolls.
+    """
 
     image: str | bytes
     alt: str
     caption: str = ""
+    wide: bool = False
 
     def html(self) -> str:
         """A `<figure>` on a white card, in the dark too."""
         caption = f"<figcaption>{escape(self.caption)}</figcaption>" if self.caption else ""
-        return f'<figure><div class="card">{self._image()}</div>{caption}</figure>'
+        kind = "card wide" if self.wide else "card"
+        return f'<figure><div class="{kind}">{self._image()}</div>{caption}</figure>'
 
     def _image(self) -> str:
         if isinstance(self.image, bytes):
@@ -178,31 +184,3 @@ class Page:
             taken = sum(a == word or a.startswith(f"{word}--") for a in anchors)
             anchors.append(f"{word}--{taken + 1}" if taken else word)
         return anchors
-
-
-def say(value: Any) -> str:
-    """A value as people write it: 1,234 and 0.0123, a dash for nothing.
-
-    >>> say(1234567), say(0.012345), say(None), say(True)
-    ('1,234,567', '0.01235', '–', 'yes')
-    """
-    if value is None or value != value:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return _say_float(value)
-    return str(value)
-
-
-def _say_float(value: float) -> str:
-    size = abs(value)
-    if size == 0 or size == float("inf"):
-        return f"{value:g}"
-    if size >= 1e7 or size < 1e-4:
-        return f"{value:.3e}"
-    if size >= 1000:
-        return f"{value:,.0f}" if size >= 100_000 else f"{value:,.1f}"
-    return f"{value:.4g}"

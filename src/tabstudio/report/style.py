@@ -1,12 +1,15 @@
-"""The look of every page: one stylesheet, shared by reports and the studio."""
+"""The look of every page: one stylesheet, shared by reports, notebooks and the studio."""
 
-CSS = """
+_TOKENS = """
 :root{--ink:#1b1f24;--muted:#59636e;--paper:#f6f7f9;--card:#fff;--line:#dfe3e8;--accent:#0067a3;
 --info:#0067a3;--info-bg:#eaf4fb;--warning:#8a5a00;--warning-bg:#fff6e0;--danger:#b3261e;--danger-bg:#fdecea;
 --shadow:0 1px 2px rgb(0 0 0/.06),0 4px 16px rgb(0 0 0/.04)}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e9ed;--muted:#9aa5b1;--paper:#0f1318;--card:#181d24;
 --line:#2c343e;--accent:#6cb8ea;--info:#7cc0ee;--info-bg:#10283a;--warning:#f0c25a;--warning-bg:#2f2610;
 --danger:#ff9a90;--danger-bg:#3b1714;--shadow:none}}
+"""
+
+_PAGE = """
 *{box-sizing:border-box}
 html{scroll-behavior:smooth;-webkit-text-size-adjust:100%}
 body{margin:0;background:var(--paper);color:var(--ink);
@@ -22,6 +25,16 @@ nav ul{list-style:none;margin:0;padding:0;border-left:2px solid var(--line)}
 nav a{display:block;padding:.32rem 0 .32rem 14px;margin-left:-2px;border-left:2px solid transparent;
 color:var(--muted);text-decoration:none}
 nav a:hover,nav a:focus-visible{color:var(--accent);border-color:var(--accent)}
+footer{color:var(--muted);font-size:.84rem;padding-top:6px;padding-bottom:40px}
+@media(max-width:860px){.columns{grid-template-columns:minmax(0,1fr);gap:18px}nav{position:static}
+nav ul{display:flex;flex-wrap:wrap;gap:2px 10px;border:0}nav a{padding:.2rem .3rem;border:0;margin:0}
+header,.columns,footer{padding-left:16px;padding-right:16px}section{padding:18px 16px}}
+@media print{:root{--paper:#fff;--shadow:none}body{font-size:11pt}nav{display:none}.columns{display:block}
+section{border:0;padding:0;break-inside:auto}figure,aside,tr{break-inside:avoid}
+aside{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+"""
+
+_BLOCKS = """
 section{background:var(--card);border:1px solid var(--line);border-radius:14px;box-shadow:var(--shadow);
 padding:24px 28px 26px;margin:0 0 22px;scroll-margin-top:20px}
 h2{font-size:1.22rem;letter-spacing:-.01em;margin:0 0 14px}
@@ -45,6 +58,7 @@ tbody tr:hover{background:var(--paper)}
 figure{margin:16px 0 4px}
 .card{background:#fff;border-radius:10px;padding:10px;overflow-x:auto}
 .card svg,.card img{display:block;max-width:100%;height:auto;margin:0 auto}
+@media(max-width:860px){.wide svg,.wide img{max-width:none;min-width:720px}}
 figcaption{color:var(--muted);font-size:.9rem;margin-top:8px;max-width:80ch}
 aside{display:flex;gap:14px;border-left:5px solid var(--tone);
 background:var(--tint);border-radius:10px;padding:14px 18px;margin:12px 0}
@@ -61,11 +75,16 @@ aside code{display:inline-block;margin-top:6px}
 code{font:.88em/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;
 background:var(--card);border:1px solid var(--line);
 border-radius:6px;padding:.16rem .5rem;overflow-wrap:anywhere}
-footer{color:var(--muted);font-size:.84rem;padding-top:6px;padding-bottom:40px}
-@media(max-width:860px){.columns{grid-template-columns:minmax(0,1fr);gap:18px}nav{position:static}
-nav ul{display:flex;flex-wrap:wrap;gap:2px 10px;border:0}nav a{padding:.2rem .3rem;border:0;margin:0}
-header,.columns,footer{padding-left:16px;padding-right:16px}section{padding:18px 16px}}
-@media print{:root{--paper:#fff;--shadow:none}body{font-size:11pt}nav{display:none}.columns{display:block}
-section{border:0;padding:0;break-inside:auto}figure,aside,tr{break-inside:avoid}
-aside{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """
+
+CSS = _TOKENS + _PAGE + _BLOCKS
+"""For a page of its own."""
+
+NOTEBOOK_CSS = (
+    _TOKENS.replace(":root", ".tabstudio")
+    + ".tabstudio{color:var(--ink);font:15px/1.5 system-ui,sans-serif}.tabstudio *{box-sizing:border-box}"
+    + ".tabstudio{"
+    + _BLOCKS
+    + "}"
+)
+"""For a piece of another page: every rule holds inside an element of the class `tabstudio` only."""

@@ -1,0 +1,211 @@
+"""The first look at a table: computed piece by piece, when it is asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tabstudio.config import ReadConfig
+from tabstudio.errors import ConfigError
+from tabstudio.explore import distribution, summary, words
+from tabstudio.explore.association import associations, target_associations
+from tabstudio.explore.summary import Summary
+from tabstudio.explore.vectors import Vectors
+from tabstudio.explore.writing import write_all
+from tabstudio.report.wording import shorten
+from tabstudio.table import Finding, Table, check, read
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from tabstudio.report.page import Page
+
+
+def explore(source: Any, *, target: str | None = None, config: ReadConfig | None = None) -> Exploration:
+    """Look at a table: a file, a folder, a frame, an array, or a `Table` that has been read.
+
+    Raises `DataError` or `ConfigError` where the table cannot be read or has no such target.
+
+    >>> import polars as pl
+    >>> frame = pl.DataFrame({"age": [31, 40, 28, 55] * 9, "paid": ["yes", "no", "yes", "no"] * 9})
+    >>> explore(frame, target="paid").summary.classes["rows"].to_list()
+    [18, 18]
+    """
+    if not isinstance(source, Table):
+        return Exploration(read(source, target=target, config=config or ReadConfig()))
+    of = source.schema.target
+    if target is not None and (of is None or of.name != target):
+        raise ConfigError(
+            f"the table was read with {_named(of)}: read it again, read(source, target={target!r})"
+        )
+    return Exploration(source)
+
+
+class Exploration:
+    """Numbers, pictures, findings and the report of one table. Nothing is computed before it is asked for."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self._vectors = Vectors(table)
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Types and counts, describe, classes, missing values and associations, as frames."""
+        numbers = summary.describe(self.table)
+        columns = summary.types_and_counts(self.table, self._vectors, numbers)
+        return Summary(
+            rows=len(self.table),
+            bytes=int(columns["bytes"].sum()),
+            columns=columns,
+            numbers=numbers,
+            classes=self._classes,
+            missing=summary.missing_values(self.table),
+            with_target=self._with_target,
+            associations=self._associations,
+        )
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What to mind before training, the gravest first."""
+        return check(self.table)
+
+    @cached_property
+    def picture_names(self) -> tuple[str, ...]:
+        """The pictures that this table has, in the order of the report."""
+        target, columns = self.table.schema.target, self._vectors.names
+        of_target = (
+            () if target is None else ("target",) if target.task == "regression" else ("class_counts",)
+        )
+        present = {
+            "missing": any(series.null_count() for series in self.table.frame),
+            "associations": len(columns) + (target is not None) > 1,
+            "distributions": len(columns) > 0,
+        }
+        return (*of_target, *(name for name, is_there in present.items() if is_there and len(self.table)))
+
+    def picture(self, name: str) -> Figure:
+        """One picture. Raises `ConfigError` where this table has none of that name."""
+        if name not in self.picture_names:
+            shown = ", ".join(self.picture_names) or "none"
+            raise ConfigError(f"there is no picture {name!r} of {self.table.source.name}: there are {shown}")
+        draw: Any = getattr(self, f"_draw_{name}")
+        figure: Figure = draw()
+        return figure
+
+    def pictures(self) -> dict[str, Figure]:
+        """All pictures by name."""
+        return {name: self.picture(name) for name in self.picture_names}
+
+    @cached_property
+    def drawable(self) -> tuple[str, ...]:
+        """The columns that have a distribution, the ones most associated with the target first."""
+        return self._vectors.names if self._with_target is None else tuple(self._with_target["column"])
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """The columns whose distributions are drawn: the first 36 of `drawable`."""
+        return self.drawable[: distribution.PANELS]
+
+    def text(self) -> str:
+        """The exploration for a terminal: plain lines, no colours."""
+        return words.text(self)
+
+    def page(self) -> Page:
+        """The report, to be extended or written."""
+        from tabstudio.explore.page import page
+
+        return page(self)
+
+    def html(self) -> str:
+        """The report as one self-contained HTML file."""
+        return self.page().html()
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `report.html` and the pictures as PNG into the folder; gives the report's path.
+
+        Raises `TabstudioError` where that fails; then no file of the folder has changed.
+        """
+        from tabstudio.report.figure import png
+
+        files = {f"{name}.png": png(figure) for name, figure in self.pictures().items()}
+        files["report.html"] = self.html().encode("utf-8")
+        write_all(Path(folder), files)
+        return Path(folder) / "report.html"
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        from tabstudio.explore.page import notebook
+
+        return notebook(self)
+
+    @cached_property
+    def _classes(self) -> Any:
+        return summary.class_counts(self.table)
+
+    @cached_property
+    def _with_target(self) -> Any:
+        return target_associations(self._vectors)
+
+    @cached_property
+    def _associations(self) -> Any:
+        return associations(self._vectors, self._with_target)
+
+    @cached_property
+    def _groups(self) -> distribution.Groups:
+        return distribution.groups(self._vectors)
+
+    def _draw_class_counts(self) -> Figure:
+        from tabstudio.explore import charts
+
+        return charts.class_counts(self._classes, self._target_name)
+
+    def _draw_target(self) -> Figure:
+        from tabstudio.explore import charts
+
+        alone = distribution.Groups(("all rows",), self._groups.codes)
+        values = self._vectors.values(self._target_name)
+        return charts.target_histogram(
+            distribution.histogram(self._vectors, self._target_name, values, alone)
+        )
+
+    def _draw_missing(self) -> Figure:
+        from tabstudio.explore import charts
+
+        return charts.missing_values(summary.missing_values(self.table))
+
+    def _draw_associations(self) -> Figure:
+        from tabstudio.explore import charts
+
+        return charts.associations(self._associations)
+
+    def _draw_distributions(self) -> Figure:
+        from tabstudio.explore import charts
+
+        panels = [distribution.panel(self._vectors, name, self._groups) for name in self.drawn]
+        return charts.distributions(panels, self._groups, self._notes(), self._distribution_title())
+
+    def _notes(self) -> dict[str, str]:
+        if self._with_target is None:
+            return {}
+        short = {"Pearson's r": "r", "Cramér's V": "V", "correlation ratio": "η"}
+        rows = self._with_target.iter_rows()
+        return {name: f"{short[measure]} {value:.2f}" for name, value, measure in rows if value == value}
+
+    def _distribution_title(self) -> str:
+        target = self.table.schema.target
+        if target is None:
+            return "Distributions"
+        if target.task == "regression":
+            return f"Mean of {shorten(target.name, 40)}, with its standard deviation"
+        return f"Distributions by {shorten(target.name, 40)}"
+
+    @property
+    def _target_name(self) -> str:
+        return self.table.schema.target.name if self.table.schema.target is not None else ""
+
+
+def _named(target: Any) -> str:
+    return "no target" if target is None else f"the target {target.name!r}"

@@ -1,0 +1,176 @@
+"""An exploration as a page: findings first, then the target, the columns, and how they go together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from tabstudio.explore.words import describe_target, headline, table_name
+from tabstudio.report.figure import png, svg
+from tabstudio.report.page import Block, Callout, Facts, Page, Picture, Rows, Text
+from tabstudio.report.style import NOTEBOOK_CSS
+from tabstudio.report.wording import size
+
+if TYPE_CHECKING:
+    from tabstudio.explore.exploration import Exploration
+
+_TITLES = {
+    "leak": "Suspected leak",
+    "id": "An id, left out",
+    "constant": "Constant",
+    "duplicates": "Duplicated rows",
+    "contradictions": "Same rows, different labels",
+    "imbalance": "Unbalanced classes",
+    "rare classes": "Rare classes",
+    "cardinality": "Many categories",
+    "missing": "Missing values",
+}
+
+
+def page(exploration: Exploration) -> Page:
+    """The whole report."""
+    made = Page(f"A first look at {table_name(exploration)}", headline(exploration).partition(": ")[2])
+    made.section("Overview", *_overview(exploration))
+    made.section("Findings", *_findings(exploration))
+    _target(made, exploration)
+    made.section("Columns", *_columns(exploration))
+    if len(exploration.summary.numbers):
+        made.section("Numbers", _rows(exploration.summary.numbers))
+    _missing(made, exploration)
+    _associations(made, exploration)
+    _distributions(made, exploration)
+    notes = [[note.subject, note.value, note.reason] for note in exploration.table.notes]
+    if notes:
+        made.section("How it was read", Rows(["what", "chosen", "because"], notes))
+    return made
+
+
+def notebook(exploration: Exploration) -> str:
+    """The overview, the findings and the columns, for a notebook's cell: escaped, no script."""
+    short = Page("").section(headline(exploration), *_overview(exploration), *_findings(exploration))
+    _target(short, exploration)
+    short.section("Columns", *_columns(exploration))
+    return f'<style>{NOTEBOOK_CSS}</style><div class="tabstudio">{short.body()}</div>'
+
+
+def _overview(exploration: Exploration) -> list[Block]:
+    table, summary = exploration.table, exploration.summary
+    cells = max(1, len(table) * len(table.schema))
+    facts = [
+        ("rows", len(table)),
+        ("columns", len(table.schema)),
+        ("features", len(table.schema.features)),
+        ("missing cells", f"{summary.missing['missing'].sum() / cells:.1%}"),
+        ("in memory", size(summary.bytes)),
+        ("findings", len(exploration.findings)),
+    ]
+    target = table.schema.target
+    words = (
+        f"To predict: {describe_target(target)}. {target.reason}"
+        if target is not None
+        else "No target was named."
+    )
+    return [Facts(facts), Text(words)]
+
+
+def _findings(exploration: Exploration) -> list[Block]:
+    if not exploration.findings:
+        return [
+            Callout("info", "No ids, constants, duplicated rows or suspected leaks.", title="Nothing found")
+        ]
+    return [
+        Callout(
+            finding.severity,
+            f"{finding.message}\n\n{finding.remedy}",
+            title=_TITLES[finding.kind],
+        )
+        for finding in exploration.findings
+    ]
+
+
+def _target(made: Page, exploration: Exploration) -> None:
+    target, classes = exploration.table.schema.target, exploration.summary.classes
+    if target is None or not len(exploration.table):
+        return
+    if classes is None:
+        alt = f"Histogram of {target.name}"
+        made.section("Target", Picture(svg(exploration.picture("target")), alt))
+        return
+    counts = ", ".join(f"{name} {rows:,}" for name, rows, _ in classes.head(10).iter_rows())
+    made.section(
+        "Classes", Picture(svg(exploration.picture("class_counts")), f"Rows of each class: {counts}")
+    )
+
+
+def _columns(exploration: Exploration) -> list[Block]:
+    columns = exploration.summary.columns.with_columns(
+        pl.col("bytes").map_elements(size, return_dtype=pl.String)
+    )
+    return [_rows(columns)]
+
+
+def _missing(made: Page, exploration: Exploration) -> None:
+    missing = exploration.summary.missing
+    if "missing" not in exploration.picture_names:
+        return
+    alt = "Missing values: " + ", ".join(f"{c} {s:.1%}" for c, _, s in missing.head(10).iter_rows())
+    made.section("Missing values", Picture(svg(exploration.picture("missing")), alt))
+
+
+def _associations(made: Page, exploration: Exploration) -> None:
+    if "associations" not in exploration.picture_names:
+        return
+    found, with_target = exploration.summary.associations, exploration.summary.with_target
+    blocks: list[Block] = [
+        Text(
+            "Numbers, dates and booleans among themselves: Pearson's r, from -1 to 1. Categories among "
+            "themselves: Cramér's V, bias-corrected, from 0 to 1. A category with a number: the correlation "
+            "ratio, corrected for the number of levels, from 0 to 1. Each pair counts the rows where both "
+            "have a value.",
+            muted=True,
+        )
+    ]
+    if found.left_out:
+        blocks.append(Text(f"{found.left_out:,} columns with weaker associations are not drawn.", muted=True))
+    alt = f"Heatmap of the associations among {', '.join(found.names[:20])}"
+    blocks.append(Picture(png(exploration.picture("associations")), alt, wide=len(found.names) > 12))
+    if with_target is not None and exploration.table.schema.target is not None:
+        name = exploration.table.schema.target.name
+        blocks.append(_rows(with_target.head(20), f"Most associated with {name}"))
+    else:
+        blocks.append(_rows(found.strongest(20), "The strongest pairs"))
+    made.section("Associations", *blocks)
+
+
+def _distributions(made: Page, exploration: Exploration) -> None:
+    if "distributions" not in exploration.picture_names:
+        return
+    picture = Picture(
+        svg(exploration.picture("distributions")),
+        f"Distributions of {', '.join(exploration.drawn[:20])}",
+        _distribution_words(exploration),
+        wide=True,
+    )
+    made.section("Distributions", picture)
+
+
+def _distribution_words(exploration: Exploration) -> str:
+    target = exploration.table.schema.target
+    if target is None:
+        words = "Heights are shares of the rows."
+    elif target.task == "regression":
+        words = "Numbers are cut into bins of about equally many rows; all panels share one vertical scale."
+    else:
+        words = "Heights are shares of each class, so that small classes are seen as well as large ones."
+    words += (
+        " The outermost half percent of the values lies in the end bins."
+        if target is None or target.classes
+        else ""
+    )
+    hidden = len(exploration.drawable) - len(exploration.drawn)
+    return words + (f" {hidden:,} columns less associated with the target are not drawn." if hidden else "")
+
+
+def _rows(frame: pl.DataFrame, caption: str = "") -> Rows:
+    return Rows(frame.columns, frame.rows(), caption)

@@ -1,0 +1,67 @@
+"""Values and names as people write them, short enough for a table, a chart or a line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def say(value: Any) -> str:
+    """A value as people write it: 1,234 and 0.0123, a dash for nothing.
+
+    >>> say(1234567), say(0.012345), say(None), say(True)
+    ('1,234,567', '0.01235', '–', 'yes')
+    """
+    if value is None or value != value:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return _say_float(value)
+    return str(value)
+
+
+def _say_float(value: float) -> str:
+    size = abs(value)
+    if size == 0 or size == float("inf"):
+        return f"{value:g}"
+    if size >= 1e7 or size < 1e-4:
+        return f"{value:.3e}"
+    if size >= 1000:
+        return f"{value:,.0f}" if size >= 100_000 else f"{value:,.1f}"
+    return f"{value:.4g}"
+
+
+def tick(value: float) -> str:
+    """Three digits, as short as they go.
+
+    >>> tick(12345.0), tick(0.123456), tick(1234567.0), tick(-2.0)
+    ('12,345', '0.123', '1.23e+06', '-2')
+    """
+    return f"{value:,.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+def shorten(text: object, length: int = 24) -> str:
+    """One line that fits: the middle of a long one is left out.
+
+    >>> shorten("the_length_of_the_name_is_not_mine", 16)
+    'the_length…_mine'
+    """
+    words = " ".join(str(text).split())
+    if len(words) <= length:
+        return words
+    head = (length - 1) * 2 // 3
+    return f"{words[:head]}…{words[head - length + 1 :]}"
+
+
+def size(n_bytes: int) -> str:
+    """Bytes in the unit that suits them.
+
+    >>> size(512), size(147119), size(3_400_000)
+    ('512 B', '143.7 KiB', '3.2 MiB')
+    """
+    power = min(3, max(0, n_bytes.bit_length() - 1) // 10)
+    if power == 0:
+        return f"{n_bytes} B"
+    return f"{n_bytes / 1024**power:.1f} {('KiB', 'MiB', 'GiB')[power - 1]}"
