@@ -1,1 +1,1 @@
-"""."""
+"""Train packs: plan, loop, optimizer, checkpoints."""

@@ -1,0 +1,255 @@
+"""The networks: raw outputs from encoded rows, k members at once.
+
+`mlp` is plain layers, as anybody would write them by hand. `tabular` is the default for tables, after RealMLP
+("Better by default", Holzmüller et al., NeurIPS 2024). `custom` runs a factory of the user's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tabstudio.config import NetworkConfig
+from tabstudio.errors import ConfigError
+from tabstudio.model.packed import (
+    ACTIVATIONS,
+    PackedActivation,
+    PackedEmbedding,
+    PackedLinear,
+    PackedScale,
+    PeriodicEmbedding,
+    dropout,
+)
+
+MAX_ONE_HOT = 9
+"""`tabular` gives a column of more categories than this an embedding (RealMLP's figure)."""
+EMBEDDING_WIDTH = 8
+WAVES, WAVES_OUT, WAVES_SIGMA = 16, 3, 0.1
+MAX_PERIODIC = 200
+"""`tabular` takes numbers as they are where a table has more of them: the waves would cost more than they
+bring.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """All that it takes to build a network again.
+
+    `numbers` is the width d of the encoded numbers, `cardinalities` the number of codes per categorical
+    column, `outputs` the width of the last layer.
+    """
+
+    name: str
+    numbers: int
+    cardinalities: tuple[int, ...]
+    outputs: int
+    config: NetworkConfig
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary that `NetworkSpec.from_json` takes back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """The specification that `to_json` wrote."""
+        config = NetworkConfig(**{**data["config"], "hidden": tuple(data["config"]["hidden"])})
+        return cls(**{**data, "cardinalities": tuple(data["cardinalities"]), "config": config})
+
+
+class Pack(nn.Module):
+    """k networks of one shape. `forward(numbers, codes)` gives raw outputs (k, rows, outputs).
+
+    numbers (rows, d) or (k, rows, d), float; codes (rows, c) or (k, rows, c), int64. Raw outputs are
+    logits, for a regression the standardised value. `generators` hold where each member's random numbers
+    have come to.
+    """
+
+    spec: NetworkSpec | None
+
+    def __init__(self, spec: NetworkSpec | None, seeds: Sequence[int]) -> None:
+        super().__init__()
+        if not seeds:
+            raise ConfigError("a pack needs at least one member: no seed was given")
+        self.spec = spec
+        self.seeds = tuple(int(seed) for seed in seeds)
+        self.generators = [torch.Generator().manual_seed(seed) for seed in self.seeds]
+
+    if TYPE_CHECKING:
+
+        def __call__(self, numbers: Tensor, codes: Tensor) -> Tensor:
+            """Raw outputs (k, rows, outputs)."""
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def __repr__(self) -> str:
+        parameters = sum(p.numel() for p in self.parameters()) // len(self)
+        name = self.spec.name if self.spec else "custom"
+        return f"Pack({name}, {len(self)} members of {parameters:,} parameters)"
+
+    def members(self, indices: Sequence[int]) -> Pack:
+        """A pack of some of the members, with copies of their weights and random states."""
+        assert self.spec is not None
+        chosen = build(self.spec, [self.seeds[i] for i in indices])
+        chosen.take(self, indices)
+        return chosen
+
+    def description(self) -> dict[str, Any]:
+        """What network this is, as plain data."""
+        assert self.spec is not None
+        return self.spec.to_json()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that a member learns, by name, each with the member axis in front."""
+        return dict(self.named_parameters())
+
+    @torch.no_grad()
+    def take(self, source: Pack, indices: Sequence[int]) -> None:
+        """Copy weights, random states and mode of the named members of a pack of the same network."""
+        self.to_device(next(source.parameters()).device)
+        theirs = source.tensors()
+        for name, tensor in self.tensors().items():
+            tensor.copy_(theirs[name][list(indices)])
+        for generator, i in zip(self.generators, indices, strict=True):
+            generator.set_state(source.generators[i].get_state())
+        self.train(source.training)
+
+    def decays(self, name: str) -> bool:
+        """Whether weight decay applies to the parameter of that name."""
+        return bool(name)
+
+    def to_device(self, device: torch.device) -> Self:
+        """Move weights and random states; on another device than the CPU dropout draws other numbers."""
+        if device.type != self.generators[0].device.type:
+            self.generators = [torch.Generator(device).manual_seed(g.initial_seed()) for g in self.generators]
+        return self.to(device)
+
+    def _entered(self, x: Tensor) -> Tensor:
+        return x[0] if x.dim() == 3 and len(self) == 1 else x
+
+    def _left(self, x: Tensor) -> Tensor:
+        return x if x.dim() == 3 else x.unsqueeze(0)
+
+
+class Mlp(Pack):
+    """Linear layers, an activation and dropout after each but the last; categories enter as one-hot codes."""
+
+    def __init__(self, spec: NetworkSpec, seeds: Sequence[int]) -> None:
+        super().__init__(spec, seeds)
+        self.activation = ACTIVATIONS[spec.config.activation]
+        widths = (spec.numbers + sum(spec.cardinalities), *spec.config.hidden, spec.outputs)
+        self.layers = nn.ModuleList(PackedLinear(a, b, self.generators) for a, b in pairwise(widths))
+
+    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        """Raw outputs (k, rows, outputs)."""
+        assert self.spec is not None
+        x = self._entered(with_one_hot(numbers, codes, self.spec.cardinalities))
+        *inner, last = self.layers
+        for layer in inner:
+            x = self.activation(layer(x))
+            if self.training:
+                x = dropout(x, self.spec.config.dropout, self.generators)
+        return self._left(last(x))
+
+
+class Tabular(Pack):
+    """Embeddings of numbers and categories, a scaling layer, wide layers.
+
+    Layers are in neural-tangent parametrisation with parametric activations; the last one starts at zero.
+    """
+
+    def __init__(self, spec: NetworkSpec, seeds: Sequence[int]) -> None:
+        super().__init__(spec, seeds)
+        self.few = [i for i, n in enumerate(spec.cardinalities) if n <= MAX_ONE_HOT]
+        self.many = [i for i, n in enumerate(spec.cardinalities) if n > MAX_ONE_HOT]
+        self.periodic = self.embedding = None
+        plain = spec.numbers
+        if 0 < spec.numbers <= MAX_PERIODIC:
+            self.periodic = PeriodicEmbedding(spec.numbers, WAVES, WAVES_OUT, WAVES_SIGMA, self.generators)
+            plain *= 1 + WAVES_OUT
+        if self.many:
+            levels = [spec.cardinalities[i] for i in self.many]
+            self.embedding = PackedEmbedding(levels, EMBEDDING_WIDTH, self.generators)
+        self.one_hot = tuple(spec.cardinalities[i] for i in self.few)
+        width = plain + sum(self.one_hot) + EMBEDDING_WIDTH * len(self.many)
+        self.scale = PackedScale(width, len(self))
+        self.layers = nn.ModuleList()
+        self.activations = nn.ModuleList()
+        for hidden in spec.config.hidden:
+            self.layers.append(PackedLinear(width, hidden, self.generators, "ntk"))
+            self.activations.append(PackedActivation(spec.config.activation, hidden, len(self)))
+            width = hidden
+        self.last = PackedLinear(width, spec.outputs, self.generators, "ntk", zeros=True)
+
+    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        """Raw outputs (k, rows, outputs)."""
+        assert self.spec is not None
+        x = self._entered(self.scale(self._entered(self._features(numbers, codes))))
+        for layer, activation in zip(self.layers, self.activations, strict=True):
+            x = activation(layer(x))
+            if self.training:
+                x = dropout(x, self.spec.config.dropout, self.generators)
+        return self._left(self.last(x))
+
+    def decays(self, name: str) -> bool:
+        """Weight decay is for the matrices of the layers, as in RealMLP."""
+        return name.endswith("weight") and not name.startswith("periodic")
+
+    def _features(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        x = numbers if self.periodic is None else self.periodic(numbers)
+        if self.few:
+            hot = with_one_hot(numbers[..., :0], codes[..., self.few], self.one_hot)
+            x = hot if x.shape[-1] == 0 else torch.cat([x, hot.expand(*x.shape[:-1], -1)], dim=-1)
+        if self.embedding is not None:
+            vectors = self.embedding(codes[..., self.many])
+            x = torch.cat([x.expand(*vectors.shape[:-1], -1), vectors], dim=-1)
+        return x
+
+
+def with_one_hot(numbers: Tensor, codes: Tensor, cardinalities: Sequence[int]) -> Tensor:
+    """Numbers (..., d) with every column's one-hot code behind: (..., d + sum of cardinalities)."""
+    if not cardinalities:
+        return numbers
+    hot = [functional.one_hot(codes[..., i], n).to(numbers.dtype) for i, n in enumerate(cardinalities)]
+    return torch.cat([numbers, *hot], dim=-1)
+
+
+_NETWORKS: dict[str, Callable[[NetworkSpec, Sequence[int]], Pack]] = {"mlp": Mlp, "tabular": Tabular}
+
+
+def build(spec: NetworkSpec, seeds: Sequence[int]) -> Pack:
+    """A pack of `len(seeds)` freshly initialised members.
+
+    Raises `ConfigError` for a network that does not exist.
+
+    >>> spec = NetworkSpec("mlp", 30, (), 1, NetworkConfig("mlp", (30, 15), 0.3, "relu"))
+    >>> build(spec, [0, 1])(torch.zeros(4, 30), torch.zeros(4, 0, dtype=torch.int64)).shape
+    torch.Size([2, 4, 1])
+    """
+    if spec.name not in _NETWORKS:
+        raise ConfigError(f"option network: one of {', '.join(_NETWORKS)} was expected, got {spec.name!r}")
+    return _NETWORKS[spec.name](spec, seeds)
+
+
+def custom(
+    factory: Callable[[int, int], nn.Module],
+    seeds: Sequence[int],
+    numbers: int,
+    cardinalities: Sequence[int],
+    outputs: int,
+) -> Pack:
+    """A pack of the user's own network, run member by member.
+
+    `factory(inputs, outputs)` returns a module that maps (rows, inputs) to raw outputs (rows, outputs). The
+    inputs are the `numbers` with the one-hot codes of every categorical column appended: inputs = numbers +
+    sum of cardinalities. Raises `ConfigError` where it returns something else.
+    """
+    from tabstudio.model.networks_custom import Custom
+
+    return Custom(factory, seeds, numbers, cardinalities, outputs)

@@ -1,0 +1,160 @@
+"""Checkpoints: one file of tensors and JSON from which a training goes on to the same bits.
+
+It is replaced in one step, so that it is whole or not there at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tabstudio.errors import TrainingError
+from tabstudio.model.networks import Pack
+from tabstudio.training.data import Data
+from tabstudio.training.loop import Epoch, State
+from tabstudio.training.plan import Plan
+
+FILE = "training.safetensors"
+VERSION = 1
+SECONDS = 2.0
+"""At most so often a checkpoint is written: more than that is lost by no kill."""
+
+
+class Keeper:
+    """Keeps a training's checkpoint in a folder. `key` is the `digest` of the training."""
+
+    def __init__(self, folder: Path, pack: Pack, state: State, key: str) -> None:
+        self.folder, self.pack, self.state, self.key = folder, pack, state, key
+        self._epoch = 0
+        self._written = time.monotonic() - SECONDS
+
+    def resume(self) -> None:
+        """Go on from the folder's checkpoint, where there is one."""
+        if load(self.folder, self.pack, self.state, self.key):
+            self._epoch = len(self.state.history)
+
+    def keep(self) -> None:
+        """Write a checkpoint if the last one is old, or the training is at its end."""
+        if self.state.stopped or time.monotonic() - self._written >= SECONDS:
+            save(self.folder, self.pack, self.state, self.key)
+            self._epoch, self._written = len(self.state.history), time.monotonic()
+
+    def told(self) -> str:
+        """Where the last good weights are."""
+        if not self._epoch:
+            return "no checkpoint was kept: no epoch went well"
+        return f"the last good checkpoint is of epoch {self._epoch}: {self.folder / FILE}"
+
+
+def digest(pack: Pack, data: Data, plan: Plan) -> str:
+    """SHA-256 (hex) of all that decides a training's course: rows, who holds out what, network, plan.
+
+    `minutes` is left out, so that a training that ran out of time can be given more.
+    """
+    told = asdict(plan)
+    for name in ("minutes", "reasons"):
+        told.pop(name)
+    shapes = {name: list(tensor.shape) for name, tensor in pack.tensors().items()}
+    sha = hashlib.sha256(json.dumps([VERSION, told, pack.description(), shapes], sort_keys=True).encode())
+    for tensor in (data.numbers, data.codes, data.labels, data.weights, data.held):
+        sha.update(str((tensor.dtype, tuple(tensor.shape))).encode())
+        sha.update(tensor.cpu().contiguous().numpy().data)
+    return sha.hexdigest()
+
+
+def save(folder: Path, pack: Pack, state: State, key: str) -> None:
+    """Write what `load` needs to go on after the last epoch.
+
+    Raises `TrainingError` where the folder cannot be written to; the checkpoint before is then still there.
+    """
+    from safetensors.torch import save_file
+
+    told = {
+        "version": VERSION,
+        "digest": key,
+        "seconds": state.seconds,
+        "stopped": state.stopped,
+        "best_loss": state.best_loss.tolist(),
+        "waited": state.waited.tolist(),
+        "history": [_plain(epoch) for epoch in state.history],
+    }
+    part = folder / f"{FILE}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(_tensors(pack, state), part, metadata={"state": json.dumps(told)})
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(folder / FILE)
+    except Exception as error:
+        part.unlink(missing_ok=True)
+        raise TrainingError(f"{folder}: the checkpoint cannot be written: {error}") from error
+
+
+def load(folder: Path, pack: Pack, state: State, key: str) -> bool:
+    """Put the pack and the state where the checkpoint in `folder` left them. False where there is none.
+
+    Raises `TrainingError` for a damaged checkpoint, and for one of other rows or another configuration.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return False
+    told, tensors = _read(path)
+    if told.get("version") != VERSION or told.get("digest") != key:
+        raise TrainingError(
+            f"{path}: this checkpoint is of other rows or of another configuration; train with the same "
+            f"table and options, or start anew without resume"
+        )
+    with torch.no_grad():
+        for name, tensor in pack.tensors().items():
+            tensor.copy_(tensors[f"weights.{name}"])
+    for name, kept in state.best.items():
+        kept.copy_(tensors[f"best.{name}"])
+    adam = {name.removeprefix("adam."): t for name, t in tensors.items() if name.startswith("adam.")}
+    state.optimizer.load(adam)
+    for m, generator in enumerate(pack.generators):
+        generator.set_state(tensors[f"random.{m}"])
+    state.order.set_state(tensors["order"])
+    state.seconds = told["seconds"]
+    state.stopped = told["stopped"] if told["stopped"] != "minutes" else ""
+    state.best_loss = np.asarray(told["best_loss"])
+    state.waited = np.asarray(told["waited"])
+    state.history = [_epoch(epoch) for epoch in told["history"]]
+    return True
+
+
+def _tensors(pack: Pack, state: State) -> dict[str, torch.Tensor]:
+    tensors = {f"weights.{name}": tensor.detach() for name, tensor in pack.tensors().items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
+    tensors |= {f"adam.{name}": tensor for name, tensor in state.optimizer.state().items()}
+    tensors |= {f"random.{m}": generator.get_state() for m, generator in enumerate(pack.generators)}
+    return tensors | {"order": state.order.get_state()}
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            told = json.loads((file.metadata() or {})["state"])
+            return told, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise TrainingError(
+            f"{path}: this checkpoint is damaged ({error}); start anew without resume"
+        ) from error
+
+
+def _plain(epoch: Epoch) -> dict[str, Any]:
+    return {n: v.tolist() if isinstance(v, np.ndarray) else v for n, v in asdict(epoch).items()}
+
+
+def _epoch(told: dict[str, Any]) -> Epoch:
+    fields: dict[str, Any] = {n: np.asarray(v) if isinstance(v, list) else v for n, v in told.items()}
+    return Epoch(**fields)

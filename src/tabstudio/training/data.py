@@ -1,0 +1,117 @@
+"""The rows of a training as tensors that lie in memory, and who holds out which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tabstudio.table.schema import Target, Task
+
+if TYPE_CHECKING:
+    from tabstudio.model.encode import Inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What k members train and validate on.
+
+    numbers (n, d), codes (n, c), labels (n,): float32, for multiclass int64; a regression's are
+    standardised by `target_mean` and `target_scale`. weights (k, n): a row's weight in a member's loss, 0
+    where the member holds it out. trained (t,): the rows that some member trains on, ascending. held (k,
+    r): the rows that each member holds out, filled up with row 0 where `held_weights` (k, r) is 0; r is 0
+    where nobody holds out anything.
+    """
+
+    task: Task
+    numbers: Tensor
+    codes: Tensor
+    labels: Tensor
+    weights: Tensor
+    trained: Tensor
+    held: Tensor
+    held_weights: Tensor
+    target_mean: float = 0.0
+    target_scale: float = 1.0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def members(self) -> int:
+        """Number k of members."""
+        return len(self.weights)
+
+
+def assemble(
+    inputs: Inputs,
+    labels: np.ndarray,
+    held_by: np.ndarray,
+    target: Target,
+    *,
+    balance: bool = False,
+    device: torch.device | None = None,
+) -> Data:
+    """Tensors of a training on `device`.
+
+    `held_by` (k, n) is True where a member holds a row out. `balance` weighs each class by the inverse of its
+    share of the training rows.
+    """
+    weights = (~held_by).astype(np.float32)
+    trained = np.flatnonzero(~held_by.all(axis=0))
+    if balance and target.task != "regression":
+        counts = np.bincount(labels[trained].astype(np.int64), minlength=max(len(target.classes), 2))
+        share = counts / counts.sum()
+        present = np.count_nonzero(counts)
+        weights *= (1.0 / np.where(share > 0, present * share, 1.0)).astype(np.float32)[
+            labels.astype(np.int64)
+        ]
+    mean, scale = _moments(labels[trained]) if target.task == "regression" else (0.0, 1.0)
+    wanted = (
+        torch.from_numpy(labels.astype(np.int64))
+        if target.task == "multiclass"
+        else torch.from_numpy(((labels - mean) / scale).astype(np.float32))
+    )
+    held, held_weights = _ragged(held_by)
+    return Data(
+        task=target.task,
+        numbers=inputs.numbers.to(device),
+        codes=inputs.codes.to(device),
+        labels=wanted.to(device),
+        weights=torch.from_numpy(weights).to(device),
+        trained=torch.from_numpy(trained).to(device),
+        held=torch.from_numpy(held).to(device),
+        held_weights=torch.from_numpy(held_weights).to(device),
+        target_mean=mean,
+        target_scale=scale,
+    )
+
+
+def held_out(fold: np.ndarray, members: int) -> np.ndarray:
+    """Who holds out what: member m holds out the rows of fold m modulo the number of folds. (k, n) bool.
+
+    Rows of fold -1 are held out by nobody.
+    """
+    folds = int(fold.max(initial=-1)) + 1
+    if folds == 0:
+        return np.zeros((members, len(fold)), dtype=bool)
+    return np.asarray(fold[None, :] == (np.arange(members) % folds)[:, None])
+
+
+def _moments(labels: np.ndarray) -> tuple[float, float]:
+    mean, scale = float(labels.mean()), float(labels.std())
+    return mean, scale if scale > 0 else 1.0
+
+
+def _ragged(held_by: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    counts = held_by.sum(axis=1)
+    width = int(counts.max(initial=0))
+    held = np.zeros((len(held_by), width), dtype=np.int64)
+    weights = np.zeros((len(held_by), width), dtype=np.float32)
+    for m, count in enumerate(counts):
+        held[m, :count] = np.flatnonzero(held_by[m])
+        weights[m, :count] = 1.0
+    return held, weights

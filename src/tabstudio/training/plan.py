@@ -1,0 +1,168 @@
+"""Everything that a training needs to be told, chosen from the table's size where the user left it open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+
+from tabstudio.config import NetworkConfig, TrainingConfig
+from tabstudio.errors import ConfigError
+from tabstudio.table.schema import Task
+
+Schedule = Literal["constant", "flat_cosine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One training, settled. `learning_rate`, `weight_decay` and `seeds` have one entry per member.
+
+    `batch_size` 0 takes all rows at once, in their order. `patience` counts epochs without a better
+    validation loss; 0 keeps the last weights. `reasons` says in one clause each why a value was chosen.
+    """
+
+    members: int
+    epochs: int
+    batch_size: int
+    learning_rate: tuple[float, ...]
+    weight_decay: tuple[float, ...]
+    seeds: tuple[int, ...]
+    seed: int
+    patience: int
+    schedule: Schedule
+    beta2: float
+    label_smoothing: float
+    device: str
+    precision: Literal["float32", "bf16"]
+    balance: bool
+    minutes: float | None
+    reasons: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary for a record of the run."""
+        return asdict(self)
+
+    def rate(self, progress: float) -> float:
+        """Factor of the learning rate when the share `progress` of the training is done."""
+        if self.schedule == "constant" or progress <= 0.5:
+            return 1.0
+        return 0.5 + 0.5 * math.cos(math.pi * (2.0 * min(progress, 1.0) - 1.0))
+
+
+def choose(
+    config: TrainingConfig,
+    network: NetworkConfig | None,
+    task: Task,
+    *,
+    rows: int,
+    folds: int,
+) -> Plan:
+    """Settle what the user left open. `network` None stands for a factory of the user's own.
+
+    Raises `ConfigError` where members are fewer than folds or the device does not exist.
+    """
+    reasons: dict[str, str] = {}
+    ours = network is not None and network.name == "tabular"
+    members = _members(config, folds, reasons)
+    batch_size = _batch_size(config, rows, reasons)
+    epochs = _epochs(config, rows, batch_size, reasons)
+    rate = _rate(config, task, ours, reasons)
+    decay = config.weight_decay if config.weight_decay is not None else (0.02 if ours else 0.0)
+    device = _device(config.device, reasons)
+    return Plan(
+        members=members,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=(rate,) * members,
+        weight_decay=(decay,) * members,
+        seeds=tuple(config.seed + m for m in range(members)),
+        seed=config.seed,
+        patience=_patience(config, folds, epochs, reasons),
+        schedule="flat_cosine" if ours else "constant",
+        beta2=0.95 if ours else 0.999,
+        label_smoothing=0.0 if task == "regression" or not ours else 0.1,
+        device=device,
+        precision=_precision(config, reasons),
+        balance=config.balance,
+        minutes=config.minutes,
+        reasons=reasons,
+    )
+
+
+def _members(config: TrainingConfig, folds: int, reasons: dict[str, str]) -> int:
+    if config.members is None:
+        reasons["members"] = f"one for each of {folds} folds" if folds else "one, as no rows are held out"
+        return max(folds, 1)
+    if config.members < folds:
+        raise ConfigError(
+            f"option members: at least one member per fold was expected ({folds} folds), got "
+            f"{config.members}; ask for more members or fewer folds"
+        )
+    return config.members
+
+
+def _batch_size(config: TrainingConfig, rows: int, reasons: dict[str, str]) -> int:
+    if config.batch_size is not None:
+        return 0 if config.batch_size >= rows > 0 and config.batch_size == 0 else config.batch_size
+    size = 256
+    while size < 1024 and rows > 128 * size:
+        size *= 2
+    reasons["batch_size"] = f"{size} for {rows:,} rows"
+    return size
+
+
+def _epochs(config: TrainingConfig, rows: int, batch_size: int, reasons: dict[str, str]) -> int:
+    if config.epochs is not None:
+        return config.epochs
+    steps = math.ceil(rows / (batch_size or rows or 1))
+    epochs = min(max(round(3000 / steps), 10), 100)
+    reasons["epochs"] = f"{epochs} of {steps:,} steps each"
+    return epochs
+
+
+def _rate(config: TrainingConfig, task: Task, ours: bool, reasons: dict[str, str]) -> float:
+    if config.learning_rate is not None:
+        return config.learning_rate
+    rate = (0.1 if task == "regression" else 0.04) if ours else 1e-3
+    reasons["learning_rate"] = f"{rate:g}, the network's usual one"
+    return rate
+
+
+def _patience(config: TrainingConfig, folds: int, epochs: int, reasons: dict[str, str]) -> int:
+    if not folds:
+        reasons["patience"] = "0: no rows are held out, so the last weights are kept"
+        return 0
+    if config.patience is not None:
+        return config.patience
+    patience = max(10, math.ceil(epochs / 3))
+    reasons["patience"] = f"{patience}, a third of the epochs"
+    return patience
+
+
+def _device(wanted: str, reasons: dict[str, str]) -> str:
+    if wanted == "auto":
+        found = "cuda" if torch.cuda.is_available() else "cpu"
+        reasons["device"] = "a CUDA device was found" if found == "cuda" else "no CUDA device was found"
+        return found
+    kind = wanted.split(":", maxsplit=1)[0]
+    usable: dict[str, Callable[[], bool]] = {
+        "cpu": lambda: True,
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+    }
+    if kind not in usable or not usable[kind]():
+        there = ", ".join(name for name, available in usable.items() if available())
+        raise ConfigError(
+            f"option device: {wanted!r} is not usable here; there is {there}, or leave it to auto"
+        )
+    return wanted
+
+
+def _precision(config: TrainingConfig, reasons: dict[str, str]) -> Literal["float32", "bf16"]:
+    if config.precision == "auto":
+        reasons["precision"] = "float32"
+        return "float32"
+    return config.precision
