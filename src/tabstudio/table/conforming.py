@@ -27,20 +27,22 @@ _DTYPES: dict[str, pl.DataType] = {
 def conform(data: Any, schema: Schema) -> pl.DataFrame:
     """The feature columns of `schema`, in its order and types, of the rows in `data`.
 
-    Takes any frame, a mapping of columns (or one row of scalars), a list of rows, or a NumPy array, which without
-    names is taken by position. Text is parsed as the table's file was: the same missing words, date formats and
-    decimal commas. Other columns are passed over; unseen categories are no fault.
+    Takes any frame, a mapping of columns (or one row of scalars), a list of rows, or a NumPy array, which
+    without names is taken by position. Text is parsed as the table's file was: the same missing words, date
+    formats and decimal commas. Other columns are passed over; unseen categories are no fault.
 
-    Raises one `InputError` that names every missing column and every cell of a wrong type, with row numbers from 1.
+    Raises one `InputError` that names every missing column and every cell of a wrong type, with row numbers
+    from 1.
     """
     frame = _frame(data, schema)
     names = {name.strip(): name for name in frame.columns}
     missing = [column.name for column in schema.features if column.name not in names]
     faults = [_missing(missing, frame.columns)] if missing else []
-    series = []
-    for column in schema.features:
-        if column.name in names:
-            series.append(_conform(frame[names[column.name]], column, schema.missing_words, faults))
+    series = [
+        _conform(frame[names[column.name]], column, schema.missing_words, faults)
+        for column in schema.features
+        if column.name in names
+    ]
     if faults:
         raise InputError("\n".join(faults))
     return pl.DataFrame(series)
@@ -71,9 +73,10 @@ def _is_column(value: Any) -> bool:
 def _by_position(data: np.ndarray[Any, Any], schema: Schema) -> pl.DataFrame:
     features = schema.features
     if data.ndim != 2 or data.shape[1] != len(features):
+        order = ", ".join(c.name for c in features[:_SHOWN]) + (", ..." if len(features) > _SHOWN else "")
         raise InputError(
-            f"an array of shape (rows, {len(features)}) was expected, got {data.shape}: without names the columns are"
-            f" taken by position, {', '.join(c.name for c in features[:_SHOWN])}{', ...' if len(features) > _SHOWN else ''}"
+            f"an array of shape (rows, {len(features)}) was expected, got {data.shape}:"
+            f" without names the columns are taken by position, {order}"
         )
     return to_polars({column.name: data[:, place] for place, column in enumerate(features)}, "the rows")
 

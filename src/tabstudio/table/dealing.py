@@ -40,11 +40,11 @@ def quantile_bins(values: Array, bins: int) -> Array:
 def deal(
     unit: Array, stratum: Array, shares: Sequence[float], rng: np.random.Generator, *, rotate: bool = False
 ) -> Array:
-    """The part of each row, shape (n,) int64: no unit is torn apart, each part gets its share of each stratum.
+    """The part of each row, shape (n,) int64: no unit is torn, each part gets its share of each stratum.
 
-    Units of several rows, the largest first, go where their strata are needed most; the rest is shuffled within
-    its stratum and cut at the shares, which is exact to a row. `rotate` starts each stratum at another part, so that
-    the rows that do not divide evenly are spread.
+    Units of several rows, the largest first, go where their strata are needed most; the rest is shuffled
+    within its stratum and cut at the shares, which is exact to a row. `rotate` starts each stratum at
+    another part, so that the rows that do not divide evenly are spread.
     """
     if len(unit) == 0:
         return np.zeros(0, dtype=np.int64)

@@ -34,7 +34,7 @@ def _column(series: pl.Series) -> bytes:
     if tag == "text":
         _strings(series, digest)
     else:
-        digest.update(memoryview(_numbers(series, tag)).cast("B"))
+        digest.update(_numbers(series, tag).data.cast("B"))
     return digest.digest()
 
 

@@ -1,7 +1,8 @@
-"""Tables that lie in memory or in typed files: any frame, array or mapping to the few types that a table has."""
+"""Tables in memory or in typed files: any frame, array or mapping to the few types that a table has."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,10 +12,11 @@ import polars as pl
 
 from tabstudio.errors import DataError
 from tabstudio.table.sniff import name_columns
+from tabstudio.table.tables import Note
 
 
 def to_polars(data: Any, what: str = "the table") -> pl.DataFrame:
-    """A polars frame of any frame that narwhals knows, a NumPy array, a mapping of columns, or a list of rows.
+    """A polars frame of any frame that narwhals knows, an array, a mapping of columns or a list of rows.
 
     A NumPy array without names gets `x0`, `x1`, ... Raises `DataError` for what is no table.
     """
@@ -29,6 +31,12 @@ def to_polars(data: Any, what: str = "the table") -> pl.DataFrame:
     if isinstance(data, Sequence) and not isinstance(data, str | bytes):
         return _of_rows(data, what)
     return _of_native(data, what)
+
+
+def name_frame(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Note]]:
+    """The frame with stripped, unique, non-empty names, and a note for each that changed."""
+    names, notes = name_columns(frame.columns)
+    return (frame.rename(dict(zip(frame.columns, names, strict=True))), notes) if notes else (frame, notes)
 
 
 def normalise(frame: pl.DataFrame, what: str) -> pl.DataFrame:
@@ -46,13 +54,13 @@ def normalise(frame: pl.DataFrame, what: str) -> pl.DataFrame:
 def finite(numbers: pl.Series) -> pl.Series:
     """Floats with null for NaN and infinity."""
     total = numbers.sum()
-    if total is not None and np.isfinite(total):
+    if isinstance(total, int | float) and math.isfinite(total):
         return numbers
     return numbers.set(~numbers.is_finite(), None)
 
 
 def as_words(series: pl.Series) -> pl.Series:
-    """Any column as text, whole floats without their point, so that a code reads the same from every source."""
+    """Any column as text, whole floats without their point: a code reads the same from every source."""
     if series.dtype.is_float():
         whole = series.cast(pl.Int64, strict=False)
         if whole.null_count() == series.null_count() and bool((whole == series).all()):
@@ -71,12 +79,9 @@ def _normal(series: pl.Series, faults: list[str]) -> pl.Series:
         return finite(series.cast(pl.Float64))
     if dtype in (pl.Categorical, pl.Enum):
         return series.cast(pl.String)
-    if dtype == pl.Datetime:
-        return (
-            series.dt.convert_time_zone("UTC").dt.replace_time_zone(None).cast(pl.Datetime("us"))
-            if series.dtype.time_zone
-            else series.cast(pl.Datetime("us"))
-        )
+    if isinstance(dtype, pl.Datetime):
+        zoned = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if dtype.time_zone else series
+        return zoned.cast(pl.Datetime("us"))
     if dtype == pl.Duration:
         return series.dt.total_microseconds().cast(pl.Float64) / 1e6
     if dtype == pl.Time:
@@ -153,7 +158,8 @@ def _of_rows(data: Sequence[Any], what: str) -> pl.DataFrame:
         raise DataError(f"{what}: no rows were given")
     if not all(isinstance(row, Mapping) for row in data):
         raise DataError(
-            f"{what}: a list of dictionaries (column -> value) was expected, got a list of {type(data[0]).__name__}"
+            f"{what}: a list of dictionaries (column -> value) was expected,"
+            f" got a list of {type(data[0]).__name__}"
         )
     names = list(dict.fromkeys(str(name) for row in data for name in row))
     return _of_columns({name: [row.get(name) for row in data] for name in names}, what)
@@ -165,8 +171,8 @@ def _of_native(data: Any, what: str) -> pl.DataFrame:
         frame = nw.from_native(data, eager_only=True)
     except TypeError as error:
         raise DataError(
-            f"{what}: a path, a frame (polars, pandas, pyarrow), a NumPy array, a mapping of columns or a list of rows"
-            f" was expected, got {type(data).__name__}"
+            f"{what}: a path, a frame (polars, pandas, pyarrow), a NumPy array, a mapping of columns"
+            f" or a list of rows was expected, got {type(data).__name__}"
         ) from error
     columns = [_of_series(series.name, series) for series in frame.iter_columns()]
     return pl.DataFrame(columns)

@@ -1,4 +1,4 @@
-"""Words to values: what a column of text holds (numbers, truth, dates, categories), and turning it into that."""
+"""Words to values: what a column of text holds (numbers, truth, dates, categories), and making it so."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MISSING_WORDS = (
     "\\N",
     "NaT",
 )
-"""Words that mean no value wherever they stand. `none` and `unknown` are categories: people write them as answers."""
+"""Words that mean no value wherever they stand. `none` and `unknown` are answers that people give."""
 
 _NEARLY_MISSING = (
     ".",
@@ -135,7 +135,7 @@ _EMPTY = {
 
 
 def convert(values: pl.Series, typing: Typing, words: tuple[str, ...]) -> tuple[pl.Series, pl.Series]:
-    """The typed column, and the mask of the cells that hold something else than the typing says (null in the column)."""
+    """The typed column, and the mask of the cells that the typing does not fit (null in the column)."""
     text = strip_missing(values, (*words, *typing.missing_words))
     typed = _as_kind(text, typing)
     return typed, typed.is_null() & text.is_not_null()

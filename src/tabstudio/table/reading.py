@@ -10,130 +10,57 @@ import polars as pl
 
 from tabstudio.config import ReadConfig
 from tabstudio.errors import ConfigError, DataError
-from tabstudio.table.frames import as_words, normalise, to_polars
+from tabstudio.table.files import load_files
+from tabstudio.table.frames import as_words, finite, name_frame, normalise, to_polars
 from tabstudio.table.parse import MISSING_WORDS, Typing, convert, guess, strip_missing
 from tabstudio.table.roles import assign_role, count_unique
-from tabstudio.table.schema import Column, Kind, Label, Schema
-from tabstudio.table.sniff import SEPARATORS, name_columns
-from tabstudio.table.sources import File, find_files
+from tabstudio.table.schema import Column, Kind, Schema, Target
 from tabstudio.table.tables import Note, Source, Table, require_columns, rows_error
 from tabstudio.table.target import guess_target
-from tabstudio.table.text import open_text, read_text
 
-_NAMED_SEPARATORS = {word: mark for mark, word in SEPARATORS.items()} | {"\\t": "\t"}
 _GUESS_ROWS = 20_000
+_MOST_WHOLE_LABELS = 20
+_FEW_INTEGERS = 10
 
 
 def read(source: Any, *, target: str | None = None, config: ReadConfig | None = None) -> Table:
-    r"""Read a table and guess what its columns mean.
+    """Read a table and guess what its columns mean.
 
-    `source` is a path to CSV, TSV or TXT (also packed with gzip, zstd, bzip2 or xz), Parquet or Arrow, a folder or
-    glob of such files with the same columns, a pandas, polars or pyarrow frame, a NumPy array, a mapping of columns
-    or a list of rows. With a `target`, rows without a label are left out, and the task is guessed.
+    `source` is a path to CSV, TSV or TXT (also packed with gzip, zstd, bzip2 or xz), Parquet or Arrow, a
+    folder or glob of such files with the same columns, a pandas, polars or pyarrow frame, a NumPy array, a
+    mapping of columns or a list of rows. With a `target`, rows without a label are left out, and the task
+    is guessed. Columns that are unique in each row or constant are no features; `config` overrides it all.
 
     Raises `DataError` for a table that cannot be used and `ConfigError` for options that do not fit it.
 
-    >>> table = read({"height": [1.7, 1.8, 1.6], "tall": ["no", "yes", "no"]}, target="tall")
+    >>> table = read({"height": [1.7, 1.8, 1.6, 1.9], "tall": ["no", "yes", "no", "yes"]}, target="tall")
     >>> table.schema.target.positive
     'yes'
     """
     config = config or ReadConfig()
     words = MISSING_WORDS if config.missing is None else config.missing
-    frame, origin, notes = load_raw(source, config, words)
+    frame, origin, notes = _load(source, config, words)
     _check_options(frame, target, config, origin.name)
-    columns, series = [], []
-    for raw in frame.iter_columns():
-        typed, column = _column(raw, words, config.kinds.get(raw.name), origin.name)
-        series.append(typed)
-        columns.append(column)
-    return _assemble(pl.DataFrame(series), columns, origin, notes, target, config, words)
+    typed = [_type(raw, words, config.kinds.get(raw.name), origin.name) for raw in frame.iter_columns()]
+    frame = pl.DataFrame([series for series, _ in typed])
+    if target is not None:
+        frame = _labelled(frame, target, notes)
+    columns = [
+        _describe(series, typing) for series, (_, typing) in zip(frame.iter_columns(), typed, strict=True)
+    ]
+    columns = [_with_role(frame, column, target, config) for column in columns]
+    goal = None if target is None else _goal(frame, columns, target, config, origin.name)
+    schema = Schema(tuple(columns), goal, words)
+    return Table(frame, schema, origin, (*notes, *_notes(schema)))
 
 
-def load_raw(
-    source: Any, config: ReadConfig, words: tuple[str, ...]
-) -> tuple[pl.DataFrame, Source, list[Note]]:
-    """All rows with unique names and normal types, text not yet parsed; where they came from, and what was guessed."""
+def _load(source: Any, config: ReadConfig, words: tuple[str, ...]) -> tuple[pl.DataFrame, Source, list[Note]]:
     if isinstance(source, str | Path):
-        return _load_files(find_files(source), str(source), config, words)
-    frame = to_polars(source)
+        return load_files(source, config, words)
+    frame, notes = name_frame(to_polars(source))
     if frame.width == 0 or frame.height == 0:
         raise DataError(f"the table is empty: it has {frame.height} rows and {frame.width} columns")
-    frame, notes = _named(frame)
     return normalise(frame, "the table"), Source("table", rows=frame.height), notes
-
-
-def _load_files(
-    files: list[File], name: str, config: ReadConfig, words: tuple[str, ...]
-) -> tuple[pl.DataFrame, Source, list[Note]]:
-    as_text = {column for column, kind in config.kinds.items() if kind != "number"}
-    frames: list[pl.DataFrame] = []
-    notes: list[Note] = []
-    separator = encoding = ""
-    for file in files:
-        if file.format == "text":
-            text = open_text(file, separator_of(config), config.encoding)
-            frame, found = read_text(text, as_text, words)
-            separator, encoding = text.dialect.separator, text.dialect.encoding
-            found = [*text.notes, *found]
-        else:
-            frame, found = _typed_file(file)
-        notes += [note for note in found if note not in notes]
-        frames.append(_same_columns(frame, frames, files, file))
-    frame = _stack(frames)
-    size = sum(file.path.stat().st_size for file in files)
-    paths = tuple(str(file.path) for file in files)
-    origin = Source(name, paths, frame.height, files[0].format, separator, encoding, size)
-    return frame, origin, notes
-
-
-def _typed_file(file: File) -> tuple[pl.DataFrame, list[Note]]:
-    try:
-        frame = (
-            pl.read_parquet(file.path)
-            if file.format == "parquet"
-            else pl.read_ipc(file.path)
-        )
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{file.path}: the {file.format} file is damaged: {error}") from error
-    if frame.height == 0:
-        raise DataError(f"{file.path}: the file has column names and no rows: there is nothing to learn from")
-    frame, notes = _named(frame)
-    return normalise(frame, str(file.path)), notes
-
-
-def _named(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Note]]:
-    names, notes = name_columns(frame.columns)
-    return frame.rename(dict(zip(frame.columns, names, strict=True))), notes
-
-
-def separator_of(config: ReadConfig) -> str | None:
-    """The separator as a character: `tab`, `semicolon` and the like may be spelt."""
-    if config.separator is None:
-        return None
-    return _NAMED_SEPARATORS.get(config.separator, config.separator)
-
-
-def _same_columns(
-    frame: pl.DataFrame, earlier: list[pl.DataFrame], files: list[File], file: File
-) -> pl.DataFrame:
-    if not earlier or frame.columns == earlier[0].columns:
-        return frame
-    expected, found = set(earlier[0].columns), set(frame.columns)
-    if expected == found:
-        return frame.select(earlier[0].columns)
-    lacks = f"; it lacks {', '.join(map(repr, sorted(expected - found)))}" if expected - found else ""
-    more = f"; it has also {', '.join(map(repr, sorted(found - expected)))}" if found - expected else ""
-    raise DataError(f"{file.path}: the columns differ from those of {files[0].path}{lacks}{more}")
-
-
-def _stack(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    if len(frames) == 1:
-        return frames[0]
-    for name in frames[0].columns:
-        types = {frame[name].dtype for frame in frames}
-        if len(types) > 1 and types != {pl.Int64, pl.Float64}:
-            frames = [frame.with_columns(as_words(frame[name]).alias(name)) for frame in frames]
-    return pl.concat(frames, how="vertical_relaxed")
 
 
 def _check_options(frame: pl.DataFrame, target: str | None, config: ReadConfig, place: str) -> None:
@@ -141,47 +68,44 @@ def _check_options(frame: pl.DataFrame, target: str | None, config: ReadConfig, 
     wanted |= dict.fromkeys(config.drop, "option drop") | dict.fromkeys(config.keep, "option keep")
     if target is not None:
         wanted[target] = "target"
-        if target in config.drop:
-            raise ConfigError(f"{place}: the target {target!r} cannot be dropped as well")
     require_columns(wanted, frame.columns, place)
+    if target in config.drop:
+        raise ConfigError(f"{place}: the target {target!r} cannot be dropped as well")
 
 
-def _column(
-    raw: pl.Series, words: tuple[str, ...], kind: Kind | None, place: str
-) -> tuple[pl.Series, Column]:
-    if raw.dtype != pl.String and kind in (None, _kind(raw.dtype)):
-        series, typing = (
-            raw,
-            Typing(_kind(raw.dtype), _dtype(raw.dtype), _typed_reason(raw) if kind is None else "as told"),
-        )
-    else:
-        series, typing = _typed_words(as_words(raw), words, kind, place)
-    if series.dtype == pl.Float64:
-        series = series if typing.kind != "number" else normalise(series.to_frame(), place).to_series()
-    unique, exact = count_unique(series)
-    reason = typing.reason if exact else f"{typing.reason}; distinct values estimated"
-    column = Column(
-        raw.name, typing.kind, "feature", _dtype(series.dtype), reason, series.null_count(), unique
-    )
-    return series, replace(column, format=typing.format, missing_words=typing.missing_words)
+def _type(raw: pl.Series, words: tuple[str, ...], kind: Kind | None, place: str) -> tuple[pl.Series, Typing]:
+    """The typed column, and how it was read."""
+    own = _kind(raw.dtype)
+    if raw.dtype != pl.String and kind in (None, own):
+        series = finite(raw) if raw.dtype == pl.Float64 else raw
+        return series, Typing(own, _dtype(raw.dtype), _typed_reason(raw) if kind is None else "as told")
+    return _type_words(as_words(raw), words, kind, place)
 
 
-def _typed_words(
+def _type_words(
     values: pl.Series, words: tuple[str, ...], kind: Kind | None, place: str
 ) -> tuple[pl.Series, Typing]:
     """A column of text by what a sample of it holds; where the rest disagrees, by what all of it holds."""
     values = strip_missing(values, words)
-    sample = values if len(values) <= _GUESS_ROWS else values.gather_every(len(values) // _GUESS_ROWS)
+    long = len(values) > _GUESS_ROWS
+    sample = values.gather_every(len(values) // _GUESS_ROWS) if long else values
     typing = guess(sample, values.name, words, kind)
     series, bad = convert(values, typing, ())
-    if len(sample) < len(values) and (bad.any() or typing.kind in ("category", "text")):
+    if long and (bad.any() or typing.dtype == "String" or sample.null_count() == len(sample)):
         typing = guess(values, values.name, words, kind)
         series, bad = convert(values, typing, ())
     if bad.any():
-        rows = [f"row {row + 1}: {values[row]!r}" for row in bad.arg_true().head(6).to_list()]
-        rows += [""] * (int(bad.sum()) - len(rows))
-        raise rows_error(place, f"column {values.name!r} cannot be read as a {kind}", rows)
-    return series, typing
+        rows = [f"row {row + 1}: {values[row]!r}" for row in bad.arg_true().to_list()]
+        message = (
+            f"column {values.name!r} cannot be read as a {kind}; correct these rows, or leave the kind out"
+        )
+        raise rows_error(place, message, rows)
+    return series, replace(typing, dtype=_dtype(series.dtype))
+
+
+def _typed_reason(series: pl.Series) -> str:
+    named = {pl.Int64: "integers", pl.Float64: "numbers", pl.Boolean: "true or false"}
+    return named.get(series.dtype.base_type(), "dates")
 
 
 def _kind(dtype: pl.DataType) -> Kind:
@@ -196,62 +120,60 @@ def _dtype(dtype: pl.DataType) -> str:
     return "Datetime" if dtype == pl.Datetime else str(dtype)
 
 
-def _typed_reason(series: pl.Series) -> str:
-    return {"Int64": "integers", "Float64": "numbers", "Boolean": "true or false"}.get(
-        str(series.dtype), "dates"
+def _labelled(frame: pl.DataFrame, target: str, notes: list[Note]) -> pl.DataFrame:
+    """The rows with a label. A label read as 1.0, because another had a gap beside it, is the label 1."""
+    gaps = frame[target].null_count()
+    if gaps:
+        notes.append(Note("rows", f"{gaps:,} left out", f"they have no {target}"))
+        frame = frame.filter(pl.col(target).is_not_null())
+    labels = frame[target]
+    if labels.dtype != pl.Float64 or labels.is_empty() or not bool((labels == labels.round()).all()):
+        return frame
+    return frame.with_columns(labels.cast(pl.Int64)) if labels.n_unique() <= _MOST_WHOLE_LABELS else frame
+
+
+def _describe(series: pl.Series, typing: Typing) -> Column:
+    unique, exact = count_unique(series)
+    return Column(
+        series.name,
+        typing.kind,
+        dtype=_dtype(series.dtype),
+        reason=_reason(series, typing, unique, exact),
+        missing=series.null_count(),
+        unique=unique,
+        format=typing.format,
+        missing_words=typing.missing_words,
     )
 
 
-def _assemble(
-    frame: pl.DataFrame,
-    columns: list[Column],
-    origin: Source,
-    notes: list[Note],
-    target: str | None,
-    config: ReadConfig,
-    words: tuple[str, ...],
-) -> Table:
-    goal = None
-    if target is not None:
-        frame, note = _labelled(frame, target)
-        notes = notes + note
-        column = next(column for column in columns if column.name == target)
-        goal = guess_target(frame[target], column, config.task, config.positive, origin.name)
-    assigned = []
-    for column in columns:
-        if column.name == target:
-            assigned.append(replace(column, role="target", missing=0))
-        elif column.name in config.drop:
-            assigned.append(replace(column, role="dropped", reason=f"{column.reason}; dropped as told"))
-        else:
-            assigned.append(assign_role(frame[column.name], column, column.name in config.keep))
-    notes = notes + _role_notes(assigned)
-    if goal:
-        notes.append(Note("task", goal.task, goal.reason))
-    return Table(frame, Schema(tuple(assigned), goal, words), origin, tuple(notes))
+def _reason(series: pl.Series, typing: Typing, unique: int, exact: bool) -> str:
+    parts = [typing.reason]
+    if series.dtype == pl.Int64 and typing.reason != "as told" and 2 < unique <= _FEW_INTEGERS:
+        parts.append(f"only {unique} different: amounts, unless --kind calls them a category")
+    if not exact:
+        parts.append("distinct values estimated")
+    return "; ".join(parts)
 
 
-def _labelled(frame: pl.DataFrame, target: str) -> tuple[pl.DataFrame, list[Note]]:
-    gaps = frame[target].null_count()
-    if gaps:
-        frame = frame.filter(pl.col(target).is_not_null())
-    if frame[target].dtype == pl.Float64 and gaps + 0 >= 0:
-        frame = _whole_labels(frame, target)
-    return frame, [Note("rows", f"{gaps:,} left out", f"they have no {target}")] if gaps else []
+def _with_role(frame: pl.DataFrame, column: Column, target: str | None, config: ReadConfig) -> Column:
+    if column.name == target:
+        return replace(column, role="target")
+    if column.name in config.drop:
+        return replace(column, role="dropped", reason=f"{column.reason}; dropped as told")
+    return assign_role(frame[column.name], column, keep=column.name in config.keep)
 
 
-def _whole_labels(frame: pl.DataFrame, target: str) -> pl.DataFrame:
-    """A class read as 1.0, because another source had a gap in it, is the class 1."""
-    values = frame[target]
-    if values.len() and bool((values == values.round()).all()) and values.n_unique() <= 2:
-        return frame.with_columns(values.cast(pl.Int64))
-    return frame
+def _goal(frame: pl.DataFrame, columns: list[Column], target: str, config: ReadConfig, place: str) -> Target:
+    column = next(column for column in columns if column.name == target)
+    return guess_target(frame[target], column, config.task, config.positive, place)
 
 
-def _role_notes(columns: list[Column]) -> list[Note]:
-    return [
-        Note(c.name, f"{c.role}, not a feature", c.reason) for c in columns if c.role in ("id", "constant")
+def _notes(schema: Schema) -> list[Note]:
+    """What the schema guessed that decides the most: columns left out, and the task."""
+    out = [c for c in schema if c.role in ("id", "constant", "dropped")]
+    notes = [
+        Note(c.name, "left out" if c.role == "dropped" else f"{c.role}, left out", c.reason) for c in out
     ]
-
-
-__all__ = ["Label", "read"]
+    if schema.target is not None:
+        notes.append(Note("task", schema.target.task, schema.target.reason))
+    return notes

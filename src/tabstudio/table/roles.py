@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from tabstudio.table.schema import Column
+from tabstudio.table.schema import Column, Role
 
 EXACT_UP_TO = 100_000
 _SAMPLE = 20_000
@@ -45,7 +45,7 @@ def _both(first: str, second: str) -> str:
     return "; ".join(part for part in (first, second) if part)
 
 
-def _role(series: pl.Series, column: Column) -> tuple[str, str]:
+def _role(series: pl.Series, column: Column) -> tuple[Role, str]:
     rows = len(series)
     if column.unique == 0:
         return "constant", "no value in any row"
@@ -62,7 +62,7 @@ def _role(series: pl.Series, column: Column) -> tuple[str, str]:
     return "feature", ""
 
 
-def _text_role(series: pl.Series, column: Column) -> tuple[str, str]:
+def _text_role(series: pl.Series, column: Column) -> tuple[Role, str]:
     present = rows_present(series)
     if present >= _FEWEST_ROWS and series.n_unique() - (column.missing > 0) == present:
         return "id", "another value in every row"
@@ -71,15 +71,15 @@ def _text_role(series: pl.Series, column: Column) -> tuple[str, str]:
     return "feature", ""
 
 
-def _integer_role(series: pl.Series, column: Column) -> tuple[str, str]:
+def _integer_role(series: pl.Series, column: Column) -> tuple[Role, str]:
     low, high = series.min(), series.max()
     present = rows_present(series)
     if present < _FEWEST_ROWS:
         return "feature", ""
-    if isinstance(low, int) and isinstance(high, int) and high - low + 1 == present == len(series):
-        if low in (0, 1) or _named_id(column.name) or series.is_sorted():
-            if series.n_unique() == present:
-                return "id", "counts the rows"
+    gapless = isinstance(low, int) and isinstance(high, int) and high - low + 1 == present == len(series)
+    counts = gapless and (low in (0, 1) or series.is_sorted())
+    if counts and series.n_unique() == present:
+        return "id", "counts the rows"
     if _named_id(column.name):
         return "id", "named like an id, and (nearly) another integer in every row"
     return "feature", ""

@@ -29,10 +29,11 @@ ROLES: tuple[Role, ...] = get_args(Role)
 class Column:
     """One column: its name in the file, how its values are read and what it is for.
 
-    `missing` and `unique` count rows and distinct present values of the table that the schema was made from.
-    `reason` says in one clause each why the kind and the role were chosen. `format` is how the values are
-    written where that is not plain (a date format, `decimal comma`, `thousands`), `missing_words` the words that
-    mean no value in this column beside those of the whole table: raw rows are read by them again.
+    `missing` and `unique` count rows and distinct present values of the table that the schema was made
+    from. `reason` says in one clause each why the kind and the role were chosen. `format` is how the values
+    are written where that is not plain (a date format, `decimal comma`, `thousands`), `missing_words` the
+    words that mean no value in this column beside those of the whole table: raw rows are read by them
+    again.
     """
 
     name: str
@@ -138,7 +139,8 @@ class Schema:
         classes = ", ".join(map(str, self.target.classes[:10])) + (
             ", ..." if len(self.target.classes) > 10 else ""
         )
-        return f"{self.target.name}, {self.target.task}{' of ' + classes if classes else ''} ({self.target.reason})"
+        of = f" of {classes}" if classes else ""
+        return f"{self.target.name}, {self.target.task}{of} ({self.target.reason})"
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary that `Schema.from_json` takes back."""

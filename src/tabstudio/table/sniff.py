@@ -15,6 +15,7 @@ from tabstudio.table.tables import Note
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _SNIFFED_RECORDS = 200
+_WINDOWS = bytes(range(0x80, 0xA0))
 _CONTROL = bytes(set(range(32)) - {9, 10, 11, 12, 13, 26, 27})
 
 
@@ -38,7 +39,8 @@ class Dialect:
 def sniff(sample: bytes, whole: bool, place: str, separator: str | None, encoding: str | None) -> Dialect:
     """Guess a dialect from the first bytes of a file; `whole` says that they are all of it.
 
-    Raises `DataError` for what is no text, or has no header; `ConfigError` for an unknown encoding or separator.
+    Raises `DataError` for what is no text, or has no header; `ConfigError` for an unknown encoding or
+    separator.
     """
     code, code_reason = _encoding(sample, place) if encoding is None else (_known(encoding, place), "as told")
     text = _decode(sample, code, place, whole).lstrip("\ufeff")
@@ -64,7 +66,7 @@ def sniff(sample: bytes, whole: bool, place: str, separator: str | None, encodin
 
 
 def records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """The records of a text, each with the number of the physical line where it starts; blank lines are passed over."""
+    """The records of a text, each with the number of the line where it starts; blank lines are skipped."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     start = 1
     for record in reader:
@@ -90,7 +92,8 @@ def _encoding(sample: bytes, place: str) -> tuple[str, str]:
         return _without_mark(sample[:4096], place)
     if len(sample.translate(None, _CONTROL)) < 0.99 * len(sample):
         raise DataError(
-            f"{place}: this is not a text file: it starts with {sample[:12]!r}; CSV, Parquet or Arrow was expected"
+            f"{place}: this is not a text file: it starts with {sample[:12]!r};"
+            " CSV, Parquet or Arrow was expected"
         )
     if is_utf8(sample):
         return "utf-8", "all bytes fit" if any(b > 127 for b in sample[:65536]) else "plain ASCII is UTF-8"
@@ -108,9 +111,9 @@ def _without_mark(start: bytes, place: str) -> tuple[str, str]:
 
 def single_byte(sample: bytes) -> tuple[str, str]:
     """Which one-byte encoding fits bytes that are not UTF-8."""
-    if any(0x80 <= byte <= 0x9F for byte in sample):
-        if not any(byte in sample for byte in b"\x81\x8d\x8f\x90\x9d"):
-            return "cp1252", "the bytes are not UTF-8 and stand for Windows quotes or dashes"
+    windows = len(sample.translate(None, _WINDOWS)) < len(sample)
+    if windows and not any(byte in sample for byte in b"\x81\x8d\x8f\x90\x9d"):
+        return "cp1252", "the bytes are not UTF-8, and some stand for Windows quotes or dashes"
     return "latin-1", "the bytes are not UTF-8"
 
 
@@ -172,7 +175,7 @@ def _header(text: str, mark: str) -> tuple[tuple[str, ...], int]:
 
 
 def name_columns(header: tuple[str, ...] | list[str]) -> tuple[list[str], list[Note]]:
-    """Column names as they are used: blanks around them gone, none empty, none twice; a note for each change."""
+    """Column names as they are used: stripped, none empty, none twice; a note for each that changed."""
     names: list[str] = []
     notes: list[Note] = []
     taken = {cell.strip() for cell in header}
@@ -180,7 +183,7 @@ def name_columns(header: tuple[str, ...] | list[str]) -> tuple[list[str], list[N
         name = cell.strip()
         if not name or name in names:
             reason = "the column has no name" if not name else f"{name} is the name of an earlier column"
-            name = _free(f"column_{place}" if not name else name, taken, always=name in names)
+            name = _free(name or f"column_{place}", taken, always=name in names)
             notes.append(Note(name, f"name of column {place}", reason))
         elif name != cell:
             notes.append(Note(name, f"name of column {place}", "without the blanks around it"))

@@ -55,7 +55,7 @@ class File:
             return cast("IO[bytes]", pa.CompressedInputStream(pa.OSFile(str(self.path)), "zstd"))
         return self.path.open("rb")
 
-    def bytes(self) -> bytes:
+    def content(self) -> bytes:
         """The unpacked content, whole. Raises `DataError` where the packing is damaged."""
         return b"".join(self.blocks(1 << 24))
 

@@ -1,7 +1,7 @@
 """Honest splits: a test part that is touched once, and folds inside the rest.
 
-Rows that must not be torn apart (identical feature rows, rows of one group) form a unit; units are dealt out so
-that each part has its share of each class, or of each tenth of the target's range for a regression.
+Rows that must not be torn apart (identical feature rows, rows of one group) form a unit; units are dealt
+out so that each part has its share of each class, or of each tenth of the target's range for a regression.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PARTS = {
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Row numbers of the two parts, int64 and ascending, and for each row of `train` the fold that holds it out.
+    """Row numbers of the two parts, int64 and ascending, and the fold that holds out each row of `train`.
 
     `fold` is int16, -1 where no fold holds the row out. Rows in neither part are counted in `notes`.
     """
@@ -50,12 +50,13 @@ class Split:
 def split(table: Table, config: SplitConfig | None = None) -> Split:
     """Set rows apart for the test, and deal the rest to folds; the same seed gives the same split.
 
-    Stratified by class or by tenths of a regression's target. `group` keeps the rows of a group together; `time`
-    tests on the latest rows and makes folds of contiguous spans of time; `column` holds a split that is given,
-    whose validation rows become the only fold. Identical feature rows never stand on both sides. A class with too
-    few rows for every fold and the test is kept in training, and said so.
+    Stratified by class or by tenths of a regression's target. `group` keeps the rows of a group together;
+    `time` tests on the latest rows and makes folds of contiguous spans of time; `column` holds a split that
+    is given, whose validation rows become the only fold. Identical feature rows never stand on both sides.
+    A class with too few rows for every fold and the test is kept in training, and said so.
 
-    Raises `ConfigError` for columns that do not exist or do not fit, `DataError` where no honest split exists.
+    Raises `ConfigError` for columns that do not exist or do not fit, `DataError` where no honest split
+    exists.
     """
     config = config or SplitConfig()
     for name in (config.group, config.time, config.column):
@@ -177,8 +178,9 @@ def _class_strata(table: Table, unit: Array, config: SplitConfig) -> tuple[Array
     if (~rare).sum() < 2:
         names = ", ".join(f"{target.classes[c]!r} {units[c]}" for c in np.flatnonzero(rare)[:5])
         raise DataError(
-            f"{table.source.name}: target {target.name!r}: too few rows that differ to split honestly ({names});"
-            f" at least {2 + least} in each of two classes were expected: one for the test, two for the folds"
+            f"{table.source.name}: target {target.name!r}: too few rows that differ to split honestly"
+            f" ({names}); at least {2 + least} in each of two classes were expected:"
+            " one for the test, two for the folds"
         )
     notes = _fewer_folds(
         config.folds, folds, f"the smallest classes have {int(units.min())} rows that differ"
@@ -210,13 +212,14 @@ def _enough(units: Array, count: Array, needed: int) -> bool:
 def _check_parts(table: Table, train: Array, test: Array, config: SplitConfig) -> None:
     if len(train) == 0 or (len(test) == 0 and config.test_size > 0):
         raise DataError(
-            f"{table.source.name}: the {len(table):,} rows cannot be split into {1 - config.test_size:.0%} to train and"
-            f" {config.test_size:.0%} to test: one side would be empty; give more rows, or fewer rows to a group"
+            f"{table.source.name}: the {len(table):,} rows cannot be split into {1 - config.test_size:.0%}"
+            f" to train and {config.test_size:.0%} to test: one side would be empty;"
+            " give more rows, or fewer rows to a group"
         )
 
 
 def _by_time(table: Table, config: SplitConfig, time: str) -> Split:
-    """The latest rows are tested. Ties stay in training, so that every test row is later than all training rows."""
+    """The latest rows are tested. Ties stay in training: every test row is later than all training rows."""
     moment = _moments(table, time)
     order = np.sort(moment)
     cut = order[max(0, int(np.ceil(len(order) * (1 - config.test_size))) - 1)]
@@ -263,7 +266,8 @@ def _moments(table: Table, time: str) -> Array:
     series = table.frame[time]
     if table.schema[time].kind not in ("date", "number"):
         raise ConfigError(
-            f"option time: column {time!r} holds {table.schema[time].kind} values; dates or numbers were expected"
+            f"option time: column {time!r} holds {table.schema[time].kind} values;"
+            " dates or numbers were expected"
         )
     if series.null_count():
         rows = [f"row {row + 1}" for row in series.is_null().arg_true().to_list()]
@@ -307,7 +311,8 @@ def _given(table: Table, config: SplitConfig) -> Split:
     train, test = np.flatnonzero(part != "test"), np.flatnonzero(part == "test")
     if not (part == "train").any() or len(test) == 0:
         raise DataError(
-            f"{table.source.name}: column {name!r} gives {int((part == 'train').sum()):,} rows to train and {len(test):,} to test"
+            f"{table.source.name}: column {name!r} gives {int((part == 'train').sum()):,} rows to train"
+            f" and {len(test):,} to test: both were expected"
         )
     unit = _identical(table)
     shared = np.isin(unit[test], unit[train]).sum()

@@ -45,9 +45,9 @@ class Source:
 class Table:
     """Rows of typed columns.
 
-    `frame` holds every column of the file: number as Int64 or Float64, boolean as Boolean, category and text as
-    String, date as Date or Datetime in microseconds. Where a target was named, rows without a label are gone and
-    a note says how many.
+    `frame` holds every column of the file: number as Int64 or Float64, boolean as Boolean, category and
+    text as String, date as Date or Datetime in microseconds. Where a target was named, rows without a label
+    are gone and a note says how many.
     """
 
     frame: pl.DataFrame

@@ -12,8 +12,22 @@ from tabstudio.table.tables import rows_error
 
 _MOST_INTEGER_CLASSES = 20
 _ROWS_PER_INTEGER_CLASS = 10
-_POSITIVE = ["true", "yes", "y", "t", "1", "positive", "pos", "malignant", "fraud", "fraudulent", "default", "churn", "churned", "spam", "attack", "anomaly", "anomalous", "abnormal", "sick", "ill", "disease", "diseased", "died", "dead", "death", "bad", "failure", "failed", "fail", "faulty", "defect", "defective", "poisonous", "click", "clicked", "bought", "purchased", "converted", "readmitted", "present", "success", "accepted", "approved", "won", "win", "survived", "left", "event"]
-_NEGATIVE = ["false", "no", "n", "f", "0", "negative", "neg", "benign", "normal", "good", "healthy", "alive", "edible", "ham", "none", "legit", "legitimate", "genuine", "ok", "okay", "pass", "passed", "absent", "stayed", "lost", "lose", "rejected", "denied", "control"]
+# fmt: off
+_POSITIVE = frozenset((
+    "1", "abnormal", "accepted", "anomalous", "anomaly", "approved", "attack", "bad", "bought", "churn",
+    "churned", "click", "clicked", "converted", "dead", "death", "default", "defect", "defective",
+    "died", "disease", "diseased", "event", "fail", "failed", "failure", "faulty", "fraud",
+    "fraudulent", "ill", "left", "malignant", "poisonous", "pos", "positive", "present", "purchased",
+    "readmitted", "sick", "spam", "success", "survived", "t", "true", "win", "won", "y", "yes",
+))
+# fmt: on
+# fmt: off
+_NEGATIVE = frozenset((
+    "0", "absent", "alive", "benign", "control", "denied", "edible", "f", "false", "genuine", "good",
+    "ham", "healthy", "legit", "legitimate", "lose", "lost", "n", "neg", "negative", "no", "none",
+    "normal", "ok", "okay", "pass", "passed", "rejected", "stayed",
+))
+# fmt: on
 
 
 def guess_target(
@@ -21,8 +35,8 @@ def guess_target(
 ) -> Target:
     """The target that a column makes, from its present values.
 
-    Raises `DataError` where nothing can be learnt: one value, one row per class, a date, words for a regression;
-    `ConfigError` where `task` or `positive` do not fit the column.
+    Raises `DataError` where nothing can be learnt: one value, one row per class, a date, words for a
+    regression; `ConfigError` where `task` or `positive` do not fit the column.
     """
     where = f"{place}: target {column.name!r}"
     if column.kind == "date":
@@ -32,7 +46,8 @@ def guess_target(
     distinct = values.n_unique()
     if distinct == 1:
         raise DataError(
-            f"{where} has the one value {values[0]!r} in all {len(values):,} rows: there is nothing to predict"
+            f"{where} has the one value {values[0]!r} in all {len(values):,} rows:"
+            " there is nothing to predict"
         )
     guessed, reason = _task(values, column, distinct)
     chosen = task or guessed
@@ -51,11 +66,8 @@ def _task(values: pl.Series, column: Column, distinct: int) -> tuple[Task, str]:
         return "regression", "numbers with fractions"
     few = distinct <= _MOST_INTEGER_CLASSES and len(values) >= _ROWS_PER_INTEGER_CLASS * distinct
     if few:
-        return (
-            "multiclass",
-            f"{distinct} different integers, {_MOST_INTEGER_CLASSES} at most: --task regression treats them as amounts",
-        )
-    return "regression", f"{distinct} different integers: --task multiclass treats them as classes"
+        return "multiclass", f"only {distinct} different integers; --task regression takes them as amounts"
+    return "regression", f"{distinct} different integers: --task multiclass takes them as classes"
 
 
 def _whole(values: pl.Series) -> bool:
@@ -81,11 +93,13 @@ def _classes(
     largest = int(counts["count"][0])
     if largest == 1:
         raise DataError(
-            f"{where} has another value in each of the {len(values):,} rows: classes that repeat were expected; is it an id?"
+            f"{where} has another value in each of the {len(values):,} rows:"
+            " classes that repeat were expected; is it an id?"
         )
     if not told and len(counts) > max(20, len(values) // 2):
         raise DataError(
-            f"{where} has {len(counts):,} different values in {len(values):,} rows: these are no classes; is it an id or free text?"
+            f"{where} has {len(counts):,} different values in {len(values):,} rows: these are no classes;"
+            " is it an id or free text?"
         )
     if task == "binary" and len(counts) != 2:
         raise ConfigError(

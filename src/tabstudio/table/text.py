@@ -1,4 +1,4 @@
-"""Text files to a frame of raw columns: polars does the work; Python's csv finds the fault where polars gives up."""
+"""Text files to frames of raw columns. Polars does the work; Python's csv finds the fault where it cannot."""
 
 from __future__ import annotations
 
@@ -30,20 +30,24 @@ _FAULTS = (
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text file, made ready for polars: a path or UTF-8 bytes, and how it is written."""
+    """A text file or a part of it, made ready for polars: a path or UTF-8 bytes, and how it is written.
+
+    `line` counts the physical lines of the file that come before the content.
+    """
 
     file: File
     content: Path | bytes
     dialect: Dialect
     names: tuple[str, ...]
     notes: tuple[Note, ...]
+    line: int = 0
 
     @property
     def size(self) -> int:
         """Bytes of text."""
         return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
 
-    def bytes(self) -> bytes:
+    def whole(self) -> bytes:
         """The text as UTF-8 with line feeds."""
         return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
 
@@ -55,9 +59,9 @@ def open_text(file: File, separator: str | None, encoding: str | None) -> Text:
         size = file.path.stat().st_size
         head = file.head(HEAD)
         dialect = sniff(head, size <= HEAD, place, separator, encoding)
-        content = file.path if dialect.direct else file.bytes()
+        content = file.path if dialect.direct else file.content()
     else:
-        content = file.bytes()
+        content = file.content()
         dialect = sniff(content[:HEAD], len(content) <= HEAD, place, separator, encoding)
     if isinstance(content, bytes):
         content = recode(content, dialect, place)
@@ -139,7 +143,7 @@ def _all_text(text: Text) -> pl.DataFrame:
 def _sampled_types(
     text: Text, as_text: set[str], words: tuple[str, ...]
 ) -> tuple[dict[str, Any], list[str] | None]:
-    """Which columns are plain numbers in a sample from all over the file, and the missing words seen in it."""
+    """Which columns are plain numbers in a sample from all over the file, and its missing words."""
     sample = _scan(text, dict.fromkeys(text.names, pl.String), None, _sample(text))
     schema: dict[str, Any] = {}
     seen: set[str] = set()
@@ -221,7 +225,7 @@ def _blank_rows(frame: pl.DataFrame) -> int:
 
 
 def _recoded(text: Text) -> tuple[Text, Note]:
-    content = text.bytes()
+    content = text.whole()
     encoding, reason = single_byte(content)
     dialect = replace(text.dialect, encoding=encoding)
     names, _ = name_columns([name.encode().decode(encoding) for name in text.dialect.header])
@@ -252,10 +256,10 @@ def _by_csv(text: Text) -> pl.DataFrame:
 
 def _data_records(text: Text) -> Any:
     place = text.file.path
-    content = text.bytes()
+    content = text.whole()
     try:
         yield from (
-            (line, record)
+            (text.line + line, record)
             for line, record in records(content.decode(), text.dialect.separator)
             if line > text.dialect.skip
         )
@@ -270,9 +274,13 @@ def _ragged(text: Text, ragged: list[tuple[int, list[str]]]) -> DataError:
     line, record = ragged[-1]
     if any("\n" in cell for cell in record):
         return DataError(
-            f"{place}: line {line}: a quote is opened and never closed: close it, or double it where it belongs to the cell"
+            f"{place}: line {line}: a quote is opened and never closed:"
+            " close it, or double it where it belongs to the cell"
         )
     lines = [f"line {line}: {len(record)} cells" for line, record in ragged]
     names = f"{text.names[0]} ... {text.names[-1]}"
-    message = f"{len(ragged):,} rows do not have the header's {width} cells ({names}); quote cells that hold the separator {text.dialect.separator!r}, or name the right separator"
+    message = (
+        f"{len(ragged):,} rows do not have the header's {width} cells ({names});"
+        f" quote the cells that hold the separator {text.dialect.separator!r}, or name another separator"
+    )
     return rows_error(place, message, lines)
