@@ -1,7 +1,7 @@
 """The bundle as MLflow's `python_function` flavour: `loader_module: tabstudio.model.pyfunc`.
 
-MLflow calls `_load_pyfunc` with the bundle's folder, which `MLmodel` names as `data`. Nothing is unpickled and no
-code comes out of the folder, so models load with `MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false` too.
+MLflow calls `_load_pyfunc` with the bundle's folder, which `MLmodel` names as `data`. Nothing is unpickled
+and no code comes out of the folder, so models load with `MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false` too.
 """
 
 from __future__ import annotations

@@ -1,0 +1,178 @@
+"""Score a file of any length in bounded memory: rows stream in, answers out, the output appears whole."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import polars as pl
+
+from tabstudio.config import ReadConfig
+from tabstudio.errors import ConfigError, InputError, TabstudioError
+from tabstudio.model.predictor import Model
+from tabstudio.table import scan
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What was done: `unseen` and `gaps` count, per column, new categories and new missing values."""
+
+    output: Path
+    rows: int
+    seconds: float
+    unseen: dict[str, int]
+    gaps: dict[str, int]
+
+    def __str__(self) -> str:
+        lines = [f"{self.rows:,} rows scored in {self.seconds:.1f} s, written to {self.output}"]
+        if self.unseen:
+            lines.append(f"categories that training did not know: {_counts(self.unseen)}")
+        if self.gaps:
+            lines.append(f"missing values where training had none: {_counts(self.gaps)}")
+        return "\n".join(lines)
+
+
+def score(
+    model: Model,
+    source: str | Path,
+    output: str | Path,
+    *,
+    config: ReadConfig | None = None,
+    keep_columns: bool = False,
+    overwrite: bool = False,
+    rows: int = 65_536,
+    on_rows: Callable[[int], None] | None = None,
+) -> Scored:
+    """Predict every row of `source` and write `Model.predict_frame` to `output`, row for row.
+
+    `output` ends in .csv, .tsv, .parquet, .arrow or .feather. `keep_columns` writes the columns of the input
+    before the answers. `rows` are read at a time; `on_rows` is told how many are done so far. The output has
+    its name only when it is whole: an error, a full disk or Ctrl-C leaves nothing behind.
+
+    Raises `InputError` for rows that do not fit, `ConfigError` for an output that exists or is of no known
+    kind, `TabstudioError` where it cannot be written.
+    """
+    source, output = Path(source), Path(output)
+    _check(source, output, overwrite)
+    start, unseen, gaps, done = time.perf_counter(), model.unseen.copy(), model.gaps.copy(), 0
+    with _appearing(output) as file, closing(_SINKS[output.suffix.lower()](file)) as sink:
+        for chunk in scan(source, model.schema, config or ReadConfig(), rows):
+            answer = _predict(model, chunk, source, done)
+            sink.write(_beside(chunk, answer, source) if keep_columns else answer)
+            done += len(chunk)
+            if on_rows:
+                on_rows(done)
+        if not done:
+            sink.write(model.predict_frame({column.name: [] for column in model.schema.features}))
+    seconds = time.perf_counter() - start
+    return Scored(output, done, seconds, dict(model.unseen - unseen), dict(model.gaps - gaps))
+
+
+class _Text:
+    """Comma- or tab-separated lines under one header."""
+
+    def __init__(self, file: IO[bytes], separator: str) -> None:
+        self.file, self.separator, self.header = file, separator, True
+
+    def write(self, frame: pl.DataFrame) -> None:
+        frame.write_csv(self.file, separator=self.separator, include_header=self.header)
+        self.header = False
+
+    def close(self) -> None:
+        """Nothing ends a text file."""
+
+
+class _Columns:
+    """Parquet or Arrow: the first frame's types are the file's."""
+
+    def __init__(self, file: IO[bytes], kind: str) -> None:
+        self.file, self.kind = file, kind
+        self.writer: Any = None
+        self.schema: Any = None
+
+    def write(self, frame: pl.DataFrame) -> None:
+        table = frame.to_arrow()
+        if self.writer is None:
+            self.schema, self.writer = table.schema, self._opened(table.schema)
+        self.writer.write_table(table.cast(self.schema))
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
+
+    def _opened(self, schema: Any) -> Any:
+        if self.kind == "parquet":
+            from pyarrow.parquet import ParquetWriter
+
+            return ParquetWriter(self.file, schema)
+        from pyarrow.ipc import new_file
+
+        return new_file(self.file, schema)
+
+
+_Sink = _Text | _Columns
+_SINKS: Mapping[str, Callable[[IO[bytes]], _Sink]] = {
+    ".csv": lambda file: _Text(file, ","),
+    ".tsv": lambda file: _Text(file, "\t"),
+    ".parquet": lambda file: _Columns(file, "parquet"),
+    ".arrow": lambda file: _Columns(file, "arrow"),
+    ".feather": lambda file: _Columns(file, "arrow"),
+}
+
+
+def _check(source: Path, output: Path, overwrite: bool) -> None:
+    if output.suffix.lower() not in _SINKS:
+        raise ConfigError(
+            f"{output}: the output must end in one of {', '.join(_SINKS)}, got {output.suffix!r}"
+        )
+    if not output.parent.is_dir():
+        raise ConfigError(f"{output}: the folder {output.parent} does not exist: make it first")
+    if output.exists():
+        if source.exists() and output.samefile(source):
+            raise ConfigError(f"{output}: this is the input itself: choose another output")
+        if not overwrite or not output.is_file():
+            raise ConfigError(f"{output}: the output exists: choose another, or replace it with --overwrite")
+
+
+@contextmanager
+def _appearing(output: Path) -> Iterator[IO[bytes]]:
+    """A file beside `output` that takes its name when all went well and is deleted when not."""
+    beside = output.with_name(f".{output.name}.{secrets.token_hex(4)}")
+    try:
+        with beside.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(output)
+    except OSError as error:
+        raise TabstudioError(f"{output}: the output cannot be written: {error.strerror or error}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _predict(model: Model, chunk: pl.DataFrame, source: Path, done: int) -> pl.DataFrame:
+    try:
+        return model.predict_frame(chunk)
+    except InputError as error:
+        counted = f", in which row 1 is row {done + 1:,} of the table" if done else ""
+        raise InputError(f"{source}{counted}: {error}") from error
+
+
+def _beside(chunk: pl.DataFrame, answer: pl.DataFrame, source: Path) -> pl.DataFrame:
+    taken = [name for name in answer.columns if name in chunk.columns]
+    if taken:
+        raise ConfigError(
+            f"{source}: its columns cannot be kept, since {', '.join(taken)} would stand there twice: rename "
+            "them, or leave the columns out"
+        )
+    return pl.concat([chunk, answer], how="horizontal")
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
