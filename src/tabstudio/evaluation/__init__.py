@@ -3,14 +3,17 @@
 from tabstudio.evaluation.calibrate import fit_temperature
 from tabstudio.evaluation.compare import Difference, compare
 from tabstudio.evaluation.evaluate import decide, evaluate
+from tabstudio.evaluation.importance import ColumnImportance, Importance, importance
 from tabstudio.evaluation.reference_job import ReferenceJob
 from tabstudio.evaluation.result import Evaluation, Measure
 from tabstudio.evaluation.threshold import Threshold, choose_threshold
 from tabstudio.evaluation.verdict import Reference, References, Verdict, judge
 
 __all__ = [
+    "ColumnImportance",
     "Difference",
     "Evaluation",
+    "Importance",
     "Measure",
     "Reference",
     "ReferenceJob",
@@ -22,5 +25,6 @@ __all__ = [
     "decide",
     "evaluate",
     "fit_temperature",
+    "importance",
     "judge",
 ]

@@ -1,0 +1,92 @@
+"""The model card, in Markdown: what the model is, how good, where it ends (Mitchell et al. 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tabstudio.evaluation.result import NAMES, number, report_cells
+from tabstudio.evaluation.story import Story, data_rows, decision, limits, score_headers, score_rows
+
+MOST_COLUMNS = 10
+
+
+def card(story: Story, address: str) -> str:
+    """The card of a model that `tabstudio.load(address)` gives. Everything in it was measured or chosen."""
+    evaluation = story.evaluation
+    parts = [
+        f"# {_plain(story.name)}",
+        _what(story),
+        "## How good it is",
+        f"Measured once, on {evaluation.rows:,} test rows that no choice has looked at.",
+        _table(score_headers(story), score_rows(story)),
+        *_verdict(story),
+    ]
+    if evaluation.report and len(evaluation.classes) <= 30:
+        head = ("class", "precision", "recall", "F1", "support")
+        parts += ["### By class", _table(head, [report_cells(row) for row in evaluation.report])]
+    if decision(story):
+        parts += ["## How it decides", _list(decision(story))]
+    parts += ["## Data", _table(("", ""), data_rows(story)), *_training(story), *_importance(story)]
+    parts += ["## Limits", _list(limits(story)), "## How to use it", _use(address)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _what(story: Story) -> str:
+    evaluation = story.evaluation
+    features = len(story.table.schema.features)
+    if evaluation.task == "regression":
+        goal = f"Predicts the value of {_plain(evaluation.target)}"
+    else:
+        shown = [str(label) for label in evaluation.classes[:10]]
+        more = len(evaluation.classes) - len(shown)
+        names = ", ".join(map(_plain, shown)) + (f" and {more} more" if more else "")
+        goal = f"Predicts the class of {_plain(evaluation.target)} ({names}) with a probability for each"
+    state = " The training was interrupted." if story.partial else ""
+    return f"{goal}, from {features} columns of a table.{state}"
+
+
+def _verdict(story: Story) -> list[str]:
+    if story.references is None:
+        return []
+    text = [story.references.verdict.sentence] if story.references.verdict else []
+    return [_list([*text, *story.references.notes])] if text or story.references.notes else []
+
+
+def _training(story: Story) -> list[str]:
+    return ["## Training", _table(("", ""), list(story.training.items()))] if story.training else []
+
+
+def _importance(story: Story) -> list[str]:
+    if story.importance is None or not story.importance.columns:
+        return []
+    rows = [
+        (f"{place}", column.column, f"{number(column.value)} ± {number(column.deviation)}")
+        for place, column in enumerate(story.importance.columns[:MOST_COLUMNS], 1)
+    ]
+    head = ("", "column", f"increase of the {NAMES[story.importance.metric]} when shuffled")
+    return ["## What it relies on", _table(head, rows)]
+
+
+def _use(address: str) -> str:
+    code = f'import tabstudio\n\nmodel = tabstudio.load("{address}")\nmodel.predict_frame(rows)'
+    return (
+        f"```python\n{code}\n```\n\nOr score a file: `tabstudio predict {address} rows.csv -o scored.parquet`"
+    )
+
+
+def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(map(_plain, headers)) + " |", "|" + " --- |" * len(headers)]
+    lines += ["| " + " | ".join(_plain(str(cell)) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _list(items: Iterable[str]) -> str:
+    return "\n".join(f"- {_plain(item)}" for item in items)
+
+
+def _plain(text: str) -> str:
+    """Text of the table as text: no HTML, no broken table, no line of its own."""
+    flat = " ".join(text.split())
+    for sign in ("\\", "|", "`", "*", "_", "[", "]"):
+        flat = flat.replace(sign, "\\" + sign)
+    return flat.replace("<", "&lt;").replace(">", "&gt;")

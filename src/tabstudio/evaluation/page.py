@@ -1,0 +1,126 @@
+"""The evaluation report: one page that says how good the model is, and how far to trust that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tabstudio.evaluation.result import NAMES, Evaluation, number, report_cells
+from tabstudio.evaluation.story import (
+    Story,
+    data_rows,
+    decision,
+    limits,
+    score_headers,
+    score_rows,
+)
+from tabstudio.report.page import Block, Callout, Facts, Page, Picture, Rows, Text
+
+HEADLINE = {
+    "binary": ("accuracy", "recall", "precision", "roc_auc"),
+    "multiclass": ("accuracy", "balanced_accuracy", "f1", "log_loss"),
+    "regression": ("rmse", "mae", "r2", "median_absolute_error"),
+}
+CAPTIONS = {
+    "loss": "Losses by epoch. Early stopping keeps each member's weights of its best epoch.",
+    "confusion": "Rows are what was true, columns what was said.",
+    "roc": "The share of positives found against the share of false alarms.",
+    "precision_recall": "How many of those called positive are, against how many of the positives are found.",
+    "calibration": "Where probabilities can be trusted, points lie on the line. Bars are 95 % intervals.",
+    "threshold": "What other thresholds would give on the test rows. The choice was made on validation rows.",
+    "predicted_actual": "Test rows, and the means of ten groups of equal size.",
+    "residuals": "The grey band holds nine in ten test rows.",
+    "importance": "How much the loss grows when a column is shuffled, on validation rows.",
+}
+"""What a reader should see in each picture."""
+
+
+def page(story: Story, images: Mapping[str, bytes | str]) -> Page:
+    """The report as a page. `images` are the pictures by the names that `pictures` gives them, PNG or SVG."""
+    evaluation = story.evaluation
+    made = Page(
+        f"{story.name}: how good is it?",
+        f"{evaluation.target}, measured once on {evaluation.rows:,} test rows that no choice has looked at",
+    )
+    made.section("Result", *_result(story))
+    if evaluation.report:
+        head = ("class", "precision", "recall", "F1", "support")
+        report = Rows(head, [report_cells(row) for row in evaluation.report])
+        made.section("By class", report, *_confusion(evaluation, images))
+    made.section("Beside simple references", *_references(story))
+    curves = [name for name in CAPTIONS if name in images and name not in ("confusion", "loss", "importance")]
+    if curves:
+        made.section("Curves", *(_picture(name, images) for name in curves))
+    if story.importance is not None:
+        made.section("What it relies on", *_importance(story, images))
+    made.section("Decision", *(Text(sentence) for sentence in decision(story) or ["A value is predicted."]))
+    made.section("Training", *_training(story, images))
+    made.section("Data and split", Rows(("", ""), data_rows(story)), *_notes(story))
+    if story.findings:
+        made.section(
+            "Findings in the data", *(_finding(story, place) for place in range(len(story.findings)))
+        )
+    return made.section("Limits", *(Text(limit) for limit in limits(story)))
+
+
+def _result(story: Story) -> list[Block]:
+    evaluation = story.evaluation
+    shown = [name for name in HEADLINE[evaluation.task] if name in evaluation.metrics]
+    blocks: list[Block] = [Facts([(NAMES[name], number(evaluation[name].value)) for name in shown])]
+    if story.partial:
+        blocks.append(Callout("warning", "The training was interrupted. This is what it had reached."))
+    if story.references is not None and story.references.verdict is not None:
+        verdict = story.references.verdict
+        blocks.append(Callout("warning" if verdict.better == "reference" else "info", verdict.sentence))
+    blocks += [Callout("info", note) for note in evaluation.notes]
+    return blocks
+
+
+def _confusion(evaluation: Evaluation, images: Mapping[str, bytes | str]) -> list[Block]:
+    if "confusion" in images:
+        return [_picture("confusion", images)]
+    labels = [str(label) for label in evaluation.classes]
+    rows = [(label, *cells) for label, cells in zip(labels, evaluation.confusion, strict=True)]
+    return [Rows(("actual \\ predicted", *labels), rows)]
+
+
+def _references(story: Story) -> list[Block]:
+    blocks: list[Block] = [Rows(score_headers(story), score_rows(story), "Same rows, same split for all.")]
+    if story.evaluation.resamples:
+        blocks.append(
+            Text(f"Intervals: bootstrap, {story.evaluation.resamples:,} resamples of the test rows.", True)
+        )
+    if story.references is not None:
+        blocks += [Callout("warning", note) for note in story.references.notes]
+    return blocks
+
+
+def _importance(story: Story, images: Mapping[str, bytes | str]) -> list[Block]:
+    assert story.importance is not None
+    blocks: list[Block] = [_picture("importance", images)] if "importance" in images else []
+    rows = [(c.column, number(c.value), number(c.deviation)) for c in story.importance.columns[:30]]
+    caption = f"{story.importance.repeats} shuffles of {story.importance.rows:,} rows"
+    blocks.append(
+        Rows(("column", f"increase of the {NAMES[story.importance.metric]}", "deviation"), rows, caption)
+    )
+    return blocks + [Text(note, muted=True) for note in story.importance.notes]
+
+
+def _training(story: Story, images: Mapping[str, bytes | str]) -> list[Block]:
+    blocks: list[Block] = [_picture("loss", images)] if "loss" in images else []
+    if story.training:
+        blocks.append(Rows(("", ""), list(story.training.items())))
+    return blocks or [Text("Nothing of the training was recorded.")]
+
+
+def _notes(story: Story) -> list[Block]:
+    notes = [str(note) for note in (*story.split.notes, *story.table.notes)]
+    return [Text("\n\n".join(notes), muted=True)] if notes else []
+
+
+def _finding(story: Story, place: int) -> Callout:
+    finding = story.findings[place]
+    return Callout(finding.severity, finding.message, command=finding.remedy)
+
+
+def _picture(name: str, images: Mapping[str, bytes | str]) -> Picture:
+    return Picture(images[name], alt=CAPTIONS[name], caption=CAPTIONS[name])

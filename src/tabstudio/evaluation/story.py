@@ -1,0 +1,148 @@
+"""What a report and a model card tell beside the numbers: the rows, what was done, what is weak."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tabstudio.evaluation.result import NAMES, Evaluation, Measure, number
+from tabstudio.evaluation.verdict import Reference, References
+
+if TYPE_CHECKING:
+    from tabstudio.evaluation.importance import Importance
+    from tabstudio.evaluation.threshold import Threshold
+    from tabstudio.table import Finding, Split, Table
+
+FEW_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A training and all that was measured of it.
+
+    `evaluation` is of the test part, `validation` of rows that training held out. `training` says what ran:
+    name -> value, in the order to be told. `partial` marks a training that was interrupted.
+    """
+
+    name: str
+    table: Table
+    split: Split
+    findings: Sequence[Finding]
+    evaluation: Evaluation
+    validation: Evaluation | None = None
+    references: References | None = None
+    importance: Importance | None = None
+    threshold: Threshold | None = None
+    temperature: float = 1.0
+    training: Mapping[str, str] = field(default_factory=dict)
+    partial: bool = False
+
+
+def data_rows(story: Story) -> list[tuple[str, str]]:
+    """The data and its split: name and value."""
+    table, split = story.table, story.split
+    left_out = [column for column in table.schema if column.role not in ("feature", "target")]
+    rows = [
+        ("table", table.source.name),
+        ("rows with a label", f"{len(table):,}"),
+        ("fingerprint over all rows and columns", f"sha256 {table.fingerprint}"),
+        ("target", f"{story.evaluation.target} ({story.evaluation.task})"),
+        ("features", f"{len(table.schema.features)}"),
+        ("split", f"{split.how}: {len(split.train):,} rows to train, {len(split.test):,} to test"),
+        (
+            "validation",
+            f"{split.folds} folds within the training part" if split.folds > 1 else _one_fold(split),
+        ),
+    ]
+    return rows + [(f"left out: {column.name}", f"{column.role}, {column.reason}") for column in left_out]
+
+
+def _one_fold(split: Split) -> str:
+    held_out = int((split.fold >= 0).sum())
+    return f"{held_out:,} rows of the training part" if held_out else "none"
+
+
+def score_headers(story: Story) -> list[str]:
+    """Headers of the table of measures: the model with its interval, then what it is held against."""
+    headers = ["measure", "test", "95 % interval"]
+    if story.validation is not None:
+        headers.append("validation")
+    return headers + [reference.name for reference in _references(story)]
+
+
+def score_rows(story: Story) -> list[list[str]]:
+    """One row per measure, to stand under `score_headers`."""
+    rows = []
+    for name, measure in story.evaluation.metrics.items():
+        row = [NAMES[name], _value(measure), _interval(measure)]
+        if story.validation is not None:
+            row.append(_value(story.validation.metrics.get(name)))
+        row += [_value(reference.evaluation.metrics.get(name)) for reference in _references(story)]
+        rows.append(row)
+    return rows
+
+
+def decision(story: Story) -> list[str]:
+    """How probabilities become decisions, a sentence each."""
+    sentences = []
+    positive = story.evaluation.positive
+    if story.threshold is not None:
+        sentences.append(f"A row is called {positive} from {story.threshold.reason}.")
+    elif story.evaluation.threshold is not None:
+        sentences.append(f"A row is called {positive} from {number(story.evaluation.threshold)}.")
+    elif story.evaluation.task == "multiclass":
+        sentences.append("A row is given its most probable class.")
+    if story.temperature != 1.0:
+        way = "softened" if story.temperature > 1 else "sharpened"
+        sentences.append(
+            f"Probabilities were {way} by a temperature of {story.temperature:.3f}, fitted on validation."
+        )
+    return sentences
+
+
+def limits(story: Story) -> list[str]:
+    """What a user of the model should know before trusting it, from what was measured."""
+    found = []
+    if story.partial:
+        found.append("The training was interrupted: these are the weights of that moment.")
+    if story.evaluation.rows < FEW_ROWS:
+        found.append(_few_rows(story.evaluation))
+    found += [f"{note[:1].upper()}{note[1:]}." for note in story.evaluation.notes]
+    verdict = story.references.verdict if story.references is not None else None
+    if verdict is not None and verdict.better != "model":
+        found.append(verdict.sentence)
+    roles = {column.role for column in story.table.schema}
+    if not roles & {"group", "time", "split"}:
+        found.append(
+            "Rows were split as if they were independent. Where several belong to one person, place or day, "
+            "the scores are too good; name that column with --group or --time."
+        )
+    found += [finding.message for finding in story.findings if finding.severity != "info"]
+    found.append(
+        "Nothing was measured on data from elsewhere or later: values outside the ranges and categories of "
+        "the training rows are extrapolation."
+    )
+    return list(dict.fromkeys(found))
+
+
+def _few_rows(evaluation: Evaluation) -> str:
+    name = "rmse" if evaluation.task == "regression" else "accuracy"
+    measure = evaluation[name]
+    sentence = f"The test part has {evaluation.rows:,} rows"
+    if math.isnan(measure.low):
+        return f"{sentence}: no interval could be drawn."
+    return f"{sentence}: its {NAMES[name]} may well be anything from {_interval(measure)}."
+
+
+def _references(story: Story) -> tuple[Reference, ...]:
+    return story.references.items if story.references is not None else ()
+
+
+def _value(measure: Measure | None) -> str:
+    return "" if measure is None else number(measure.value)
+
+
+def _interval(measure: Measure) -> str:
+    return "" if math.isnan(measure.low) else f"{number(measure.low)} to {number(measure.high)}"
