@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from tabstudio.errors import ModelError
 from tabstudio.model import bundle
+from tabstudio.model.networks import custom
 from tabstudio.model.predictor import Model
 
 ALL = (bundle.MANIFEST, *bundle.FILES)
@@ -172,3 +174,46 @@ def test_figures_that_are_not_finite_are_kept_as_null(model: Model, tmp_path: Pa
     model.report = {"auc": np.float64("nan"), "rows": np.int64(3), "path": Path("a"), 1: (True,)}
     report = bundle.load(model.save(tmp_path / "model")).report
     assert report == {"auc": None, "rows": 3, "path": "a", "1": [True]}
+
+
+class Small(torch.nn.Module):
+    """A network as a user would write it."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(
+            torch.nn.Linear(inputs, 8), torch.nn.BatchNorm1d(8), torch.nn.ReLU(), torch.nn.Linear(8, outputs)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+@pytest.fixture
+def own(model: Model) -> Model:
+    encoder = model.encoder
+    pack = custom(Small, [0, 1], encoder.numbers, encoder.cardinalities, 1)
+    return Model(model.schema, encoder, pack)
+
+
+def test_a_users_own_network_comes_back_with_its_factory(
+    own: Model, rows: pl.DataFrame, tmp_path: Path
+) -> None:
+    again = bundle.load(own.save(tmp_path / "model"), network=Small)
+    assert again.predict_frame(rows).equals(own.predict_frame(rows))
+
+
+def test_a_users_own_network_is_not_imported_by_its_name(own: Model, tmp_path: Path) -> None:
+    own.save(tmp_path / "model")
+    with pytest.raises(ModelError, match=r"test_bundle:Small.*load\(path, network=factory\)"):
+        bundle.load(tmp_path / "model")
+
+
+def test_another_network_than_the_saved_one_is_refused(own: Model, tmp_path: Path) -> None:
+    own.save(tmp_path / "model")
+    with pytest.raises(ModelError, match="do not fit together"):
+        bundle.load(tmp_path / "model", network=torch.nn.Linear)
+
+
+def test_a_model_of_a_users_own_network_can_be_pickled(own: Model, rows: pl.DataFrame) -> None:
+    assert pickle.loads(pickle.dumps(own)).predict_frame(rows).equals(own.predict_frame(rows))
