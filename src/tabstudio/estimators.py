@@ -1,0 +1,212 @@
+"""scikit-learn's face of the trainer: `TabularClassifier` and `TabularRegressor`.
+
+They take what scikit-learn's own estimators take, and frames with words, dates and gaps besides. Nothing is
+tracked and nothing is written: inside `cross_val_score` or a `Pipeline` that is the caller's affair.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import polars as pl
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+
+from tabstudio.config import ReadConfig, SplitConfig, TrainConfig, configure
+from tabstudio.table import read, split
+from tabstudio.table.schema import Task
+
+if TYPE_CHECKING:
+    from tabstudio.model.predictor import Model
+    from tabstudio.recipes.fitting import Fitted
+
+__all__ = ["TabularClassifier", "TabularRegressor"]
+
+_TARGET = "__target__"
+
+
+class _TabularEstimator(BaseEstimator):
+    """What both estimators share. None stands for: chosen from the table's size, as `train` does."""
+
+    def __init__(
+        self,
+        *,
+        network: Any = "tabular",
+        hidden: tuple[int, ...] | None = None,
+        dropout: float | None = None,
+        activation: str | None = None,
+        scaling: str | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        weight_decay: float | None = None,
+        patience: int | None = None,
+        members: int | None = None,
+        folds: int | None = None,
+        balance: bool = False,
+        device: str = "auto",
+        precision: str = "auto",
+        minutes: float | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.network = network
+        self.hidden = hidden
+        self.dropout = dropout
+        self.activation = activation
+        self.scaling = scaling
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.patience = patience
+        self.members = members
+        self.folds = folds
+        self.balance = balance
+        self.device = device
+        self.precision = precision
+        self.minutes = minutes
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.non_deterministic = False
+        return tags
+
+    def _train(self, X: Any, labels: np.ndarray, task: Task) -> Fitted:
+        from tabstudio.recipes.fitting import fit
+
+        frame = _frame(self, X, reset=True)
+        if len(frame) != len(labels):
+            raise ValueError(
+                f"X has {len(frame)} rows, y has {len(labels)}: one label for each row was expected"
+            )
+        if len(frame) < 2:
+            raise ValueError(f"at least 2 rows are needed to train, got n_samples = {len(frame)}")
+        config = self._config()
+        kept = () if hasattr(self, "feature_names_in_") else tuple(frame.columns)
+        table = read(
+            frame.with_columns(pl.Series(_TARGET, labels)),
+            target=_TARGET,
+            config=ReadConfig(task=task, keep=kept),
+        )
+        parts = split(table, SplitConfig(test_size=0.0, folds=config.split.folds, seed=config.split.seed))
+        factory = None if isinstance(self.network, str) else self.network
+        return fit(table.frame, table.schema, table.labels(), parts.fold, config, network=factory)
+
+    def _config(self) -> TrainConfig:
+        told = {name: value for name, value in self.get_params(deep=False).items() if value is not None}
+        told.pop("random_state", None)
+        if not isinstance(self.network, str):
+            told.pop("network", None)
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        return configure(**told, seed=seed)
+
+
+class TabularClassifier(ClassifierMixin, _TabularEstimator):
+    """Classify the rows of a table with an ensemble of networks trained in one pass.
+
+    `fit` takes X (rows, features) as an array or a frame, with numbers, words, dates and gaps, and y (rows,).
+    `predict` answers the most probable class; `predict_proba` gives probabilities (rows, classes) that were
+    calibrated on held-out rows, with columns as in `classes_`. `threshold_` is the probability of
+    `classes_[1]` above which a two-class decision was best by F1 on held-out rows.
+
+    >>> from tabstudio import TabularClassifier
+    >>> TabularClassifier(epochs=5, random_state=0).fit([[0.0], [1.0]] * 20, ["no", "yes"] * 20).classes_
+    array(['no', 'yes'], dtype='<U3')
+    """
+
+    classes_: np.ndarray
+    model_: Model
+    threshold_: float | None
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train on rows X (rows, features) and labels y (rows,)."""
+        y = column_or_1d(_no_gaps(y), warn=True)
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"y holds one class, {self.classes_[0]!r}: at least 2 classes are needed")
+        fitted = self._train(X, codes, "binary" if len(self.classes_) == 2 else "multiclass")
+        self.model_ = fitted.model
+        self.threshold_ = fitted.threshold.value if fitted.threshold else None
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities (rows, classes), columns as in `classes_`."""
+        check_is_fitted(self)
+        return self.model_.predict_proba(_frame(self, X, reset=False))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Most probable class of each row (rows,)."""
+        probabilities = self.predict_proba(X)
+        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+
+
+class TabularRegressor(RegressorMixin, _TabularEstimator):
+    """Predict a number for the rows of a table with an ensemble of networks trained in one pass.
+
+    `fit` takes X (rows, features) as an array or a frame, with numbers, words, dates and gaps, and y (rows,).
+
+    >>> from tabstudio import TabularRegressor
+    >>> model = TabularRegressor(epochs=5, random_state=0).fit([[0.0], [1.0]] * 20, [1.5, 2.5] * 20)
+    >>> model.predict([[0.0]]).shape
+    (1,)
+    """
+
+    model_: Model
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train on rows X (rows, features) and values y (rows,)."""
+        values = check_array(column_or_1d(_no_gaps(y), warn=True), ensure_2d=False, dtype=np.float64)
+        self.model_ = self._train(X, values, "regression").model
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict a value for each row (rows,)."""
+        check_is_fitted(self)
+        return self.model_.predict(_frame(self, X, reset=False))
+
+
+def _no_gaps(y: Any) -> Any:
+    """Labels as an array, refused where one is missing.
+
+    Raises `ValueError` naming the first row without a label.
+    """
+    if y is None:
+        raise ValueError("this estimator requires y to be passed, but the target y is None")
+    array = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
+    gaps = np.asarray([value is None or value != value for value in array.ravel()], dtype=bool)
+    if gaps.any():
+        raise ValueError(f"Input y contains NaN: row {int(gaps.argmax())} has no label")
+    if array.dtype.kind == "c":
+        raise ValueError("Complex data not supported")
+    return array
+
+
+def _frame(estimator: _TabularEstimator, X: Any, *, reset: bool) -> pl.DataFrame:
+    """X as a frame with one named column per feature, held against what `fit` saw."""
+    if hasattr(X, "columns") and not hasattr(X, "sparse"):
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        names = [str(name) for name in X.columns]
+        if isinstance(X, pl.DataFrame):
+            return X.rename(dict(zip(X.columns, names, strict=True)))
+        return pl.from_pandas(X.set_axis(names, axis=1))
+    array = validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
+    if array.dtype.kind == "O":
+        columns = {f"x{i}": _plain(array[:, i]) for i in range(array.shape[1])}
+        return pl.DataFrame(columns, strict=False)
+    return pl.DataFrame({f"x{i}": array[:, i] for i in range(array.shape[1])})
+
+
+def _plain(column: np.ndarray) -> np.ndarray | list[str | None]:
+    """Numbers where a column of objects holds numbers, else its words."""
+    try:
+        return column.astype(np.float64)
+    except (TypeError, ValueError):
+        return [None if value is None or value != value else str(value) for value in column]

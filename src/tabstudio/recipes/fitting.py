@@ -1,0 +1,132 @@
+"""From rows and labels to a model: encode, train the pack, calibrate, choose the threshold.
+
+This is the one path that every front uses: the main job, the estimators, a sweep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from tabstudio.config import TrainConfig
+from tabstudio.evaluation.calibrate import fit_temperature
+from tabstudio.evaluation.threshold import Threshold, choose_threshold
+from tabstudio.model.encode import Encoder
+from tabstudio.model.predictor import Model
+from tabstudio.model.profile import profile
+from tabstudio.table.schema import Schema, Target
+
+if TYPE_CHECKING:
+    from tabstudio.training.learn import Learned
+
+NetworkFactory = Callable[[int, int], Any]
+"""A user's own network: (inputs, outputs) -> torch.nn.Module from (rows, inputs) to (rows, outputs)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained model and what is known of it without the test part.
+
+    `folds` is the number of folds: member m held out the rows of fold m modulo that number.
+    `validated` numbers the rows that some member held out; `validation` holds their predictions by the
+    members that had not seen them: probabilities (rows, classes) after calibration, or values (rows,).
+    """
+
+    model: Model
+    learned: Learned
+    folds: int
+    validated: np.ndarray
+    validation: np.ndarray
+    threshold: Threshold | None
+
+
+def fit(
+    frame: pl.DataFrame,
+    schema: Schema,
+    labels: np.ndarray,
+    fold: np.ndarray,
+    config: TrainConfig,
+    *,
+    network: NetworkFactory | None = None,
+    choose: bool = True,
+    on_epoch: Callable[[Any, Any], None] | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+) -> Fitted:
+    """Train on the rows of `frame`, each held out by the members of its `fold`.
+
+    `labels` and `fold` have one entry per row, as `Table.labels` and `Split.fold` give them. Rows that
+    every member holds out (a single fold beside -1) are never seen in training, by the scaler neither.
+    `choose` False leaves the probabilities uncalibrated and the threshold at one half.
+
+    Raises `DataError` where no feature can be used and `TrainingError` where the loss is not finite.
+    """
+    from tabstudio.training.learn import learn
+
+    target = schema.target
+    assert target is not None
+    seen = fold < 0 if len(np.unique(fold)) <= 2 and (fold < 0).any() else np.ones(len(fold), dtype=bool)
+    encoder = Encoder.fit(frame.filter(seen), schema, config.network.scaling)
+    learned = learn(
+        encoder.encode(frame),
+        labels,
+        fold,
+        target,
+        network or config.network,
+        config.training,
+        cardinalities=encoder.cardinalities,
+        on_epoch=on_epoch,
+        checkpoint=checkpoint,
+        resume=resume,
+    )
+    validated = np.flatnonzero(~np.isnan(learned.out_of_fold).any(axis=1))
+    raw = learned.out_of_fold[validated]
+    classify = target.task != "regression" and len(validated) > 0 and choose
+    temperature = fit_temperature(labels[validated], raw, target) if classify else 1.0
+    validation = as_prediction(raw, target, temperature, learned.target_mean, learned.target_scale)
+    threshold = (
+        choose_threshold(
+            labels[validated] == positive_index(target),
+            validation[:, positive_index(target)],
+            config.evaluation,
+        )
+        if classify and target.task == "binary"
+        else None
+    )
+    model = Model(
+        schema=schema,
+        encoder=encoder,
+        pack=learned.pack,
+        temperature=temperature,
+        threshold=threshold.value if threshold else (0.5 if target.task == "binary" else None),
+        target_mean=learned.target_mean,
+        target_scale=learned.target_scale,
+        profile=profile(frame.filter(seen), schema),
+        config=config.flat(),
+    )
+    return Fitted(model, learned, int(fold.max(initial=-1)) + 1, validated, validation, threshold)
+
+
+def positive_index(target: Target) -> int:
+    """Place of the positive class among the classes of a binary target."""
+    assert target.positive is not None
+    return target.classes.index(target.positive)
+
+
+def as_prediction(
+    raw: np.ndarray, target: Target, temperature: float, mean: float, scale: float
+) -> np.ndarray:
+    """Turn raw outputs (rows, outputs) into probabilities (rows, classes) or values (rows,)."""
+    if target.task == "regression":
+        return raw[:, 0] * scale + mean
+    logits = raw.astype(np.float64) / temperature
+    if target.task == "binary":
+        second = np.exp(-np.logaddexp(0.0, -logits[:, 0]))
+        return np.column_stack([1.0 - second, second])
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))

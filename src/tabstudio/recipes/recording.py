@@ -1,0 +1,112 @@
+"""What of a job goes into its run: everything that MLflow's own pages shall show."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tabstudio._version import __version__
+
+if TYPE_CHECKING:
+    from tabstudio.config import TrainConfig
+    from tabstudio.recipes.job import Data
+    from tabstudio.recipes.result import Assessment
+    from tabstudio.tracking import Run
+    from tabstudio.training.learn import Learned
+    from tabstudio.training.loop import Epoch
+
+EXAMPLE_ROWS = 5
+
+
+def start(run: Run, config: TrainConfig, data: Data) -> None:
+    """Record what was asked for, and on which rows."""
+    table, target = data.table, data.table.schema.target
+    assert target is not None
+    run.tags({"tabstudio.version": __version__, "tabstudio.recipe": config.recipe})
+    run.params({name: _said(value) for name, value in config.flat().items()})
+    run.params(
+        {
+            "target": target.name,
+            "target_task": target.task,
+            "classes": _said(target.classes),
+            "positive_class": _said(target.positive),
+            "rows": len(table),
+            "train_rows": len(data.parts.train),
+            "test_rows": len(data.parts.test),
+            "features": len(table.schema.features),
+            "split_how": data.parts.how,
+            "fingerprint": table.fingerprint,
+        }
+    )
+    where = ", ".join(table.source.files[:3]) or table.source.name
+    for part, context in ((table.take(data.parts.train), "training"), (data.test, "testing")):
+        run.dataset(table.source.name, part.fingerprint, table.schema, len(part), where, context)
+
+
+def epoch(run: Run, epoch: Epoch) -> None:
+    """Record an epoch: means over the members, and each member's own validation loss."""
+    values = {"train_loss": _mean(epoch.train_loss), "learning_rate": _mean(epoch.learning_rate)}
+    if not np.isnan(epoch.val_loss).all():
+        values["val_loss"] = _mean(epoch.val_loss)
+    if len(epoch.val_loss) > 1:
+        named = {f"members/val_loss_{m}": float(v) for m, v in enumerate(epoch.val_loss)}
+        values |= {name: value for name, value in named.items() if not np.isnan(value)}
+    values |= {"rows_per_second": epoch.rows_per_second, "epoch_seconds": epoch.seconds}
+    run.metrics(values, step=epoch.number)
+
+
+def plan(run: Run, learned: Learned) -> None:
+    """Record what was chosen where the user left it open."""
+    chosen = {name: value for name, value in learned.plan.to_json().items() if name != "reasons"}
+    run.params({f"plan.{name}": _said(value) for name, value in chosen.items()})
+    run.params({"stopped_by": learned.stopped, "epochs_run": len(learned.history)})
+
+
+def assessment(run: Run, assessment: Assessment, threshold: float | None) -> None:
+    """Record the figures: of the test part, of the held-out rows, of the references."""
+    figures = {f"test_{name}": value for name, value in assessment.test.values().items()}
+    for name, measure in assessment.test.metrics.items():
+        if not np.isnan(measure.low):
+            figures |= {f"test_{name}_low": measure.low, f"test_{name}_high": measure.high}
+    if assessment.validation is not None:
+        figures |= {f"val_{name}": value for name, value in assessment.validation.values().items()}
+    for reference in assessment.references.items:
+        values = reference.evaluation.values()
+        figures |= {f"references/{reference.name}/{name}": value for name, value in values.items()}
+    if threshold is not None:
+        figures["threshold"] = threshold
+    run.metrics(figures)
+
+
+def model(
+    run: Run, folder: Path, data: Data, assessment: Assessment, card: str, registered: str | None
+) -> None:
+    """Record the model as one that MLflow can load and serve, registered where a name is given."""
+    rows = data.test if len(data.test) else data.learning
+    names = [column.name for column in data.table.schema.features]
+    run.note(card)
+    run.model(
+        folder,
+        data.table.schema,
+        rows.frame.select(names).head(EXAMPLE_ROWS),
+        registered_name=registered,
+        metrics={f"test_{name}": value for name, value in assessment.test.values().items()},
+        card=card,
+        tags={"tabstudio.version": __version__, "tabstudio.task": data.table.schema.target.task},  # type: ignore[union-attr]
+    )
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(np.nanmean(values))
+
+
+def _said(value: Any) -> Any:
+    """A value as MLflow's pages shall show it: plain words and JSON, no Python."""
+    return (
+        json.dumps(value, default=str, ensure_ascii=False)
+        if isinstance(value, tuple | list | dict)
+        else value
+    )

@@ -1,0 +1,90 @@
+"""The files of a job: written to a scratch folder first, then handed to the run and to the user's folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tabstudio.errors import ConfigError, TabstudioError
+
+if TYPE_CHECKING:
+    from tabstudio.evaluation.story import Story
+    from tabstudio.training.loop import Epoch
+
+PARTS = ("exploration", "evaluation", "model")
+
+
+def claimed(output: str | Path | None) -> Path | None:
+    """The output folder, refused before any work where it could not be written or holds something else.
+
+    Raises `ConfigError` for a file, and for a folder with entries that are not a former job's.
+    """
+    if output is None:
+        return None
+    folder = Path(output)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"option output: {folder} is a file, a folder was expected")
+    others = sorted(p.name for p in folder.iterdir() if p.name not in PARTS) if folder.is_dir() else []
+    if others:
+        raise ConfigError(
+            f"option output: {folder} holds {', '.join(others[:3])}, an empty or new folder was expected, "
+            f"or one of a former training"
+        )
+    return folder
+
+
+def evaluation(folder: Path, story: Story, history: Sequence[Epoch], address: str) -> str:
+    """Write the evaluation's pictures, numbers, report and model card into a new folder; gives the card."""
+    from tabstudio.evaluation.card import card
+    from tabstudio.evaluation.page import page
+    from tabstudio.evaluation.pictures import pictures
+    from tabstudio.report.figure import png
+
+    drawn = pictures(story.evaluation, history, story.importance)
+    images = {name: png(figure) for name, figure in drawn.items()}
+    told = card(story, address)
+    folder.mkdir()
+    for name, image in images.items():
+        (folder / f"{name}.png").write_bytes(image)
+    (folder / "report.html").write_text(page(story, images).html(), encoding="utf-8")
+    (folder / "report.txt").write_text(story.evaluation.text() + "\n", encoding="utf-8")
+    (folder / "evaluation.json").write_text(json.dumps(numbers(story), indent=1), encoding="utf-8")
+    (folder / "model-card.md").write_text(told, encoding="utf-8")
+    return told
+
+
+def numbers(story: Story) -> dict[str, Any]:
+    """All that was measured, as JSON: kept in the model's bundle too."""
+    return {
+        "test": story.evaluation.to_json(),
+        "validation": story.validation.to_json() if story.validation else None,
+        "references": story.references.to_json() if story.references else None,
+        "importance": story.importance.to_json() if story.importance else None,
+        "data": {"fingerprint": story.table.fingerprint, "rows": len(story.table), "split": story.split.how},
+    }
+
+
+def publish(scratch: Path, folder: Path) -> None:
+    """Move a finished job's parts into `folder`, each whole or not at all, in place of a former job's.
+
+    Raises `TabstudioError` where the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in PARTS:
+            new, old = folder / f".{part}.{os.getpid()}.new", folder / f".{part}.{os.getpid()}.old"
+            try:
+                shutil.copytree(scratch / part, new)
+                if (folder / part).exists():
+                    (folder / part).rename(old)
+                new.rename(folder / part)
+            finally:
+                for left in (new, old):
+                    if left.exists():
+                        shutil.rmtree(left)
+    except OSError as error:
+        raise TabstudioError(f"{folder}: the results cannot be written: {error.strerror or error}") from error
