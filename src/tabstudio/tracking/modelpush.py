@@ -119,6 +119,12 @@ class ModelPush:
         name = event["registered_name"]
         version = "" if self._first("version", event) else self._found_version(name, event)
         self.state.version = version or self._new_version(name, event)
+        # What `mlflow.register_model` sets, too: MLflow's page of the model shows its versions by this tag.
+        link = json.dumps([{"name": name, "version": self.state.version}])
+        self.server(
+            "link the version",
+            lambda: self.client.set_logged_model_tags(self.state.model_id, {"mlflow.modelVersions": link}),
+        )
         self.state.model_uri = f"models:/{name}/{self.state.version}"
 
     def _found_version(self, name: str, event: dict[str, Any]) -> str:

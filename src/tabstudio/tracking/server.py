@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -44,7 +45,17 @@ class Server:
         if Path(folder).is_dir():
             os.chdir(folder)
         _check_local(tracking_uri)
+        self._uris = tracking_uri, registry_uri
+        self.use()
         self.client = self("open", lambda: MlflowClient(tracking_uri, registry_uri))
+
+    def use(self) -> None:
+        """Make this the store that MLflow itself turns to.
+
+        Its registry asks the global tracking address, not the client's, for the model of a new version.
+        """
+        mlflow.set_tracking_uri(self._uris[0])
+        mlflow.set_registry_uri(self._uris[1])
 
     def __call__(self, doing: str, call: Any) -> Any:
         """Return what `call()` returns. Raises `RefusedError` or `UnreachableError`, one sentence each."""
@@ -92,8 +103,8 @@ def _cause(text: str) -> str:
         "readonly database": "the database is read-only for this user",
         "unable to open database file": "it cannot be opened; does its folder exist, may it be written?",
         "file is not a database": "the file is not an SQLite database",
-        "out-of-date database schema": "another MLflow version made it; run `mlflow db upgrade ADDRESS`",
-        "Can't locate revision": "the database was made by a newer MLflow; install that version",
+        "out-of-date database schema": "another MLflow version made it; where that was an older one, run `mlflow db upgrade`",
+        "Can't locate revision": "a newer MLflow version made it; install that version",
         "No space left": "no space is left on the disk",
     }
     for words, sentence in known.items():

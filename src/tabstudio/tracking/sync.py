@@ -102,6 +102,7 @@ class Sync:
         key = (tracking_uri, registry_uri, folder)
         if key not in self._servers:
             self._servers[key] = Server(*key)
+        self._servers[key].use()
         return self._servers[key]
 
     def _connect(self, folder: RunFolder) -> Server:
