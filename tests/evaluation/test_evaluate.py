@@ -120,6 +120,7 @@ def test_a_proportion_without_error_is_not_certain():
     found = evaluate(DIAGNOSIS, labels, np.eye(2)[labels] * 0.8 + 0.1)
     assert found["recall"].value == found["recall"].high == 1.0
     assert found["recall"].low == pytest.approx(53 / (53 + 1.959964**2))
+    assert any("too narrow" in note for note in found.notes)
 
 
 def test_one_class_in_the_rows_leaves_areas_undefined_and_says_so():

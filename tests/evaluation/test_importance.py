@@ -90,4 +90,4 @@ def test_a_frame_without_columns_has_no_importance():
 def test_predictions_that_cannot_be_measured_are_refused():
     frame, value = _frame(10)
     with pytest.raises(DataError, match="not finite"):
-        importance(["weak"], frame, value, lambda f, places: np.full(len(places), np.nan), VALUE)
+        importance(["weak"], frame, value, lambda *given: np.full(len(given[0]), np.nan), VALUE)

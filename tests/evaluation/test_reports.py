@@ -164,10 +164,10 @@ def test_a_single_epoch_and_no_validation_can_be_drawn():
 
 
 def test_members_that_stopped_keep_their_last_loss_in_the_mean():
-    from tabstudio.evaluation.pictures import _mean_of_running
+    from tabstudio.evaluation.pictures import mean_of_running
 
     values = np.array([[4.0, 2.0], [3.0, np.nan], [1.0, np.nan]])
-    assert _mean_of_running(values).tolist() == [3.0, 2.5, 1.5]
+    assert mean_of_running(values).tolist() == [3.0, 2.5, 1.5]
 
 
 def test_one_class_in_the_test_rows_is_drawn_without_its_curves():
@@ -176,3 +176,29 @@ def test_one_class_in_the_test_rows_is_drawn_without_its_curves():
     found = evaluate(target, np.zeros(20, int), np.full((20, 2), 0.5))
     assert "roc" not in pictures(found)
     assert png(pictures(found)["calibration"])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "whole", "expected"),
+    [
+        (-0.03, 1.03, False, ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]),
+        (0.95, 1.05, True, ["1"]),
+        (0.9, 5.1, True, ["1", "2", "3", "4", "5"]),
+        (0.0, 100_000.0, False, ["0", "20,000", "40,000", "60,000", "80,000", "100,000"]),
+        (0.0, 0.011, False, ["0.000", "0.002", "0.004", "0.006", "0.008", "0.010"]),
+    ],
+)
+def test_ticks_are_round_and_told_apart(low, high, whole, expected):
+    from tabstudio.evaluation.chart import _ticks
+
+    assert [text for _, text in _ticks(low, high, whole=whole)] == expected
+
+
+def test_losses_over_many_orders_of_magnitude_and_constant_values_are_drawn():
+    history = [
+        SimpleNamespace(number=i + 1, train_loss=np.array([10.0**-i]), val_loss=np.array([np.nan]))
+        for i in range(5)
+    ]
+    same = evaluate(_story("regression").table.schema.target, np.ones(5), np.ones(5))
+    for figure in pictures(same, history).values():
+        assert png(figure)

@@ -162,7 +162,7 @@ def _evaluate_classes(
         roc=roc_curves(target, labels, probabilities, positive),
         precision_recall=precision_recall_curves(target, labels, probabilities, positive),
         calibration=calibration_curve(labels, probabilities, positive),
-        notes=_class_notes(names, confusion),
+        notes=(*_class_notes(names, confusion), *_separation_note(measured)),
     )
     if positive is None:
         return base
@@ -273,3 +273,13 @@ def _class_notes(names: list[str], confusion: Ints) -> tuple[str, ...]:
         name = names[int(np.flatnonzero(support == smallest)[0])]
         notes.append(f"only {smallest} rows of {name}: what is said of that class is uncertain")
     return tuple(notes)
+
+
+def _separation_note(measured: dict[str, Measure]) -> tuple[str, ...]:
+    if measured["roc_auc"].value != 1:
+        return ()
+    note = (
+        "these rows are ranked without a single error, and resampling cannot show errors that did not happen: "
+        "the intervals of areas and of averages over classes are too narrow"
+    )
+    return (note,)

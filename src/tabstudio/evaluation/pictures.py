@@ -1,4 +1,4 @@
-"""The pictures of a training and its evaluation, each a matplotlib figure in the house's style."""
+"""The pictures of a training and its evaluation, as figures of matplotlib in the house's style."""
 
 from __future__ import annotations
 
@@ -7,20 +7,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tabstudio.evaluation.chart import Chart
 from tabstudio.evaluation.importance import Importance
 from tabstudio.evaluation.metrics import Floats
-from tabstudio.evaluation.result import Curve, Evaluation, number
-from tabstudio.report.colours import GRID, INK, MUTED, PALETTE, SEQUENTIAL
-from tabstudio.report.figure import figure, heatmap, shorten
+from tabstudio.evaluation.result import NAMES, Curve, Evaluation, number
+from tabstudio.report.canvas import Canvas, width_of
+from tabstudio.report.colours import INK, MUTED, PALETTE, SEQUENTIAL
+from tabstudio.report.figure import heatmap
+from tabstudio.report.wording import shorten
 
 MOST_BARS = 15
 MOST_LINES = 24
 """Members drawn one by one; of more, the first ones."""
 WIDEST_MATRIX = 30
 """Classes of a confusion matrix that still can be read."""
+FAINT = "38"
+"""Opacity of a member's line, as the last two digits of its colour."""
+SQUARE = (4.6, 4.2)
+UNIT = (0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,58 +90,53 @@ def _classification(evaluation: Evaluation) -> dict[str, Figure]:
 
 def loss_picture(curves: LossCurves) -> Figure:
     """Train and validation loss by epoch: the mean over members, each member faint, best epochs marked."""
-    fig, axes = _axes("Loss by epoch", "epoch", "loss")
-    for values, label, colour in (
-        (curves.train, "train", PALETTE[0]),
-        (curves.validation, "validation", PALETTE[1]),
-    ):
-        if not np.isfinite(values).any():
-            continue
-        if values.shape[1] > 1:
-            axes.plot(curves.epochs, values[:, :MOST_LINES], color=colour, alpha=0.18, linewidth=0.8)
-        axes.plot(curves.epochs, _mean_of_running(values), color=colour, linewidth=2, label=label)
+    both = np.concatenate((curves.train.ravel(), curves.validation.ravel()))
+    known = both[np.isfinite(both)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else UNIT
+    log = low > 0 and high > 50 * low
+    ends = (float(curves.epochs[0]), float(curves.epochs[-1]))
+    chart = Chart("Loss by epoch", ("epoch", "loss"), ends, (low, high), log=log, whole=True)
+    named = (("train", curves.train, PALETTE[0]), ("validation", curves.validation, PALETTE[1]))
+    for label, values, colour in named:
+        if np.isfinite(values).any():
+            if values.shape[1] > 1:
+                for member in values.T[:MOST_LINES]:
+                    chart.line(curves.epochs, member, colour + FAINT, width=0.8)
+            chart.line(curves.epochs, mean_of_running(values), colour, label=label)
     if len(curves.best):
-        _mark_best(axes, curves)
-    if _wide_range(curves):
-        axes.set_yscale("log")
-    axes.legend(frameon=False)
-    return fig
+        _mark_best(chart, curves)
+    return chart.figure()
 
 
-def _mark_best(axes: Axes, curves: LossCurves) -> None:
-    members = range(len(curves.best))
+def _mark_best(chart: Chart, curves: LossCurves) -> None:
     epochs = [curves.epochs[place] for place in curves.best]
-    losses = [curves.validation[place, member] for place, member in zip(curves.best, members, strict=True)]
+    losses = curves.validation[list(curves.best), np.arange(len(curves.best))]
+    shown = np.isfinite(losses)
     label = f"best, epoch {epochs[0]}" if len(epochs) == 1 else "best of each member"
-    axes.plot(epochs, losses, "o", color=PALETTE[5], markersize=6 if len(epochs) == 1 else 4, label=label)
+    chart.dots(np.array(epochs)[shown], losses[shown], PALETTE[5], radius=0.035, label=label)
 
 
-def _mean_of_running(values: Floats) -> Floats:
-    """Mean over members; one that had stopped stays at its last loss, so that the line does not jump."""
+def mean_of_running(values: Floats) -> Floats:
+    """Mean over members (epochs, members) -> (epochs,); one that had stopped stays at its last loss.
+
+    Without that, the line would jump whenever a member stops.
+    """
     carried = values.copy()
     for row in range(1, len(carried)):
         gone = np.isnan(carried[row])
         carried[row, gone] = carried[row - 1, gone]
     known = np.isfinite(carried)
     totals = np.where(known, carried, 0.0).sum(axis=1)
-    mean: Floats = np.divide(
-        totals, known.sum(axis=1), out=np.full(len(totals), np.nan), where=known.any(axis=1)
-    )
+    nothing = np.full(len(totals), np.nan)
+    mean: Floats = np.divide(totals, known.sum(axis=1), out=nothing, where=known.any(axis=1))
     return mean
-
-
-def _wide_range(curves: LossCurves) -> bool:
-    both = np.concatenate((curves.train.ravel(), curves.validation.ravel()))
-    known = both[np.isfinite(both)]
-    return bool(len(known) and known.min() > 0 and known.max() > 50 * known.min())
 
 
 def confusion_picture(evaluation: Evaluation) -> Figure:
     """Rows actual, columns predicted: counts."""
     counts = np.asarray(evaluation.confusion, dtype=np.float64)
-    labels = [str(label) for label in evaluation.classes]
     return heatmap(
-        labels,
+        [str(label) for label in evaluation.classes],
         counts,
         title="Confusion matrix",
         low=0.0,
@@ -149,103 +150,113 @@ def confusion_picture(evaluation: Evaluation) -> Figure:
 
 def roc_picture(evaluation: Evaluation) -> Figure:
     """True positive against false positive rate; the diagonal is guessing."""
-    fig, axes = _axes("ROC curve", "false positive rate", "true positive rate", 4.6, 4.2)
-    axes.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle="--")
-    _draw_curves(axes, evaluation.roc, "AUC", steps=False)
-    axes.legend(frameon=False, loc="lower right", fontsize=8)
-    return fig
+    labels = ("false positive rate", "true positive rate")
+    chart = Chart("ROC curve", labels, UNIT, UNIT, size=SQUARE)
+    chart.dashes((0.0, 0.0), (1.0, 1.0))
+    for curve, colour in zip(evaluation.roc, PALETTE, strict=False):
+        chart.line(curve.x, curve.y, colour, label=_area_label(curve, "AUC"))
+    return chart.figure("bottom right")
 
 
 def precision_recall_picture(evaluation: Evaluation) -> Figure:
     """Precision against recall, by falling threshold."""
-    fig, axes = _axes("Precision and recall", "recall", "precision", 4.6, 4.2)
-    _draw_curves(axes, evaluation.precision_recall, "AP", steps=True)
-    axes.set_ylim(-0.02, 1.03)
-    axes.legend(frameon=False, loc="lower left", fontsize=8)
-    return fig
+    chart = Chart("Precision and recall", ("recall", "precision"), UNIT, UNIT, size=SQUARE)
+    for curve, colour in zip(evaluation.precision_recall, PALETTE, strict=False):
+        # Between two thresholds the higher recall comes with the lower precision: a step, not a slope.
+        recall, precision = np.repeat((0.0, *curve.x), 2)[1:-1], np.repeat(curve.y, 2)
+        chart.line(recall, precision, colour, label=_area_label(curve, "AP"))
+    return chart.figure("bottom left")
 
 
-def _draw_curves(axes: Axes, curves: Sequence[Curve], area: str, *, steps: bool) -> None:
-    for curve in curves:
-        label = f"{shorten(curve.label)}, {area} {number(curve.area)}"
-        axes.plot(curve.x, curve.y, linewidth=2, label=label, drawstyle="steps-pre" if steps else "default")
+def _area_label(curve: Curve, area: str) -> str:
+    return f"{shorten(curve.label, 18)}, {area} {number(curve.area)}"
 
 
 def calibration_picture(evaluation: Evaluation) -> Figure:
     """Frequency against probability with Wilson's 95 % intervals; area of a point by its rows."""
-    what = (
-        f"probability of {shorten(evaluation.positive)}" if evaluation.positive is not None else "confidence"
-    )
-    fig, axes = _axes("Calibration", f"predicted {what}", "observed frequency", 4.6, 4.2)
-    axes.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle="--")
+    positive = evaluation.positive
+    what = "probability of the class given" if positive is None else f"probability of {shorten(positive)}"
+    labels = (f"predicted {what}", "observed frequency")
+    chart = Chart("Calibration", labels, UNIT, UNIT, size=SQUARE)
+    chart.dashes((0.0, 0.0), (1.0, 1.0))
+    for held in evaluation.calibration:
+        chart.line((held.predicted,) * 2, (held.low, held.high), PALETTE[0] + "80", width=1.4)
     bins = evaluation.calibration
-    x = [b.predicted for b in bins]
-    axes.vlines(x, [b.low for b in bins], [b.high for b in bins], color=PALETTE[0], alpha=0.5)
-    sizes = [12 + 120 * b.rows / evaluation.rows for b in bins]
-    axes.scatter(x, [b.observed for b in bins], s=sizes, color=PALETTE[0], zorder=3)
-    return fig
+    sizes = [0.03 + 0.07 * (held.rows / evaluation.rows) ** 0.5 for held in bins]
+    chart.dots([b.predicted for b in bins], [b.observed for b in bins], PALETTE[0], radius=sizes)
+    return chart.figure()
 
 
 def threshold_picture(evaluation: Evaluation) -> Figure:
     """Precision, recall and F1 of the positive class by threshold, the chosen one marked."""
-    fig, axes = _axes("Threshold", f"threshold on the probability of {shorten(evaluation.positive)}", "")
-    x = [point.threshold for point in evaluation.thresholds]
-    for name, label in (("precision", "precision"), ("recall", "recall"), ("f1", "F1")):
-        axes.plot(x, [getattr(point, name) for point in evaluation.thresholds], label=label)
+    labels = (f"threshold on the probability of {shorten(evaluation.positive)}", "")
+    chart = Chart("Threshold", labels, UNIT, UNIT)
+    points = evaluation.thresholds
+    x = [point.threshold for point in points]
+    # Where no row is called positive there is no precision to draw.
+    precision = [point.precision if point.precision + point.recall > 0 else np.nan for point in points]
+    chart.line(x, precision, PALETTE[0], label="precision")
+    chart.line(x, [point.recall for point in points], PALETTE[1], label="recall")
+    chart.line(x, [point.f1 for point in points], PALETTE[2], label="F1")
     if evaluation.threshold is not None:
-        label = f"chosen, {number(evaluation.threshold)}"
-        axes.axvline(evaluation.threshold, color=INK, linewidth=1, linestyle="--", label=label)
-    axes.legend(frameon=False, fontsize=8)
-    return fig
+        place = evaluation.threshold
+        chart.dashes((place, 0.0), (place, 1.0), INK, label=f"in use, {number(place)}")
+    return chart.figure("bottom left")
 
 
 def importance_picture(importance: Importance) -> Figure:
     """Increase of the loss when a column is shuffled, the largest first, one deviation either way."""
-    shown = importance.columns[:MOST_BARS][::-1]
-    loss = "RMSE" if importance.metric == "rmse" else "log loss"
-    height = 1.0 + 0.24 * len(shown)
-    fig, axes = _axes("Permutation importance", f"increase of the {loss}", "", 6.4, height)
-    places = np.arange(len(shown))
-    axes.barh(places, [c.value for c in shown], xerr=[c.deviation for c in shown], ecolor=MUTED, height=0.7)
-    axes.set_yticks(places, [shorten(c.column) for c in shown])
-    axes.grid(visible=False, axis="y")
-    return fig
+    shown = importance.columns[:MOST_BARS]
+    names = [shorten(column.column, 30) for column in shown]
+    left = 0.3 + width_of(names)
+    texts = [number(column.value) for column in shown]
+    width = 6.4 - left - 0.35 - width_of(texts)
+    largest = max(max(column.value + column.deviation, 0.0) for column in shown) or 1.0
+    sheet = Canvas(6.4, 0.75 + 0.24 * len(shown))
+    loss = NAMES[importance.metric]
+    sheet.text(0.14, 0.24, f"Increase of the {loss} when a column is shuffled", size=12, bold=True)
+    for place, (column, name, text) in enumerate(zip(shown, names, texts, strict=True)):
+        y = 0.62 + 0.24 * place
+        end, spread = (width * max(v, 0.0) / largest for v in (column.value, column.deviation))
+        sheet.text(left - 0.1, y, name, align="right")
+        sheet.boxes(left, y - 0.08, end, 0.16, PALETTE[0])
+        sheet.line((left + max(end - spread, 0.0), left + end + spread), (y, y), MUTED, 1.2)
+        sheet.text(left + end + spread + 0.08, y, text, colour=MUTED)
+    return sheet.figure()
 
 
 def predicted_actual_picture(evaluation: Evaluation) -> Figure:
     """Actual against predicted values, with the means of equal groups of rows."""
-    fig, axes = _axes("Predicted and actual", "predicted", "actual", 4.6, 4.2)
     points = _points(evaluation)
-    axes.scatter(points[:, 0], points[:, 1], s=9, alpha=0.4, color=PALETTE[0], linewidths=0)
-    ends = (float(points.min()), float(points.max()))
-    axes.plot(ends, ends, color=MUTED, linewidth=1, linestyle="--")
+    x, y = ((float(column.min()), float(column.max())) for column in points.T)
+    chart = Chart("Predicted and actual", ("predicted", "actual"), x, y, size=SQUARE)
+    chart.cloud(points[:, 0], points[:, 1], PALETTE[0])
+    low, high = max(x[0], y[0]), min(x[1], y[1])
+    if low < high:
+        chart.dashes((low, low), (high, high), label="right")
     bins = evaluation.calibration
-    axes.plot([b.predicted for b in bins], [b.observed for b in bins], "o-", color=PALETTE[1], markersize=4)
-    return fig
+    predicted, observed = [b.predicted for b in bins], [b.observed for b in bins]
+    chart.dots(predicted, observed, PALETTE[5])
+    chart.line(predicted, observed, PALETTE[5], label="means of equal groups")
+    return chart.figure("top left")
 
 
 def residuals_picture(evaluation: Evaluation) -> Figure:
     """Prediction minus actual against prediction; zero is right."""
-    fig, axes = _axes("Residuals", "predicted", "predicted minus actual")
+    assert evaluation.residuals is not None
     points = _points(evaluation)
-    axes.axhline(0.0, color=MUTED, linewidth=1)
-    axes.scatter(points[:, 0], points[:, 0] - points[:, 1], s=9, alpha=0.5, color=PALETTE[0], linewidths=0)
-    if evaluation.residuals is not None:
-        low, high = (evaluation.residuals.quantiles[name] for name in ("5 %", "95 %"))
-        axes.axhspan(low, high, color=GRID, zorder=0)
-        axes.set_title(f"Residuals, nine in ten {number(low)} to {number(high)}", loc="left", fontsize=11)
-    return fig
+    errors = points[:, 0] - points[:, 1]
+    low, high = (evaluation.residuals.quantiles[name] for name in ("5 %", "95 %"))
+    ends = (float(points[:, 0].min()), float(points[:, 0].max()))
+    spread = (min(float(errors.min()), low), max(float(errors.max()), high))
+    title = f"Residuals, nine in ten from {number(low)} to {number(high)}"
+    chart = Chart(title, ("predicted", "predicted minus actual"), ends, spread)
+    chart.band(low, high)
+    chart.cloud(points[:, 0], errors, PALETTE[0])
+    chart.line(ends, (0.0, 0.0), MUTED, width=1.0)
+    return chart.figure()
 
 
 def _points(evaluation: Evaluation) -> Floats:
-    points = evaluation.residuals.points if evaluation.residuals is not None else ()
-    return np.asarray(points, dtype=np.float64).reshape(-1, 2)
-
-
-def _axes(title: str, x: str, y: str, width: float = 6.4, height: float = 4.0) -> tuple[Figure, Axes]:
-    fig = figure(width, height)
-    axes = fig.add_subplot()
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    return fig, axes
+    assert evaluation.residuals is not None
+    return np.asarray(evaluation.residuals.points, dtype=np.float64).reshape(-1, 2)
