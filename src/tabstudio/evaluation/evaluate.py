@@ -279,7 +279,7 @@ def _separation_note(measured: dict[str, Measure]) -> tuple[str, ...]:
     if measured["roc_auc"].value != 1:
         return ()
     note = (
-        "these rows are ranked without a single error, and resampling cannot show errors that did not happen: "
-        "the intervals of areas and of averages over classes are too narrow"
+        "these rows are ranked without a single error, and resampling cannot show errors that did not "
+        "happen: the intervals of areas and of averages over classes are too narrow"
     )
     return (note,)
