@@ -6,6 +6,7 @@ Precedence is argument > environment > file > default.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -221,6 +222,8 @@ def _out_of_range(section: Any) -> list[str]:
             faults.append(f"option {f.name}: a number above 0 was expected, got {value}")
         if f.name in ("test_size", "dropout") and not 0 <= value < 1:
             faults.append(f"option {f.name}: a share from 0 to below 1 was expected, got {value}")
+        if f.name == "device" and not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+            faults.append(f"option device: auto, cpu, cuda, cuda:1 or mps was expected, got {value!r}")
         if f.name == "hidden" and any(width < 1 for width in value):
             faults.append(f"option hidden: widths of at least 1 were expected, got {value}")
     return faults

@@ -78,10 +78,9 @@ class _TabularEstimator(BaseEstimator):
         tags.non_deterministic = False
         return tags
 
-    def _train(self, X: Any, labels: np.ndarray, task: Task) -> Fitted:
+    def _train(self, frame: pl.DataFrame, labels: np.ndarray, task: Task) -> Fitted:
         from tabstudio.recipes.fitting import fit
 
-        frame = _frame(self, X, reset=True)
         if len(frame) != len(labels):
             raise ValueError(
                 f"X has {len(frame)} rows, y has {len(labels)}: one label for each row was expected"
@@ -127,12 +126,13 @@ class TabularClassifier(ClassifierMixin, _TabularEstimator):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train on rows X (rows, features) and labels y (rows,)."""
+        frame = _frame(self, X, reset=True)
         y = column_or_1d(_no_gaps(y), warn=True)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y holds one class, {self.classes_[0]!r}: at least 2 classes are needed")
-        fitted = self._train(X, codes, "binary" if len(self.classes_) == 2 else "multiclass")
+        fitted = self._train(frame, codes, "binary" if len(self.classes_) == 2 else "multiclass")
         self.model_ = fitted.model
         self.threshold_ = fitted.threshold.value if fitted.threshold else None
         return self
@@ -163,8 +163,9 @@ class TabularRegressor(RegressorMixin, _TabularEstimator):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train on rows X (rows, features) and values y (rows,)."""
+        frame = _frame(self, X, reset=True)
         values = check_array(column_or_1d(_no_gaps(y), warn=True), ensure_2d=False, dtype=np.float64)
-        self.model_ = self._train(X, values, "regression").model
+        self.model_ = self._train(frame, values, "regression").model
         return self
 
     def predict(self, X: Any) -> np.ndarray:

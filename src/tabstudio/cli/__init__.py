@@ -18,11 +18,6 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     gc.disable()  # imports make no garbage worth collecting, and take half the time without the collector
     words = sys.argv[1:] if arguments is None else arguments
-    if words == ["--version"]:
-        from tabstudio._version import __version__
-
-        print(f"tabstudio {__version__}")
-        return
     from tabstudio.cli.app import run
 
     code = run(words)

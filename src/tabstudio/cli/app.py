@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from tabstudio._version import __version__
 from tabstudio.cli import demo, explore, predict, sync, train
 from tabstudio.errors import TabstudioError
 
 app = typer.Typer(
     name="tabstudio",
-    help="From a table to a registered, honestly evaluated PyTorch model, tracked in MLflow.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -29,18 +29,20 @@ app.command("sync")(sync.command)
 app.command("demo")(demo.command)
 
 
-@app.callback()
-def _main(
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
-    version: bool = typer.Option(False, "--version", help="Show the version and leave."),
-) -> None:
-    if debug:
-        os.environ["TABSTUDIO_DEBUG"] = "1"
-    if version:
-        from tabstudio._version import __version__
-
+def _tell_version(asked: bool) -> None:
+    if asked:
         typer.echo(f"tabstudio {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """From a table to a registered, honestly evaluated PyTorch model, tracked in MLflow."""
 
 
 def run(words: list[str]) -> int:
@@ -74,7 +76,7 @@ def run(words: list[str]) -> int:
 
 
 def _tell(error: BaseException, code: int, debug: bool, message: str = "") -> int:
-    if debug or os.environ.get("TABSTUDIO_DEBUG"):
+    if debug:
         traceback.print_exception(error)
     print(f"error: {message or error}", file=sys.stderr)
     for note in getattr(error, "__notes__", ()):
