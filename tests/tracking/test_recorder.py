@@ -17,7 +17,6 @@ from tabstudio.tracking import Recorder, deliver
 
 from .conftest import SCHEMA
 
-
 # MLflow uses what the SQLAlchemy that it asks for has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -241,11 +240,11 @@ run = recorder.start("killed", "run")
 for step in range(10**9):
     run.metrics({{"loss": step / 7}}, step=step)
     os.write(1, b"%d\\n" % step)
-    time.sleep(0.0001)
+    time.sleep(0.0005)
 """
 
 
-def killed_training(uri, spool, after=2000, delivering=None):
+def killed_training(uri, spool, after=1500, delivering=None):
     """Start a training, end it with SIGKILL after so many points; the last step that it acknowledged."""
     code = TRAINING.format(uri=uri, spool=str(spool))
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
@@ -328,7 +327,7 @@ with Recorder(spool={spool!r}, tracking_uri={uri!r}) as recorder:
     [
         ("sqlite:///no/such/folder/mlflow.db", "does not exist"),
         ("sqlite:///text.db", "not an SQLite database"),
-        ("sqlite:///newer.db", "another MLflow version"),
+        ("sqlite:///newer.db", "mlflow db upgrade"),
     ],
 )
 def test_a_store_that_cannot_be_used_is_told_and_nothing_is_lost(uri, reason, empty_database):

@@ -89,6 +89,16 @@ class Sampler:
         self._network = psutil.net_io_counters()
         psutil.cpu_percent()
 
+    @classmethod
+    def of(cls, pid: int, folder: Path) -> Sampler | None:
+        """Return a sampler of a process, None where it has ended already."""
+        import psutil
+
+        try:
+            return cls(pid, folder)
+        except psutil.NoSuchProcess:
+            return None
+
     def due(self) -> bool:
         """Say whether it is time for the next sample."""
         return time.monotonic() >= self._due

@@ -130,6 +130,9 @@ class Recorder:
                 break
             # The delivering process has ended without a report, killed for memory for example.
             restarted = True
+            if not (self.spool / "runs" / run.id).exists():
+                break
+            self._process.release()
             self._process = _Process(self.spool, self.tracking_uri, self.registry_uri)
             self._process.tell(f"run {run.id}", f"finish {run.id}")
         return self._delivery(run)
@@ -160,8 +163,8 @@ class Recorder:
     def _delivery(self, run: Run) -> Delivery:
         known = dict(self._reports.get(run.id, {}))
         folder = self.spool / "runs" / run.id
-        if known.get("done"):
-            known["notes"] = tuple(known["notes"])
+        if known.get("done") or not folder.exists():
+            known["notes"] = tuple(known.get("notes", run.notes))
         else:
             state = RunFolder(folder)
             known = {

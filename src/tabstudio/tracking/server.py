@@ -103,7 +103,7 @@ def _cause(text: str) -> str:
         "readonly database": "the database is read-only for this user",
         "unable to open database file": "it cannot be opened; does its folder exist, may it be written?",
         "file is not a database": "the file is not an SQLite database",
-        "out-of-date database schema": "another MLflow version made it; where that was an older one, run `mlflow db upgrade`",
+        "out-of-date database schema": "another MLflow version made it (older? run `mlflow db upgrade`)",
         "Can't locate revision": "a newer MLflow version made it; install that version",
         "No space left": "no space is left on the disk",
     }

@@ -199,14 +199,22 @@ class Sync:
 
     def _told(self, what: str, run_id: str) -> None:
         if what == "run":
-            from tabstudio.tracking.machine import Sampler
-
-            folder = RunFolder(self.spool / "runs" / run_id)
-            route = self.own[run_id] = self._route(folder)
-            route.sampler = Sampler(folder.about.pid, folder.path)
+            self.own[run_id] = self._own_route(run_id)
             return
         route = self.own[run_id]
         route.finishing, route.failures, route.retry_at = True, 0, 0.0
+
+    def _own_route(self, run_id: str) -> Route:
+        """Return the route of our recorder's run. Was the recorder killed, it is among those left behind."""
+        from tabstudio.tracking.machine import Sampler
+
+        for route in self.left:
+            if route.folder.about.id == run_id:
+                self.left.remove(route)
+                return route
+        route = self._route(RunFolder(self.spool / "runs" / run_id))
+        route.sampler = Sampler.of(route.folder.about.pid, route.folder.path)
+        return route
 
     def _report(self, route: Route) -> None:
         if route.reported:
