@@ -114,14 +114,10 @@ class NumberColumn:
         """Fill `out` (b, width) and return how many values were missing."""
         values = numeric(series)
         out[:, 0] = self.scale.apply(values, self.fill)
-        if values.dtype.kind != "f":
-            missing = 0
-        else:
-            absent = ~np.isfinite(values)
-            missing = int(np.count_nonzero(absent))
+        known = np.isfinite(values)
         if self.gaps:
-            out[:, 1] = absent if missing else 0
-        return missing
+            out[:, 1] = ~known
+        return len(known) - int(np.count_nonzero(known))
 
 
 @dataclass(frozen=True, slots=True)

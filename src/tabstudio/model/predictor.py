@@ -39,7 +39,8 @@ class Model:
     categories that training did not know and the missing values where it had none, over all rows predicted.
 
     A row's prediction does not depend on the rows beside it: on one machine, with the same versions and
-    number of threads, it has the same bits in any batch; between machines expect differences of 1e-6.
+    number of threads, a network with one output gives the same bits in any batch, one with several classes
+    probabilities within 1e-7. Between machines expect differences of 1e-6.
 
     >>> model = tabstudio.load("models:/cancer/1")  # doctest: +SKIP
     >>> model.predict("new-patients.csv")  # doctest: +SKIP
