@@ -10,11 +10,29 @@ import pytest
 
 from tabstudio.table import conform, read, split
 
-NAMES = (
-    "breast_cancer titanic adult telco_churn german_credit credit_default pima_diabetes mushroom magic_telescope"
-    " car_evaluation letter_recognition wine_quality_white nsl_kdd_20pct compas_two_years stroke online_shoppers"
-    " lending_club california_housing king_county_houses insurance_charges abalone"
-).split()
+NAMES = [
+    "breast_cancer",
+    "titanic",
+    "adult",
+    "telco_churn",
+    "german_credit",
+    "credit_default",
+    "pima_diabetes",
+    "mushroom",
+    "magic_telescope",
+    "car_evaluation",
+    "letter_recognition",
+    "wine_quality_white",
+    "nsl_kdd_20pct",
+    "compas_two_years",
+    "stroke",
+    "online_shoppers",
+    "lending_club",
+    "california_housing",
+    "king_county_houses",
+    "insurance_charges",
+    "abalone",
+]
 
 
 @pytest.fixture(scope="module")

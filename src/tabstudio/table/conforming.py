@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from tabstudio.errors import DataError, InputError
-from tabstudio.table.frames import as_words, finite, normalise, to_polars
+from tabstudio.table.frames import as_words, normalise, to_polars
 from tabstudio.table.parse import Typing, convert
 from tabstudio.table.schema import Column, Schema
 
@@ -120,7 +120,7 @@ def _cast(series: pl.Series, column: Column) -> tuple[pl.Series, pl.Series]:
         return series.cast(pl.Boolean), (~truth).fill_null(value=False)
     if column.dtype == "Int64" and series.dtype == pl.Float64:
         whole = series.cast(pl.Int64, strict=False)
-        return (whole, good) if bool((whole == series).all()) else (finite(series), good)
+        return (whole, good) if bool((whole == series).all()) else (series, good)
     return series.cast(_DTYPES[column.dtype]), good
 
 

@@ -17,6 +17,20 @@ def number_units(values: Array) -> Array:
     return np.unique(values, return_inverse=True)[1].astype(np.int64).reshape(-1)
 
 
+def renumber(values: Array) -> Array:
+    """Consecutive numbers in the same order for integers from 0, without sorting."""
+    taken = np.bincount(values) > 0
+    return (np.cumsum(taken) - 1)[values]
+
+
+def count_units(stratum: Array, unit: Array, strata: int) -> Array:
+    """How many units have a row in each stratum, shape (strata,)."""
+    width = int(unit.max()) + 1
+    pairs = np.sort(stratum * width + unit)
+    first = np.concatenate([[True], pairs[1:] != pairs[:-1]])
+    return np.bincount(pairs[first] // width, minlength=strata)
+
+
 def join_units(first: Array, second: Array) -> Array:
     """The finest units that tear neither the first nor the second apart: connected components of both."""
     root = np.arange(int(first.max()) + 1)
@@ -27,7 +41,7 @@ def join_units(first: Array, second: Array) -> Array:
         np.minimum.at(joined, first, lowest[second])
         joined = joined[joined]
         if np.array_equal(joined, root):
-            return number_units(root[first])
+            return renumber(root[first])
         root = joined
 
 
@@ -48,7 +62,7 @@ def deal(
     """
     if len(unit) == 0:
         return np.zeros(0, dtype=np.int64)
-    unit, strata = number_units(unit), number_units(stratum)
+    unit, strata = renumber(unit), renumber(stratum)
     size = np.bincount(unit)
     share = np.asarray(shares)[:, None]
     need = share * np.bincount(strata)[None, :]

@@ -55,7 +55,9 @@ def _numbers(series: pl.Series, tag: str) -> np.ndarray[Any, Any]:
     if tag == "float":
         values = series.cast(pl.Float64).fill_null(0.0).to_numpy()
         # One bit pattern for each number: there is a negative zero, and there are many NaN.
-        plain: np.ndarray[Any, Any] = np.where(np.isnan(values), np.nan, values + 0.0)
+        plain: np.ndarray[Any, Any] = values + 0.0
+        if np.isnan(plain.sum()):
+            plain[np.isnan(plain)] = np.nan
         return plain
     if tag == "time":
         series = series.cast(pl.Datetime("us"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from tabstudio.errors import DataError
+from tabstudio.table.parse import finite
 from tabstudio.table.sniff import name_columns
 from tabstudio.table.tables import Note
 
@@ -49,14 +49,6 @@ def normalise(frame: pl.DataFrame, what: str) -> pl.DataFrame:
     if faults:
         raise DataError(f"{what}: {'; '.join(faults)}: turn them into numbers or text, or leave them out")
     return pl.DataFrame(columns)
-
-
-def finite(numbers: pl.Series) -> pl.Series:
-    """Floats with null for NaN and infinity."""
-    total = numbers.sum()
-    if isinstance(total, int | float) and math.isfinite(total):
-        return numbers
-    return numbers.set(~numbers.is_finite(), None)
 
 
 def as_words(series: pl.Series) -> pl.Series:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -115,14 +116,36 @@ def guess(values: pl.Series, name: str, words: tuple[str, ...], kind: Kind | Non
         return Typing(kind, "String", "as told")
     if distinct.is_empty():
         return Typing(kind or "number", _EMPTY.get(kind or "number", "Float64"), "no value in any row")
-    if kind is not None:
-        found = _TESTS[kind](distinct, name)
-        return found or Typing(kind, _EMPTY[kind], "as told")
-    for test in (_truth, _codes, _number, _date):
-        found = test(distinct, name)
-        if found is not None:
-            return found
-    return _words(values, distinct)
+    weak = tuple(sorted(word for word in distinct if word.casefold() in _NEARLY_MISSING))
+    values_only = distinct.filter(~distinct.is_in([*weak])) if weak else distinct
+    found = _told(distinct, values_only, name, kind) if kind else _guessed(distinct, values_only, name)
+    if found is None:
+        return Typing(kind, _EMPTY[kind], "as told") if kind else _words(values, distinct)
+    if weak and found.kind in ("number", "date"):
+        gaps = f"{', '.join(map(repr, weak))} mean no value among {found.kind}s"
+        return replace(found, missing_words=weak, reason=f"{found.reason}; {gaps}")
+    return found
+
+
+def _guessed(distinct: pl.Series, values_only: pl.Series, name: str) -> Typing | None:
+    found = _truth(distinct) or _codes(distinct)
+    if found or values_only.is_empty():
+        return found
+    return _number(values_only, name) or _date(values_only)
+
+
+def _told(distinct: pl.Series, values_only: pl.Series, name: str, kind: Kind) -> Typing | None:
+    """The format in which a column is of the kind that was told; None where it is not."""
+    if values_only.is_empty():
+        return None
+    if kind == "boolean":
+        return _truth(distinct)
+    if kind == "number":
+        found = _number(values_only, name)
+        return found if found and found.kind == "number" else None
+    if values_only.str.contains(r"^\d{8}$").all():
+        return Typing("date", "Date", "as told", _COMPACT_DAY)
+    return _date(values_only)
 
 
 _EMPTY = {
@@ -138,7 +161,8 @@ def convert(values: pl.Series, typing: Typing, words: tuple[str, ...]) -> tuple[
     """The typed column, and the mask of the cells that the typing does not fit (null in the column)."""
     text = strip_missing(values, (*words, *typing.missing_words))
     typed = _as_kind(text, typing)
-    return typed, typed.is_null() & text.is_not_null()
+    bad = typed.is_null() & text.is_not_null()
+    return (finite(typed) if typed.dtype == pl.Float64 else typed), bad
 
 
 def _as_kind(text: pl.Series, typing: Typing) -> pl.Series:
@@ -159,14 +183,15 @@ def _as_kind(text: pl.Series, typing: Typing) -> pl.Series:
         integers = text.cast(pl.Int64, strict=False)
         if integers.null_count() == text.null_count():
             return integers
-    numbers = text.cast(pl.Float64, strict=False)
-    return (
-        numbers.set(numbers.is_infinite() | numbers.is_nan(), None) if not _all_finite(numbers) else numbers
-    )
+    return text.cast(pl.Float64, strict=False)
 
 
-def _all_finite(numbers: pl.Series) -> bool:
-    return bool(numbers.is_finite().all())
+def finite(numbers: pl.Series) -> pl.Series:
+    """Floats with null for NaN and infinity."""
+    total = numbers.sum()
+    if isinstance(total, int | float) and math.isfinite(total):
+        return numbers
+    return numbers.set(~numbers.is_finite(), None)
 
 
 def _as_date(text: pl.Series, typing: Typing) -> pl.Series:
@@ -180,14 +205,14 @@ def _as_date(text: pl.Series, typing: Typing) -> pl.Series:
     return text.str.strptime(pl.Datetime("us"), typing.format or None, strict=False)
 
 
-def _truth(distinct: pl.Series, _name: str) -> Typing | None:
+def _truth(distinct: pl.Series) -> Typing | None:
     found = set(distinct.head(20).str.to_lowercase())
     if distinct.len() <= 6 and found <= {"true", "false"}:
         return Typing("boolean", "Boolean", "true and false are its only words")
     return None
 
 
-def _codes(distinct: pl.Series, _name: str) -> Typing | None:
+def _codes(distinct: pl.Series) -> Typing | None:
     digits = distinct.str.contains(r"^\d+$")
     if digits.all() and distinct.str.contains(_CODE).any():
         return Typing(
@@ -197,28 +222,15 @@ def _codes(distinct: pl.Series, _name: str) -> Typing | None:
 
 
 def _number(distinct: pl.Series, name: str) -> Typing | None:
-    rest = distinct.filter(distinct.cast(pl.Float64, strict=False).is_null())
-    if rest.is_empty():
-        return _plain_number(distinct, name, ())
-    weak = tuple(sorted(word for word in rest if word.casefold() in _NEARLY_MISSING))
-    if len(weak) == rest.len() < distinct.len():
-        return _plain_number(distinct.filter(~distinct.is_in(list(weak))), name, weak)
-    if distinct.str.contains(",", literal=True).any():
-        return _comma_number(distinct)
-    return None
-
-
-def _plain_number(distinct: pl.Series, name: str, weak: tuple[str, ...]) -> Typing:
-    gaps = f"; {', '.join(map(repr, weak))} mean no value, all other cells being numbers" if weak else ""
+    if distinct.cast(pl.Float64, strict=False).null_count():
+        return _comma_number(distinct) if distinct.str.contains(",", literal=True).any() else None
     if "date" in name.casefold() and distinct.str.contains(r"^(?:19|20)\d{6}$").all():
         days = distinct.str.strptime(pl.Date, _COMPACT_DAY, strict=False)
         if days.null_count() == 0:
-            return Typing(
-                "date", "Date", "named a date, eight digits that are one" + gaps, _COMPACT_DAY, weak
-            )
+            return Typing("date", "Date", "named a date, and eight digits that are one", _COMPACT_DAY)
     if distinct.cast(pl.Int64, strict=False).null_count() == 0:
-        return Typing("number", "Int64", "integers" + gaps, "", weak)
-    return Typing("number", "Float64", "numbers" + gaps, "", weak)
+        return Typing("number", "Int64", "integers")
+    return Typing("number", "Float64", "numbers")
 
 
 def _comma_number(distinct: pl.Series) -> Typing | None:
@@ -233,7 +245,7 @@ def _comma_number(distinct: pl.Series) -> Typing | None:
     return None
 
 
-def _date(distinct: pl.Series, _name: str) -> Typing | None:
+def _date(distinct: pl.Series) -> Typing | None:
     first = distinct.sort()[0].strip()
     for word in (distinct[0], first):
         if not any(c.isdigit() for c in word) or len(word) > 40:
@@ -256,20 +268,6 @@ def _date_typing(form: str) -> Typing:
 
 def _fits(distinct: pl.Series, typing: Typing) -> bool:
     return _as_date(distinct, typing).null_count() == 0
-
-
-def _forced_number(distinct: pl.Series, name: str) -> Typing | None:
-    found = _number(distinct, name)
-    return found if found and found.kind == "number" else None
-
-
-def _forced_date(distinct: pl.Series, name: str) -> Typing | None:
-    if distinct.str.contains(r"^\d{8}$").all():
-        return Typing("date", "Date", "as told", _COMPACT_DAY)
-    return _date(distinct, name)
-
-
-_TESTS = {"number": _forced_number, "boolean": _truth, "date": _forced_date}
 
 
 def _words(values: pl.Series, distinct: pl.Series) -> Typing:

@@ -11,8 +11,8 @@ import polars as pl
 from tabstudio.config import ReadConfig
 from tabstudio.errors import ConfigError, DataError
 from tabstudio.table.files import load_files
-from tabstudio.table.frames import as_words, finite, name_frame, normalise, to_polars
-from tabstudio.table.parse import MISSING_WORDS, Typing, convert, guess, strip_missing
+from tabstudio.table.frames import as_words, name_frame, normalise, to_polars
+from tabstudio.table.parse import MISSING_WORDS, Typing, convert, finite, guess, strip_missing
 from tabstudio.table.roles import assign_role, count_unique
 from tabstudio.table.schema import Column, Kind, Schema, Target
 from tabstudio.table.tables import Note, Source, Table, require_columns, rows_error
@@ -91,7 +91,7 @@ def _type_words(
     sample = values.gather_every(len(values) // _GUESS_ROWS) if long else values
     typing = guess(sample, values.name, words, kind)
     series, bad = convert(values, typing, ())
-    if long and (bad.any() or typing.dtype == "String" or sample.null_count() == len(sample)):
+    if long and (bad.any() or sample.null_count() == len(sample)):
         typing = guess(values, values.name, words, kind)
         series, bad = convert(values, typing, ())
     if bad.any():

@@ -14,7 +14,7 @@ import polars as pl
 
 from tabstudio.config import SplitConfig
 from tabstudio.errors import ConfigError, DataError
-from tabstudio.table.dealing import Array, deal, join_units, number_units, quantile_bins
+from tabstudio.table.dealing import Array, count_units, deal, join_units, number_units, quantile_bins
 from tabstudio.table.tables import Note, Table, rows_error
 
 _ONE_FOLD_SHARE = 0.2
@@ -168,8 +168,7 @@ def _class_strata(table: Table, unit: Array, config: SplitConfig) -> tuple[Array
     assert target is not None
     labels = table.labels()
     count = np.bincount(labels, minlength=len(target.classes))
-    pairs = np.unique(np.stack([labels, unit]), axis=1)
-    units = np.bincount(pairs[0], minlength=len(target.classes))
+    units = count_units(labels, unit, len(target.classes))
     least = 1 if config.test_size > 0 else 0
     folds = config.folds
     while folds > 2 and not _enough(units, count, folds + least):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import mmap
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -236,15 +237,33 @@ def _recoded(text: Text) -> tuple[Text, Note]:
 
 
 def _check_records(text: Text) -> None:
-    """Raise one `DataError` for all rows whose number of cells is not the header's."""
-    width = len(text.names)
-    ragged = [
-        (line, record)
-        for line, record in _data_records(text)
-        if len(record) != width and any(cell.strip() for cell in record)
-    ]
+    """Raise one `DataError` for a quote that is not closed, or for all rows without the header's width."""
+    width, line = len(text.names), text.line + 1
+    ragged = []
+    for line, record in _data_records(text):
+        if len(record) != width and any(cell.strip() for cell in record):
+            ragged.append((line, record))
+    if _is_open(text, line):
+        raise DataError(
+            f"{text.file.path}: line {line}: a quote is opened and never closed:"
+            " close it, or double it where it belongs to the cell"
+        )
     if ragged:
         raise _ragged(text, ragged)
+
+
+def _is_open(text: Text, line: int) -> bool:
+    """Whether the last record, which starts at this line, ends inside quotes."""
+    tail = text.whole().decode().split("\n")[line - text.line - 1 :]
+    try:
+        list(
+            csv.reader(
+                io.StringIO("\n".join(tail), newline=""), delimiter=text.dialect.separator, strict=True
+            )
+        )
+    except csv.Error as error:
+        return "unexpected end" in str(error)
+    return False
 
 
 def _by_csv(text: Text) -> pl.DataFrame:
@@ -271,12 +290,6 @@ def _data_records(text: Text) -> Any:
 
 def _ragged(text: Text, ragged: list[tuple[int, list[str]]]) -> DataError:
     place, width = str(text.file.path), len(text.names)
-    line, record = ragged[-1]
-    if any("\n" in cell for cell in record):
-        return DataError(
-            f"{place}: line {line}: a quote is opened and never closed:"
-            " close it, or double it where it belongs to the cell"
-        )
     lines = [f"line {line}: {len(record)} cells" for line, record in ragged]
     names = f"{text.names[0]} ... {text.names[-1]}"
     message = (
