@@ -9,7 +9,8 @@ rows where both have a value; NaN where that says nothing: a constant, or fewer 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,18 @@ from tabstudio.explore.vectors import Coded, Vectors
 Array = np.ndarray[Any, Any]
 
 SHOWN = 40
-_SURVEYED = 200
 
 
 @dataclass(frozen=True)
 class Associations:
-    """`matrix` (columns, columns) over `names`, the target first; `left_out` weaker columns are not in it."""
+    """`matrix` (columns, columns) over `names`, the target first; `left_out` columns are not in it.
+
+    `with_target`: column, association, measure of every column, the strongest first; None without a target.
+    """
 
     names: tuple[str, ...]
     matrix: Array
+    with_target: pl.DataFrame | None
     left_out: int = 0
 
     def strongest(self, limit: int = 10) -> pl.DataFrame:
@@ -47,67 +51,60 @@ class Associations:
         )
 
 
-def associations(vectors: Vectors, with_target: pl.DataFrame | None) -> Associations:
-    """The matrix of the target and the columns most associated with it, at most 40 columns.
-
-    Without a target, the 40 of the first 200 columns that go most with any other.
-    """
-    if with_target is not None and vectors.target is not None:
-        names = (vectors.target.name, *with_target["column"][: SHOWN - 1])
-        return Associations(names, _matrix(vectors, names), left_out=len(vectors.names) + 1 - len(names))
-    names = vectors.names[:_SURVEYED]
-    matrix = _matrix(vectors, names)
-    if len(names) > SHOWN:
-        others = np.nan_to_num(np.abs(matrix)) * (1 - np.eye(len(names)))
-        kept = np.sort(np.argsort(-others.max(axis=1), kind="stable")[:SHOWN])
-        names, matrix = tuple(names[i] for i in kept), matrix[np.ix_(kept, kept)]
-    return Associations(names, matrix, left_out=len(vectors.names) - len(names))
-
-
-def target_associations(vectors: Vectors) -> pl.DataFrame | None:
-    """Every column's association with the target, the strongest first: column, association, measure."""
+def associations(vectors: Vectors) -> Associations:
+    """The target and the 39 columns most associated with it, or the first 40 columns without a target."""
     if vectors.target is None:
-        return None
-    target, names = vectors.target.name, vectors.names
-    found = dict.fromkeys(names, float("nan"))
-    numeric = tuple(name for name in names if vectors.is_numeric(name))
-    if vectors.is_numeric(target):
-        found |= zip(numeric, pearson(vectors, numeric, (target,))[:, 0], strict=True)
-    else:
-        found |= {name: correlation_ratio(vectors.codes(target), vectors.values(name)) for name in numeric}
-    for name in set(names) - set(numeric):
-        found[name] = _with_category(vectors, name, target)
-    measures = [_measure(vectors, name, target) for name in names]
+        names = vectors.names[:SHOWN]
+        return Associations(names, measure(vectors, names, names), None, len(vectors.names) - len(names))
+    target = (vectors.target.name,)
+    if len(vectors.names) < SHOWN:
+        names = target + vectors.names
+        matrix = measure(vectors, names, names)
+        table = _by_strength(vectors, matrix[1:, 0])
+        order = [names.index(name) for name in (*target, *table["column"])]
+        return Associations(tuple(names[i] for i in order), matrix[np.ix_(order, order)], table)
+    table = _by_strength(vectors, measure(vectors, vectors.names, target)[:, 0])
+    names = target + tuple(table["column"][: SHOWN - 1])
+    return Associations(names, measure(vectors, names, names), table, len(table) + 1 - len(names))
+
+
+def _by_strength(vectors: Vectors, values: Array) -> pl.DataFrame:
+    target = vectors.target.name if vectors.target is not None else ""
+    measures = [measure_of(vectors, name, target) for name in vectors.names]
     table = pl.DataFrame(
-        {"column": names, "association": [float(found[name]) for name in names], "measure": measures},
+        {"column": vectors.names, "association": values, "measure": measures},
         schema={"column": pl.String, "association": pl.Float64, "measure": pl.String},
     )
     strength = pl.col("association").abs().fill_nan(-1.0)
     return table.sort(strength, descending=True, maintain_order=True)
 
 
-def pearson(vectors: Vectors, left: tuple[str, ...], right: tuple[str, ...]) -> Array:
-    """Pearson's r of numeric columns, (left, right), each pair over the rows where both have a value.
+def measure(vectors: Vectors, left: tuple[str, ...], right: tuple[str, ...]) -> Array:
+    """The association of each of the left columns with each of the right ones, float64 (left, right)."""
+    kinds = {(one, other): measure_of(vectors, one, other) for one in left for other in right}
+    scan = _scan(vectors, left, right, (pair for pair, kind in kinds.items() if kind == "correlation ratio"))
+    r = scan.pearson()
+    found: dict[tuple[str, str], float] = {}
+    for (one, other), kind in kinds.items():
+        if (other, one) in found:
+            found[one, other] = found[other, one]
+        elif kind == "Pearson's r":
+            found[one, other] = float(r[scan.left.index(one), scan.right.index(other)])
+        elif kind == "Cramér's V":
+            found[one, other] = cramers_v(vectors.codes(one), vectors.codes(other))
+        else:
+            found[one, other] = scan.correlation_ratio(*_category_first(vectors, one, other))
+    for name in set(left) & set(right):
+        found[name, name] = 1.0
+    return np.array([found[pair] for pair in kinds]).reshape(len(left), len(right))
 
-    Values are taken relative to the first block's means, so that large offsets cost no digits.
-    """
-    names = tuple(dict.fromkeys(left + right))
-    a, b = [names.index(n) for n in left], [names.index(n) for n in right]
-    sums = np.zeros((6, len(a), len(b)))
-    centre: Array | None = None
-    for block in vectors.blocks(names):
-        present = ~np.isnan(block)
-        if centre is None:
-            centre = np.where(present, block, 0.0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
-        block = np.where(present, block - centre, 0.0)
-        sums += _moments(block[:, a], block[:, b], present[:, a], present[:, b])
-    n, x, y, xx, yy, xy = sums
-    with np.errstate(invalid="ignore", divide="ignore"):
-        spread_x, spread_y = xx - x * x / n, yy - y * y / n
-        r = (xy - x * y / n) / np.sqrt(spread_x * spread_y)
-    tiny = 1e-12
-    r[(n < 2) | (spread_x <= tiny * xx) | (spread_y <= tiny * yy)] = np.nan
-    return np.clip(r, -1.0, 1.0)
+
+def measure_of(vectors: Vectors, one: str, other: str) -> str:
+    """The name of the measure that suits the two columns' kinds."""
+    numeric = [name for name in (one, other) if vectors.is_numeric(name)]
+    if len(numeric) == 2:
+        return "Pearson's r"
+    return "Cramér's V" if all(_two_valued(vectors, name) for name in numeric) else "correlation ratio"
 
 
 def cramers_v(left: Coded, right: Coded) -> float:
@@ -127,70 +124,127 @@ def cramers_v(left: Coded, right: Coded) -> float:
     return float(min(1.0, np.sqrt(phi2 / room))) if room > 1e-9 else float("nan")
 
 
-def correlation_ratio(groups: Coded, values: Array) -> float:
-    """The corrected correlation ratio: the root of the share of the spread that lies between groups."""
-    both = (groups.codes >= 0) & ~np.isnan(values)
-    codes, y = groups.codes[both], values[both]
-    counts = np.bincount(codes)
-    levels, n = np.count_nonzero(counts), len(y)
-    if n <= levels or levels < 2:
-        return float("nan")
-    y = y - y.mean()
-    total = float(y @ y)
-    if total <= 1e-300:
-        return float("nan")
-    sums = np.bincount(codes, weights=y)
-    between = float((sums[counts > 0] ** 2 / counts[counts > 0]).sum()) / total
-    return float(np.sqrt(max(0.0, 1.0 - (1.0 - min(between, 1.0)) * (n - 1) / (n - levels))))
+@dataclass
+class _Scan:
+    """Sums over all rows, from which r and the correlation ratio of numeric columns follow.
+
+    `moments` (6, left, right): rows where both have a value, and over these the sums of x, y, x squared,
+    y squared and x times y. `groups`: category -> (3, levels + 1, numeric): rows and sum of a column in
+    a level, level 0 being no value, and the sum of its squares over all levels. Values are relative to the
+    first block's means, so that large offsets cost no digits.
+    """
+
+    numeric: tuple[str, ...]
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+    moments: Array
+    groups: dict[str, Array] = field(default_factory=dict)
+
+    def pearson(self) -> Array:
+        """Pearson's r, (left, right), each pair over the rows where both have a value."""
+        n, x, y, xx, yy, xy = self.moments
+        with np.errstate(invalid="ignore", divide="ignore"):
+            spread_x, spread_y = xx - x * x / n, yy - y * y / n
+            r = (xy - x * y / n) / np.sqrt(spread_x * spread_y)
+        r[(n < 2) | (spread_x <= 1e-12 * xx) | (spread_y <= 1e-12 * yy)] = np.nan
+        return np.asarray(np.clip(r, -1.0, 1.0))
+
+    def correlation_ratio(self, category: str, name: str) -> float:
+        """The corrected correlation ratio: the root of the share of the spread that lies between groups."""
+        counts, sums, squares = self.groups[category][:, 1:, self.numeric.index(name)]
+        used = counts > 0
+        n, levels = counts.sum(), np.count_nonzero(used)
+        if n <= levels or levels < 2:
+            return float("nan")
+        total = squares.sum() - sums.sum() ** 2 / n
+        if total <= 1e-12 * squares.sum():
+            return float("nan")
+        within = squares.sum() - (sums[used] ** 2 / counts[used]).sum()
+        return float(np.sqrt(max(0.0, 1.0 - within / total * (n - 1) / (n - levels))))
 
 
-def _matrix(vectors: Vectors, names: tuple[str, ...]) -> Array:
-    matrix = np.full((len(names), len(names)), np.nan)
-    numeric = [i for i, name in enumerate(names) if vectors.is_numeric(name)]
-    if numeric:
-        columns = tuple(names[i] for i in numeric)
-        matrix[np.ix_(numeric, numeric)] = pearson(vectors, columns, columns)
-    for i in (i for i in range(len(names)) if i not in numeric):
-        for j in range(len(names)):
-            if j in numeric or j < i:
-                matrix[i, j] = matrix[j, i] = _with_category(vectors, names[i], names[j])
-    np.fill_diagonal(matrix, 1.0)
-    return matrix
+def _scan(
+    vectors: Vectors, left: tuple[str, ...], right: tuple[str, ...], grouped: Iterable[tuple[str, str]]
+) -> _Scan:
+    """One pass over the rows, block by block."""
+    left, right = (tuple(name for name in names if vectors.is_numeric(name)) for names in (left, right))
+    pairs: dict[str, set[str]] = {}
+    for pair in grouped:
+        category, name = _category_first(vectors, *pair)
+        pairs.setdefault(category, set()).add(name)
+    numeric = tuple(
+        dict.fromkeys((*left, *right, *(name for names in pairs.values() for name in sorted(names))))
+    )
+    place = {name: i for i, name in enumerate(numeric)}
+    a, b = [place[name] for name in left], [place[name] for name in right]
+    scan = _Scan(numeric, left, right, np.zeros((6, len(a), len(b))))
+    for category in pairs:
+        scan.groups[category] = np.zeros((3, len(vectors.codes(category).levels) + 1, len(numeric)))
+    centre: Array | None = None
+    start = 0
+    for block in vectors.blocks(numeric):
+        present = ~np.isnan(block)
+        if centre is None:
+            centre = np.nan_to_num(block).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
+        block -= centre
+        block[~present] = 0.0
+        scan.moments += _moments(block, present, a, b)
+        for category, names in pairs.items():
+            codes = vectors.codes(category).codes[start : start + len(block)].astype(np.intp) + 1
+            _add_groups(scan.groups[category], codes, block, present, [place[name] for name in names])
+        start += len(block)
+    return scan
 
 
-def _with_category(vectors: Vectors, category: str, other: str) -> float:
-    measure = _measure(vectors, category, other)
-    if measure == "Cramér's V":
-        return cramers_v(vectors.codes(category), vectors.codes(other))
-    return correlation_ratio(vectors.codes(category), vectors.values(other))
+def _moments(x: Array, present: Array, a: list[int], b: list[int]) -> Array:
+    """The six sums of `_Scan.moments` over one block."""
+    left, in_left = _columns(x, a), _columns(present, a)
+    if a == b:
+        sums, squares = _over(left, in_left), _over(left * left, in_left)
+        rows = _over(in_left.astype(np.float64), in_left)
+        return np.stack([rows, sums, sums.T, squares, squares.T, left.T @ left])
+    right, in_right = x[:, b], present[:, b]
+    return np.stack(
+        [
+            _over(in_left.astype(np.float64), in_right),
+            _over(left, in_right),
+            _over(right, in_left).T,
+            _over(left * left, in_right),
+            _over(right * right, in_left).T,
+            left.T @ right,
+        ]
+    )
 
 
-def _measure(vectors: Vectors, one: str, other: str) -> str:
-    numeric = [name for name in (one, other) if vectors.is_numeric(name)]
-    if len(numeric) == 2:
-        return "Pearson's r"
-    return "Cramér's V" if all(_two_valued(vectors, name) for name in numeric) else "correlation ratio"
+def _columns(x: Array, chosen: list[int]) -> Array:
+    return x if chosen == list(range(x.shape[1])) else x[:, chosen]
+
+
+def _over(values: Array, present: Array) -> Array:
+    """Sums of each column of values over the rows where each other is present: only gaps cost a product."""
+    sums = np.repeat(values.sum(axis=0)[:, None], present.shape[1], axis=1)
+    gapped = np.flatnonzero(~present.all(axis=0))
+    sums[:, gapped] = values.T @ present[:, gapped].astype(np.float64)
+    return sums
+
+
+def _add_groups(sums: Array, codes: Array, x: Array, present: Array, columns: list[int]) -> None:
+    """Add one block's rows and sums of each level; the squares of all levels are kept in level 1."""
+    size = sums.shape[1]
+    rows = np.bincount(codes, minlength=size)
+    known = codes > 0
+    for i in columns:
+        whole = present[:, i].all()
+        sums[0, :, i] += rows if whole else np.bincount(codes[present[:, i]], minlength=size)
+        sums[1, :, i] += np.bincount(codes, weights=x[:, i], minlength=size)
+        sums[2, 1, i] += x[:, i] @ x[:, i] if known.all() else x[:, i] ** 2 @ known
+
+
+def _category_first(vectors: Vectors, one: str, other: str) -> tuple[str, str]:
+    return (other, one) if vectors.is_numeric(one) else (one, other)
 
 
 def _two_valued(vectors: Vectors, name: str) -> bool:
     if vectors.target is not None and name == vectors.target.name:
         return vectors.target.task == "binary"
     return vectors.kind(name) == "boolean"
-
-
-def _moments(x: Array, y: Array, in_x: Array, in_y: Array) -> Array:
-    """Over the rows where both are present: count, sums of x, y, x squared, y squared and x times y."""
-    if in_x.all() and in_y.all():
-        ones = np.ones((x.shape[1], y.shape[1]))
-        return np.stack(
-            [
-                len(x) * ones,
-                x.sum(axis=0)[:, None] * ones,
-                y.sum(axis=0)[None, :] * ones,
-                (x * x).sum(axis=0)[:, None] * ones,
-                (y * y).sum(axis=0)[None, :] * ones,
-                x.T @ y,
-            ]
-        )
-    p, q = in_x.astype(float), in_y.astype(float)
-    return np.stack([p.T @ q, x.T @ q, p.T @ y, (x * x).T @ q, p.T @ (y * y), x.T @ y])

@@ -20,6 +20,7 @@ _MOST_BARS = 30
 _COLUMNS, _WIDTH, _HEIGHT = 4, 2.55, 1.78
 _LEFT, _TOP = 0.16, 0.4
 _PLOT_WIDTH, _PLOT_HEIGHT = 2.2, 1.0
+_NAMED_BINS = 9
 _NAMES = 0.86
 """Inches that the levels' names take in a panel."""
 
@@ -56,7 +57,9 @@ def target_histogram(panel: Panel) -> Figure:
 def distributions(panels: Sequence[Panel], by: Groups, notes: Mapping[str, str], title: str) -> Figure:
     """Small multiples, one per column. `notes` are short words for the right upper corner of a panel."""
     rows = -(-len(panels) // _COLUMNS)
-    head = 0.78 if len(by.names) > 1 else 0.5
+    means = [p for p in panels if p.spread is not None]
+    span = _span(means)
+    head = 0.78 if means or len(by.names) > 1 else 0.5
     columns = min(_COLUMNS, len(panels))
     width = max(columns * _WIDTH + 0.1, 5.2, width_of([title], size=12, bold=True) + 0.3)
     sheet = Canvas(width, head + rows * _HEIGHT)
@@ -64,8 +67,9 @@ def distributions(panels: Sequence[Panel], by: Groups, notes: Mapping[str, str],
     colours = tuple(PALETTE[i] if i < 5 else REST for i in range(len(by.names)))
     if len(by.names) > 1:
         _legend(sheet, by.names, colours)
-    means = [p for p in panels if p.spread is not None]
-    span = _span(means)
+    if means:
+        scale = f"every panel on one scale, from {tick(span[0])} to {tick(span[1])}"
+        sheet.text(_LEFT + 0.05, 0.54, scale, colour=MUTED)
     for i, panel in enumerate(panels):
         left = 0.05 + i % _COLUMNS * _WIDTH
         top = head + i // _COLUMNS * _HEIGHT
@@ -104,7 +108,14 @@ def _histogram(sheet: Canvas, panel: Panel, box: _Box, colours: Sequence[str]) -
         ends = (x[0], *x, x[-1]), (bottom, *y, bottom)
         sheet.area(*ends, colour, 0.3 if len(colours) <= 2 else 0.12)
         sheet.line(*ends, colour, 1.1)
-    _ends(sheet, panel, (float(_first(panel)[0]), float(_first(panel)[-1])), (left, bottom, width))
+    edges = _first(panel)
+    if panel.is_whole and bins <= _NAMED_BINS and edges[1] - edges[0] == 1:
+        for i in range(bins):
+            number = tick(float(edges[i] + 0.5))
+            sheet.text(left + (i + 0.5) * step, bottom + 0.1, number, size=7, colour=MUTED, align="center")
+        return
+    inset = 0.5 if panel.is_whole else 0.0
+    _ends(sheet, panel, (float(edges[0] + inset), float(edges[-1] - inset)), (left, bottom, width))
 
 
 def _level_bars(sheet: Canvas, panel: Panel, box: _Box, colours: Sequence[str]) -> None:
@@ -125,6 +136,8 @@ def _level_bars(sheet: Canvas, panel: Panel, box: _Box, colours: Sequence[str]) 
     sheet.line((x, x), (top, top + step * len(panel.labels)), FAINT, 0.8)
     under = top + step * len(panel.labels) + 0.08
     sheet.text(left + width, under, f"{longest:.0%}", size=7, colour=MUTED, align="right")
+    if panel.rest:
+        sheet.text(left + _NAMES - 0.06, under, f"and {panel.rest}", size=7, colour=MUTED, align="right")
 
 
 def _binned_means(sheet: Canvas, panel: Panel, box: _Box, span: tuple[float, float]) -> None:

@@ -27,7 +27,8 @@ class Panel:
 
     bars: `heights` (groups, levels) over `labels`; histogram: `heights` (groups, bins) over `edges`
     (bins + 1,). A height is the share of the group's rows. means: the target's mean `heights` (1, points)
-    with its standard deviation `spread`, at `labels` or at the numbers `edges` (points,).
+    with its standard deviation `spread`, at `labels` or at the numbers `edges` (points,). `rest` names levels
+    that are not drawn; the bins of an `is_whole` histogram stand for one whole number or a few.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Panel:
     labels: tuple[str, ...] = ()
     spread: Array | None = None
     is_date: bool = False
+    is_whole: bool = False
+    rest: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,9 @@ def histogram(vectors: Vectors, name: str, values: Array, by: Groups) -> Panel:
     bins = np.clip(scaled, 0, len(edges) - 2).astype(np.int64)
     heights = _shares(codes, bins, len(by.names), len(edges) - 1)
     is_date = name in vectors.columns and vectors.kind(name) == "date"
-    return Panel(name, "histogram", heights, edges=edges, is_date=is_date)
+    return Panel(
+        name, "histogram", heights, edges=edges, is_date=is_date, is_whole=whole and edges[0] % 1 == 0.5
+    )
 
 
 def _edges(values: Array, whole: bool) -> Array:
@@ -105,13 +110,16 @@ def _edges(values: Array, whole: bool) -> Array:
 
 def _shares(codes: Array, bins: Array, n_groups: int, n_bins: int) -> Array:
     counts = np.bincount(codes * n_bins + bins, minlength=n_groups * n_bins).reshape(n_groups, n_bins)
-    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares: Array = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return shares
 
 
 def _bars(coded: Coded, name: str, by: Groups) -> Panel:
     merged, labels = _largest_levels(coded)
     present = merged >= 0
     heights = _shares(by.codes[present], merged[present], len(by.names), len(labels))
+    if len(coded.levels) > _LEVELS:
+        return Panel(name, "bars", heights[:, :-1], labels=labels[:-1], rest=labels[-1])
     return Panel(name, "bars", heights, labels=labels)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tabstudio.config import ReadConfig
 from tabstudio.errors import ConfigError
 from tabstudio.explore import distribution, summary, words
-from tabstudio.explore.association import associations, target_associations
+from tabstudio.explore.association import Associations, associations
 from tabstudio.explore.summary import Summary
 from tabstudio.explore.vectors import Vectors
 from tabstudio.explore.writing import write_all
@@ -61,7 +61,6 @@ class Exploration:
             numbers=numbers,
             classes=self._classes,
             missing=summary.missing_values(self.table),
-            with_target=self._with_target,
             associations=self._associations,
         )
 
@@ -100,7 +99,8 @@ class Exploration:
     @cached_property
     def drawable(self) -> tuple[str, ...]:
         """The columns that have a distribution, the ones most associated with the target first."""
-        return self._vectors.names if self._with_target is None else tuple(self._with_target["column"])
+        found = self._associations.with_target
+        return self._vectors.names if found is None else tuple(found["column"])
 
     @property
     def drawn(self) -> tuple[str, ...]:
@@ -146,12 +146,8 @@ class Exploration:
         return summary.class_counts(self.table)
 
     @cached_property
-    def _with_target(self) -> Any:
-        return target_associations(self._vectors)
-
-    @cached_property
-    def _associations(self) -> Any:
-        return associations(self._vectors, self._with_target)
+    def _associations(self) -> Associations:
+        return associations(self._vectors)
 
     @cached_property
     def _groups(self) -> distribution.Groups:
@@ -188,10 +184,11 @@ class Exploration:
         return charts.distributions(panels, self._groups, self._notes(), self._distribution_title())
 
     def _notes(self) -> dict[str, str]:
-        if self._with_target is None:
+        found = self._associations.with_target
+        if found is None:
             return {}
         short = {"Pearson's r": "r", "Cramér's V": "V", "correlation ratio": "η"}
-        rows = self._with_target.iter_rows()
+        rows = found.iter_rows()
         return {name: f"{short[measure]} {value:.2f}" for name, value, measure in rows if value == value}
 
     def _distribution_title(self) -> str:

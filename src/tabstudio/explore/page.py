@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -14,6 +16,7 @@ from tabstudio.report.wording import size
 
 if TYPE_CHECKING:
     from tabstudio.explore.exploration import Exploration
+    from tabstudio.table import Finding
 
 _TITLES = {
     "leak": "Suspected leak",
@@ -62,12 +65,12 @@ def _overview(exploration: Exploration) -> list[Block]:
         ("columns", len(table.schema)),
         ("features", len(table.schema.features)),
         ("missing cells", f"{summary.missing['missing'].sum() / cells:.1%}"),
-        ("in memory", size(summary.bytes)),
+        ("in memory", _size(summary.bytes)),
         ("findings", len(exploration.findings)),
     ]
     target = table.schema.target
     words = (
-        f"To predict: {describe_target(target)}. {target.reason}"
+        f"To predict: {describe_target(target)}; {target.reason}."
         if target is not None
         else "No target was named."
     )
@@ -79,14 +82,21 @@ def _findings(exploration: Exploration) -> list[Block]:
         return [
             Callout("info", "No ids, constants, duplicated rows or suspected leaks.", title="Nothing found")
         ]
-    return [
-        Callout(
-            finding.severity,
-            f"{finding.message}\n\n{finding.remedy}",
-            title=_TITLES[finding.kind],
-        )
-        for finding in exploration.findings
-    ]
+    alike = groupby(exploration.findings, key=_alike)
+    return [_callout(list(findings)) for _, findings in alike]
+
+
+def _alike(finding: Finding) -> tuple[str, ...]:
+    """Findings of one kind share a box, but every danger has its own."""
+    return (finding.severity, finding.kind, *(finding.columns if finding.severity == "danger" else ()))
+
+
+def _callout(findings: Sequence[Finding]) -> Callout:
+    first = findings[0]
+    if len(findings) == 1:
+        return Callout(first.severity, f"{first.message}\n\n{first.remedy}", title=_TITLES[first.kind])
+    lines = "\n\n".join(f"{finding.message} {finding.remedy}" for finding in findings)
+    return Callout(first.severity, lines, title=_TITLES[first.kind])
 
 
 def _target(made: Page, exploration: Exploration) -> None:
@@ -105,7 +115,7 @@ def _target(made: Page, exploration: Exploration) -> None:
 
 def _columns(exploration: Exploration) -> list[Block]:
     columns = exploration.summary.columns.with_columns(
-        pl.col("bytes").map_elements(size, return_dtype=pl.String)
+        pl.col("bytes").map_elements(_size, return_dtype=pl.String)
     )
     return [_rows(columns)]
 
@@ -121,7 +131,7 @@ def _missing(made: Page, exploration: Exploration) -> None:
 def _associations(made: Page, exploration: Exploration) -> None:
     if "associations" not in exploration.picture_names:
         return
-    found, with_target = exploration.summary.associations, exploration.summary.with_target
+    found, with_target = exploration.summary.associations, exploration.summary.associations.with_target
     blocks: list[Block] = [
         Text(
             "Numbers, dates and booleans among themselves: Pearson's r, from -1 to 1. Categories among "
@@ -170,6 +180,10 @@ def _distribution_words(exploration: Exploration) -> str:
     )
     hidden = len(exploration.drawable) - len(exploration.drawn)
     return words + (f" {hidden:,} columns less associated with the target are not drawn." if hidden else "")
+
+
+def _size(n_bytes: int) -> str:
+    return size(n_bytes).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _rows(frame: pl.DataFrame, caption: str = "") -> Rows:

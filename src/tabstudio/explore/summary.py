@@ -25,8 +25,7 @@ class Summary:
     numbers: column, count, mean, std, min, 25%, 50%, 75%, max of the number columns;
     classes: class, rows, share, the largest first; None without a class target;
     missing: column, missing, share, only columns that miss any, the most first;
-    with_target: column, association, measure, the strongest first; None without a target;
-    associations: the matrix among the strongest columns.
+    associations: with the target, and the matrix among the strongest columns.
     """
 
     rows: int
@@ -35,7 +34,6 @@ class Summary:
     numbers: pl.DataFrame
     classes: pl.DataFrame | None
     missing: pl.DataFrame
-    with_target: pl.DataFrame | None
     associations: Associations
 
 

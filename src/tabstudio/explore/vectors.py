@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,10 @@ class Vectors:
         self.columns = {c.name: c for c in shown if c.kind != "category" or c.unique <= MOST_LEVELS}
         self.left_out = tuple(c.name for c in shown if c.name not in self.columns)
 
+    @cached_property
+    def _labels(self) -> np.ndarray[Any, Any]:
+        return self.table.labels()
+
     def __len__(self) -> int:
         return len(self.table)
 
@@ -68,7 +73,7 @@ class Vectors:
         """A numeric column, float64 (rows,), NaN where there is no finite value."""
         target = self.target
         if target is not None and name == target.name:
-            labels = self.table.labels()
+            labels = self._labels
             if target.task == "binary":
                 positive = target.classes.index(target.positive if target.positive is not None else "")
                 return np.asarray(labels == positive, dtype=np.float64)
@@ -83,8 +88,10 @@ class Vectors:
             piece = self.table.frame[start : start + BLOCK]
             block = np.empty((len(piece), len(names)), order="F")
             for i, name in enumerate(names):
-                block[:, i] = labels[start : start + BLOCK] if name == target else as_numbers(piece[name])
-            yield _finite(block)
+                block[:, i] = (
+                    labels[start : start + BLOCK] if name == target else _finite(as_numbers(piece[name]))
+                )
+            yield block
 
     def codes(self, name: str) -> Coded:
         """A column of categories or booleans, or the target, as codes."""
@@ -95,7 +102,7 @@ class Vectors:
     def _coded(self, name: str) -> Coded:
         if self.target is not None and name == self.target.name:
             levels = tuple(str(label) for label in self.target.classes)
-            return Coded(levels, self.table.labels().astype(np.int32))
+            return Coded(levels, self._labels.astype(np.int32))
         series = self.table.frame[name].cast(pl.String)
         levels = tuple(series.unique().drop_nulls().sort().to_list())
         physical = series.cast(pl.Enum(levels)).to_physical().cast(pl.Int32).fill_null(-1)

@@ -24,9 +24,17 @@ def text(exploration: Exploration) -> str:
     if summary.classes is not None and target is not None:
         rows = [(name, count, f"{share:.1%}") for name, count, share in summary.classes.iter_rows()]
         parts += ["", f"Classes of {target.name}", *grid(("class", "rows", "share"), rows)]
-    if summary.with_target is not None and target is not None and len(summary.with_target):
-        strongest = summary.with_target.head(12).rows()
-        parts += ["", f"Most associated with {target.name}", *grid(summary.with_target.columns, strongest)]
+    if (
+        summary.associations.with_target is not None
+        and target is not None
+        and len(summary.associations.with_target)
+    ):
+        strongest = summary.associations.with_target.head(12).rows()
+        parts += [
+            "",
+            f"Most associated with {target.name}",
+            *grid(summary.associations.with_target.columns, strongest),
+        ]
     elif len(pairs := summary.associations.strongest(12)):
         parts += ["", "Strongest associations", *grid(pairs.columns, pairs.rows())]
     return "\n".join([*parts, "", *_findings(exploration)])

@@ -124,7 +124,8 @@ def _outline(text: str, bold: bool) -> tuple[np.ndarray, np.ndarray, float]:
 def _glyph(letter: str, bold: bool) -> _Glyph:
     with _FREETYPE:
         font = _font(bold)
-        glyph = font.load_char(ord(letter), flags=ft2font.LoadFlags.NO_HINTING)
+        index = font.get_char_index(ord(letter if letter.isprintable() else " "))
+        glyph = font.load_glyph(index, flags=ft2font.LoadFlags.NO_HINTING)
         vertices, codes = font.get_path()
     return np.asarray(vertices) / 64, np.asarray(codes), glyph.linearHoriAdvance / 65536 / 64
 

@@ -40,10 +40,10 @@ padding:24px 28px 26px;margin:0 0 22px;scroll-margin-top:20px}
 h2{font-size:1.22rem;letter-spacing:-.01em;margin:0 0 14px}
 p{margin:.6rem 0;max-width:75ch;overflow-wrap:anywhere}
 .muted{color:var(--muted);font-size:.92rem}
-.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(128px,1fr));gap:12px;margin:0 0 8px}
+.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(132px,1fr));gap:12px;margin:0 0 8px}
 .facts div{background:var(--paper);border-radius:10px;padding:12px 16px;
 display:flex;flex-direction:column-reverse}
-.facts dd{margin:0;font-size:1.5rem;font-weight:650;letter-spacing:-.02em;line-height:1.25;
+.facts dd{margin:0;font-size:1.35rem;font-weight:650;letter-spacing:-.02em;line-height:1.25;
 overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
 .facts dt{color:var(--muted);font-size:.84rem}
 .scroll{overflow-x:auto;margin:14px 0 6px}
@@ -58,7 +58,8 @@ tbody tr:hover{background:var(--paper)}
 figure{margin:16px 0 4px}
 .card{background:#fff;border-radius:10px;padding:10px;overflow-x:auto}
 .card svg,.card img{display:block;max-width:100%;height:auto;margin:0 auto}
-@media(max-width:860px){.wide svg,.wide img{max-width:none;min-width:720px}}
+@media(max-width:860px){table{width:max-content}td{max-width:18rem}
+.wide svg,.wide img{max-width:none;min-width:720px}}
 figcaption{color:var(--muted);font-size:.9rem;margin-top:8px;max-width:80ch}
 aside{display:flex;gap:14px;border-left:5px solid var(--tone);
 background:var(--tint);border-radius:10px;padding:14px 18px;margin:12px 0}
