@@ -19,8 +19,8 @@ import hashlib
 import json
 import math
 import os
+import secrets
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from io import BytesIO
@@ -59,10 +59,10 @@ def save(model: Model, folder: str | Path) -> Path:
     files = _files(model)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        beside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
         try:
+            beside.mkdir()
             _write(files, beside)
-            beside.chmod(0o755)
             beside.rename(folder)
         except BaseException:
             shutil.rmtree(beside, ignore_errors=True)
@@ -161,7 +161,9 @@ def _write(files: Mapping[str, bytes], folder: Path) -> None:
 
 
 def _flush(folder: Path) -> None:
-    """Make the names in a folder durable."""
+    """Make the names in a folder durable; Windows does so by itself and cannot open folders."""
+    if os.name == "nt":
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

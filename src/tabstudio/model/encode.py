@@ -54,8 +54,9 @@ class Encoder:
     """Turns the feature columns of a table into numbers (n, d) and codes (n, c).
 
     Numbers are scaled and gaps filled with the median, with a further column that says where, if training had
-    gaps. Booleans are 0 and 1. Categories become codes (see `CategoryColumn`), dates and texts become number
-    columns. Columns without a single value contribute nothing. `notes` says what was decided.
+    gaps; NaN and infinities are gaps. Booleans are 0 and 1. Categories become codes (see `CategoryColumn`),
+    dates and texts become number columns. Columns without a single value contribute nothing. `notes` says what
+    was decided.
 
     >>> import polars as pl
     >>> from tabstudio.table.schema import Column, Schema
