@@ -29,7 +29,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MLFLOW_REGISTRY_URI", "", "Where registered models are kept; empty: where the runs are."),
     Setting("MLFLOW_EXPERIMENT_NAME", "tabstudio", "The MLflow experiment that new runs belong to."),
     Setting("MLFLOW_HTTP_REQUEST_TIMEOUT", "10", "Seconds that one request to an MLflow server may take."),
-    Setting("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1", "How often MLflow itself repeats a failed request."),
+    Setting(
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0", "How often MLflow itself repeats; the delivery does anyway."
+    ),
+    Setting("MLFLOW_DISABLE_TELEMETRY", "true", "Whether the delivery leaves MLflow's usage statistics off."),
     Setting(
         "TABSTUDIO_HOME", ".tabstudio", "The folder of the local spool: what MLflow has not received yet."
     ),

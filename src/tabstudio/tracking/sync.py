@@ -61,10 +61,10 @@ class Sync:
     """The loop: what the recorder's own runs need comes first, what others have left behind after it."""
 
     def __init__(
-        self, spool: Path, tracking_uri: str | None, registry_uri: str | None, everything: bool
+        self, spool: Path, tracking_uri: str | None, registry_uri: str | None, everything: bool, answers: int
     ) -> None:
         self.spool, self.tracking_uri, self.registry_uri = spool, tracking_uri, registry_uri
-        self.everything = everything
+        self.everything, self.answers = everything, answers
         self.parent, self.alone_since = os.getppid(), 0.0
         self.own: dict[str, Route] = {}
         self.left: list[Route] = []
@@ -242,7 +242,7 @@ class Sync:
 
     def _say(self, message: dict[str, Any]) -> None:
         try:
-            os.write(1, json.dumps(message).encode() + b"\n")
+            os.write(self.answers, json.dumps(message).encode() + b"\n")
         except BrokenPipeError:  # nobody listens any more; the spool is what counts
             return
 
@@ -258,6 +258,9 @@ def main() -> None:
     for setting in SETTINGS:
         if setting.name.startswith(("MLFLOW_HTTP", "MLFLOW_DISABLE")):
             os.environ.setdefault(setting.name, setting.default)
+    # MLflow's client prints to the standard output: that goes to the log, the answers elsewhere.
+    answers = os.dup(1)
+    os.dup2(2, 1)
     # Nothing that an import makes is garbage: collecting meanwhile doubles the time of importing MLflow.
     gc.disable()
     import tabstudio.tracking.courier  # noqa: F401
@@ -266,10 +269,11 @@ def main() -> None:
     gc.enable()
     code = 0
     try:
-        Sync(options.spool, options.tracking_uri, options.registry_uri, options.all).run()
+        Sync(options.spool, options.tracking_uri, options.registry_uri, options.all, answers).run()
     except Exception:  # noqa: BLE001 - printed to the log; os._exit below would swallow it
         traceback.print_exc()
         code = 1
+    sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 

@@ -1,0 +1,72 @@
+"""A small model over raw columns, registered in an MLflow database of its own."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tabstudio.config import NetworkConfig
+from tabstudio.model.encode import Encoder
+from tabstudio.model.networks import NetworkSpec, build
+from tabstudio.model.predictor import Model
+from tabstudio.table.schema import Column, Schema, Target
+from tabstudio.tracking import Delivery, Recorder
+
+ROWS = pl.DataFrame(
+    {
+        "age": [31, 64, 47, 52] * 10,
+        "mean weight": [70.5, None, 81.0, 64.25] * 10,
+        "smoker": [True, False, False, True] * 10,
+        "city": ["Rome", "Oslo", None, "Lima"] * 10,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Registered:
+    folder: Path
+    uri: str
+    model: Model
+    delivery: Delivery
+
+
+def small_model() -> Model:
+    columns = (
+        Column("age", "number", dtype="Int64"),
+        Column("mean weight", "number", dtype="Float64", missing=10),
+        Column("smoker", "boolean", dtype="Boolean"),
+        Column("city", "category", missing=10),
+        Column("ill", "category", "target"),
+    )
+    schema = Schema(columns, Target("ill", "binary", ("no", "yes"), "yes"))
+    encoder = Encoder.fit(ROWS, schema, "robust")
+    config = NetworkConfig("mlp", (8,), 0.0, "relu")
+    spec = NetworkSpec("mlp", encoder.numbers, encoder.cardinalities, schema.target.outputs, config)
+    return Model(schema, encoder, build(spec, [0, 1]))
+
+
+@pytest.fixture(scope="session")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
+    """`ill` in two versions, the first one also `@production`; and `other`, which has none."""
+    from mlflow import MlflowClient
+
+    folder = tmp_path_factory.mktemp("registered")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    before = Path.cwd()
+    os.chdir(folder)
+    model = small_model()
+    model.save(folder / "saved")
+    with Recorder(tracking_uri=uri) as recorder:
+        for _ in range(2):
+            with recorder.start("ill") as run:
+                run.model(folder / "saved", model.schema, ROWS.head(2), registered_name="ill", card="# Ill")
+            delivery = recorder.wait(120)
+    os.chdir(before)
+    client = MlflowClient(uri, uri)
+    client.set_registered_model_alias("ill", "production", "1")
+    client.create_registered_model("other")
+    return Registered(folder, uri, model, delivery)
