@@ -55,8 +55,8 @@ class Encoder:
 
     Numbers are scaled and gaps filled with the median, with a further column that says where, if training had
     gaps; NaN and infinities are gaps. Booleans are 0 and 1. Categories become codes (see `CategoryColumn`),
-    dates and texts become number columns. Columns without a single value contribute nothing. `notes` says what
-    was decided.
+    dates and texts become number columns. Columns without a single value contribute nothing. `notes` says
+    what was decided.
 
     >>> import polars as pl
     >>> from tabstudio.table.schema import Column, Schema

@@ -22,7 +22,7 @@ class PyfuncModel:
     def __init__(self, model: Model) -> None:
         self.model = model
 
-    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """The columns of `Model.predict_frame`, one row per row of the input, which may be raw.
 
         Raises `InputError` naming every missing column and every value that does not fit, `ConfigError` for

@@ -52,9 +52,9 @@ def score(
     """Predict every row of `source` and write `Model.predict_frame` to `output`, row for row.
 
     `output` ends in .csv, .tsv, .parquet, .arrow or .feather. `keep_columns` writes the columns of the input
-    before the answers, those of a text file as text. `rows` are read at a time; `on_rows` is told how many are
-    done so far. The output has its name only when it is whole: an error, a full disk or Ctrl-C leaves nothing
-    behind.
+    before the answers, those of a text file as text. `rows` are read at a time; `on_rows` is told how many
+    are done so far. The output has its name only when it is whole: an error, a full disk or Ctrl-C leaves
+    nothing behind.
 
     Raises `InputError` for rows that do not fit, `ConfigError` for an output that exists or is of no known
     kind, `TabstudioError` where it cannot be written.
