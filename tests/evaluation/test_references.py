@@ -187,16 +187,17 @@ def test_the_process_ends_with_its_parent_however_that_ends(ending, tmp_path):
     told = tmp_path / "pid"
     script = (
         "import sys, time\nfrom pathlib import Path\nfrom tabstudio.evaluation import ReferenceJob\n"
-        "job = ReferenceJob()\nPath(sys.argv[1]).write_text(str(job.pid))\ntime.sleep(60)\n"
+        "job = ReferenceJob()\nPath(sys.argv[1]).write_text(f'{job.pid} {job._folder}')\ntime.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, str(told)], stderr=subprocess.DEVNULL)
     while not told.exists() or not told.read_text():
         assert parent.poll() is None
         time.sleep(0.02)
-    child = int(Path(told).read_text())
+    child, folder = told.read_text().split()
     parent.send_signal(ending)
     parent.wait()
-    assert _gone(child)
+    assert _gone(int(child))
+    assert not Path(folder).exists()
 
 
 def test_many_rows_are_sampled_for_training_and_that_is_said(monkeypatch):

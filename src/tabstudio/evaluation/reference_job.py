@@ -54,7 +54,7 @@ class ReferenceJob:
         with (self._folder / "errors.txt").open("wb") as errors:
             self._process = subprocess.Popen(
                 # -P: a file of the user's named like a module must not be imported in its place.
-                [sys.executable, "-P", "-m", "tabstudio.evaluation.references"],
+                [sys.executable, "-P", "-m", "tabstudio.evaluation.references", str(self._folder)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -94,7 +94,6 @@ class ReferenceJob:
         rows = np.concatenate((train, test))
         numbers, codes = arrays(frame[rows], schema, len(train))
         request = {
-            "folder": str(self._folder),
             "target": asdict(schema.target) if schema.target else None,
             "resamples": resamples,
             "seed": seed,

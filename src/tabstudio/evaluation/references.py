@@ -1,7 +1,7 @@
 """The simple models that every model is held against, fitted in a process of their own.
 
-`python -m tabstudio.evaluation.references` imports scikit-learn at once, then waits for one line of JSON on
-its input: what to fit and the folder that holds the arrays. It answers with one line of JSON per reference
+`python -m tabstudio.evaluation.references FOLDER` imports scikit-learn at once, then waits for one line of
+JSON on its input: what to fit, as arrays that the folder holds. It answers with one line of JSON per reference
 and ends. The other end, and the description of the arrays, is `tabstudio.evaluation.reference_job`.
 
 The references are what a careful person tries first: always the most frequent class or the mean; a logistic
@@ -34,6 +34,8 @@ from tabstudio.table.schema import Target
 ONE_HOT_LEVELS = 32
 """Levels of a category with a column of their own in the linear model, the most frequent ones."""
 LINEAR_ITERATIONS = 300
+FOLDER_PREFIX = "tabstudio-references-"
+"""How the folder must be named that this process removes when its parent is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +162,12 @@ def answers(problem: Problem, folder: Path, resamples: int) -> Iterator[dict[str
         }
 
 
-def read_problem(request: dict[str, Any]) -> Problem:
-    """The arrays that the parent wrote."""
-    with np.load(Path(request["folder"]) / "rows.npz", allow_pickle=False) as arrays:
+def read_problem(request: dict[str, Any], folder: Path) -> Problem:
+    """The arrays that the parent wrote; their file is removed."""
+    file = folder / "rows.npz"
+    with np.load(file, allow_pickle=False) as arrays:
         rows = {name: arrays[name] for name in ("numbers", "codes", "labels", "train")}
+    file.unlink()
     target = {**request["target"], "classes": tuple(request["target"]["classes"])}
     return Problem(target=Target(**target), seed=request["seed"], **rows)
 
@@ -172,7 +176,8 @@ def _leave_with_parent(folder: Path) -> None:
     """End at once when the parent's end of the pipe closes, however the parent ended."""
     while os.read(0, 1):
         pass
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.name.startswith(FOLDER_PREFIX):
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 
@@ -185,14 +190,15 @@ def main() -> None:
     warnings.simplefilter("ignore")
     import sklearn.ensemble  # noqa: F401 - imported while the parent prepares its request
 
+    folder = Path(sys.argv[1])
     line = sys.stdin.buffer.readline()
-    if line:
-        request = json.loads(line)
-        folder = Path(request["folder"])
-        threading.Thread(target=_leave_with_parent, args=(folder,), daemon=True).start()
-        for answer in answers(read_problem(request), folder, request["resamples"]):
-            sys.stdout.write(json.dumps(answer, allow_nan=False) + "\n")
-            sys.stdout.flush()
+    if not line:
+        _leave_with_parent(folder)
+    threading.Thread(target=_leave_with_parent, args=(folder,), daemon=True).start()
+    request = json.loads(line)
+    for answer in answers(read_problem(request, folder), folder, request["resamples"]):
+        sys.stdout.write(json.dumps(answer, allow_nan=False) + "\n")
+        sys.stdout.flush()
     # Taking the interpreter apart would cost a second and no one waits for it.
     os._exit(0)
 
