@@ -153,6 +153,10 @@ class Exploration:
     def _groups(self) -> distribution.Groups:
         return distribution.groups(self._vectors)
 
+    @cached_property
+    def _panels(self) -> tuple[distribution.Panel, ...]:
+        return tuple(distribution.panel(self._vectors, name, self._groups) for name in self.drawn)
+
     def _draw_class_counts(self) -> Figure:
         from tabstudio.explore import charts
 
@@ -180,8 +184,7 @@ class Exploration:
     def _draw_distributions(self) -> Figure:
         from tabstudio.explore import charts
 
-        panels = [distribution.panel(self._vectors, name, self._groups) for name in self.drawn]
-        return charts.distributions(panels, self._groups, self._notes(), self._distribution_title())
+        return charts.distributions(self._panels, self._groups, self._notes(), self._distribution_title())
 
     def _notes(self) -> dict[str, str]:
         found = self._associations.with_target

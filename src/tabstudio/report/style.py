@@ -14,10 +14,10 @@ _PAGE = """
 html{scroll-behavior:smooth;-webkit-text-size-adjust:100%}
 body{margin:0;background:var(--paper);color:var(--ink);
 font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
-header,.columns,footer{max-width:1240px;margin:0 auto;padding:0 28px}
+header,.columns,footer{max-width:1400px;margin:0 auto;padding:0 28px}
 header{padding-top:44px;padding-bottom:20px}
 h1{font-size:2.1rem;line-height:1.15;letter-spacing:-.02em;margin:0;overflow-wrap:anywhere}
-.subtitle{color:var(--muted);font-size:1.06rem;margin:.5rem 0 0;overflow-wrap:anywhere}
+.subtitle{color:var(--muted);max-width:none;font-size:1.06rem;margin:.5rem 0 0;overflow-wrap:anywhere}
 .columns{display:grid;grid-template-columns:190px minmax(0,1fr);gap:36px;align-items:start}
 .columns>main:only-child{grid-column:1/-1}
 nav{position:sticky;top:24px;font-size:.92rem}
@@ -59,7 +59,7 @@ figure{margin:16px 0 4px}
 .card{background:#fff;border-radius:10px;padding:10px;overflow-x:auto}
 .card svg,.card img{display:block;max-width:100%;height:auto;margin:0 auto}
 @media(max-width:860px){table{width:max-content}td{max-width:18rem}
-.wide svg,.wide img{max-width:none;min-width:720px}}
+.card svg,.card img{max-width:none;min-width:520px}.wide svg,.wide img{min-width:720px}}
 figcaption{color:var(--muted);font-size:.9rem;margin-top:8px;max-width:80ch}
 aside{display:flex;gap:14px;border-left:5px solid var(--tone);
 background:var(--tint);border-radius:10px;padding:14px 18px;margin:12px 0}
