@@ -1,8 +1,8 @@
 """The simple models that every model is held against, fitted in a process of their own.
 
 `python -m tabstudio.evaluation.references FOLDER` imports scikit-learn at once, then waits for one line of
-JSON on its input: what to fit, as arrays that the folder holds. It answers with one line of JSON per reference
-and ends. The other end, and the description of the arrays, is `tabstudio.evaluation.reference_job`.
+JSON on its input: what to fit, as arrays that the folder holds. It answers with one line of JSON per
+reference and ends. The other end, and the description of the arrays, is `tabstudio.evaluation.reference_job`.
 
 The references are what a careful person tries first: always the most frequent class or the mean; a logistic
 or ridge regression on imputed, standardised and one-hot columns; scikit-learn's gradient-boosted trees.
