@@ -6,6 +6,7 @@ tracked and nothing is written: inside `cross_val_score` or a `Pipeline` that is
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -15,13 +16,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
-from tabstudio.config import ReadConfig, SplitConfig, TrainConfig, configure
+from tabstudio.config import ReadConfig, TrainConfig, configure
+from tabstudio.errors import DataError
 from tabstudio.table import read, split
 from tabstudio.table.schema import Task
 
 if TYPE_CHECKING:
     from tabstudio.model.predictor import Model
     from tabstudio.recipes.fitting import Fitted
+    from tabstudio.table import Table
 
 __all__ = ["TabularClassifier", "TabularRegressor"]
 
@@ -94,9 +97,8 @@ class _TabularEstimator(BaseEstimator):
             target=_TARGET,
             config=ReadConfig(task=task, keep=kept),
         )
-        parts = split(table, SplitConfig(test_size=0.0, folds=config.split.folds, seed=config.split.seed))
         factory = None if isinstance(self.network, str) else self.network
-        return fit(table.frame, table.schema, table.labels(), parts.fold, config, network=factory)
+        return fit(table.frame, table.schema, table.labels(), _folds(table, config), config, network=factory)
 
     def _config(self) -> TrainConfig:
         told = {name: value for name, value in self.get_params(deep=False).items() if value is not None}
@@ -174,6 +176,14 @@ class TabularRegressor(RegressorMixin, _TabularEstimator):
         return self.model_.predict(_frame(self, X, reset=False))
 
 
+def _folds(table: Table, config: TrainConfig) -> np.ndarray:
+    """The fold that holds out each row (rows,); -1 for all where too few rows differ to hold any out."""
+    try:
+        return split(table, replace(config.split, test_size=0.0)).fold
+    except DataError:
+        return np.full(len(table), -1, dtype=np.int16)
+
+
 def _no_gaps(y: Any) -> Any:
     """Labels as an array, refused where one is missing.
 
@@ -185,6 +195,8 @@ def _no_gaps(y: Any) -> Any:
     gaps = np.asarray([value is None or value != value for value in array.ravel()], dtype=bool)
     if gaps.any():
         raise ValueError(f"Input y contains NaN: row {int(gaps.argmax())} has no label")
+    if array.dtype.kind == "f" and np.isinf(array).any():
+        raise ValueError(f"Input y contains infinity: row {int(np.isinf(array).ravel().argmax())}")
     if array.dtype.kind == "c":
         raise ValueError("Complex data not supported")
     return array

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -64,7 +65,7 @@ def run(words: list[str]) -> int:
     except OSError as error:
         return _tell(error, 1, debug, _os_message(error))
     except TyperException as error:  # a command line that does not parse
-        error.show()
+        getattr(error, "show", partial(print, error, file=sys.stderr))()
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - a fault of our own still ends with advice and an exit code
         print(

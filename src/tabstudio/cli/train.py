@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -118,18 +118,20 @@ def command(
         resamples=resamples,
         references=references,
     )
-    given = {
-        "name": name,
-        "experiment": experiment,
-        "tracking_uri": tracking_uri,
-        "output": output,
-        "target": target,
-    }
-    job = {key: value if value is not None else told.pop(key, None) for key, value in given.items()}
-    return run(file, register=register, resume=resume, options=told, **job)
+    return run(
+        file,
+        target=target or told.pop("target", None),
+        options=told,
+        name=name or told.pop("name", None),
+        register=register,
+        output=output,
+        experiment=experiment or told.pop("experiment", None),
+        tracking_uri=tracking_uri or told.pop("tracking_uri", None),
+        resume=resume,
+    )
 
 
-def run(file: str, *, target: str | None, options: dict[str, object], **job: object) -> int:
+def run(file: str, *, target: str | None, options: dict[str, Any], **job: Any) -> int:
     """Train with progress on the terminal.
 
     0 when all is done, 1 when something waits for the tracker, 130 for a partial result.
@@ -140,9 +142,9 @@ def run(file: str, *, target: str | None, options: dict[str, object], **job: obj
 
     if target is None:
         raise ConfigError("option target: name the column to predict, such as --target diagnosis")
-    with TerminalReporter() as reporter:
-        result = train(file, target, reporter=reporter, **job, **options)  # type: ignore[arg-type]
+    with TerminalReporter(every_epoch=options.get("recipe") == "tutorial") as reporter:
+        result = train(file, target, reporter=reporter, **job, **options)
     print(result.text())
     if result.partial:
         return 130
-    return 0 if result.delivery.error is None else 1
+    return 0 if result.delivery.complete else 1

@@ -69,9 +69,7 @@ class TrainResult:
 
     def _places(self) -> list[tuple[str, str]]:
         places = []
-        if self.delivery.version is not None:
-            places.append(("model", f"models:/{self.name}/{self.delivery.version}"))
-        elif self.delivery.model_uri:
+        if self.delivery.model_uri:
             places.append(("model", self.delivery.model_uri))
         if self.folder is not None:
             places.append(("reports", str(self.folder)))
@@ -81,7 +79,7 @@ class TrainResult:
         return [*places, ("time", f"{self.seconds:.1f} s")]
 
     def __repr__(self) -> str:
-        version = f" version {self.delivery.version}" if self.delivery.version is not None else ""
+        version = f" version {self.delivery.version}" if self.delivery.version else ""
         return f"TrainResult({self.name}{version}: {self.evaluation!r})"
 
     def _repr_html_(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,17 +24,23 @@ MANIFEST = "manifest.json"
 _FORMS = "models:/NAME/VERSION, models:/NAME@ALIAS, models:/NAME/latest, runs:/RUN_ID/model or a folder"
 
 
-def load(address: str | Path, *, tracking_uri: str | None = None, registry_uri: str | None = None) -> Model:
+def load(
+    address: str | Path,
+    *,
+    network: Callable[[int, int], Any] | None = None,
+    tracking_uri: str | None = None,
+    registry_uri: str | None = None,
+) -> Model:
     """Load a model from an address of MLflow or a folder, ready to predict raw rows.
 
-    No code from the model is run: a bundle is data. Raises `ModelError` where there is no such model, or a
-    file of it was changed.
+    No code from the model is run: a bundle is data. `network` is the factory of a model that was trained with
+    one. Raises `ModelError` where there is no such model, or a file of it was changed.
 
     >>> load("models:/breast-cancer/1")  # doctest: +SKIP
     """
     from tabstudio.model import bundle
 
-    return bundle.load(resolve(address, tracking_uri=tracking_uri, registry_uri=registry_uri))
+    return bundle.load(resolve(address, tracking_uri=tracking_uri, registry_uri=registry_uri), network)
 
 
 def resolve(address: str | Path, *, tracking_uri: str | None = None, registry_uri: str | None = None) -> Path:
