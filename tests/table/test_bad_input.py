@@ -20,6 +20,7 @@ from tabstudio.table import read
         (b"\n \n", "nothing but blanks"),
         (b"a,b,c\n", "no rows"),
         (b"a,b,c", "no rows"),
+        (b"a,b,c\n\n\n", "no rows"),
         (b"a,b\n1,2\n1,2,3\n4,5\n6\n", r"2 rows do not have the header's 2 cells"),
         (b"a,b\n1,2\n1,2,3\n4,5\n6\n", r"line 3: 3 cells\n  line 5: 1 cells"),
         (b'a,b\n1,"x\n2,y\n3,z\n', r"line 2: a quote is opened and never closed"),

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from tabstudio.config import ReadConfig
-from tabstudio.errors import ConfigError
+from tabstudio.errors import ConfigError, DataError
 from tabstudio.table import Schema, read
 
 ROWS = 40
@@ -180,6 +180,29 @@ def test_numbers_as_people_write_them(cells, values, form):
 def test_missing_words(word):
     table = read({"a": ["1", word, "3"], "b": ["x", word, "y"]})
     assert table.frame.to_dict(as_series=False) == {"a": [1, None, 3], "b": ["x", None, "y"]}
+
+
+def test_infinite_numbers_are_missing_and_said_so():
+    for values in ([1.5, float("inf"), float("nan")], ["1.5", "inf", "NaN"]):
+        table = read({"a": values})
+        assert table.frame["a"].to_list() == [1.5, None, None]
+        assert "1 infinite values" in table.schema["a"].reason
+
+
+def test_a_byte_that_is_not_utf_8_late_in_the_file(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"a,b\n" + b"1,plain\n" * 200_000 + "2,Grün\n".encode("latin-1"))
+    table = read(path)
+    assert table.frame["b"][-1] == "Grün"
+    assert any("not UTF-8" in note.reason for note in table.notes)
+    with pytest.raises(DataError, match=r"a\.csv.*do not fit the encoding utf-8"):
+        read(path, config=ReadConfig(encoding="utf-8"))
+
+
+def test_a_first_line_of_numbers_is_doubted(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("1,2\n3,4\n5,6\n")
+    assert any(note.subject == "header" for note in read(path).notes)
 
 
 def test_none_and_unknown_are_categories_among_words():

@@ -10,7 +10,7 @@ import polars as pl
 
 from tabstudio.errors import DataError, InputError
 from tabstudio.table.frames import as_words, normalise, to_polars
-from tabstudio.table.parse import Typing, convert
+from tabstudio.table.parse import Typing, convert, finite, strip_missing
 from tabstudio.table.schema import Column, Schema
 
 _SHOWN = 5
@@ -95,7 +95,8 @@ def _conform(series: pl.Series, column: Column, words: tuple[str, ...], faults: 
         return series
     typing = Typing(column.kind, column.dtype, "", column.format, column.missing_words)
     if series.dtype == pl.String or column.kind in ("category", "text"):
-        typed, bad = convert(as_words(series), typing, words)
+        text = strip_missing(as_words(series).to_frame(), words).to_series()
+        typed, bad = convert(text, typing)
     else:
         typed, bad = _cast(series, column)
     if bad.any():
@@ -111,10 +112,12 @@ def _cast(series: pl.Series, column: Column) -> tuple[pl.Series, pl.Series]:
     temporal, wanted = series.dtype.is_temporal(), column.kind == "date"
     if temporal != wanted:
         if wanted and series.dtype == pl.Int64 and column.format:
-            return convert(series.cast(pl.String), Typing("date", column.dtype, "", column.format), ())
+            return convert(series.cast(pl.String), Typing("date", column.dtype, "", column.format))
         return pl.repeat(None, len(series), dtype=_DTYPES[column.dtype], eager=True), series.is_not_null()
     if wanted:
         return series.cast(_DTYPES[column.dtype]), good
+    if series.dtype == pl.Float64:
+        series = finite(series)
     if column.kind == "boolean" and series.dtype != pl.Boolean:
         truth = series.is_in([0, 1])
         return series.cast(pl.Boolean), (~truth).fill_null(value=False)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import polars as pl
 
 from tabstudio.errors import DataError
-from tabstudio.table.parse import finite
 from tabstudio.table.sniff import name_columns
 from tabstudio.table.tables import Note
 
@@ -42,7 +40,7 @@ def name_frame(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Note]]:
 def normalise(frame: pl.DataFrame, what: str) -> pl.DataFrame:
     """The same columns as Int64, Float64, Boolean, String, Date or Datetime in microseconds without a zone.
 
-    NaN and infinite numbers become null. Raises `DataError` that names every column of another type.
+    Raises `DataError` that names every column of another type.
     """
     faults: list[str] = []
     columns = [_normal(series, faults) for series in frame.iter_columns()]
@@ -54,6 +52,7 @@ def normalise(frame: pl.DataFrame, what: str) -> pl.DataFrame:
 def as_words(series: pl.Series) -> pl.Series:
     """Any column as text, whole floats without their point: a code reads the same from every source."""
     if series.dtype.is_float():
+        series = series.fill_nan(None)
         whole = series.cast(pl.Int64, strict=False)
         if whole.null_count() == series.null_count() and bool((whole == series).all()):
             return whole.cast(pl.String)
@@ -68,7 +67,7 @@ def _normal(series: pl.Series, faults: list[str]) -> pl.Series:
         wide = series.cast(pl.Int64, strict=False)
         return wide if wide.null_count() == series.null_count() else series.cast(pl.Float64)
     if dtype.is_float() or dtype.is_decimal():
-        return finite(series.cast(pl.Float64))
+        return series.cast(pl.Float64)
     if dtype in (pl.Categorical, pl.Enum):
         return series.cast(pl.String)
     if isinstance(dtype, pl.Datetime):
@@ -127,8 +126,11 @@ def _series(name: str, values: Any) -> pl.Series:
         if values.dtype.kind in "biufM":
             return pl.Series(name, np.ascontiguousarray(values))
         return _of_cells(name, values.tolist())
-    if nw.dependencies.is_into_series(values):
-        return _of_series(name, nw.from_native(values, series_only=True))
+    if hasattr(values, "__array__") or hasattr(values, "__arrow_c_stream__"):
+        import narwhals as nw
+
+        if nw.dependencies.is_into_series(values):
+            return _of_series(name, nw.from_native(values, series_only=True))
     return _of_cells(
         name, list(values) if not isinstance(values, str) and hasattr(values, "__iter__") else [values]
     )
@@ -158,6 +160,8 @@ def _of_rows(data: Sequence[Any], what: str) -> pl.DataFrame:
 
 
 def _of_native(data: Any, what: str) -> pl.DataFrame:
+    import narwhals as nw
+
     data = _with_unique_names(data)
     try:
         frame = nw.from_native(data, eager_only=True)
@@ -181,6 +185,8 @@ def _with_unique_names(data: Any) -> Any:
 
 
 def _of_series(name: str, series: Any) -> pl.Series:
+    import narwhals as nw
+
     if series.dtype == nw.Object:
         return _of_cells(name, [None if value != value else value for value in series.to_list()])
     try:

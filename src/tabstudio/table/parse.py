@@ -75,11 +75,11 @@ _CLOCKS = {
     " %I:%M:%S %p": r" \d{1,2}:\d{2}:\d{2} [APap][Mm]",
     " %I:%M %p": r" \d{1,2}:\d{2} [APap][Mm]",
 }
-DATE_FORMATS: dict[str, re.Pattern[str]] = {
-    day + clock: re.compile(f"(?:{day_pattern}{clock_pattern})$")
+DATE_FORMATS: dict[str, str] = {
+    day + clock: day_pattern + clock_pattern
     for day, day_pattern in _DAYS.items()
     for clock, clock_pattern in _CLOCKS.items()
-} | {"%Y%m%dT%H%M%S": re.compile(r"\d{8}T\d{6}$"), "%Y%m%d %H%M%S": re.compile(r"\d{8} \d{6}$")}
+} | {"%Y%m%dT%H%M%S": r"\d{8}T\d{6}", "%Y%m%d %H%M%S": r"\d{8} \d{6}"}
 _COMPACT_DAY = "%Y%m%d"
 
 _CODE = r"^(?:0\d+|\d{19,})$"
@@ -100,25 +100,26 @@ class Typing:
     missing_words: tuple[str, ...] = ()
 
 
-def strip_missing(values: pl.Series, words: tuple[str, ...]) -> pl.Series:
-    """The text without the blanks around it, null where nothing or a missing word is left."""
-    text = values.str.strip_chars()
-    absent = (text == "") | text.is_in([*words])
-    if not absent.any():
-        return text
-    return text.set(absent, None)
+def strip_missing(frame: pl.DataFrame, words: tuple[str, ...]) -> pl.DataFrame:
+    """Text without the blanks around it, null where nothing or a missing word is left."""
+    if pl.String not in frame.dtypes:
+        return frame
+    text = pl.col(pl.String).str.strip_chars()
+    return frame.with_columns(pl.when(~text.is_in(["", *words])).then(text))
 
 
-def guess(values: pl.Series, name: str, words: tuple[str, ...], kind: Kind | None = None) -> Typing:
-    """What a column of text holds, from its stripped values; `kind` leaves only the format to be guessed."""
-    distinct = strip_missing(values, words).drop_nulls().unique()
+def guess(values: pl.Series, name: str, kind: Kind | None = None) -> Typing:
+    """What a column of stripped text holds; where its `kind` is told, only the format is guessed."""
     if kind in ("category", "text"):
         return Typing(kind, "String", "as told")
+    distinct = values.drop_nulls().unique()
     if distinct.is_empty():
         return Typing(kind or "number", _EMPTY.get(kind or "number", "Float64"), "no value in any row")
-    weak = tuple(sorted(word for word in distinct if word.casefold() in _NEARLY_MISSING))
-    values_only = distinct.filter(~distinct.is_in([*weak])) if weak else distinct
-    found = _told(distinct, values_only, name, kind) if kind else _guessed(distinct, values_only, name)
+    if kind is None and _is_numeric(distinct):
+        return _codes(distinct) or _number(distinct, name)
+    weak = _nearly_missing(distinct)
+    rest = distinct.filter(~distinct.is_in([*weak])) if weak else distinct
+    found = _told(distinct, rest, name, kind) if kind else _guessed(distinct, rest, name)
     if found is None:
         return Typing(kind, _EMPTY[kind], "as told") if kind else _words(values, distinct)
     if weak and found.kind in ("number", "date"):
@@ -127,25 +128,32 @@ def guess(values: pl.Series, name: str, words: tuple[str, ...], kind: Kind | Non
     return found
 
 
-def _guessed(distinct: pl.Series, values_only: pl.Series, name: str) -> Typing | None:
-    found = _truth(distinct) or _codes(distinct)
-    if found or values_only.is_empty():
-        return found
-    return _number(values_only, name) or _date(values_only)
+def _is_numeric(distinct: pl.Series) -> bool:
+    return distinct.cast(pl.Float64, strict=False).null_count() == 0
 
 
-def _told(distinct: pl.Series, values_only: pl.Series, name: str, kind: Kind) -> Typing | None:
+def _nearly_missing(distinct: pl.Series) -> tuple[str, ...]:
+    return tuple(distinct.filter(distinct.str.to_lowercase().is_in([*_NEARLY_MISSING])).sort())
+
+
+def _guessed(distinct: pl.Series, rest: pl.Series, name: str) -> Typing | None:
+    if rest.is_empty():
+        return None
+    return _truth(distinct) or _any_number(rest, name) or _date(rest)
+
+
+def _told(distinct: pl.Series, rest: pl.Series, name: str, kind: Kind) -> Typing | None:
     """The format in which a column is of the kind that was told; None where it is not."""
-    if values_only.is_empty():
+    if rest.is_empty():
         return None
     if kind == "boolean":
         return _truth(distinct)
     if kind == "number":
-        found = _number(values_only, name)
+        found = _any_number(rest, name)
         return found if found and found.kind == "number" else None
-    if values_only.str.contains(r"^\d{8}$").all():
+    if rest.str.contains(r"^\d{8}$").all():
         return Typing("date", "Date", "as told", _COMPACT_DAY)
-    return _date(values_only)
+    return _date(rest)
 
 
 _EMPTY = {
@@ -157,9 +165,10 @@ _EMPTY = {
 }
 
 
-def convert(values: pl.Series, typing: Typing, words: tuple[str, ...]) -> tuple[pl.Series, pl.Series]:
-    """The typed column, and the mask of the cells that the typing does not fit (null in the column)."""
-    text = strip_missing(values, (*words, *typing.missing_words))
+def convert(text: pl.Series, typing: Typing) -> tuple[pl.Series, pl.Series]:
+    """Stripped text as a typed column, and the mask of the cells that do not fit (null in the column)."""
+    if typing.missing_words:
+        text = text.set(text.is_in([*typing.missing_words]), None)
     typed = _as_kind(text, typing)
     bad = typed.is_null() & text.is_not_null()
     return (finite(typed) if typed.dtype == pl.Float64 else typed), bad
@@ -221,9 +230,13 @@ def _codes(distinct: pl.Series) -> Typing | None:
     return None
 
 
-def _number(distinct: pl.Series, name: str) -> Typing | None:
-    if distinct.cast(pl.Float64, strict=False).null_count():
-        return _comma_number(distinct) if distinct.str.contains(",", literal=True).any() else None
+def _any_number(distinct: pl.Series, name: str) -> Typing | None:
+    if _is_numeric(distinct):
+        return _number(distinct, name)
+    return _comma_number(distinct) if distinct.str.contains(",", literal=True).any() else None
+
+
+def _number(distinct: pl.Series, name: str) -> Typing:
     if "date" in name.casefold() and distinct.str.contains(r"^(?:19|20)\d{6}$").all():
         days = distinct.str.strptime(pl.Date, _COMPACT_DAY, strict=False)
         if days.null_count() == 0:
@@ -250,7 +263,7 @@ def _date(distinct: pl.Series) -> Typing | None:
     for word in (distinct[0], first):
         if not any(c.isdigit() for c in word) or len(word) > 40:
             return None
-    candidates = [form for form, pattern in DATE_FORMATS.items() if pattern.match(distinct[0])]
+    candidates = [form for form, pattern in DATE_FORMATS.items() if re.fullmatch(pattern, distinct[0])]
     fits = [typing for typing in map(_date_typing, candidates) if _fits(distinct, typing)]
     if not fits:
         return None

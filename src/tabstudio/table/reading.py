@@ -41,7 +41,8 @@ def read(source: Any, *, target: str | None = None, config: ReadConfig | None = 
     words = MISSING_WORDS if config.missing is None else config.missing
     frame, origin, notes = _load(source, config, words)
     _check_options(frame, target, config, origin.name)
-    typed = [_type(raw, words, config.kinds.get(raw.name), origin.name) for raw in frame.iter_columns()]
+    frame = strip_missing(frame, words)
+    typed = [_type(raw, config.kinds.get(raw.name), origin.name) for raw in frame.iter_columns()]
     frame = pl.DataFrame([series for series, _ in typed])
     if target is not None:
         frame = _labelled(frame, target, notes)
@@ -73,34 +74,42 @@ def _check_options(frame: pl.DataFrame, target: str | None, config: ReadConfig, 
         raise ConfigError(f"{place}: the target {target!r} cannot be dropped as well")
 
 
-def _type(raw: pl.Series, words: tuple[str, ...], kind: Kind | None, place: str) -> tuple[pl.Series, Typing]:
+def _type(raw: pl.Series, kind: Kind | None, place: str) -> tuple[pl.Series, Typing]:
     """The typed column, and how it was read."""
     own = _kind(raw.dtype)
     if raw.dtype != pl.String and kind in (None, own):
         series = finite(raw) if raw.dtype == pl.Float64 else raw
-        return series, Typing(own, _dtype(raw.dtype), _typed_reason(raw) if kind is None else "as told")
-    return _type_words(as_words(raw), words, kind, place)
+        reason = _typed_reason(raw) if kind is None else "as told"
+        lost = 0 if series is raw else int(raw.is_infinite().sum())
+        return series, Typing(own, _dtype(raw.dtype), reason + _infinite(lost))
+    return _type_words(as_words(raw), kind, place)
 
 
-def _type_words(
-    values: pl.Series, words: tuple[str, ...], kind: Kind | None, place: str
-) -> tuple[pl.Series, Typing]:
+def _type_words(values: pl.Series, kind: Kind | None, place: str) -> tuple[pl.Series, Typing]:
     """A column of text by what a sample of it holds; where the rest disagrees, by what all of it holds."""
-    values = strip_missing(values, words)
     long = len(values) > _GUESS_ROWS
     sample = values.gather_every(len(values) // _GUESS_ROWS) if long else values
-    typing = guess(sample, values.name, words, kind)
-    series, bad = convert(values, typing, ())
+    typing = guess(sample, values.name, kind)
+    series, bad = convert(values, typing)
     if long and (bad.any() or sample.null_count() == len(sample)):
-        typing = guess(values, values.name, words, kind)
-        series, bad = convert(values, typing, ())
+        typing = guess(values, values.name, kind)
+        series, bad = convert(values, typing)
     if bad.any():
         rows = [f"row {row + 1}: {values[row]!r}" for row in bad.arg_true().to_list()]
         message = (
             f"column {values.name!r} cannot be read as a {kind}; correct these rows, or leave the kind out"
         )
         raise rows_error(place, message, rows)
-    return series, replace(typing, dtype=_dtype(series.dtype))
+    lost = (
+        series.null_count() - values.null_count()
+        if typing.kind == "number" and not typing.missing_words
+        else 0
+    )
+    return series, replace(typing, dtype=_dtype(series.dtype), reason=typing.reason + _infinite(lost))
+
+
+def _infinite(cells: int) -> str:
+    return f"; {cells:,} infinite values count as missing" if cells else ""
 
 
 def _typed_reason(series: pl.Series) -> str:

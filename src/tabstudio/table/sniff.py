@@ -62,6 +62,8 @@ def sniff(sample: bytes, whole: bool, place: str, separator: str | None, encodin
     ]
     if bare_cr:
         notes.append(Note("line ends", "carriage return", "there is no line feed in the file (old Mac)"))
+    if all(_is_number(cell) for cell in header):
+        notes.append(Note("header", "the first line", "taken as names, though all of it is numbers"))
     return Dialect(mark, code, bare_cr, header, skip, tuple(notes))
 
 
@@ -96,7 +98,7 @@ def _encoding(sample: bytes, place: str) -> tuple[str, str]:
             " CSV, Parquet or Arrow was expected"
         )
     if is_utf8(sample):
-        return "utf-8", "all bytes fit" if any(b > 127 for b in sample[:65536]) else "plain ASCII is UTF-8"
+        return "utf-8", "all bytes fit" if not sample.isascii() else "plain ASCII is UTF-8"
     return single_byte(sample)
 
 
@@ -164,6 +166,14 @@ def _first(text: str, mark: str) -> Iterator[tuple[int, list[str]]]:
             yield record
     except csv.Error:
         return
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _header(text: str, mark: str) -> tuple[tuple[str, ...], int]:

@@ -74,12 +74,10 @@ class Table:
         values = self.frame[target.name]
         if target.task == "regression":
             return values.cast(pl.Float64).to_numpy().astype(np.float64, copy=False)
-        places = values.replace_strict(
-            pl.Series(target.classes, dtype=values.dtype),
-            np.arange(len(target.classes)),
-            return_dtype=pl.Int64,
-        )
-        return np.ascontiguousarray(places.to_numpy())
+        if values.dtype == pl.String:
+            places = values.cast(pl.Enum([str(label) for label in target.classes])).to_physical()
+            return places.cast(pl.Int64).to_numpy()
+        return np.searchsorted(np.array(target.classes), values.to_numpy()).astype(np.int64)
 
     def with_role(self, column: str, role: Role, reason: str) -> Table:
         """The same table with one column's role changed, for the reason given.

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from tabstudio.errors import DataError
-from tabstudio.table.parse import guess
+from tabstudio.table.parse import guess, strip_missing
 from tabstudio.table.sniff import Dialect, name_columns, records, single_byte, sniff
 from tabstudio.table.sources import File
 from tabstudio.table.tables import Note, rows_error
@@ -21,6 +21,7 @@ HEAD = 1 << 20
 _SMALL = 1 << 23
 _SLICES = 12
 _SLICE = 1 << 16
+_NOT_UTF8 = "{}: the bytes do not fit the encoding utf-8: name another, such as latin-1, or let it be guessed"
 _FAULTS = (
     pl.exceptions.ComputeError,
     pl.exceptions.SchemaError,
@@ -33,7 +34,8 @@ _FAULTS = (
 class Text:
     """A text file or a part of it, made ready for polars: a path or UTF-8 bytes, and how it is written.
 
-    `line` counts the physical lines of the file that come before the content.
+    `line` counts the physical lines of the file that come before the content; `told` says that its encoding
+    was not guessed.
     """
 
     file: File
@@ -42,6 +44,7 @@ class Text:
     names: tuple[str, ...]
     notes: tuple[Note, ...]
     line: int = 0
+    told: bool = False
 
     @property
     def size(self) -> int:
@@ -67,7 +70,7 @@ def open_text(file: File, separator: str | None, encoding: str | None) -> Text:
     if isinstance(content, bytes):
         content = recode(content, dialect, place)
     names, notes = name_columns(dialect.header)
-    return Text(file, content, dialect, tuple(names), (*dialect.notes, *notes))
+    return Text(file, content, dialect, tuple(names), (*dialect.notes, *notes), told=encoding is not None)
 
 
 def recode(content: bytes, dialect: Dialect, place: str) -> bytes:
@@ -94,17 +97,19 @@ def read_text(text: Text, as_text: set[str], words: tuple[str, ...]) -> tuple[pl
     try:
         frame = _parsed(text, as_text, words)
     except _FAULTS as error:
-        if text.dialect.encoding == "utf-8" and "utf" in str(error).lower():
+        if "utf-8" in str(error).lower():
+            if text.told:
+                raise DataError(_NOT_UTF8.format(text.file.path)) from error
             text, note = _recoded(text)
             frame, notes = read_text(text, as_text, words)
             return frame, [note, *notes]
         _check_records(text)
         frame = _by_csv(text)
+    frame, dropped = _without_blank_lines(frame)
     if frame.height == 0:
         raise DataError(
             f"{text.file.path}: the file has column names and no rows: there is nothing to learn from"
         )
-    frame, dropped = _without_blank_lines(frame)
     if dropped:
         notes.append(Note("rows", f"{dropped:,} left out", "empty lines"))
     return frame, notes
@@ -146,17 +151,15 @@ def _sampled_types(
 ) -> tuple[dict[str, Any], list[str] | None]:
     """Which columns are plain numbers in a sample from all over the file, and its missing words."""
     sample = _scan(text, dict.fromkeys(text.names, pl.String), None, _sample(text))
+    clean = strip_missing(sample, words)
     schema: dict[str, Any] = {}
     seen: set[str] = set()
-    for series in sample.iter_columns():
-        found = set(series.unique().drop_nulls())
-        seen |= found & {*words}
-        typing = guess(series, series.name, words)
-        blanks = any(word != word.strip() for word in found)
-        plain = typing.kind == "number" and not (
-            typing.format or typing.missing_words or blanks or series.name in as_text
-        )
-        plain = plain and bool(found - {*words, ""})
+    for raw, series in zip(sample.iter_columns(), clean.iter_columns(), strict=True):
+        seen |= set(raw.filter(series.is_null()).drop_nulls().unique())
+        typing = guess(series, series.name)
+        plain = typing.kind == "number" and not (typing.format or typing.missing_words)
+        plain = plain and series.name not in as_text and series.null_count() < len(series)
+        plain = plain and not raw.str.contains(r"^\s|\s$").any()
         schema[series.name] = {"Int64": pl.Int64, "Float64": pl.Float64}[typing.dtype] if plain else pl.String
     return schema, sorted(seen) or None
 
