@@ -99,9 +99,17 @@ def test_only_one_process_delivers_a_run(journal):
 def test_a_slow_writer_lives_and_a_reused_pid_does_not(journal):
     folder = RunFolder(journal.path)
     assert folder.alive()
+    assert not folder.left()
     about = json.loads((journal.path / "about.json").read_text())
     (journal.path / "about.json").write_text(json.dumps({**about, "started": about["started"] - 1e6}))
     assert not RunFolder(journal.path).alive()
+    assert RunFolder(journal.path).left()
+
+
+def test_a_run_that_has_ended_is_left_though_its_process_lives(journal):
+    journal.close()
+    assert RunFolder(journal.path).alive()
+    assert RunFolder(journal.path).left()
 
 
 def test_a_writer_on_another_machine_is_gone_after_an_hour_of_silence(journal):

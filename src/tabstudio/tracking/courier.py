@@ -12,6 +12,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -49,14 +50,16 @@ class Courier:
             self._begin()
             return True
         if not self.state.described:
-            self._describe()
+            self._unless_refused(self._describe)
+            self.state.described = True
+            self.folder.save()
             return True
         events = self.folder.read()
         if events:
             self._next(events)
             return True
         if self.samples:
-            self._push_samples()
+            self._unless_refused(self._push_samples)
         return self._ended_without_a_word()
 
     def _begin(self) -> None:
@@ -93,8 +96,6 @@ class Courier:
         (here / "requirements.txt").write_text("\n".join(machine.packages()) + "\n")
         (here / "environment.json").write_text(json.dumps(machine.environment(), indent=2) + "\n")
         self._artifacts(here, "environment")
-        self.state.described = True
-        self.folder.save()
 
     def _next(self, events: list[tuple[int, Any]]) -> None:
         points = list(takewhile(lambda item: isinstance(item[1], list), events))[:METRICS_PER_BATCH]
@@ -104,13 +105,14 @@ class Courier:
             return
         offset, event = events[0]
         if event is not None:
-            self._one(event)
+            self._unless_refused(lambda: getattr(self, f"_on_{event['kind']}")(event))
         if not self.done:
             self._delivered(offset)
 
-    def _one(self, event: dict[str, Any]) -> None:
+    def _unless_refused(self, action: Callable[[], None]) -> None:
+        """Do it. What the store will never take is left out with a note: it must not hold up the rest."""
         try:
-            getattr(self, f"_on_{event['kind']}")(event)
+            action()
         except RefusedError as error:
             self._check_run()
             self.folder.remark(str(error))
@@ -163,8 +165,12 @@ class Courier:
         self.server(doing, lambda: self.server.client.log_batch(self.state.run_id, **what))
 
     def _push_samples(self) -> None:
-        self._batch("log system metrics", metrics=self.samples[:METRICS_PER_BATCH])
-        del self.samples[:METRICS_PER_BATCH]
+        samples, self.samples[:METRICS_PER_BATCH] = self.samples[:METRICS_PER_BATCH], []
+        try:
+            self._batch("log system metrics", metrics=samples)
+        except UnreachableError:
+            self.samples[:0] = samples
+            raise
 
     def _tags(self, tags: dict[str, str]) -> None:
         self._batch("set tags", tags=[RunTag(key, value) for key, value in tags.items()])
@@ -184,11 +190,7 @@ class Courier:
 
     def _one_by_one(self, params: list[Param]) -> None:
         for param in params:
-            try:
-                self._batch(f"log the parameter {param.key}", params=[param])
-            except RefusedError as error:
-                self._check_run()
-                self.folder.remark(str(error))
+            self._unless_refused(partial(self._batch, f"log the parameter {param.key}", params=[param]))
 
     def _on_tags(self, event: dict[str, Any]) -> None:
         tags = list(event["values"].items())

@@ -62,13 +62,14 @@ class Server:
         try:
             return call()
         except MlflowException as error:
-            kind = RefusedError if error.error_code in _REFUSED else UnreachableError
-            raise kind(self._sentence(doing, error)) from error
+            if error.error_code in _REFUSED:
+                raise RefusedError(self._sentence(doing, error)) from error
+            raise UnreachableError(f"{self._sentence(doing, error)}; {_WAY_OUT}") from error
         except OSError as error:  # the network (requests' errors are OSErrors), or a folder of artifacts
-            raise UnreachableError(self._sentence(doing, error)) from error
+            raise UnreachableError(f"{self._sentence(doing, error)}; {_WAY_OUT}") from error
         except Exception as error:
             if type(error).__module__.startswith(("sqlalchemy", "alembic")):
-                raise UnreachableError(self._sentence(doing, error)) from error
+                raise UnreachableError(f"{self._sentence(doing, error)}; {_WAY_OUT}") from error
             raise
 
     def experiment(self, name: str) -> str:
@@ -90,7 +91,7 @@ class Server:
 
     def _sentence(self, doing: str, error: Exception) -> str:
         text = " ".join(str(error).split())
-        return f"{self.address}: cannot {doing}: {_cause(text)}; {_WAY_OUT}"
+        return f"{self.address}: cannot {doing}: {_cause(text)}"
 
 
 def _cause(text: str) -> str:

@@ -4,6 +4,7 @@
         about.json             who writes the run, and where it shall go
         journal-000001.jsonl   what happened, one JSON value a line, appended only
         files/000001/          artifacts and models, copied, each whole before the journal names it
+        finished               the run has ended
         state.json             how far the delivery has come
         lock                   held by the process that delivers
 
@@ -168,6 +169,10 @@ class RunFolder:
             offset = 0
         return count
 
+    def left(self) -> bool:
+        """Say whether nobody writes the run any more: it has ended, or its process has."""
+        return (self.path / "finished").exists() or not self.alive()
+
     def alive(self) -> bool:
         """Say whether the process that writes the run is still there. A slow one is; a reused pid is not it.
 
@@ -287,9 +292,13 @@ class Journal:
         return place
 
     def close(self) -> None:
-        """Close the file. Nothing can be appended after it."""
+        """Close the file: the run has ended. Nothing can be appended after it."""
         with self._lock:
             os.close(self._descriptor)
+            try:
+                (self.path / "finished").touch()
+            except OSError as error:
+                self._missed(error)
 
     def renamed(self) -> dict[str, str]:
         """Return the metric names that MLflow does not take, each with what it became."""

@@ -117,9 +117,9 @@ class Sync:
         return Route(folder, Courier(folder, self._connect))
 
     def _find_left_behind(self) -> None:
-        """Take what no process delivers: all when asked for, else the runs of processes that are gone."""
+        """Take what no process delivers: all when asked for, else the runs that nobody writes."""
         for folder in runs(self.spool):
-            if (self.everything or not folder.alive()) and folder.claim():
+            if (self.everything or folder.left()) and folder.claim():
                 route = self._route(folder)
                 route.claimed = route.finishing = True
                 self.left.append(route)
@@ -199,6 +199,8 @@ class Sync:
 
     def _told(self, what: str, run_id: str) -> None:
         if what == "run":
+            for route in self.own.values():  # a long session: a server that was away may be back
+                route.failures = 0
             self.own[run_id] = self._own_route(run_id)
             return
         route = self.own[run_id]
