@@ -232,12 +232,12 @@ def _add_groups(sums: Array, codes: Array, x: Array, present: Array, columns: li
     """Add one block's rows and sums of each level; the squares of all levels are kept in level 1."""
     size = sums.shape[1]
     rows = np.bincount(codes, minlength=size)
-    known = codes > 0
+    known = x if codes.all() else x[codes > 0]
+    sums[2, 1] += np.einsum("ij,ij->j", known, known)
     for i in columns:
         whole = present[:, i].all()
         sums[0, :, i] += rows if whole else np.bincount(codes[present[:, i]], minlength=size)
         sums[1, :, i] += np.bincount(codes, weights=x[:, i], minlength=size)
-        sums[2, 1, i] += x[:, i] @ x[:, i] if known.all() else x[:, i] ** 2 @ known
 
 
 def _category_first(vectors: Vectors, one: str, other: str) -> tuple[str, str]:

@@ -141,14 +141,21 @@ def _binned_means(vectors: Vectors, name: str, y: Array) -> Panel:
     x = vectors.values(name)
     both = ~np.isnan(x) & ~np.isnan(y)
     x, y = x[both], y[both]
-    sample = x[:: max(1, len(x) // _SAMPLE)]
-    inner = np.unique(np.quantile(sample, np.linspace(0, 1, _MEANS + 1)[1:-1])) if len(sample) else sample
-    bins = np.searchsorted(inner, x, side="right")
+    inner = _cuts(x[:: max(1, len(x) // _SAMPLE)])
+    bins = np.searchsorted(inner, x, side="left")
     counts, means, spread = _moments(bins, y, len(inner) + 1)
     at = np.bincount(bins, weights=x, minlength=len(inner) + 1) / np.maximum(counts, 1)
     used = counts > 0
     is_date = vectors.kind(name) == "date"
     return Panel(name, "means", means[None, used], edges=at[used], spread=spread[used], is_date=is_date)
+
+
+def _cuts(sample: Array) -> Array:
+    """Upper ends of the bins but the last: one bin per value where there are few, else equally many rows."""
+    distinct = np.unique(sample)
+    if len(distinct) <= _MEANS:
+        return distinct[:-1]
+    return np.unique(np.quantile(sample, np.linspace(0, 1, _MEANS + 1)[1:-1]))
 
 
 def _level_means(coded: Coded, name: str, y: Array) -> Panel:

@@ -192,7 +192,11 @@ class Exploration:
             return {}
         short = {"Pearson's r": "r", "Cramér's V": "V", "correlation ratio": "η"}
         rows = found.iter_rows()
-        return {name: f"{short[measure]} {value:.2f}" for name, value, measure in rows if value == value}
+        return {
+            name: f"{short[measure]} {round(value, 2) + 0.0:.2f}"
+            for name, value, measure in rows
+            if value == value
+        }
 
     def _distribution_title(self) -> str:
         target = self.table.schema.target

@@ -142,7 +142,8 @@ def _associations(made: Page, exploration: Exploration) -> None:
         )
     ]
     if found.left_out:
-        blocks.append(Text(f"{found.left_out:,} columns with weaker associations are not drawn.", muted=True))
+        which = "after the first ones" if with_target is None else "less associated with the target"
+        blocks.append(Text(f"{found.left_out:,} columns {which} are not drawn.", muted=True))
     alt = f"Heatmap of the associations among {', '.join(found.names[:20])}"
     blocks.append(Picture(png(exploration.picture("associations")), alt, wide=len(found.names) > 12))
     if with_target is not None and exploration.table.schema.target is not None:
@@ -179,7 +180,8 @@ def _distribution_words(exploration: Exploration) -> str:
         else ""
     )
     hidden = len(exploration.drawable) - len(exploration.drawn)
-    return words + (f" {hidden:,} columns less associated with the target are not drawn." if hidden else "")
+    which = "after the first ones" if target is None else "less associated with the target"
+    return words + (f" {hidden:,} columns {which} are not drawn." if hidden else "")
 
 
 def _size(n_bytes: int) -> str:
