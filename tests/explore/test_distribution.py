@@ -71,7 +71,7 @@ def test_means_of_a_number_target(make_table):
 
 def test_a_number_that_is_mostly_zero_keeps_its_other_values_apart(make_table):
     x = [0.0] * 95 + [float(i) for i in range(1, 41)] * 2
-    frame = pl.DataFrame({"x": x + [0.0] * 900, "y": [float(v > 0) for v in x] + [0.0] * 900})
+    frame = pl.DataFrame({"x": x + [0.0] * 1900, "y": [float(v > 0) for v in x] + [0.0] * 1900})
     vectors = Vectors(make_table(frame, Target("y", "regression")))
     drawn = panel(vectors, "x", groups(vectors))
     np.testing.assert_allclose(drawn.heights, [[0, 1]])
