@@ -6,6 +6,7 @@ import os
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tabstudio.config import ReadConfig
@@ -21,11 +22,14 @@ from tabstudio.table import read
         (b"a,b,c\n", "no rows"),
         (b"a,b,c", "no rows"),
         (b"a,b,c\n\n\n", "no rows"),
-        (b"a,b\n1,2\n1,2,3\n4,5\n6\n", r"2 rows do not have the header's 2 cells"),
+        (b"a,b\n1,2\n1,2,3\n4,5\n6\n", r"2 of 4 rows do not have the header's 2 cells"),
         (b"a,b\n1,2\n1,2,3\n4,5\n6\n", r"line 3: 3 cells\n  line 5: 1 cells"),
         (b'a,b\n1,"x\n2,y\n3,z\n', r"line 2: a quote is opened and never closed"),
         (bytes(range(256)) * 8, "not a text file"),
         (b"\x01\x02\x03\x04\x05\x06" * 50, "not a text file"),
+        (b"a,b\n0,1,2\n1,3,4\n", "all rows have 3: correct the line of column names"),
+        (b"<!DOCTYPE html><html>404</html>", "web page"),
+        (b'{"a": 1}', "JSON"),
         (b"PK\x03\x04" + b"0" * 100, "Excel"),
         (b"\x89PNG\r\n\x1a\n" + b"0" * 100, "PNG"),
         (pickle.dumps({"a": [1]}, protocol=4), "pickle"),
@@ -45,7 +49,7 @@ def test_a_file_that_is_no_table_is_refused(content, said, tmp_path):
 def test_many_ragged_rows_are_counted_and_the_first_are_shown(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("a,b\n" + "1,2\n1,2,3\n" * 50)
-    with pytest.raises(DataError, match="50 rows") as caught:
+    with pytest.raises(DataError, match="50 of 100 rows") as caught:
         read(path)
     assert "and 45 more" in str(caught.value)
     assert len(str(caught.value).splitlines()) < 10
@@ -107,7 +111,9 @@ def test_denied_permission_is_a_data_error(tmp_path, monkeypatch):
         read(path)
 
 
-@pytest.mark.parametrize("data", [{}, [], [1, 2], np.zeros(3), 7, {"a": [1, 2], "b": [1]}, {"a": [[1], [2]]}])
+@pytest.mark.parametrize(
+    "data", [{}, [], [1, 2], np.zeros(3), 7, {"a": [1, 2], "b": [1]}, {"a": [[1], [2]]}, pd.Series([1, 2])]
+)
 def test_what_is_no_table_in_memory_is_refused(data):
     with pytest.raises(DataError):
         read(data)

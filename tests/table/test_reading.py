@@ -130,6 +130,15 @@ def test_pandas_categories_nullables_and_odd_names():
     }
 
 
+def test_pandas_times_with_a_zone_are_utc_and_durations_seconds():
+    times = pd.to_datetime(["2020-01-01", "2021-07-01"]).tz_localize("Europe/Berlin")
+    frame = pd.DataFrame({"t": times, "d": pd.to_timedelta([1, 2], unit="s")})
+    assert read(frame).frame.rows() == [
+        (dt.datetime(2019, 12, 31, 23), 1.0),
+        (dt.datetime(2021, 6, 30, 22), 2.0),
+    ]
+
+
 def test_integer_width_and_text_type_do_not_change_the_fingerprint():
     wide = pa.table(
         {"a": pa.array([1, 2, None], pa.int64()), "b": pa.array(["x", None, "z"], pa.large_string())}

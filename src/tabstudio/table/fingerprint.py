@@ -28,9 +28,8 @@ def fingerprint(frame: pl.DataFrame) -> str:
 def _column(series: pl.Series) -> bytes:
     tag = _tag(series.dtype)
     digest = hashlib.sha256(f"{len(series.name.encode())}\0{series.name}\0{tag}\0".encode())
-    gaps = series.is_null()
-    if gaps.any():
-        digest.update(np.packbits(gaps.to_numpy()).tobytes())
+    if series.null_count():
+        digest.update(np.packbits(series.is_null().to_numpy()).tobytes())
     if tag == "text":
         _strings(series, digest)
     else:
@@ -50,10 +49,9 @@ def _tag(dtype: pl.DataType) -> str:
 
 def _numbers(series: pl.Series, tag: str) -> np.ndarray[Any, Any]:
     if tag == "boolean":
-        values = series.fill_null(value=False).to_numpy()
-        return np.packbits(values)
+        return np.packbits(_filled(series, value=False))
     if tag == "float":
-        values = series.cast(pl.Float64).fill_null(0.0).to_numpy()
+        values = _filled(series.cast(pl.Float64), 0.0)
         # One bit pattern for each number: there is a negative zero, and there are many NaN.
         plain: np.ndarray[Any, Any] = values + 0.0
         if np.isnan(plain.sum()):
@@ -61,7 +59,11 @@ def _numbers(series: pl.Series, tag: str) -> np.ndarray[Any, Any]:
         return plain
     if tag == "time":
         series = series.cast(pl.Datetime("us"))
-    return np.ascontiguousarray(series.cast(pl.Int64).fill_null(0).to_numpy())
+    return np.ascontiguousarray(_filled(series.cast(pl.Int64), 0))
+
+
+def _filled(series: pl.Series, value: float) -> np.ndarray[Any, Any]:
+    return (series.fill_null(value) if series.null_count() else series).to_numpy()
 
 
 def _strings(series: pl.Series, digest: Any) -> None:

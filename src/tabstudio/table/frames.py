@@ -165,7 +165,7 @@ def _of_native(data: Any, what: str) -> pl.DataFrame:
     data = _with_unique_names(data)
     try:
         frame = nw.from_native(data, eager_only=True)
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         raise DataError(
             f"{what}: a path, a frame (polars, pandas, pyarrow), a NumPy array, a mapping of columns"
             f" or a list of rows was expected, got {type(data).__name__}"
@@ -176,7 +176,7 @@ def _of_native(data: Any, what: str) -> pl.DataFrame:
 
 def _with_unique_names(data: Any) -> Any:
     """A pandas or pyarrow frame whose names are text, once each: both allow what no table can have."""
-    if type(data).__module__.startswith("pandas") and hasattr(data, "set_axis"):
+    if type(data).__module__.startswith("pandas") and hasattr(data, "columns"):
         names = name_columns([str(name) for name in data.columns])[0]
         return data if names == list(data.columns) else data.set_axis(names, axis=1)
     if type(data).__module__.startswith("pyarrow") and hasattr(data, "rename_columns"):
@@ -189,8 +189,10 @@ def _of_series(name: str, series: Any) -> pl.Series:
 
     if series.dtype == nw.Object:
         return _of_cells(name, [None if value != value else value for value in series.to_list()])
+    if isinstance(series.dtype, nw.Datetime) and series.dtype.time_zone:
+        # The ways from pandas to polars and to Arrow stumble over zones, with a warning.
+        series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     try:
-        converted: pl.Series = series.to_polars()
+        return pl.Series(name, series.to_arrow())
     except (TypeError, ValueError):
         return _of_cells(name, series.to_list())
-    return converted.alias(name)

@@ -29,6 +29,10 @@ _NOT_TABLES = {
     b"\x89PNG": "a PNG picture",
     b"SQLite format 3": "an SQLite database: export the table as CSV or Parquet",
     b"\x89HDF": "an HDF5 file: save the table as Parquet",
+    b"<!doctype": "a web page: was the download refused?",
+    b"<html": "a web page: was the download refused?",
+    b'{"': "JSON: save the table as CSV or Parquet",
+    b"[{": "JSON: save the table as CSV or Parquet",
     b"\x80\x04": "a Python pickle: save the frame with to_parquet",
 }
 
@@ -107,7 +111,7 @@ def identify(path: Path) -> File:
     if not start:
         raise DataError(f"{path}: the file is empty: a table with a line of column names was expected")
     for magic, what in _NOT_TABLES.items():
-        if start.startswith(magic):
+        if start.lower().startswith(magic.lower()):
             raise DataError(f"{path}: this is {what}; CSV, Parquet or Arrow was expected")
     packing = next((ending for magic, ending in _MAGIC.items() if start.startswith(magic)), "")
     if start.startswith(b"PAR1"):

@@ -12,6 +12,7 @@ from tabstudio.table.tables import rows_error
 
 _MOST_INTEGER_CLASSES = 20
 _ROWS_PER_INTEGER_CLASS = 10
+_SURELY_MANY = 1000
 # fmt: off
 _POSITIVE = frozenset((
     "1", "abnormal", "accepted", "anomalous", "anomaly", "approved", "attack", "bad", "bought", "churn",
@@ -43,7 +44,8 @@ def guess_target(
         raise DataError(f"{where} holds dates: turn it into a number or into classes")
     if values.is_empty():
         raise DataError(f"{where} has no value in any row: there is nothing to predict")
-    distinct = values.n_unique()
+    # A long column of numbers is not counted again: its estimate is far from the few values of classes.
+    distinct = column.unique if column.unique > _SURELY_MANY else values.n_unique()
     if distinct == 1:
         raise DataError(
             f"{where} has the one value {values[0]!r} in all {len(values):,} rows:"
@@ -105,7 +107,7 @@ def _classes(
         raise ConfigError(
             f"{where} has {len(counts)} values, a binary task has two: choose --task multiclass"
         )
-    classes = cast("tuple[Label, ...]", tuple(values.unique().sort().to_list()))
+    classes = cast("tuple[Label, ...]", tuple(counts[name].sort().to_list()))
     if task != "binary":
         if positive is not None:
             raise ConfigError(f"{where}: option positive is for two classes, and there are {len(classes)}")

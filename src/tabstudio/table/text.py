@@ -241,9 +241,10 @@ def _recoded(text: Text) -> tuple[Text, Note]:
 
 def _check_records(text: Text) -> None:
     """Raise one `DataError` for a quote that is not closed, or for all rows without the header's width."""
-    width, line = len(text.names), text.line + 1
+    width, line, rows = len(text.names), text.line + 1, 0
     ragged = []
     for line, record in _data_records(text):
+        rows += 1
         if len(record) != width and any(cell.strip() for cell in record):
             ragged.append((line, record))
     if _is_open(text, line):
@@ -252,7 +253,7 @@ def _check_records(text: Text) -> None:
             " close it, or double it where it belongs to the cell"
         )
     if ragged:
-        raise _ragged(text, ragged)
+        raise _ragged(text, ragged, rows)
 
 
 def _is_open(text: Text, line: int) -> bool:
@@ -291,12 +292,15 @@ def _data_records(text: Text) -> Any:
         ) from error
 
 
-def _ragged(text: Text, ragged: list[tuple[int, list[str]]]) -> DataError:
+def _ragged(text: Text, ragged: list[tuple[int, list[str]]], rows: int) -> DataError:
     place, width = str(text.file.path), len(text.names)
     lines = [f"line {line}: {len(record)} cells" for line, record in ragged]
-    names = f"{text.names[0]} ... {text.names[-1]}"
-    message = (
-        f"{len(ragged):,} rows do not have the header's {width} cells ({names});"
-        f" quote the cells that hold the separator {text.dialect.separator!r}, or name another separator"
-    )
+    names = ", ".join(text.names) if width < 4 else f"{text.names[0]} ... {text.names[-1]}"
+    if len(ragged) == rows and len({len(record) for _, record in ragged}) == 1:
+        way_out = f"all rows have {len(ragged[0][1])}: correct the line of column names"
+    else:
+        way_out = (
+            f"quote the cells that hold the separator {text.dialect.separator!r}, or name another separator"
+        )
+    message = f"{len(ragged):,} of {rows:,} rows do not have the header's {width} cells ({names}); {way_out}"
     return rows_error(place, message, lines)
