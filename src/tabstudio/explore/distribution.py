@@ -151,10 +151,9 @@ def _binned_means(vectors: Vectors, name: str, y: Array) -> Panel:
 
 
 def _cuts(sample: Array) -> Array:
-    """Upper ends of the bins but the last: one bin per value where there are few, else equally many rows."""
-    distinct = np.unique(sample)
-    if len(distinct) <= _MEANS:
-        return distinct[:-1]
+    """Upper ends of all bins but the last, which hold about equally many rows."""
+    if not len(sample):
+        return sample
     return np.unique(np.quantile(sample, np.linspace(0, 1, _MEANS + 1)[1:-1]))
 
 
