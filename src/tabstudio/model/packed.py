@@ -96,7 +96,7 @@ class PackedActivation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Blend, same shape out as in."""
-        blend = BIAS_RATE * self.blend + 1.0
+        blend = (BIAS_RATE * self.blend + 1.0).to(x.dtype)
         return torch.lerp(x, self.function(x), blend if x.dim() == 2 else blend.unsqueeze(1))
 
 

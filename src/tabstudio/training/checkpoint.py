@@ -135,6 +135,7 @@ def _tensors(pack: Pack, state: State) -> dict[str, torch.Tensor]:
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
     tensors |= {f"adam.{name}": tensor for name, tensor in state.optimizer.state().items()}
     tensors |= {f"random.{m}": generator.get_state() for m, generator in enumerate(pack.generators)}
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
     return tensors | {"order": state.order.get_state()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,8 @@ class State:
 
     def __init__(self, pack: Pack, plan: Plan) -> None:
         names, self.parameters = zip(*pack.named_parameters(), strict=True)
+        if len(pack) == 1:
+            _lay_as_torch_does(self.parameters)
         self.optimizer = Adam(
             self.parameters,
             plan.learning_rate,
@@ -75,6 +77,8 @@ class State:
         """Put each member's best weights into the pack, where they were kept."""
         for name, kept in self.best.items():
             self.learned[name].copy_(kept)
+        for parameter in self.parameters:
+            parameter.data = parameter.data.contiguous()
 
 
 def fit(pack: Pack, data: Data, plan: Plan, state: State | None = None) -> Iterator[Epoch]:
@@ -90,8 +94,9 @@ def fit(pack: Pack, data: Data, plan: Plan, state: State | None = None) -> Itera
         steps = batches(data, plan, state.order)
         for i, (numbers, codes, labels, weights) in enumerate(steps):
             factor = plan.rate(_progress(plan, len(state.history) + i / count(data, plan), before, started))
-            raw = pack(numbers, codes)
-            losses = mean_per_member(loss(raw, labels, data.task, plan.label_smoothing), weights)
+            with torch.autocast(data.numbers.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
+                raw = pack(numbers, codes)
+            losses = mean_per_member(loss(raw.float(), labels, data.task, plan.label_smoothing), weights)
             torch.autograd.backward(losses, torch.ones_like(losses))
             state.optimizer.step(factor)
             weight = weights.sum(-1)
@@ -173,6 +178,13 @@ def out_of_fold(pack: Pack, data: Data, outputs: int) -> np.ndarray:
             sums.index_add_(0, at[m], raw[m])
             counts.index_add_(0, at[m], weights[m].unsqueeze(-1))
     return np.asarray((sums / counts).cpu().numpy())
+
+
+def _lay_as_torch_does(parameters: Sequence[Tensor]) -> None:
+    """Lay a single member's matrices out as (outputs, inputs): libraries are fastest at that in bf16."""
+    for parameter in parameters:
+        if parameter.dim() == 3:
+            parameter.data = parameter.data.mT.contiguous().mT
 
 
 def _progress(plan: Plan, epochs: float, before: float, started: float) -> float:

@@ -12,6 +12,8 @@ import torch
 from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.errors import ConfigError
 from tabstudio.table.schema import Task
+from tabstudio.training.precision import Chosen
+from tabstudio.training.precision import choose as choose_precision
 
 Schedule = Literal["constant", "flat_cosine"]
 
@@ -36,7 +38,7 @@ class Plan:
     beta2: float
     label_smoothing: float
     device: str
-    precision: Literal["float32", "bf16"]
+    precision: Chosen
     balance: bool
     minutes: float | None
     reasons: dict[str, str]
@@ -72,6 +74,7 @@ def choose(
     rate = _rate(config, task, ours, reasons)
     decay = config.weight_decay if config.weight_decay is not None else (0.02 if ours else 0.0)
     device = _device(config.device, reasons)
+    precision, reasons["precision"] = choose_precision(config.precision, device, network, batch_size or rows)
     return Plan(
         members=members,
         epochs=epochs,
@@ -85,7 +88,7 @@ def choose(
         beta2=0.95 if ours else 0.999,
         label_smoothing=0.0 if task == "regression" or not ours else 0.1,
         device=device,
-        precision=_precision(config, reasons),
+        precision=precision,
         balance=config.balance,
         minutes=config.minutes,
         reasons=reasons,
@@ -106,7 +109,7 @@ def _members(config: TrainingConfig, folds: int, reasons: dict[str, str]) -> int
 
 def _batch_size(config: TrainingConfig, rows: int, reasons: dict[str, str]) -> int:
     if config.batch_size is not None:
-        return 0 if config.batch_size >= rows > 0 and config.batch_size == 0 else config.batch_size
+        return config.batch_size
     size = 256
     while size < 1024 and rows > 128 * size:
         size *= 2
@@ -159,10 +162,3 @@ def _device(wanted: str, reasons: dict[str, str]) -> str:
             f"option device: {wanted!r} is not usable here; there is {there}, or leave it to auto"
         )
     return wanted
-
-
-def _precision(config: TrainingConfig, reasons: dict[str, str]) -> Literal["float32", "bf16"]:
-    if config.precision == "auto":
-        reasons["precision"] = "float32"
-        return "float32"
-    return config.precision
