@@ -346,6 +346,19 @@ def test_a_long_file_is_read_as_a_short_one(tmp_path, monkeypatch):
     assert long.schema == short.schema
 
 
+def test_long_columns_are_counted_by_a_sample():
+    rng = np.random.default_rng(0)
+    rows = 150_000
+    few, many = rng.integers(0, 900, rows), rng.normal(size=rows)
+    schema = read(
+        {"few": few, "many": many, "same": np.ones(rows), "word": rng.choice(list("abc"), rows)}
+    ).schema
+    assert schema["few"].unique == pytest.approx(900, rel=0.02)
+    assert schema["many"].unique == rows
+    assert "estimated" in schema["many"].reason
+    assert (schema["same"].role, schema["word"].unique) == ("constant", 3)
+
+
 def test_a_surprise_late_in_a_long_file_is_read_right(tmp_path, monkeypatch):
     monkeypatch.setattr("tabstudio.table.text._SMALL", 1 << 10)
     monkeypatch.setattr("tabstudio.table.text.HEAD", 1 << 9)

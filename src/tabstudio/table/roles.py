@@ -10,7 +10,7 @@ import polars as pl
 from tabstudio.table.schema import Column, Role
 
 EXACT_UP_TO = 100_000
-_SAMPLE = 20_000
+_SAMPLE = 10_000
 _ID_NAME = re.compile(
     r"(?:^|[_\W])(?:id|ids|uuid|guid|key|index|idx|rowid|row|rownum|serial|nr|number|record|case|seq|unnamed)(?:$|[_\W\d])"
 )
@@ -21,7 +21,7 @@ _NEARLY = 0.9
 def count_unique(series: pl.Series) -> tuple[int, bool]:
     """Distinct present values, and whether that is exact: long columns of numbers are estimated.
 
-    The estimate takes every (n / 20,000)-th row, and adds to the distinct values seen there those to be
+    The estimate takes every (n / 10,000)-th row, and adds to the distinct values seen there those to be
     expected unseen, f1 (f1 - 1) / 2 (f2 + 1) with f1 values seen once and f2 twice (Chao 1984,
     bias-corrected).
     """

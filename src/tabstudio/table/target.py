@@ -44,8 +44,9 @@ def guess_target(
         raise DataError(f"{where} holds dates: turn it into a number or into classes")
     if values.is_empty():
         raise DataError(f"{where} has no value in any row: there is nothing to predict")
-    # A long column of numbers is not counted again: its estimate is far from the few values of classes.
-    distinct = column.unique if column.unique > _SURELY_MANY else values.n_unique()
+    # Only long columns of numbers are estimated, and those of many values need no exact count.
+    known = column.kind != "number" or column.unique > _SURELY_MANY
+    distinct = column.unique if known else values.n_unique()
     if distinct == 1:
         raise DataError(
             f"{where} has the one value {values[0]!r} in all {len(values):,} rows:"
