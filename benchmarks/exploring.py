@@ -33,8 +33,8 @@ print(json.dumps({"seconds": seconds, "peak": peak * 1024, "frame": frame.estima
 
 _EXPLORE = """
 import json, resource, sys, time
-import tabstudio.explore.page, tabstudio.explore.charts
-from tabstudio.explore import explore
+import tabstudio.exploration.page, tabstudio.exploration.charts
+from tabstudio.exploration import explore
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 marks = [time.perf_counter()]
 exploration = explore(sys.argv[1], target="label")

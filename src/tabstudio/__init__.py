@@ -29,7 +29,7 @@ from tabstudio.errors import (
 if TYPE_CHECKING:
     from tabstudio.config import TrainConfig, configure
     from tabstudio.estimators import TabularClassifier, TabularRegressor
-    from tabstudio.explore import explore
+    from tabstudio.exploration import explore
     from tabstudio.recipes import train
     from tabstudio.registry import load
     from tabstudio.serving.batch import score
@@ -64,7 +64,7 @@ _HOMES = {
     "TrainConfig": "tabstudio.config",
     "check": "tabstudio.table",
     "configure": "tabstudio.config",
-    "explore": "tabstudio.explore",
+    "explore": "tabstudio.exploration",
     "load": "tabstudio.registry",
     "read": "tabstudio.table",
     "score": "tabstudio.serving.batch",

@@ -28,7 +28,7 @@ def command(
 ) -> None:
     """Show a table's types, numbers, charts and findings, and write them as one HTML page."""
     from tabstudio.config import configure
-    from tabstudio.explore import explore
+    from tabstudio.exploration import explore
     from tabstudio.recipes.naming import stem
 
     told = o.chosen(

@@ -28,7 +28,7 @@ from tabstudio.recipes.result import Assessment, TrainResult
 if TYPE_CHECKING:
     from tabstudio.evaluation import ReferenceJob
     from tabstudio.evaluation.story import Story
-    from tabstudio.explore import Exploration
+    from tabstudio.exploration import Exploration
     from tabstudio.recipes.fitting import Fitted, NetworkFactory
     from tabstudio.table import Split, Table
     from tabstudio.tracking import Run
@@ -167,7 +167,7 @@ def _send(references: ReferenceJob, data: Data, config: TrainConfig) -> None:
 
 def _prepare(job: Job) -> Data:
     """Read the table, look for trouble, set the test part and the folds apart."""
-    from tabstudio.explore import explore
+    from tabstudio.exploration import explore
     from tabstudio.table import read, split
 
     table = read(job.source, target=job.target, config=job.config.read)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tabstudio.evaluation import Evaluation, Importance, References
-    from tabstudio.explore import Exploration
+    from tabstudio.exploration import Exploration
     from tabstudio.model.predictor import Model
     from tabstudio.recipes.fitting import Fitted
     from tabstudio.table import Split

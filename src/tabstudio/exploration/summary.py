@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tabstudio.explore.association import Associations
-from tabstudio.explore.vectors import Vectors
+from tabstudio.exploration.association import Associations
+from tabstudio.exploration.vectors import Vectors
 from tabstudio.table.schema import Column
 from tabstudio.table.tables import Table
 

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
-from tabstudio.explore.association import Associations
-from tabstudio.explore.distribution import Groups, Panel
+from tabstudio.exploration.association import Associations
+from tabstudio.exploration.distribution import Groups, Panel
 from tabstudio.report.canvas import Canvas, width_of
 from tabstudio.report.figure import PALETTE, heatmap
 from tabstudio.report.wording import shorten, tick

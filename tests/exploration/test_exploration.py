@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from tabstudio.errors import ConfigError, TabstudioError
-from tabstudio.explore import Exploration, explore
+from tabstudio.exploration import Exploration, explore
 
 RNG = np.random.default_rng(5)
 

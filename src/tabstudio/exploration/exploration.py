@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from tabstudio.config import ReadConfig
 from tabstudio.errors import ConfigError
-from tabstudio.explore import distribution, summary, words
-from tabstudio.explore.association import Associations, associations
-from tabstudio.explore.summary import Summary
-from tabstudio.explore.vectors import Vectors
-from tabstudio.explore.writing import write_all
+from tabstudio.exploration import distribution, summary, words
+from tabstudio.exploration.association import Associations, associations
+from tabstudio.exploration.summary import Summary
+from tabstudio.exploration.vectors import Vectors
+from tabstudio.exploration.writing import write_all
 from tabstudio.report.wording import shorten
 from tabstudio.table import Finding, Table, check, read
 
@@ -113,7 +113,7 @@ class Exploration:
 
     def page(self) -> Page:
         """The report, to be extended or written."""
-        from tabstudio.explore.page import page
+        from tabstudio.exploration.page import page
 
         return page(self)
 
@@ -137,7 +137,7 @@ class Exploration:
         return self.text()
 
     def _repr_html_(self) -> str:
-        from tabstudio.explore.page import notebook
+        from tabstudio.exploration.page import notebook
 
         return notebook(self)
 
@@ -158,12 +158,12 @@ class Exploration:
         return tuple(distribution.panel(self._vectors, name, self._groups) for name in self.drawn)
 
     def _draw_class_counts(self) -> Figure:
-        from tabstudio.explore import charts
+        from tabstudio.exploration import charts
 
         return charts.class_counts(self._classes, self._target_name)
 
     def _draw_target(self) -> Figure:
-        from tabstudio.explore import charts
+        from tabstudio.exploration import charts
 
         alone = distribution.Groups(("all rows",), self._groups.codes)
         values = self._vectors.values(self._target_name)
@@ -172,17 +172,17 @@ class Exploration:
         )
 
     def _draw_missing(self) -> Figure:
-        from tabstudio.explore import charts
+        from tabstudio.exploration import charts
 
         return charts.missing_values(summary.missing_values(self.table))
 
     def _draw_associations(self) -> Figure:
-        from tabstudio.explore import charts
+        from tabstudio.exploration import charts
 
         return charts.associations(self._associations)
 
     def _draw_distributions(self) -> Figure:
-        from tabstudio.explore import charts
+        from tabstudio.exploration import charts
 
         return charts.distributions(self._panels, self._groups, self._notes(), self._distribution_title())
 

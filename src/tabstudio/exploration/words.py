@@ -9,7 +9,7 @@ from tabstudio.report.wording import say, shorten, size
 from tabstudio.table.schema import Target
 
 if TYPE_CHECKING:
-    from tabstudio.explore.exploration import Exploration
+    from tabstudio.exploration.exploration import Exploration
 
 _MOST_ROWS = 60
 _MOST_FINDINGS = 30

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tabstudio.explore.exploration import Exploration, explore
+from tabstudio.exploration.exploration import Exploration, explore
 
 __all__ = ["Exploration", "explore"]

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from tabstudio.explore.words import describe_target, headline, table_name
+from tabstudio.exploration.words import describe_target, headline, table_name
 from tabstudio.report.figure import png, svg
 from tabstudio.report.page import Block, Callout, Facts, Page, Picture, Rows, Text
 from tabstudio.report.style import NOTEBOOK_CSS
 from tabstudio.report.wording import size
 
 if TYPE_CHECKING:
-    from tabstudio.explore.exploration import Exploration
+    from tabstudio.exploration.exploration import Exploration
     from tabstudio.table import Finding
 
 _TITLES = {

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tabstudio.explore.vectors import Coded, Vectors
+from tabstudio.exploration.vectors import Coded, Vectors
 
 Array = np.ndarray[Any, Any]
 

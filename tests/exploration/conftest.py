@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tabstudio.explore.vectors import Vectors
+from tabstudio.exploration.vectors import Vectors
 from tabstudio.table.schema import Column, Schema, Target
 from tabstudio.table.tables import Source, Table
 
