@@ -173,7 +173,8 @@ def _prepare(job: Job) -> Data:
     table = read(job.source, target=job.target, config=job.config.read)
     for column, role in _split_roles(job.config):
         table = table.with_role(column, role, "it decides the split")
-    job.reporter.step(_sentence(table), [*map(str, table.notes), *_left_out(table)])
+    size = f"{len(table):,} rows, {len(table.schema.features)} features"
+    job.reporter.step(f"{table.source.name}: {size}, target {job.target}", [*map(str, table.notes)])
     exploration = explore(table)
     for finding in exploration.findings:
         if finding.severity == "danger":
@@ -197,18 +198,6 @@ def _split_roles(config: TrainConfig) -> list[tuple[str, Literal["group", "time"
         (asked.column, "split"),
     ]
     return [(column, role) for column, role in named if column is not None]
-
-
-def _sentence(table: Table) -> str:
-    target = table.schema.target
-    assert target is not None
-    what = f"{target.task} target {target.name}: {target.reason}"
-    return f"{table.source.name}: {len(table):,} rows, {len(table.schema.features)} features; {what}"
-
-
-def _left_out(table: Table) -> list[str]:
-    kept = ("feature", "target")
-    return [f"{c.name} is no feature, {c.role}: {c.reason}" for c in table.schema if c.role not in kept]
 
 
 def _warnings(data: Data) -> list[str]:
