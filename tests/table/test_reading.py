@@ -346,6 +346,16 @@ def test_a_long_file_is_read_as_a_short_one(tmp_path, monkeypatch):
     assert long.schema == short.schema
 
 
+def test_a_missing_number_that_is_told_counts_behind_the_sample_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("tabstudio.table.text._SMALL", 1 << 10)
+    monkeypatch.setattr("tabstudio.table.text.HEAD", 1 << 9)
+    monkeypatch.setattr("tabstudio.table.text._SLICES", 0)
+    path = tmp_path / "long.csv"
+    path.write_text("a,b,c\n" + "1,2.5,x\n" * 3000 + "-9,-9,x\n")
+    frame = read(path, config=ReadConfig(missing=("-9",))).frame
+    assert frame.row(-1) == (None, None, "x")
+
+
 def test_long_columns_are_counted_by_a_sample():
     rng = np.random.default_rng(0)
     rows = 150_000

@@ -182,7 +182,9 @@ def _class_strata(table: Table, unit: Array, config: SplitConfig) -> tuple[Array
             " one for the test, two for the folds"
         )
     notes = _fewer_folds(
-        config.folds, folds, f"the smallest classes have {int(units.min())} rows that differ"
+        config.folds,
+        folds,
+        f"the smallest class has {int(units[~rare].min())} rows that differ",
     )[1]
     if rare.any():
         shown = ", ".join(f"{target.classes[c]} ({count[c]})" for c in np.flatnonzero(rare)[:8])
@@ -200,12 +202,10 @@ def _class_strata(table: Table, unit: Array, config: SplitConfig) -> tuple[Array
 
 
 def _enough(units: Array, count: Array, needed: int) -> bool:
+    """Whether two classes can be held out in each fold, and those that cannot are few rows."""
     rare = units < needed
-    return (
-        bool((~rare).sum() >= 2 and count[rare].sum() <= _RARE_ROWS_SHARE * count.sum())
-        if len(units) > 2
-        else not rare.any()
-    )
+    few_rows = count[rare].sum() <= _RARE_ROWS_SHARE * count.sum()
+    return bool((~rare).sum() >= 2 and few_rows)
 
 
 def _check_parts(table: Table, train: Array, test: Array, config: SplitConfig) -> None:

@@ -21,8 +21,6 @@ _POSITIVE = frozenset((
     "fraudulent", "ill", "left", "malignant", "poisonous", "pos", "positive", "present", "purchased",
     "readmitted", "sick", "spam", "success", "survived", "t", "true", "win", "won", "y", "yes",
 ))
-# fmt: on
-# fmt: off
 _NEGATIVE = frozenset((
     "0", "absent", "alive", "benign", "control", "denied", "edible", "f", "false", "genuine", "good",
     "ham", "healthy", "legit", "legitimate", "lose", "lost", "n", "neg", "negative", "no", "none",

@@ -111,7 +111,7 @@ def read_text(text: Text, as_text: set[str], words: tuple[str, ...]) -> tuple[pl
             f"{text.file.path}: the file has column names and no rows: there is nothing to learn from"
         )
     if dropped:
-        notes.append(Note("rows", f"{dropped:,} left out", "empty lines"))
+        notes.append(Note("rows", f"{dropped:,} left out", "empty lines: no value in any cell"))
     return frame, notes
 
 
@@ -153,7 +153,8 @@ def _sampled_types(
     sample = _scan(text, dict.fromkeys(text.names, pl.String), None, _sample(text))
     clean = strip_missing(sample, words)
     schema: dict[str, Any] = {}
-    seen: set[str] = set()
+    # A word that is told may look like a number, and come only after the sample.
+    seen = {word for word in words if word[:1] in "+-.0123456789"}
     for raw, series in zip(sample.iter_columns(), clean.iter_columns(), strict=True):
         seen |= set(raw.filter(series.is_null()).drop_nulls().unique())
         typing = guess(series, series.name)
