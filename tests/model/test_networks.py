@@ -11,7 +11,7 @@ from torch import nn
 from tabstudio.config import NetworkConfig
 from tabstudio.errors import ConfigError
 from tabstudio.model.networks import NetworkSpec, Pack, build, custom, with_one_hot
-from tabstudio.model.packed import PackedEmbedding, PackedLinear, dropout
+from tabstudio.model.packed import PackedEmbedding, PackedLinear, dropout, quick_dropout
 
 LEVELS = (3, 30)
 NUMBERS, CODES = torch.randn(7, 4), torch.stack([torch.arange(7) % n for n in LEVELS], dim=1)
@@ -82,6 +82,15 @@ def test_dropout_draws_what_torch_draws() -> None:
     for m, seed in enumerate((1, 2)):
         torch.manual_seed(seed)
         assert torch.equal(got[m], nn.functional.dropout(x[m], 0.3))
+
+
+@pytest.mark.parametrize("shape", [(2, 101, 33), (101, 33)])
+def test_quick_dropout_keeps_the_share_and_the_mean(shape: tuple[int, ...]) -> None:
+    generators = [torch.Generator().manual_seed(s) for s in range(shape[0] if len(shape) == 3 else 1)]
+    got = quick_dropout(torch.ones(shape), 0.25, generators)
+    assert (got == 0).float().mean().item() == pytest.approx(0.25, abs=0.02)
+    assert got.mean().item() == pytest.approx(1.0, abs=0.02)
+    assert torch.equal(got[got > 0], torch.full_like(got[got > 0], 4 / 3))
 
 
 def test_an_embedding_looks_up_each_columns_own_rows() -> None:

@@ -25,6 +25,7 @@ from tabstudio.model.packed import (
     PackedScale,
     PeriodicEmbedding,
     dropout,
+    quick_dropout,
 )
 
 MAX_ONE_HOT = 9
@@ -194,7 +195,7 @@ class Tabular(Pack):
         for layer, activation in zip(self.layers, self.activations, strict=True):
             x = activation(layer(x))
             if self.training:
-                x = dropout(x, self.spec.config.dropout, self.generators)
+                x = quick_dropout(x, self.spec.config.dropout, self.generators)
         return self._left(self.last(x))
 
     def decays(self, name: str) -> bool:

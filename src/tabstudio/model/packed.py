@@ -168,6 +168,26 @@ def dropout(x: Tensor, p: float, generators: Generators) -> Tensor:
     return x * noise.div_(keep)
 
 
+def quick_dropout(x: Tensor, p: float, generators: Generators) -> Tensor:
+    """Dropout that spends one random byte per entry, so that p is rounded to a 256th: 4 times as fast.
+
+    The entries kept are scaled by the share that is truly kept.
+    """
+    kept = min(max(round((1.0 - p) * 256), 1), 256)
+    if kept == 256 or x.numel() == 0:
+        return x
+    k = len(generators)
+    entries = x.numel() // k
+    bits = torch.empty(k, -(-entries // 8), dtype=torch.int64, device=x.device)
+    for part, generator in zip(bits, generators, strict=True):
+        part.random_(_LOWEST, None, generator=generator)
+    mask = bits.view(torch.uint8)[:, :entries] < kept
+    return x * mask.view(x.shape).to(x.dtype).mul_(256 / kept)
+
+
+_LOWEST = -(1 << 63)
+
+
 def _draw_linear(weight: Tensor, bias: Tensor, generator: torch.Generator) -> None:
     inputs, outputs = weight.shape
     if inputs == 0:

@@ -15,6 +15,10 @@ from tabstudio.table.schema import Task
 from tabstudio.training.precision import Chosen
 from tabstudio.training.precision import choose as choose_precision
 
+STEPS = 2400
+"""Optimizer steps of a training on a large table, where the epochs are not given. Small ones need far fewer:
+they overfit after some tens of steps."""
+
 Schedule = Literal["constant", "flat_cosine"]
 
 
@@ -121,7 +125,7 @@ def _epochs(config: TrainingConfig, rows: int, batch_size: int, reasons: dict[st
     if config.epochs is not None:
         return config.epochs
     steps = math.ceil(rows / (batch_size or rows or 1))
-    epochs = min(max(round(3000 / steps), 10), 100)
+    epochs = max(min(round(STEPS / steps), 24 + rows // 200, 100), 8)
     reasons["epochs"] = f"{epochs} of {steps:,} steps each"
     return epochs
 
