@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from itertools import count
 
@@ -14,6 +15,18 @@ from tabstudio.tracking.spool import Journal, RunFolder
 from .conftest import SCHEMA
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def _mlflow_forgets():
+    """The delivering process gives MLflow its address for good, in the environment too."""
+    yield
+    import mlflow
+
+    mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri(None)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        os.environ.pop(name, None)
 
 
 def recorded(spool, uri, bundle, name):

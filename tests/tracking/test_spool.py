@@ -106,8 +106,8 @@ def test_a_slow_writer_lives_and_a_reused_pid_does_not(journal):
     assert RunFolder(journal.path).left()
 
 
-def test_a_run_that_has_ended_is_left_though_its_process_lives(journal):
-    journal.close()
+def test_a_run_whose_recorder_was_closed_is_left_though_its_process_lives(journal):
+    journal.leave()
     assert RunFolder(journal.path).alive()
     assert RunFolder(journal.path).left()
 

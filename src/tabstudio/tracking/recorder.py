@@ -139,6 +139,8 @@ class Recorder:
 
     def close(self) -> None:
         """Let the delivering process go; what it has begun it finishes by itself."""
+        for run in self._runs:
+            run.leave()
         self._process.release()
 
     def __enter__(self) -> Self:
@@ -162,20 +164,22 @@ class Recorder:
 
     def _delivery(self, run: Run) -> Delivery:
         known = dict(self._reports.get(run.id, {}))
-        folder = self.spool / "runs" / run.id
-        if known.get("done") or not folder.exists():
-            known["notes"] = tuple(known.get("notes", run.notes))
-        else:
-            state = RunFolder(folder)
-            known = {
-                "run_id": state.state.run_id,
-                "experiment_id": state.state.experiment_id,
-                "pending": state.pending(),
-                "error": known.get("error") or self._problem or self._late(),
-                "notes": (*run.notes, *state.state.notes),
-            }
-        known.pop("done", None)
-        return Delivery(self.tracking_uri, **known)
+        if known.pop("done", False):
+            known["notes"] = tuple(known["notes"])
+            return Delivery(self.tracking_uri, **known)
+        try:
+            folder = RunFolder(self.spool / "runs" / run.id)
+            pending = folder.pending()
+        except FileNotFoundError:  # delivered by another process
+            return Delivery(self.tracking_uri, notes=run.notes)
+        return Delivery(
+            self.tracking_uri,
+            run_id=folder.state.run_id,
+            experiment_id=folder.state.experiment_id,
+            pending=pending,
+            error=known.get("error") or self._problem or self._late(),
+            notes=(*run.notes, *folder.state.notes),
+        )
 
     def _late(self) -> str:
         return f"{shown(self.tracking_uri)}: it takes long; nothing is lost: `tabstudio sync` brings the rest"

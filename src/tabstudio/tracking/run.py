@@ -157,6 +157,11 @@ class Run:
             self._journal.close()
             self._ended(self.id)
 
+    def leave(self) -> None:
+        """Leave an ended run to the next start, where MLflow has not got it yet."""
+        if self.status is not None:
+            self._journal.leave()
+
     def __enter__(self) -> Self:
         return self
 

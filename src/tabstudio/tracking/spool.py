@@ -4,7 +4,7 @@
         about.json             who writes the run, and where it shall go
         journal-000001.jsonl   what happened, one JSON value a line, appended only
         files/000001/          artifacts and models, copied, each whole before the journal names it
-        finished               the run has ended
+        left                   its recorder was closed: whoever comes next may deliver it
         state.json             how far the delivery has come
         lock                   held by the process that delivers
 
@@ -170,8 +170,8 @@ class RunFolder:
         return count
 
     def left(self) -> bool:
-        """Say whether nobody writes the run any more: it has ended, or its process has."""
-        return (self.path / "finished").exists() or not self.alive()
+        """Say whether anybody may deliver the run: its recorder was closed, or its process is gone."""
+        return (self.path / "left").exists() or not self.alive()
 
     def alive(self) -> bool:
         """Say whether the process that writes the run is still there. A slow one is; a reused pid is not it.
@@ -292,13 +292,14 @@ class Journal:
         return place
 
     def close(self) -> None:
-        """Close the file: the run has ended. Nothing can be appended after it."""
+        """Close the file. Nothing can be appended after it."""
         with self._lock:
             os.close(self._descriptor)
-            try:
-                (self.path / "finished").touch()
-            except OSError as error:
-                self._missed(error)
+
+    def leave(self) -> None:
+        """Leave the run to whoever comes next, if it has not been delivered yet."""
+        with contextlib.suppress(OSError):  # gone with the delivery; or a full disk, then it is taken later
+            (self.path / "left").touch()
 
     def renamed(self) -> dict[str, str]:
         """Return the metric names that MLflow does not take, each with what it became."""

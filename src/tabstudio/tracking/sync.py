@@ -129,6 +129,9 @@ class Sync:
             return False
         try:
             if not route.claimed:
+                if not route.folder.path.exists():  # delivered by another process
+                    route.courier.done = True
+                    return False
                 route.claimed = route.folder.claim()
                 route.courier = self._route(route.folder).courier
                 return route.claimed
