@@ -139,6 +139,6 @@ def _settle(cuts: _Cuts, losses: Floats, false: float, missed: float) -> tuple[f
 
 def _reason(value: float, low: float, high: float, reached: str, best: str, theory: str) -> str:
     return (
-        f"{value:.3f}: {reached} on validation rows, where the best of all thresholds has {best}; they "
-        f"cannot tell {low:.3f} to {high:.3f} apart from it, and {theory}"
+        f"{value:.3f}: {reached} on held-out rows; thresholds from {low:.3f} to {high:.3f} differ from the "
+        f"best of them ({best}) by no more than chance, and {theory}"
     )
