@@ -27,7 +27,7 @@ SETTINGS: tuple[Setting, ...] = (
         "MLFLOW_TRACKING_URI", "sqlite:///mlflow.db", "Where runs are kept: a database or an MLflow server."
     ),
     Setting("MLFLOW_REGISTRY_URI", "", "Where registered models are kept; empty: where the runs are."),
-    Setting("MLFLOW_EXPERIMENT_NAME", "tabstudio", "The MLflow experiment that new runs belong to."),
+    Setting("MLFLOW_EXPERIMENT_NAME", "", "The experiment of new runs; empty: called as the run."),
     Setting("MLFLOW_HTTP_REQUEST_TIMEOUT", "10", "Seconds that one request to an MLflow server may take."),
     Setting(
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0", "How often MLflow itself repeats; the delivery does anyway."

@@ -102,6 +102,7 @@ def train(
     `delivery`, not raised: it waits in the local spool.
     """
     from tabstudio.tracking import Recorder
+    from tabstudio.tracking.names import check_model_name
 
     if isinstance(network, str):
         options["network"], network = network, None
@@ -109,6 +110,7 @@ def train(
     if config.recipe == "tutorial":
         config = tutorial.settle(config)
     job = Job(source, target, name or stem(source), config, network, reporter or Reporter(), resume)
+    check_model_name(job.name)
     folder = writing.claimed(output)
     with ExitStack() as stack:  # both processes import their libraries while this one works
         recorder = stack.enter_context(Recorder(tracking_uri=tracking_uri))
@@ -118,7 +120,7 @@ def train(
             _send(references, data, config)
         checkpoint = _checkpoint(job, data, recorder.spool)
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="tabstudio-")))
-        with recorder.start(experiment=experiment or job.name, run_name=job.name) as run:
+        with recorder.start(experiment=experiment, run_name=job.name) as run:
             recording.start(run, config, data)
             data.exploration.save(scratch / "exploration")
             run.artifact(scratch / "exploration", "exploration")

@@ -92,11 +92,14 @@ class Recorder:
         tags: Mapping[str, Any] | None = None,
         source: str | None = None,
     ) -> Run:
-        """Start a run. `source` is what MLflow shows as its origin, by default the command line."""
+        """Start a run. `source` is what MLflow shows as its origin, by default the command line.
+
+        The experiment is by default the one of the environment, then one of the run's own name.
+        """
         about = {
             "tracking_uri": self.tracking_uri,
             "registry_uri": self.registry_uri,
-            "experiment": experiment or setting("MLFLOW_EXPERIMENT_NAME"),
+            "experiment": experiment or setting("MLFLOW_EXPERIMENT_NAME") or run_name or "Default",
             "run_name": run_name or time.strftime("%Y-%m-%d %H:%M:%S"),
             "source": source or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             "tags": {key: str(value) for key, value in (tags or {}).items()},
