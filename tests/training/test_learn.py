@@ -160,6 +160,12 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_says_where() -> None:
         )
 
 
+def test_weights_that_explode_in_the_last_step_give_no_model() -> None:
+    config = TrainingConfig(epochs=1, batch_size=0, learning_rate=1e39)
+    with pytest.raises(TrainingError, match=r"epoch 1: .*are not finite"):
+        learn(rows(40), np.arange(40) % 2, folds(40, 0), BINARY, MLP, config, cardinalities=LEVELS)
+
+
 def test_an_interrupted_training_keeps_what_is_best_so_far() -> None:
     def interrupt(epoch: object, plan: object) -> None:
         if epoch.number == 3:  # type: ignore[attr-defined]

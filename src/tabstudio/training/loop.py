@@ -13,7 +13,7 @@ from torch import Tensor
 from tabstudio.errors import TrainingError
 from tabstudio.model.networks import Pack
 from tabstudio.training.data import Data
-from tabstudio.training.losses import loss, mean_per_member
+from tabstudio.training.losses import TINY, loss, mean_per_member
 from tabstudio.training.optimizer import Adam
 from tabstudio.training.plan import Plan
 
@@ -108,10 +108,11 @@ def fit(pack: Pack, data: Data, plan: Plan, state: State | None = None) -> Itera
         pack.eval()
         val_loss = validate(pack, data)
         state.seconds = before + time.perf_counter() - started
-        train_loss = (sums[0] / sums[1]).double().cpu().numpy()
+        train_loss = (sums[0] / sums[1].clamp_min(TINY)).double().cpu().numpy()
         number = len(state.history) + 1
-        if not (np.isfinite(train_loss).all() and np.isfinite(val_loss[~np.isnan(val_loss)]).all()):
-            raise TrainingError(_not_finite(number, train_loss, val_loss, plan, factor))
+        bad = ~np.isfinite(train_loss) | ~_finite_members(state.parameters)
+        if bad.any():
+            raise TrainingError(_not_finite(number, int(bad.argmax()), train_loss, plan, factor))
         best = state.judge(val_loss, plan.patience)
         epoch = Epoch(
             number=number,
@@ -194,11 +195,15 @@ def _progress(plan: Plan, epochs: float, before: float, started: float) -> float
     return max(done, (before + time.perf_counter() - started) / (60.0 * plan.minutes))
 
 
-def _not_finite(number: int, train: np.ndarray, val: np.ndarray, plan: Plan, factor: float) -> str:
-    bad = ~np.isfinite(train) | np.isinf(val)
-    m = int(bad.argmax()) if bad.any() else 0
+def _finite_members(parameters: Sequence[Tensor]) -> np.ndarray:
+    finite = [torch.isfinite(p.detach()).flatten(1).all(1) for p in parameters]
+    return np.asarray(torch.stack(finite).all(0).cpu().numpy())
+
+
+def _not_finite(number: int, member: int, train_loss: np.ndarray, plan: Plan, factor: float) -> str:
     return (
-        f"epoch {number}: the loss of member {m + 1} of {plan.members} is not finite (training {train[m]}, "
-        f"validation {val[m]}) at a learning rate of {plan.learning_rate[m] * factor:g}; lower the learning "
-        f"rate, or look for extreme values in the table"
+        f"epoch {number}: the loss or the weights of member {member + 1} of {plan.members} are not finite "
+        f"(training loss {train_loss[member]:g}) at a learning rate of "
+        f"{plan.learning_rate[member] * factor:g}; lower the learning rate, or look for extreme values in "
+        f"the table"
     )
