@@ -33,6 +33,7 @@ SETTINGS: tuple[Setting, ...] = (
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0", "How often MLflow itself repeats; the delivery does anyway."
     ),
     Setting("MLFLOW_DISABLE_TELEMETRY", "true", "Whether the delivery leaves MLflow's usage statistics off."),
+    Setting("XDG_CACHE_HOME", "~/.cache", "Where an empty MLflow database is kept, to be copied."),
     Setting(
         "TABSTUDIO_HOME", ".tabstudio", "The folder of the local spool: what MLflow has not received yet."
     ),

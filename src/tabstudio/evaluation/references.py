@@ -186,7 +186,7 @@ def main() -> None:
     gc.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):
-        os.nice(5)
+        os.nice(10)
     warnings.simplefilter("ignore")
     import sklearn.ensemble  # noqa: F401 - imported while the parent prepares its request
 

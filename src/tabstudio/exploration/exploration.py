@@ -48,6 +48,8 @@ class Exploration:
     def __init__(self, table: Table) -> None:
         self.table = table
         self._vectors = Vectors(table)
+        self._figures: dict[str, Figure] = {}
+        self._images: dict[str, bytes] = {}
 
     @cached_property
     def summary(self) -> Summary:
@@ -88,9 +90,17 @@ class Exploration:
         if name not in self.picture_names:
             shown = ", ".join(self.picture_names) or "none"
             raise ConfigError(f"there is no picture {name!r} of {self.table.source.name}: there are {shown}")
-        draw: Any = getattr(self, f"_draw_{name}")
-        figure: Figure = draw()
-        return figure
+        if name not in self._figures:
+            self._figures[name] = getattr(self, f"_draw_{name}")()
+        return self._figures[name]
+
+    def image(self, name: str) -> bytes:
+        """One picture as PNG, drawn once. Raises `ConfigError` as `picture` does."""
+        from tabstudio.report.figure import png
+
+        if name not in self._images:
+            self._images[name] = png(self.picture(name))
+        return self._images[name]
 
     def pictures(self) -> dict[str, Figure]:
         """All pictures by name."""
@@ -126,9 +136,7 @@ class Exploration:
 
         Raises `TabstudioError` where that fails; then no file of the folder has changed.
         """
-        from tabstudio.report.figure import png
-
-        files = {f"{name}.png": png(figure) for name, figure in self.pictures().items()}
+        files = {f"{name}.png": self.image(name) for name in self.picture_names}
         files["report.html"] = self.html().encode("utf-8")
         write_all(Path(folder), files)
         return Path(folder) / "report.html"

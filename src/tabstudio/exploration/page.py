@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from tabstudio.exploration.words import describe_target, headline, table_name
-from tabstudio.report.figure import png, svg
+from tabstudio.report.figure import svg
 from tabstudio.report.page import Block, Callout, Facts, Page, Picture, Rows, Text
 from tabstudio.report.style import NOTEBOOK_CSS
 from tabstudio.report.wording import size
@@ -145,7 +145,7 @@ def _associations(made: Page, exploration: Exploration) -> None:
         which = "after the first ones" if with_target is None else "less associated with the target"
         blocks.append(Text(f"{found.left_out:,} columns {which} are not drawn.", muted=True))
     alt = f"Heatmap of the associations among {', '.join(found.names[:20])}"
-    blocks.append(Picture(png(exploration.picture("associations")), alt, wide=len(found.names) > 12))
+    blocks.append(Picture(exploration.image("associations"), alt, wide=len(found.names) > 12))
     if with_target is not None and exploration.table.schema.target is not None:
         name = exploration.table.schema.target.name
         blocks.append(_rows(with_target.head(20), f"Most associated with {name}"))

@@ -102,6 +102,45 @@ def train(
     `delivery`, not raised: it waits in the local spool.
     """
     from tabstudio.tracking import Recorder
+
+    with ExitStack() as stack:
+        # First of all: its process imports MLflow while this one imports the rest and works.
+        recorder = stack.enter_context(Recorder(tracking_uri=tracking_uri))
+        job = _asked(source, target, name, network, reporter, resume, config, options)
+        folder = writing.claimed(output)
+        references = _reference_job(job.config, stack)
+        data = _prepare(job)
+        if references is not None:
+            _send(references, data, job.config)
+        scratch = Path(stack.enter_context(TemporaryDirectory(prefix="tabstudio-")))
+        checkpoint = _checkpoint(job, data, recorder.spool)
+        with recorder.start(experiment=experiment, run_name=job.name) as run:
+            fitted, assessment = _work(job, data, run, references, scratch, checkpoint, register=register)
+            if folder is not None:
+                writing.publish(scratch, folder)
+            partial = fitted.learned.stopped == "interrupted"
+            run.finish("KILLED" if partial else "FINISHED")
+        delivery = recorder.wait()
+    seconds = time.monotonic() - job.started
+    return TrainResult(
+        job.name, data.exploration, data.parts, fitted, assessment, delivery, folder, partial, seconds
+    )
+
+
+def _asked(
+    source: Any,
+    target: str,
+    name: str | None,
+    network: NetworkFactory | str | None,
+    reporter: Reporter | None,
+    resume: bool,
+    config: TrainConfig | None,
+    options: dict[str, Any],
+) -> Job:
+    """Check what was asked for.
+
+    Raises `ConfigError` for options that do not exist or fit, and for a name that cannot be registered.
+    """
     from tabstudio.tracking.names import check_model_name
 
     if isinstance(network, str):
@@ -109,43 +148,39 @@ def train(
     config = configure(config, **options)
     if config.recipe == "tutorial":
         config = tutorial.settle(config)
-    job = Job(source, target, name or stem(source), config, network, reporter or Reporter(), resume)
-    check_model_name(job.name)
-    folder = writing.claimed(output)
-    with ExitStack() as stack:  # both processes import their libraries while this one works
-        recorder = stack.enter_context(Recorder(tracking_uri=tracking_uri))
-        references = _reference_job(config, stack)
-        data = _prepare(job)
-        if references is not None:
-            _send(references, data, config)
-        checkpoint = _checkpoint(job, data, recorder.spool)
-        scratch = Path(stack.enter_context(TemporaryDirectory(prefix="tabstudio-")))
-        with recorder.start(experiment=experiment, run_name=job.name) as run:
-            recording.start(run, config, data)
-            data.exploration.save(scratch / "exploration")
-            run.artifact(scratch / "exploration", "exploration")
-            job.reporter.step("explored the table", _warnings(data))
-            fitted = _fit(job, data, run, checkpoint)
-            partial = fitted.learned.stopped == "interrupted"
-            assessment = _assess(job, data, fitted, None if partial else references)
-            recording.assessment(run, assessment, fitted.model.threshold)
-            story = _story(job, data, fitted, assessment)
-            card = writing.evaluation(
-                scratch / "evaluation", story, fitted.learned.history, f"models:/{job.name}/latest"
-            )
-            run.artifact(scratch / "evaluation", "evaluation")
-            fitted.model.report = writing.numbers(story)
-            fitted.model.save(scratch / "model")
-            registered = job.name if register and not partial else None
-            recording.model(run, scratch / "model", data, assessment, card, registered)
-            if folder is not None:
-                writing.publish(scratch, folder)
-            run.finish("KILLED" if partial else "FINISHED")
-        delivery = recorder.wait()
-    seconds = time.monotonic() - job.started
-    return TrainResult(
-        job.name, data.exploration, data.parts, fitted, assessment, delivery, folder, partial, seconds
+    name = check_model_name(name or stem(source))
+    return Job(source, target, name, config, network, reporter or Reporter(), resume)
+
+
+def _work(
+    job: Job,
+    data: Data,
+    run: Run,
+    references: ReferenceJob | None,
+    scratch: Path,
+    checkpoint: Path,
+    *,
+    register: bool,
+) -> tuple[Fitted, Assessment]:
+    """Explore, train, assess; every result goes into the run as soon as it is there."""
+    recording.start(run, job.config, data)
+    data.exploration.save(scratch / "exploration")
+    run.artifact(scratch / "exploration", "exploration")
+    job.reporter.step("explored the table", _warnings(data))
+    fitted = _fit(job, data, run, checkpoint)
+    partial = fitted.learned.stopped == "interrupted"
+    assessment = _assess(job, data, fitted, None if partial else references)
+    recording.assessment(run, assessment, fitted.model.threshold)
+    story = _story(job, data, fitted, assessment)
+    address = f"models:/{job.name}/latest"
+    card = writing.evaluation(scratch / "evaluation", story, fitted.learned.history, address)
+    run.artifact(scratch / "evaluation", "evaluation")
+    fitted.model.report = writing.numbers(story)
+    fitted.model.save(scratch / "model")
+    recording.model(
+        run, scratch / "model", data, assessment, card, job.name if register and not partial else None
     )
+    return fitted, assessment
 
 
 def _reference_job(config: TrainConfig, stack: ExitStack) -> ReferenceJob | None:

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from tabstudio.errors import TrackingError
 from tabstudio.settings import shown
+from tabstudio.tracking.template import opened, sqlite_file
 
 _REFUSED = frozenset(
     {
@@ -47,7 +48,9 @@ class Server:
         _check_local(tracking_uri)
         self._uris = tracking_uri, registry_uri
         self.use()
-        self.client = self("open", lambda: MlflowClient(tracking_uri, registry_uri))
+        self.client = self(
+            "open", lambda: opened(tracking_uri, lambda: MlflowClient(tracking_uri, registry_uri))
+        )
 
     def use(self) -> None:
         """Make this the store that MLflow itself turns to.
@@ -116,10 +119,8 @@ def _cause(text: str) -> str:
 
 def _check_local(uri: str) -> None:
     """Find out at once what MLflow's migration machinery would tell in fifty lines."""
-    if not uri.startswith("sqlite:///"):
-        return
-    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
-    if str(path) in ("", ":memory:"):
+    path = sqlite_file(uri)
+    if path is None:
         return
     where = path if path.exists() else path.parent
     if not os.access(where, os.W_OK):

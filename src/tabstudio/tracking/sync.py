@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from tabstudio.errors import TrackingError
 from tabstudio.settings import SETTINGS
 from tabstudio.tracking.spool import RunFolder, runs
+from tabstudio.tracking.template import sqlite_file
 
 if TYPE_CHECKING:
     from tabstudio.tracking.courier import Courier
@@ -86,15 +87,22 @@ class Sync:
             self._listen(0.0 if any(moved) else POLL)
 
     def _warm_up(self) -> None:
-        """Set the database up while the training process works, and tell early what is wrong with it."""
+        """Import all that is needed; open the store when there is a run, and tell early of its faults.
+
+        Before that nothing is made: a training that refuses its table leaves no database.
+        """
         from tabstudio.tracking.modeldir import requirements
 
-        try:
-            server = self._open(self.tracking_uri or "", self.registry_uri or "", str(Path.cwd()))
-            server("look for experiments", lambda: server.client.get_experiment("0"))
-        except TrackingError as error:
-            self._tell_problem(str(error))
         requirements()
+        if sqlite_file(self.tracking_uri or ""):
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - half a second, while others work
+        while not self.own and not self.alone_since:
+            self._listen(POLL)
+        if self.own:
+            try:
+                self._open(self.tracking_uri or "", self.registry_uri or "", str(Path.cwd()))
+            except TrackingError as error:
+                self._tell_problem(str(error))
 
     def _open(self, tracking_uri: str, registry_uri: str, folder: str) -> Server:
         from tabstudio.tracking.server import Server
