@@ -46,5 +46,7 @@ def test_a_real_table_trains_with_no_other_flag(real_tables, name):
     assert result.delivery.complete
     if entry["task"] == "regression":
         assert result.evaluation["r2"].value > 0
+    elif entry["task"] == "binary":
+        assert result.evaluation["roc_auc"].value > 0.55
     else:
         assert result.evaluation["accuracy"].value >= 0.9 * float(entry["largest_class_share"])

@@ -54,11 +54,11 @@ def test_a_database_that_exists_is_never_touched():
     assert client("first.db").get_experiment_by_name("mine") is not None
 
 
-def test_a_damaged_template_is_thrown_away_and_nobody_notices():
+def test_a_damaged_template_is_not_used_but_replaced():
     client("first.db")
     template.template_file().write_bytes(b"SQLite format 3\x00" + b"junk" * 2000)
     assert client("second.db").get_experiment("0").name == "Default"
-    assert not template.template_file().exists()
+    assert schema_of(template.template_file()) == schema_of("first.db")
 
 
 def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path, capsys):

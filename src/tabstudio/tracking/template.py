@@ -32,17 +32,11 @@ def opened(uri: str, open_store: Callable[[], Opened]) -> Opened:
     if path is None or path.exists():
         return open_store()
     template = template_file()
-    if not _copied(template, path):
-        store = open_store()
-        _keep(path, template)
-        return store
-    try:
+    if _is_sound(template) and _copied(template, path):
         return open_store()
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with the template, MLflow can do without
-        print(f"the template of the database is thrown away: {error}")  # noqa: T201 - to the process's log
-        template.unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
-        return open_store()
+    store = open_store()
+    _keep(path, template)
+    return store
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -59,13 +53,25 @@ def template_file() -> Path:
     return folder / f"mlflow-{version('mlflow')}-sqlalchemy-{version('sqlalchemy')}.db"
 
 
+def _is_sound(template: Path) -> bool:
+    if not template.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(template)) as database:
+            checked = database.execute("PRAGMA quick_check").fetchone()[0] == "ok"
+            return checked and bool(database.execute("SELECT version_num FROM alembic_version").fetchone())
+    except sqlite3.Error as error:
+        print(f"the template of the database is not used: {error}")  # noqa: T201 - to the process's log
+        return False
+
+
 def _copied(template: Path, path: Path) -> bool:
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         shutil.copyfile(template, draft)
         os.link(draft, path)  # fails where another process has made the file meanwhile
     except OSError as error:
-        print(f"the database is set up by MLflow: {error}")  # noqa: T201 - goes to the delivering process's log
+        print(f"the database is set up by MLflow: {error}")  # noqa: T201 - to the process's log
         return False
     finally:
         draft.unlink(missing_ok=True)
