@@ -202,3 +202,13 @@ def test_losses_over_many_orders_of_magnitude_and_constant_values_are_drawn():
     same = evaluate(_story("regression").table.schema.target, np.ones(5), np.ones(5))
     for figure in pictures(same, history).values():
         assert png(figure)
+
+
+@pytest.mark.parametrize(
+    ("peeked", "words"),
+    [(False, "that no choice has looked at"), (True, "these figures are not honest")],
+)
+def test_page_and_card_say_whether_the_test_part_was_looked_at(peeked, words):
+    told = _story("binary", validated_on_test=peeked)
+    assert words in page(told, {}).html()
+    assert words in card(told, "models:/m/1")

@@ -113,3 +113,19 @@ def test_long_names_lose_their_middle():
     assert tick(0.12345) == "0.123"
     assert size(1023) == "1023 B"
     assert size(1024) == "1.0 KiB"
+
+
+@pytest.mark.parametrize(
+    ("cells", "numeric"),
+    [
+        (["1,215", "0.962", "62"], True),
+        (["3.5e-04", "", None, "12 %"], True),
+        (["1215", "0.918 to 0.947"], False),
+        (["yes", "2"], False),
+        ([True, False], False),
+        ([None], False),
+    ],
+)
+def test_columns_of_numbers_are_aligned_to_the_right(cells, numeric):
+    html = Rows(["value"], [[cell] for cell in cells]).html()
+    assert ('<th scope="col" class="n">' in html) is numeric

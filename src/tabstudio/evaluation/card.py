@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tabstudio.evaluation.result import NAMES, number, report_cells
-from tabstudio.evaluation.story import Story, data_rows, decision, limits, score_headers, score_rows
+from tabstudio.evaluation.story import (
+    Story,
+    data_rows,
+    decision,
+    how_measured,
+    limits,
+    score_headers,
+    score_rows,
+)
 
 MOST_COLUMNS = 10
 
@@ -17,7 +25,7 @@ def card(story: Story, address: str) -> str:
         f"# {_plain(story.name)}",
         _what(story),
         "## How good it is",
-        f"Measured once, on {evaluation.rows:,} test rows that no choice has looked at.",
+        f"{how_measured(story).capitalize()}.",
         _table(score_headers(story), score_rows(story)),
         *_verdict(story),
     ]

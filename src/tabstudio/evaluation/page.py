@@ -9,6 +9,7 @@ from tabstudio.evaluation.story import (
     Story,
     data_rows,
     decision,
+    how_measured,
     limits,
     score_headers,
     score_rows,
@@ -39,7 +40,7 @@ def page(story: Story, images: Mapping[str, bytes | str]) -> Page:
     evaluation = story.evaluation
     made = Page(
         f"{story.name}: how good is it?",
-        f"{evaluation.target}, measured once on {evaluation.rows:,} test rows that no choice has looked at",
+        f"{evaluation.target}, {how_measured(story)}",
     )
     made.section("Result", *_result(story))
     if evaluation.report:

@@ -23,7 +23,8 @@ class Story:
     """A training and all that was measured of it.
 
     `evaluation` is of the test part, `validation` of rows that training held out. `training` says what ran:
-    name -> value, in the order to be told. `partial` marks a training that was interrupted.
+    name -> value, in the order to be told. `partial` marks a training that was interrupted,
+    `validated_on_test` one that looked at its test part while it trained.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Story:
     temperature: float = 1.0
     training: Mapping[str, str] = field(default_factory=dict)
     partial: bool = False
+    validated_on_test: bool = False
 
 
 def data_rows(story: Story) -> list[tuple[str, str]]:
@@ -100,6 +102,14 @@ def decision(story: Story) -> list[str]:
             f"Probabilities were {way} by a temperature of {story.temperature:.3f}, fitted on validation."
         )
     return sentences
+
+
+def how_measured(story: Story) -> str:
+    """On which rows the figures were measured, and whether they can be believed."""
+    rows = f"{story.evaluation.rows:,} test rows"
+    if story.validated_on_test:
+        return f"measured on {rows} that the training was validated on: these figures are not honest"
+    return f"measured once on {rows} that no choice has looked at"
 
 
 def limits(story: Story) -> list[str]:

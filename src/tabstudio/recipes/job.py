@@ -338,4 +338,5 @@ def _story(job: Job, data: Data, fitted: Fitted, assessment: Assessment) -> Stor
             "seed": f"{plan.seed}",
         },
         partial=fitted.learned.stopped == "interrupted",
+        validated_on_test=job.tutorial,
     )

@@ -57,7 +57,9 @@ class TrainResult:
 
     def text(self) -> str:
         """The results and where to look, for a terminal."""
-        parts = ["", f"Test part, scored once: {self.evaluation.text().strip()}"]
+        tutorial = self.model.config["recipe"] == "tutorial"
+        scored = "Test part, validated on as well" if tutorial else "Test part, scored once"
+        parts = ["", f"{scored}: {self.evaluation.text().strip()}"]
         if self.assessment.references.items or self.assessment.references.notes:
             parts.append(self.assessment.references.text())
         if self.partial:
@@ -72,7 +74,7 @@ class TrainResult:
         if self.delivery.model_uri:
             places.append(("model", self.delivery.model_uri))
         if self.folder is not None:
-            places.append(("reports", str(self.folder)))
+            places.append(("reports", str(self.folder.absolute())))
         places.append(("look", self.delivery.hint))
         if self.delivery.error:
             places.append(("WAITING", self.delivery.error))

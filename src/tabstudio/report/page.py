@@ -55,7 +55,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A table. Columns that hold only numbers are aligned to the right; None and NaN are a dash."""
+    """A table. Columns of numbers, plain or as words, are aligned to the right; None and NaN are a dash."""
 
     headers: Sequence[str]
     rows: Sequence[Sequence[Any]]
@@ -80,8 +80,14 @@ class Rows:
         )
 
     def _is_numeric(self, column: int) -> bool:
-        cells = [row[column] for row in self.rows if row[column] is not None]
-        return bool(cells) and all(isinstance(c, int | float) and not isinstance(c, bool) for c in cells)
+        cells = [row[column] for row in self.rows if row[column] not in (None, "")]
+        return bool(cells) and all(_is_number(cell) for cell in cells)
+
+
+def _is_number(cell: Any) -> bool:
+    if isinstance(cell, str):
+        return re.fullmatch(r"[-+−]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?\s?%?", cell) is not None
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
 
 
 @dataclass(frozen=True, slots=True)
