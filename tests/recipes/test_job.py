@@ -217,3 +217,42 @@ def test_an_interrupted_training_is_kept_marked_and_not_registered(cancer_csv):
     client = MlflowClient(uri, uri)
     assert client.get_run(result.delivery.run_id).info.status == "KILLED"
     assert client.search_registered_models() == []
+
+
+def test_a_training_that_was_killed_goes_on_to_the_same_bits(cancer_csv):
+    """The run that goes on holds the whole curve."""
+    import os
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    from mlflow import MlflowClient
+
+    command = [
+        sys.executable,
+        "-m",
+        "tabstudio",
+        "train",
+        str(cancer_csv),
+        "-t",
+        "diagnosis",
+        "--name",
+        "cut",
+    ]
+    command += ["--no-references", "--epochs", "40", "--patience", "40", "-o", "never"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while not list(Path(".tabstudio/checkpoints").glob("*/training.safetensors")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not Path("never").exists()
+    told = {"name": "cut", "references": False, "epochs": 40, "patience": 40}
+    resumed = train(cancer_csv, "diagnosis", resume=True, **told)
+    whole = train(cancer_csv, "diagnosis", **told)
+    frame = whole.exploration.table.frame
+    np.testing.assert_array_equal(resumed.model.predict_proba(frame), whole.model.predict_proba(frame))
+    uri = f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    points = MlflowClient(uri, uri).get_metric_history(resumed.delivery.run_id, "train_loss")
+    assert sorted(point.step for point in points) == list(range(1, len(whole.fitted.learned.history) + 1))

@@ -260,7 +260,10 @@ def _checkpoint(job: Job, data: Data, spool: Path) -> Path:
 def _fit(job: Job, data: Data, run: Run, checkpoint: Path) -> Fitted:
     from tabstudio.recipes.fitting import fit
 
+    told: set[int] = set()
+
     def on_epoch(epoch: Any, plan: Any) -> None:
+        told.add(epoch.number)
         job.reporter.epoch(epoch, plan)
         recording.epoch(run, epoch)
 
@@ -279,6 +282,9 @@ def _fit(job: Job, data: Data, run: Run, checkpoint: Path) -> Fitted:
     learned = fitted.learned
     if not learned.history:
         raise KeyboardInterrupt
+    for epoch in learned.history:  # those of before a training was cut off belong to its curves too
+        if epoch.number not in told:
+            recording.epoch(run, epoch)
     recording.plan(run, learned)
     job.reporter.step(
         f"trained {learned.plan.members} networks for {len(learned.history)} epochs, until {learned.stopped}",
