@@ -70,7 +70,8 @@ def fit(
 
     target = schema.target
     assert target is not None
-    seen = fold < 0 if len(np.unique(fold)) <= 2 and (fold < 0).any() else np.ones(len(fold), dtype=bool)
+    single_fold = fold.max(initial=-1) == 0
+    seen = fold < 0 if single_fold else np.ones(len(fold), dtype=bool)
     encoder = Encoder.fit(frame.filter(seen), schema, config.network.scaling)
     learned = learn(
         encoder.encode(frame),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tabstudio.recipes.fitting import Fitted, NetworkFactory
     from tabstudio.table import Split, Table
     from tabstudio.tracking import Run
+    from tabstudio.training.plan import Plan
 
 PATIENCE_WITH_REFERENCES = 60.0
 """Seconds that a finished training waits for its references, at most."""
@@ -286,13 +287,19 @@ def _fit(job: Job, data: Data, run: Run, checkpoint: Path) -> Fitted:
         if epoch.number not in told:
             recording.epoch(run, epoch)
     recording.plan(run, learned)
+    threshold = [f"threshold {fitted.threshold.reason}"] if fitted.threshold else []
     job.reporter.step(
         f"trained {learned.plan.members} networks for {len(learned.history)} epochs, until {learned.stopped}",
-        [fitted.threshold.reason] if fitted.threshold else [],
+        [*fitted.model.encoder.notes, *_chosen(learned.plan), *threshold],
     )
     if learned.stopped in ("epochs", "patience"):
         shutil.rmtree(checkpoint, ignore_errors=True)
     return fitted
+
+
+def _chosen(plan: Plan) -> list[str]:
+    """What the user left open and why it was settled so, a line each."""
+    return [f"{name.replace('_', ' ')}: {reason}" for name, reason in plan.reasons.items()]
 
 
 def _assess(job: Job, data: Data, fitted: Fitted, references: ReferenceJob | None) -> Assessment:
