@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
+_cache = tempfile.TemporaryDirectory(prefix="tabstudio-tests-")
+os.environ["XDG_CACHE_HOME"] = _cache.name  # nothing is written into the user's own cache
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ.setdefault(_name, "1")
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

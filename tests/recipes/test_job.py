@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -221,12 +226,6 @@ def test_an_interrupted_training_is_kept_marked_and_not_registered(cancer_csv):
 
 def test_a_training_that_was_killed_goes_on_to_the_same_bits(cancer_csv):
     """The run that goes on holds the whole curve."""
-    import os
-    import signal
-    import subprocess
-    import sys
-    import time
-
     from mlflow import MlflowClient
 
     command = [
@@ -256,3 +255,34 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bits(cancer_csv):
     uri = f"sqlite:///{Path.cwd() / 'mlflow.db'}"
     points = MlflowClient(uri, uri).get_metric_history(resumed.delivery.run_id, "train_loss")
     assert sorted(point.step for point in points) == list(range(1, len(whole.fitted.learned.history) + 1))
+
+
+def test_a_loss_that_is_not_finite_fails_the_run_and_registers_nothing(cancer_csv):
+    import torch
+    from mlflow import MlflowClient
+    from torch import nn
+
+    class Exploding(nn.Module):
+        def __init__(self, inputs, outputs):
+            super().__init__()
+            self.layer = nn.Linear(inputs, outputs)
+
+        def forward(self, x):
+            return torch.exp(1e4 * self.layer(x).abs())
+
+    uri = f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    with pytest.raises(tabstudio.TrainingError, match="epoch 1"):
+        train(cancer_csv, "diagnosis", network=Exploding, tracking_uri=uri, references=False, output="out")
+    assert not Path("out").exists()
+    client = MlflowClient(uri, uri)
+    deadline = time.monotonic() + 60
+    while not (ended := [run for run in _runs(client) if run.info.status == "FAILED"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert [f.path for f in client.list_artifacts(ended[0].info.run_id, "error")] == ["error/error.txt"]
+    assert client.search_registered_models() == []
+
+
+def _runs(client):
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    return client.search_runs(experiments) if experiments else []
