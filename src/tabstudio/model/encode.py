@@ -105,11 +105,6 @@ class Encoder:
         """How many codes each column of `Inputs.codes` has."""
         return tuple(coder.cardinality for coder in self.coders)
 
-    @property
-    def code_names(self) -> tuple[str, ...]:
-        """Names of the columns of `Inputs.codes`."""
-        return tuple(coder.name for coder in self.coders)
-
     def encode(self, frame: pl.DataFrame) -> Inputs:
         """Encode rows typed as the training rows were; a row's result depends on no other row."""
         import torch

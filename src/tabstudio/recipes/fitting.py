@@ -44,6 +44,11 @@ class Fitted:
     validation: np.ndarray
     threshold: Threshold | None
 
+    @property
+    def partial(self) -> bool:
+        """Whether the training was interrupted: the weights are the best of that moment."""
+        return self.learned.stopped == "interrupted"
+
 
 def fit(
     frame: pl.DataFrame,

@@ -119,12 +119,11 @@ def train(
             fitted, assessment = _work(job, data, run, references, scratch, checkpoint, register=register)
             if folder is not None:
                 writing.publish(scratch, folder)
-            partial = fitted.learned.stopped == "interrupted"
-            run.finish("KILLED" if partial else "FINISHED")
+            run.finish("KILLED" if fitted.partial else "FINISHED")
         delivery = recorder.wait()
     seconds = time.monotonic() - job.started
     return TrainResult(
-        job.name, data.exploration, data.parts, fitted, assessment, delivery, folder, partial, seconds
+        job.name, data.exploration, data.parts, fitted, assessment, delivery, folder, fitted.partial, seconds
     )
 
 
@@ -169,8 +168,7 @@ def _work(
     run.artifact(scratch / "exploration", "exploration")
     job.reporter.step("explored the table", _warnings(data))
     fitted = _fit(job, data, run, checkpoint)
-    partial = fitted.learned.stopped == "interrupted"
-    assessment = _assess(job, data, fitted, None if partial else references)
+    assessment = _assess(job, data, fitted, None if fitted.partial else references)
     recording.assessment(run, assessment, fitted.model.threshold)
     story = _story(job, data, fitted, assessment)
     address = f"models:/{job.name}/latest"
@@ -179,7 +177,7 @@ def _work(
     fitted.model.report = writing.numbers(story)
     fitted.model.save(scratch / "model")
     recording.model(
-        run, scratch / "model", data, assessment, card, job.name if register and not partial else None
+        run, scratch / "model", data, assessment, card, job.name if register and not fitted.partial else None
     )
     return fitted, assessment
 
@@ -318,8 +316,8 @@ def _assess(job: Job, data: Data, fitted: Fitted, references: ReferenceJob | Non
         if len(held_out)
         else None
     )
-    partial = fitted.learned.stopped == "interrupted"
-    importance = None if partial or not len(held_out) else importance_of(fitted, data.learning, data.fold)
+    skipped = fitted.partial or not len(held_out)
+    importance = None if skipped else importance_of(fitted, data.learning, data.fold)
     items, notes = references.result(PATIENCE_WITH_REFERENCES) if references is not None else ([], [])
     judged = judge(target, labels, prediction, evaluation, items, notes)
     return Assessment(evaluation, validation, judged, importance)
@@ -350,6 +348,6 @@ def _story(job: Job, data: Data, fitted: Fitted, assessment: Assessment) -> Stor
             "device and precision": f"{plan.device}, {plan.precision}",
             "seed": f"{plan.seed}",
         },
-        partial=fitted.learned.stopped == "interrupted",
+        partial=fitted.partial,
         validated_on_test=job.tutorial,
     )
