@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
@@ -48,7 +48,11 @@ class Database:
         self.address = shown(address)
         self.path = sqlite_path(address)
         self.engine = self._engine(address)
-        self._bring_up_to_date()
+        try:
+            self._bring_up_to_date()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def identity(self) -> str:
@@ -82,8 +86,14 @@ class Database:
             yield connection
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Give the connections back; `with Database(...)` does so at the end of the block."""
         self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         return f"Database({self.address!r})"

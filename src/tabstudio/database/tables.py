@@ -25,18 +25,18 @@ METADATA = MetaData(
 identity = Table(
     "tabstudio_identity",
     METADATA,
-    Column("id", String(32), primary_key=True, comment="made once, tells this database from every other"),
+    Column("id", String(32), primary_key=True),  # made once, tells this database from every other
 )
 
 models = Table(
     "tabstudio_models",
     METADATA,
     Column("name", String(256), primary_key=True),
-    Column("registry", Text, nullable=False, comment="the MLflow registry, its password masked"),
-    Column("head", Integer, nullable=False, comment="number of the newest row of its history; 0: none"),
-    Column("hash", String(64), nullable=False, comment="hash of that row"),
-    Column("mirrored", Integer, nullable=False, comment="up to this number MLflow has been told"),
-    Column("seen", BigInteger, nullable=False, comment="newest change in MLflow looked at, ms of its clock"),
+    Column("registry", Text, nullable=False),  # the MLflow registry, its password masked
+    Column("head", Integer, nullable=False),  # number of the newest row of its history; 0: none
+    Column("hash", String(64), nullable=False),  # hash of that row
+    Column("mirrored", Integer, nullable=False),  # up to this number MLflow has been told
+    Column("seen", BigInteger, nullable=False),  # newest change in MLflow looked at, ms of its clock
 )
 """One row per registered model: the end of its chain, and what MLflow knows of it. It is also the lock."""
 
@@ -44,18 +44,18 @@ history = Table(
     "tabstudio_history",
     METADATA,
     Column("model", String(256), ForeignKey("tabstudio_models.name"), primary_key=True),
-    Column("number", Integer, primary_key=True, comment="1, 2, 3, ... without a gap, per model"),
+    Column("number", Integer, primary_key=True),  # 1, 2, 3, ... without a gap, per model
     Column("kind", String(16), nullable=False),
     Column("version", Integer, nullable=False),
-    Column("created", BigInteger, nullable=False, comment="when MLflow made the version, ms: its identity"),
+    Column("created", BigInteger, nullable=False),  # when MLflow made the version, ms: its identity
     Column("from_stage", String(64)),
     Column("to_stage", String(64)),
     Column("actor", String(256), nullable=False),
     Column("time", String(27), nullable=False),
     Column("reason", Text, nullable=False),
-    Column("evidence", Text, nullable=False, comment="canonical JSON"),
+    Column("evidence", Text, nullable=False),  # canonical JSON
     Column("forced", Boolean, nullable=False),
-    Column("refers", Integer, comment="the row that this one belongs to"),
+    Column("refers", Integer),  # the row that this one belongs to
     Column("previous", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
     Index(None, "model", "time", "number"),
@@ -72,9 +72,9 @@ deliveries = Table(
     Column("body", Text, nullable=False),
     Column("created", String(27), nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("due", String(27), comment="when it is tried next; empty: delivered, or given up"),
+    Column("due", String(27)),  # when it is tried next; empty: delivered, or given up
     Column("delivered", String(27)),
-    Column("error", Text, nullable=False, comment="what the last attempt met"),
+    Column("error", Text, nullable=False),  # what the last attempt met
     Index(None, "due"),
 )
 """Webhooks on their way: written in the transaction of what they tell, so none is lost."""
