@@ -68,7 +68,7 @@ def test_what_raises_is_undone_and_the_rest_is_kept(address, opened):
     database = opened(address)
     with database.writing() as connection:
         connection.execute(models.insert().values(ROW))
-    with pytest.raises(DatabaseError, match="(?i)unique"), database.writing() as connection:
+    with pytest.raises(DatabaseError, match=r"(?i)unique"), database.writing() as connection:
         connection.execute(models.insert(), [ROW | {"name": "other"}, ROW])
     assert names(database) == {"ill"}
     database.close()

@@ -9,7 +9,7 @@ from typing import Any
 from mlflow.entities import LoggedModelOutput, Metric
 
 from tabstudio.tracking import modeldir
-from tabstudio.tracking.names import shortened
+from tabstudio.tracking.names import SIZE_TAG, shortened
 from tabstudio.tracking.server import RefusedError, Server
 from tabstudio.tracking.spool import RunFolder
 
@@ -51,6 +51,11 @@ class ModelPush:
 
     def _mark(self, event: dict[str, Any]) -> str:
         return f"{self.folder.about.id}/{event['place']}"
+
+    def _size(self, event: dict[str, Any]) -> int:
+        """Bytes of the model's artifacts: the registry shows them without fetching any."""
+        folder = self.folder.path / event["place"]
+        return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
     def _create(self, event: dict[str, Any]) -> str:
         model = self.server(
@@ -146,7 +151,7 @@ class ModelPush:
                 name,
                 f"models:/{self.state.model_id}",
                 run_id=self.state.run_id,
-                tags={**event["tags"], MODEL_TAG: self._mark(event)},
+                tags={**event["tags"], MODEL_TAG: self._mark(event), SIZE_TAG: str(self._size(event))},
                 description=shortened(event["card"], DESCRIPTION_LENGTH) or None,
                 model_id=self.state.model_id,
             ),

@@ -13,6 +13,8 @@ import re
 
 from tabstudio.errors import ConfigError
 
+SIZE_TAG = "tabstudio.size"
+"""The tag of a registered version that holds the bytes of its artifacts."""
 KEY_LENGTH = 250
 PARAM_LENGTH = 6000
 TAG_LENGTH = 8000
