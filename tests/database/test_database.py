@@ -18,17 +18,8 @@ ROW = {"name": "ill", "registry": "here", "head": 0, "hash": "", "mirrored": 0, 
 def address(request, tmp_path):
     """Of a database without our tables."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/tabstudio.db"
-        return
-    from sqlalchemy import create_engine
-
-    url = database_address(request.getfixturevalue("postgres"))
-    yield url
-    engine = create_engine(url)
-    METADATA.drop_all(engine)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {VERSION_TABLE}")
-    engine.dispose()
+        return f"sqlite:///{tmp_path}/tabstudio.db"
+    return database_address(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture

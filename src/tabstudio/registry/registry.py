@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from tabstudio.database import Database, database_address
-from tabstudio.errors import GateError, ModelError, RegistryError
+from tabstudio.errors import ModelError, RegistryError
 from tabstudio.registry import approvals
 from tabstudio.registry.approvals import Request
 from tabstudio.registry.catalog import Model, as_version, with_run
 from tabstudio.registry.chain import Chain
 from tabstudio.registry.client import Client
+from tabstudio.registry.conditions import check_gates, check_right, check_way, given, target_of_rollback
 from tabstudio.registry.history import History, Verification
 from tabstudio.registry.keeping import Basis, Keeper, Move
 from tabstudio.registry.mirror import ANCHOR, Mirror
-from tabstudio.registry.records import Evidence, GateResult, Transition, Version
+from tabstudio.registry.records import MOVES, Evidence, GateResult, Transition, Version
 from tabstudio.registry.stages import ARCHIVE, Rules, Stage, find_rules
 from tabstudio.registry.times import end_of
 from tabstudio.registry.versions import SHOWN, Lookup
@@ -26,8 +27,6 @@ from tabstudio.settings import actor as acting
 
 PAGE = 20
 """Versions or rows of history that are asked for at once, where nothing else is said."""
-_REMEMBERED = 1000
-"""How many entries into a stage a rollback looks back at."""
 
 
 class Registry:
@@ -65,6 +64,19 @@ class Registry:
         self._keeper = Keeper(self._history, Mirror(self.client, self.rules), self.notices)
         self._folders: dict[str, Path] = {}
 
+    def __repr__(self) -> str:
+        return f"Registry({self.client.address!r}, history in {self.database.address!r})"
+
+    def close(self) -> None:
+        """Give the connections to our tables back; `with Registry()` does so at the end of the block."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     # looking
 
     def look(self, name: str) -> None:
@@ -100,7 +112,7 @@ class Registry:
         found = self._keeper.mirror.version(name, number) if number is not None else None
         if found is None:
             self.client.registered(name)  # a misspelt name is told as such
-            known = ", ".join(v.version for v in self.client.newest(name, SHOWN)) or "none"
+            known = ", ".join(str(v.version) for v in self.client.newest(name, SHOWN)) or "none"
             raise ModelError(f"{name} has no version {which}; its newest versions are {known}")
         with self._history.reading(name) as chain:
             moved = chain.stages([int(found.version)]).get(int(found.version))
@@ -169,15 +181,15 @@ class Registry:
         """
         from tabstudio.registry import gates
 
-        stage, reason = self.rules.stage(to), _given(reason)
-        self._check_right(stage)
+        stage, reason = self.rules.stage(to), given(reason)
+        check_right(self.rules, stage, self.actor)
         self._keeper.look(name)
         candidate = self.version(name, version)
         basis = self._keeper.basis(name, candidate.number, stage.name)
         self._check_way(candidate, stage)
         request = self._approved(candidate, stage)
         results = tuple(gates.judge(self, candidate, self.current(name, stage.name), stage, options or {}))
-        _check_gates(candidate, stage, results, force=force)
+        check_gates(candidate, stage, results, force=force)
         move = Move(
             "promote",
             candidate,
@@ -192,7 +204,7 @@ class Registry:
 
     def archive(self, name: str, version: int | str, *, reason: str) -> list[Transition]:
         """Take a version out of its stage. Raises as `promote` does; no gate is asked."""
-        reason = _given(reason)
+        reason = given(reason)
         names = [stage.name for stage in self.rules.stages]
         to_stage = ARCHIVE if ARCHIVE in names else None
         self._keeper.look(name)
@@ -201,7 +213,7 @@ class Registry:
             raise RegistryError(f"{name} {found.number} is in {to_stage or 'no stage'} already")
         for stage in (found.stage, to_stage):
             if stage in names:
-                self._check_right(self.rules.stage(str(stage)))
+                check_right(self.rules, self.rules.stage(str(stage)), self.actor)
         basis = self._keeper.basis(name, found.number, to_stage)
         return self._commit(Move("archive", found, to_stage, self.actor, reason, Evidence()), basis)
 
@@ -217,15 +229,17 @@ class Registry:
         """
         from tabstudio.registry import gates
 
-        rule, reason = self.rules.stage(stage), _given(reason)
+        rule, reason = self.rules.stage(stage), given(reason)
         if not rule.exclusive:
             raise RegistryError(f"stage {rule.name} holds many versions: there is no way back in it")
-        self._check_right(rule)
+        check_right(self.rules, rule, self.actor)
         self._keeper.look(name)
-        target = self.version(name, self._target(name, rule.name, to_version))
+        with self._history.reading(name) as chain:
+            goal = target_of_rollback(chain, rule.name, to_version)
+        target = self.version(name, goal)
         basis = self._keeper.basis(name, target.number, rule.name)
         results = (gates.loads(self, target),)
-        _check_gates(target, rule, results, force=False)
+        check_gates(target, rule, results, force=False)
         evidence = self._evidence(target, results, None)
         return self._commit(Move("rollback", target, rule.name, self.actor, reason, evidence), basis)
 
@@ -233,7 +247,7 @@ class Registry:
 
     def request(self, name: str, version: int | str, to: str, *, reason: str) -> Transition:
         """Ask that a version be put into a stage that needs approval."""
-        stage, reason = self.rules.stage(to), _given(reason)
+        stage, reason = self.rules.stage(to), given(reason)
         self._keeper.look(name)
         found = self.version(name, version)
         self._check_way(found, stage)
@@ -258,7 +272,7 @@ class Registry:
 
     def reject(self, name: str, version: int | str, *, to: str | None = None, reason: str) -> Transition:
         """Close the open request for a version. Raises as `approve` does."""
-        return self._answer("reject", name, version, to, _given(reason))
+        return self._answer("reject", name, version, to, given(reason))
 
     def requests(self, name: str, version: int | str) -> list[Request]:
         """Return every request for a version, the newest first."""
@@ -270,12 +284,18 @@ class Registry:
         """Keep a finding about a version in its history, such as the result of a reproduction."""
         self._keeper.look(version.model)
         evidence = Evidence(facts=facts)
-        return self._keeper.note(Move("note", version, None, self.actor, _given(reason), evidence))
+        return self._keeper.note(Move("note", version, None, self.actor, given(reason), evidence))
 
     def notes(self, version: Version) -> list[Transition]:
         """Return what `note` has kept of a version, the newest first."""
         with self._history.reading(version.model) as chain:
             rows = chain.of_version(version.number, ("note",))
+        return [row for row in rows if row.created == version.created]
+
+    def moves(self, version: Version) -> list[Transition]:
+        """Return the moves of a version from stage to stage, the newest first."""
+        with self._history.reading(version.model) as chain:
+            rows = chain.of_version(version.number, MOVES)
         return [row for row in rows if row.created == version.created]
 
     def deliver(self) -> Sent:
@@ -333,26 +353,6 @@ class Registry:
             holder = chain.holder(word.removeprefix("@"))
         return holder.version if holder else None
 
-    def _target(self, name: str, stage: str, to_version: int | None) -> int:
-        """The version that a rollback goes to: the one before in the stage, rolled-back ones left out."""
-        with self._history.reading(name) as chain:
-            entries = chain.entries(stage, _REMEMBERED)
-            holder = chain.holder(stage)
-        now = holder.version if holder else None
-        if to_version is not None:
-            if to_version == now or to_version not in (row.version for row in entries):
-                state = "is" if to_version == now else "was never"
-                raise RegistryError(
-                    f"{name} {to_version} {state} in {stage}; `tabstudio promote` puts others there"
-                )
-            return to_version
-        stack = _stack(entries)
-        if stack and stack[-1] == now:
-            stack.pop()
-        if not stack:
-            raise RegistryError(f"{name}: no version was in {stage} before" + (f" {now}" if now else ""))
-        return stack[-1]
-
     def _evidence(
         self, version: Version, results: tuple[GateResult, ...], request: Request | None
     ) -> Evidence:
@@ -367,58 +367,12 @@ class Registry:
         except ModelError:  # another library's model has no manifest; gates have judged a damaged one
             return ""
 
+    def _check_way(self, version: Version, stage: Stage) -> None:
+        with self._history.reading(version.model) as chain:
+            check_way(self.rules, chain, version, stage)
+
     def _approved(self, version: Version, stage: Stage) -> Request | None:
         with self._history.reading(version.model) as chain:
             request = approvals.open_request(chain, version.number, version.created, stage.name)
         approvals.check_approved(request, stage, version.model, version.number)
         return request
-
-    def _check_right(self, stage: Stage) -> None:
-        if stage.promoters and not any(approvals.same(self.actor, name) for name in stage.promoters):
-            raise RegistryError(
-                f"{self.actor} may not change {stage.name}; {', '.join(stage.promoters)} may "
-                f"(from {self.rules.source})"
-            )
-
-    def _check_way(self, version: Version, stage: Stage) -> None:
-        if version.stage == stage.name:
-            raise RegistryError(f"{version.model} {version.number} is in {stage.name} already")
-        before = self.rules.before(stage.name)
-        if not self.rules.in_order or before is None or version.stage == before.name:
-            return
-        with self._history.reading(version.model) as chain:
-            passed = [row for row in chain.of_version(version.number) if row.created == version.created]
-        if all(row.to_stage != before.name for row in passed):
-            raise RegistryError(
-                f"{version.model} {version.number} must have been in {before.name} before it goes to "
-                f"{stage.name} (in_order, from {self.rules.source})"
-            )
-
-
-def _stack(entries: list[Transition]) -> list[int]:
-    """The versions of a stage one after the other, as if what was rolled back had not been."""
-    stack: list[int] = []
-    for row in entries:
-        if row.kind == "rollback" and row.version in stack:
-            del stack[stack.index(row.version) + 1 :]
-        elif not stack or stack[-1] != row.version:
-            stack.append(row.version)
-    return stack
-
-
-def _given(reason: str) -> str:
-    """The reason, in one line. Raises `RegistryError` for an empty one."""
-    words = " ".join(reason.encode("utf-8", "replace").decode().split())
-    if not words:
-        raise RegistryError("a reason was expected: one sentence that somebody will understand next year")
-    return words
-
-
-def _check_gates(version: Version, stage: Stage, results: tuple[GateResult, ...], *, force: bool) -> None:
-    failed = [result for result in results if not result.passed]
-    if failed and not force:
-        raise GateError(
-            f"{version.model} {version.number} does not go to {stage.name}: "
-            f"{len(failed)} of {len(results)} gates did not pass, nothing was changed",
-            results,
-        )
