@@ -104,6 +104,15 @@ class Lookup:
         except TrackingError as error:
             raise self._unknown(str(error)) from error
 
+    def version(self) -> Any | None:
+        """Return MLflow's version that the address names; None for a logged model or a run's."""
+        kind, _, rest = self.address.partition(":/")
+        parts = rest.strip("/").split("/")
+        if kind != "models" or (len(parts) == 1 and "@" not in parts[0]):
+            return None
+        with self.client.asking("find the version"):
+            return self._version(parts)
+
     def _location(self) -> str:
         kind, _, rest = self.address.partition(":/")
         parts = rest.strip("/").split("/")

@@ -9,7 +9,7 @@ from typing import Any
 from mlflow.entities import LoggedModelOutput, Metric
 
 from tabstudio.tracking import modeldir
-from tabstudio.tracking.names import SIZE_TAG, shortened
+from tabstudio.tracking.names import SIZE_TAG, abridged
 from tabstudio.tracking.server import RefusedError, Server
 from tabstudio.tracking.spool import RunFolder
 
@@ -124,6 +124,7 @@ class ModelPush:
         name = event["registered_name"]
         version = "" if self._first("version", event) else self._found_version(name, event)
         self.state.version = version or self._new_version(name, event)
+        self._describe(name, event["card"])
         # What `mlflow.register_model` sets, too: MLflow's page of the model shows its versions by this tag.
         link = json.dumps([{"name": name, "version": self.state.version}])
         self.server(
@@ -152,8 +153,15 @@ class ModelPush:
                 f"models:/{self.state.model_id}",
                 run_id=self.state.run_id,
                 tags={**event["tags"], MODEL_TAG: self._mark(event), SIZE_TAG: str(self._size(event))},
-                description=shortened(event["card"], DESCRIPTION_LENGTH) or None,
                 model_id=self.state.model_id,
             ),
         )
         return str(version.version)
+
+    def _describe(self, name: str, card: str) -> None:
+        """Give the version its card, which could not name the version before there was one."""
+        version, address = self.state.version, f"models:/{name}/{self.state.version}"
+        card = card.replace(f"models:/{name}/latest", address)
+        text = abridged(card, DESCRIPTION_LENGTH, f"tabstudio card {address}")
+        if text:
+            self.server("describe the version", lambda: self.client.update_model_version(name, version, text))
