@@ -73,6 +73,8 @@ class ConflictError(RegistryError):
 class GateError(RegistryError):
     """A version did not pass its gates. `results` holds what each of them found."""
 
+    exit_code = 3
+
     def __init__(self, message: str, results: tuple[Any, ...] = ()) -> None:
         super().__init__(message)
         self.results = results

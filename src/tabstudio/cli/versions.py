@@ -132,7 +132,7 @@ def _verify(opened: Registry, name: str, *, json_: bool) -> int:
         print(f"{name}: the history is not as it was written")
         for fault in found.faults:
             print(f"  {fault}")
-    return 0 if found.whole else 1
+    return 0 if found.whole else 3
 
 
 def _export(opened: Registry, name: str, path: Path) -> None:
