@@ -108,9 +108,9 @@ class Lifecycles(RuleBasedStateMachine):
             in_step(self.place, self.model)
 
     def one(self, actor, call):
-        with self.place.open(actor) as registry:
-            with suppress(RegistryError):  # many a move is not possible, and must change nothing
-                call(registry)
+        # Many a move is not possible, and must change nothing.
+        with self.place.open(actor) as registry, suppress(RegistryError):
+            call(registry)
 
 
 def test_any_sequence_of_moves_keeps_one_whole_history(place):
