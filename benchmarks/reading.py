@@ -86,8 +86,8 @@ def report(name: str, path: Path, repeats: int) -> None:
     size = path.stat().st_size / 2**20
     memory = f"peak {peak_mib('alone', path):.0f} and {peak_mib('ours', path):.0f} MiB"
     print(
-        f"{name:8} {size:6.0f} MiB  polars {polars:6.3f} s  "
-        f"schema and fingerprint {table / polars:5.2f} times, tensors too {tensors / polars:5.2f} times (aim {LIMIT:.1f})  {memory}",
+        f"{name:8} {size:6.0f} MiB  polars {polars:6.3f} s  to schema and fingerprint {table / polars:5.2f},"
+        f" to tensors {tensors / polars:5.2f} of its time (aim {LIMIT:.1f})  {memory}",
         flush=True,
     )
 
