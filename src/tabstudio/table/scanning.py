@@ -29,8 +29,10 @@ def scan(
 
     Text is read in blocks of 4 MiB, Parquet by row groups and Arrow by record batches, so that memory does
     not grow with the file. Columns of text files are String. Every record is a row, also one whose cells are
-    all empty, so that answers stand in the order of the file; only lines without any cell are none. Raises `DataError` as `read` does, and
-    `InputError` before the first row where a file lacks a feature of `schema`.
+    all empty, so that answers stand in the order of the file; only lines without any cell are none.
+
+    Raises `DataError` as `read` does, and `InputError` before the first row where a file lacks a feature of
+    `schema`.
     """
     config = config or ReadConfig()
     if not isinstance(source, str | Path):

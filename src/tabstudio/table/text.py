@@ -93,7 +93,9 @@ def read_text(
 ) -> tuple[pl.DataFrame, list[Note]]:
     """All rows of a file: large files have their plain numbers parsed at once, all else stays text.
 
-    Rows without a value in any cell are left out, unless `keep_gaps` wants them. Raises `DataError` that names every row whose number of cells is wrong, or the line of an unclosed quote.
+    Rows without a value in any cell are left out, unless `keep_gaps` wants them.
+
+    Raises `DataError` that names every row whose number of cells is wrong, or the line of an unclosed quote.
     """
     notes: list[Note] = []
     try:
