@@ -35,6 +35,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MLFLOW_DISABLE_TELEMETRY", "true", "Whether the delivery leaves MLflow's usage statistics off."),
     Setting("XDG_CACHE_HOME", "~/.cache", "Where an empty MLflow database is kept, to be copied."),
     Setting(
+        "TABSTUDIO_DATABASE_URL",
+        "",
+        "Where our own tables are kept, PostgreSQL or SQLite; empty: `tabstudio.db` beside `mlflow.db`.",
+    ),
+    Setting(
         "TABSTUDIO_HOME", ".tabstudio", "The folder of the local spool: what MLflow has not received yet."
     ),
 )
