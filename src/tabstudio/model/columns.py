@@ -16,11 +16,10 @@ import numpy.typing as npt
 import polars as pl
 
 from tabstudio.config import Scaling
+from tabstudio.model.coded import FIRST, MISSING, UNSEEN
 
 Array = npt.NDArray[Any]
 
-UNSEEN, MISSING, FIRST = 0, 1, 2
-"""Codes: levels that have none of their own, no value, the first level of the vocabulary."""
 RARE = 2
 """A level that stands in fewer training rows shares the code `UNSEEN`, which is trained by them."""
 MOST_LEVELS = 1000
