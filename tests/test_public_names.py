@@ -11,10 +11,15 @@ import tabstudio
 
 PUBLIC = {
     "ConfigError",
+    "ConflictError",
     "DataError",
+    "DatabaseError",
+    "GateError",
     "InputError",
     "MissingExtraError",
     "ModelError",
+    "Registry",
+    "RegistryError",
     "TabstudioError",
     "TabularClassifier",
     "TabularRegressor",
@@ -31,7 +36,7 @@ PUBLIC = {
     "split",
     "train",
 }
-HEAVY = ("torch", "sklearn", "scipy", "pandas", "mlflow", "matplotlib")
+HEAVY = ("torch", "sklearn", "scipy", "pandas", "mlflow", "matplotlib", "sqlalchemy", "alembic")
 
 
 def loaded_after(code):

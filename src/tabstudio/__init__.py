@@ -17,10 +17,14 @@ from typing import TYPE_CHECKING, Any
 from tabstudio._version import __version__
 from tabstudio.errors import (
     ConfigError,
+    ConflictError,
+    DatabaseError,
     DataError,
+    GateError,
     InputError,
     MissingExtraError,
     ModelError,
+    RegistryError,
     TabstudioError,
     TrackingError,
     TrainingError,
@@ -31,16 +35,21 @@ if TYPE_CHECKING:
     from tabstudio.estimators import TabularClassifier, TabularRegressor
     from tabstudio.exploration import explore
     from tabstudio.recipes import train
-    from tabstudio.registry import load
+    from tabstudio.registry import Registry, load
     from tabstudio.serving.batch import score
     from tabstudio.table import check, read, split
 
 __all__ = [
     "ConfigError",
+    "ConflictError",
     "DataError",
+    "DatabaseError",
+    "GateError",
     "InputError",
     "MissingExtraError",
     "ModelError",
+    "Registry",
+    "RegistryError",
     "TabstudioError",
     "TabularClassifier",
     "TabularRegressor",
@@ -59,6 +68,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Registry": "tabstudio.registry",
     "TabularClassifier": "tabstudio.estimators",
     "TabularRegressor": "tabstudio.estimators",
     "TrainConfig": "tabstudio.config",

@@ -12,7 +12,8 @@ __all__ = ["main"]
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code.
 
-    0: done. 1: the data, model or tracker stood in the way. 2: the command was wrong. 130: interrupted.
+    0: done. 1: the data, model or tracker stood in the way. 2: the command was wrong.
+    3: it was checked, and the answer is no (gates, a history, a reproduction). 130: interrupted.
     """
     # Idle OpenMP threads must sleep, not spin: the tracker and the references work beside the training.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

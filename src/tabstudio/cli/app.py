@@ -12,7 +12,19 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from tabstudio._version import __version__
-from tabstudio.cli import demo, explore, predict, sync, train
+from tabstudio.cli import (
+    card,
+    compare,
+    demo,
+    explore,
+    gates,
+    predict,
+    reproduce,
+    stages,
+    sync,
+    train,
+    versions,
+)
 from tabstudio.errors import TabstudioError
 
 app = typer.Typer(
@@ -23,11 +35,28 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-app.command("explore")(explore.command)
-app.command("train")(train.command)
-app.command("predict")(predict.command)
-app.command("sync")(sync.command)
-app.command("demo")(demo.command)
+for _name, _command in {
+    "explore": explore.command,
+    "train": train.command,
+    "predict": predict.command,
+    "models": versions.models,
+    "versions": versions.versions,
+    "history": versions.history,
+    "compare": compare.command,
+    "card": card.command,
+    "reproduce": reproduce.command,
+    "gates": gates.command,
+    "promote": stages.promote,
+    "archive": stages.archive,
+    "rollback": stages.rollback,
+    "request": stages.request,
+    "approve": stages.approve,
+    "reject": stages.reject,
+    "webhooks": stages.webhooks,
+    "sync": sync.command,
+    "demo": demo.command,
+}.items():
+    app.command(_name)(_command)
 
 
 def _tell_version(asked: bool) -> None:

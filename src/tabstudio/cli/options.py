@@ -12,6 +12,9 @@ from tabstudio.errors import ConfigError
 File = Annotated[
     str, typer.Argument(metavar="FILE", help="CSV, Parquet or Arrow file, a folder or a glob of them.")
 ]
+ADDRESS = "models:/NAME/VERSION, models:/NAME@ALIAS, runs:/ID/model or a folder."
+Address = Annotated[str, typer.Argument(metavar="MODEL", help=ADDRESS)]
+Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 Separator = Annotated[
     str | None, typer.Option(help="Field separator of a text table, where the guess is wrong.")
 ]
