@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -35,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for _name, _command in {
+_COMMANDS: dict[str, Callable[..., Any]] = {
     "explore": explore.command,
     "train": train.command,
     "predict": predict.command,
@@ -55,7 +56,8 @@ for _name, _command in {
     "webhooks": stages.webhooks,
     "sync": sync.command,
     "demo": demo.command,
-}.items():
+}
+for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
 
 
