@@ -61,7 +61,7 @@ def data_rows(story: Story) -> list[tuple[str, str]]:
     rows = [
         ("table", table.source.name),
         ("rows with a label", f"{len(table):,}"),
-        ("fingerprint over all rows and columns", f"sha256 {table.fingerprint}"),
+        ("fingerprint over all rows and columns", f"blake3 {table.fingerprint}"),
         ("target", f"{story.evaluation.target} ({story.evaluation.task})"),
         ("features", f"{len(table.schema.features)}"),
         ("split", f"{split.how}: {len(split.train):,} rows to train, {len(split.test):,} to test"),

@@ -125,7 +125,7 @@ def _epochs(config: TrainingConfig, rows: int, batch_size: int, reasons: dict[st
     if config.epochs is not None:
         return config.epochs
     steps = math.ceil(rows / (batch_size or rows or 1))
-    epochs = max(min(round(STEPS / steps), 24 + rows // 200, 100), 8)
+    epochs = max(min(round(STEPS / steps), 24 + rows // 20, 100), 8)
     reasons["epochs"] = f"{epochs} of {steps:,} steps each"
     return epochs
 
