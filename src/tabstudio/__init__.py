@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from tabstudio.estimators import TabularClassifier, TabularRegressor
     from tabstudio.exploration import explore
     from tabstudio.recipes import train
+    from tabstudio.recipes.reproducing import reproduce
     from tabstudio.registry import Registry, load
+    from tabstudio.registry.cards import card
+    from tabstudio.registry.comparing import compare
     from tabstudio.serving.batch import score
     from tabstudio.table import check, read, split
 
@@ -57,11 +60,14 @@ __all__ = [
     "TrainConfig",
     "TrainingError",
     "__version__",
+    "card",
     "check",
+    "compare",
     "configure",
     "explore",
     "load",
     "read",
+    "reproduce",
     "score",
     "split",
     "train",
@@ -72,11 +78,14 @@ _HOMES = {
     "TabularClassifier": "tabstudio.estimators",
     "TabularRegressor": "tabstudio.estimators",
     "TrainConfig": "tabstudio.config",
+    "card": "tabstudio.registry.cards",
     "check": "tabstudio.table",
+    "compare": "tabstudio.registry.comparing",
     "configure": "tabstudio.config",
     "explore": "tabstudio.exploration",
     "load": "tabstudio.registry",
     "read": "tabstudio.table",
+    "reproduce": "tabstudio.recipes.reproducing",
     "score": "tabstudio.serving.batch",
     "split": "tabstudio.table",
     "train": "tabstudio.recipes",
