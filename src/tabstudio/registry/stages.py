@@ -97,7 +97,7 @@ class Rules:
         found = {stage.name: stage for stage in self.stages}
         if name.lower() in found:
             return found[name.lower()]
-        near = difflib.get_close_matches(name.lower(), found, n=1)
+        near = difflib.get_close_matches(name.lower(), found, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}? " if near else ""
         raise RegistryError(f"stage {name!r}: {hint}The stages are {', '.join(found)} (from {self.source})")
 
