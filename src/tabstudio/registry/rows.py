@@ -54,7 +54,10 @@ def unseen_rows(source: str | Path, sides: Sequence[Side]) -> Rows:
     model's schema.
     """
     config = sides[0].config.read
-    frame = pl.concat(list(scan(source, sides[0].record.schema, config)))
+    chunks = list(scan(source, sides[0].record.schema, config))
+    if not chunks:
+        raise DataError(f"{source}: it holds no rows")
+    frame = pl.concat(chunks, how="diagonal_relaxed")
     labels, labelled = _labels(frame, sides[0], str(source))
     kept, notes = labelled.copy(), []
     if not labelled.all():
