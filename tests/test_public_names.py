@@ -22,6 +22,7 @@ PUBLIC = {
     "TrainConfig",
     "TrainingError",
     "__version__",
+    "autolog",
     "check",
     "configure",
     "explore",

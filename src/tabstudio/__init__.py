@@ -27,6 +27,7 @@ from tabstudio.errors import (
 )
 
 if TYPE_CHECKING:
+    from tabstudio.autologging import autolog
     from tabstudio.config import TrainConfig, configure
     from tabstudio.estimators import TabularClassifier, TabularRegressor
     from tabstudio.exploration import explore
@@ -48,6 +49,7 @@ __all__ = [
     "TrainConfig",
     "TrainingError",
     "__version__",
+    "autolog",
     "check",
     "configure",
     "explore",
@@ -62,6 +64,7 @@ _HOMES = {
     "TabularClassifier": "tabstudio.estimators",
     "TabularRegressor": "tabstudio.estimators",
     "TrainConfig": "tabstudio.config",
+    "autolog": "tabstudio.autologging.starting",
     "check": "tabstudio.table",
     "configure": "tabstudio.config",
     "explore": "tabstudio.exploration",

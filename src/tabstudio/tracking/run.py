@@ -157,6 +157,12 @@ class Run:
             self._journal.close()
             self._ended(self.id)
 
+    def fail(self, error: BaseException) -> None:
+        """End the run as FAILED, the traceback as an artifact; an error of ours says all by itself."""
+        text = str(error) if isinstance(error, TabstudioError) else _traceback(error)
+        self.artifact(text.encode(), "error/error.txt")
+        self.finish("FAILED")
+
     def leave(self) -> None:
         """Leave an ended run to the next start, where MLflow has not got it yet."""
         if self.status is not None:
@@ -173,9 +179,7 @@ class Run:
         elif isinstance(error, KeyboardInterrupt):
             self.finish("KILLED")
         else:
-            text = str(error) if isinstance(error, TabstudioError) else _traceback(error)
-            self.artifact(text.encode(), "error/error.txt")
-            self.finish("FAILED")
+            self.fail(error)
 
     def _event(self, kind: str, **body: Any) -> None:
         if self.status is not None:

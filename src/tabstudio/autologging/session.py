@@ -1,0 +1,150 @@
+"""The one session of a process: it owns the recorder, the runs and the observers."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypeVar
+
+from tabstudio.autologging.observer import Observer, Training
+from tabstudio.autologging.patching import Imports
+from tabstudio.tracking import Recorder, Run
+from tabstudio.tracking.run import Status
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `tabstudio.autolog` was asked for; see there."""
+
+    experiment: str | None = None
+    run_name: str | None = None
+    registered_model_name: str | None = None
+    log_models: bool = True
+    log_datasets: bool = True
+    log_every_n_step: int | None = None
+    extra_tags: dict[str, str] = field(default_factory=dict)
+    silent: bool = False
+
+
+class Session:
+    """Watches this process until it ends or `close` is called.
+
+    `run` is the run that things belong to at this moment. It is started when something is recorded first, and
+    never in a process that is not the one to record (a forked worker, a DDP rank other than 0).
+    """
+
+    def __init__(self, options: Options, recorder: Recorder, source: str | None = None) -> None:
+        self.options = options
+        self.recorder = recorder
+        self.source = source
+        self.imports = Imports()
+        self.trainings: list[Training] = []
+        self.runs: list[Run] = []
+        self.muted = False
+        self._observers: list[Observer] = []
+        self._told: set[str] = set()
+        self._pid = os.getpid()
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Say whether the session has ended."""
+        return self._closed
+
+    @property
+    def here(self) -> bool:
+        """Say whether this process, at this moment, is the one that records."""
+        return not self._closed and not self.muted and os.getpid() == self._pid
+
+    @property
+    def run(self) -> Run:
+        """The current run, started now if there is none."""
+        if not self.runs:
+            self.start_run()
+        return self.runs[-1]
+
+    def start_run(self) -> Run:
+        """Start a run of our own."""
+        run = self.recorder.start(
+            self.options.experiment, self.options.run_name, dict(self.options.extra_tags), self.source
+        )
+        self.runs.append(run)
+        self.tell("run_began", run)
+        return run
+
+    def observe(self, observer: Observer) -> None:
+        """Install an observer."""
+        self._observers.append(observer)
+        self._call(observer, "install", self)
+
+    def tell(self, event: str, *what: Any) -> None:
+        """Call the method `event` of every observer."""
+        if self.here:
+            for observer in tuple(self._observers):
+                self._call(observer, event, *what)
+
+    def guarded(self, observer: Observer, function: Callable[P, T]) -> Callable[P, T | None]:
+        """Return `function` for use in a hook or a patch: an exception removes the observer, no more."""
+
+        @functools.wraps(function)
+        def guard(*args: P.args, **kwargs: P.kwargs) -> T | None:
+            if not self.here:
+                return None
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - the user's training must not feel our faults
+                self._failed(observer, error)
+                return None
+
+        return guard
+
+    def warn(self, message: str) -> None:
+        """Tell the user something, once, on stderr; not where `silent` was asked for."""
+        if message not in self._told:
+            self._told.add(message)
+            if not self.options.silent:
+                print(f"tabstudio: {message}", file=sys.stderr)  # noqa: T201 - the session's one voice
+
+    def close(self, status: Status = "FINISHED", error: BaseException | None = None) -> None:
+        """End everything: trainings, observers, runs. A second call changes nothing."""
+        if self._closed or os.getpid() != self._pid:
+            return
+        for training in self.trainings:
+            self.tell("training_ended", training)
+        self.tell("process_ends", status)
+        for observer in reversed(self._observers):
+            self._call(observer, "remove")
+        self._observers.clear()
+        self.imports.undo()
+        self._closed = True
+        for run in self.runs:
+            if error is not None and run.status is None:
+                run.fail(error)
+            run.finish(status)
+        self.recorder.close()
+
+    def _call(self, observer: Observer, event: str, *what: Any) -> None:
+        try:
+            getattr(observer, event)(*what)
+        except Exception as error:  # noqa: BLE001 - see `guarded`
+            self._failed(observer, error)
+
+    def _failed(self, observer: Observer, error: Exception) -> None:
+        if observer not in self._observers:
+            return
+        self._observers.remove(observer)
+        self.warn(
+            f"watching {observer.name} stops after a fault of its own ({type(error).__name__}: {error}); "
+            "your code goes on; please report it"
+        )
+        try:
+            observer.remove()
+        except Exception:  # noqa: BLE001 - told above; nothing more can be done
+            traceback.print_exc()
