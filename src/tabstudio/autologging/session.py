@@ -6,7 +6,7 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
@@ -79,6 +79,14 @@ class Session:
         self.tell("run_began", run)
         return run
 
+    def metrics(self, values: Mapping[str, float], step: int = 0, run: Run | None = None) -> None:
+        """Record metrics in a run, by default the current one."""
+        (run or self.run).metrics(values, step)
+
+    def params(self, values: Mapping[str, Any], run: Run | None = None) -> None:
+        """Record parameters of a run, by default the current one; the first value of each name stands."""
+        (run or self.run).params(values)
+
     def observe(self, observer: Observer) -> None:
         """Install an observer."""
         self._observers.append(observer)
@@ -113,7 +121,13 @@ class Session:
                 print(f"tabstudio: {message}", file=sys.stderr)  # noqa: T201 - the session's one voice
 
     def close(self, status: Status = "FINISHED", error: BaseException | None = None) -> None:
-        """End everything: trainings, observers, runs. A second call changes nothing."""
+        """End everything, and let the delivering process go. A second call changes nothing."""
+        if not self._closed and os.getpid() == self._pid:
+            self.end(status, error)
+            self.recorder.close()
+
+    def end(self, status: Status = "FINISHED", error: BaseException | None = None) -> None:
+        """End trainings, observers and runs; the recorder stays open, to wait for. A second call changes nothing."""
         if self._closed or os.getpid() != self._pid:
             return
         for training in self.trainings:
@@ -128,7 +142,6 @@ class Session:
             if error is not None and run.status is None:
                 run.fail(error)
             run.finish(status)
-        self.recorder.close()
 
     def _call(self, observer: Observer, event: str, *what: Any) -> None:
         try:

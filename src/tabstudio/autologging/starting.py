@@ -71,11 +71,16 @@ def autolog(
     start(options)
 
 
-def start(options: Options, source: str | None = None, recorder: Recorder | None = None) -> Session:
-    """Start the session of this process. `source` is what MLflow shows as the origin of its runs."""
+def start(
+    options: Options, source: str | None = None, recorder: Recorder | None = None, *, watch_end: bool = True
+) -> Session:
+    """Start the session of this process. `source` is what MLflow shows as the origin of its runs.
+
+    Without `watch_end` the caller ends the session; else the end of the process does.
+    """
     global _session
     _session = Session(options, recorder or Recorder(), source)
-    for observer in (_Ending(), *_observers()):
+    for observer in (*([_Ending()] if watch_end else []), *_observers()):
         _session.observe(observer)
     return _session
 

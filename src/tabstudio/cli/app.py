@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 
 from tabstudio._version import __version__
 from tabstudio.cli import demo, explore, predict, sync, train
+from tabstudio.cli import run as run_
 from tabstudio.errors import TabstudioError
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command("explore")(explore.command)
 app.command("train")(train.command)
+app.command("run", context_settings=run_.SETTINGS)(run_.command)
 app.command("predict")(predict.command)
 app.command("sync")(sync.command)
 app.command("demo")(demo.command)
@@ -48,10 +50,9 @@ def _options(
 
 def run(words: list[str]) -> int:
     """The exit code of the command that `words` spell, errors told on stderr without a traceback."""
-    debug = "--debug" in words
-    words = [
-        word for word in words if word != "--debug"
-    ]  # the switch is understood before and after the command
+    own = words[: words.index("run")] if "run" in words[:2] else words  # a script has arguments of its own
+    debug = "--debug" in own  # understood before and after the command
+    words = [word for word in own if word != "--debug"] + words[len(own) :]
     command = typer.main.get_command(app)
     assert isinstance(command, TyperGroup)
     try:
