@@ -207,7 +207,7 @@ class Courier:
             digest=event["fingerprint"][:DIGEST_LENGTH],
             source_type="local",
             source=json.dumps({"uri": event["source"]}),
-            schema=json.dumps({"mlflow_colspec": event["columns"]}),
+            schema=json.dumps(event["schema"]),
             profile=json.dumps({"num_rows": event["rows"], "fingerprint": event["fingerprint"]}),
         )
         tags = [InputTag("mlflow.data.context", event["context"])]
