@@ -16,13 +16,14 @@ class Training:
     """One training: the steps of one or several optimizers on one or several models in one loop.
 
     `models` and `optimizers` hold the objects of the user's process under names of their own (`model`, or
-    `netD` and `netG`). `suffix` is appended to the names of metrics and parameters where a run has several
-    trainings, '' for the first.
+    `netD` and `netG`); `called` the same models as the user calls them, compiled or wrapped. `suffix` is
+    appended to the names of metrics and parameters where a run has several trainings, '' for the first.
     """
 
     run: Run
     suffix: str = ""
     models: dict[str, Any] = field(default_factory=dict)
+    called: dict[str, Any] = field(default_factory=dict)
     optimizers: dict[str, Any] = field(default_factory=dict)
     epochs: int = 0
     steps: int = 0
@@ -57,8 +58,17 @@ class Observer:
     def training_began(self, training: Training) -> None:
         """The first step of a training was made; its models and optimizers are known."""
 
+    def training_grew(self, training: Training) -> None:
+        """Another optimizer, with its models, has joined a training."""
+
     def epoch_ended(self, training: Training, epoch: Epoch) -> None:
         """An epoch has ended."""
+
+    def loader_seen(self, loader: Any, name: str, training: bool) -> None:
+        """A `DataLoader` gave its first batch, to be trained on or to be looked at."""
+
+    def model_logged(self, model: Any, preprocessor: Any, registered: bool) -> None:
+        """The user's code has logged a model by `tabstudio.log_model`, as a registered version or not."""
 
     def training_ended(self, training: Training) -> None:
         """A training is over: another one has begun, or the process ends."""

@@ -87,6 +87,14 @@ class Session:
         """Record parameters of a run, by default the current one; the first value of each name stands."""
         (run or self.run).params(values)
 
+    def begin_training(self) -> Training:
+        """Begin a training: the first one belongs to the run that there is, each other one gets its own."""
+        run = self.start_run() if self.trainings else self.run
+        before = sum(training.run is run for training in self.trainings)
+        training = Training(run, f"_{before + 1}" if before else "")
+        self.trainings.append(training)
+        return training
+
     def observe(self, observer: Observer) -> None:
         """Install an observer."""
         self._observers.append(observer)
@@ -127,11 +135,12 @@ class Session:
             self.recorder.close()
 
     def end(self, status: Status = "FINISHED", error: BaseException | None = None) -> None:
-        """End trainings, observers and runs; the recorder stays open, to wait for. A second call changes nothing."""
+        """End trainings, observers and runs; the recorder stays open, to wait for.
+
+        A second call changes nothing.
+        """
         if self._closed or os.getpid() != self._pid:
             return
-        for training in self.trainings:
-            self.tell("training_ended", training)
         self.tell("process_ends", status)
         for observer in reversed(self._observers):
             self._call(observer, "remove")
