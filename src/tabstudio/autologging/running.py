@@ -41,7 +41,7 @@ def run_script(path: str | Path, arguments: list[str], options: Options) -> int:
     session.observe(_FewerCollections())
     module = _as_main(str(path), arguments)
     status, code, error = _executed(module, source, str(path))
-    threading._shutdown()  # type: ignore[attr-defined] - as Python does at its end: threads that work are waited for
+    threading._shutdown()  # type: ignore[attr-defined]  # as Python at its end: threads that work end first
     session.end(status, error)
     leave_in_order(module)
     _tell(session)

@@ -92,9 +92,12 @@ def current() -> Session | None:
 
 def _observers() -> list[Observer]:
     """Every observer there is, in the order in which they are told of things."""
+    from tabstudio.autologging.figures import Figures
+    from tabstudio.autologging.keeping import Keeping
+    from tabstudio.autologging.scores import Scores
     from tabstudio.autologging.watching import Loops
 
-    return [Loops()]
+    return [Loops(), Figures(), Scores(), Keeping()]
 
 
 class _Ending(Observer):

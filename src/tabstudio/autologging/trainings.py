@@ -63,7 +63,7 @@ class Trainings:
 
     def backward(self, event: Trained, source: Source, point: Call | None, tensor: Any) -> None:
         """A backward pass is made. It counts when a step follows, or when there is no optimizer."""
-        if self.current is None and not self.anything_made:
+        if self.current is None and not self.anything_made and len(self._open) < 3:
             self._changes.look(tensor)
         self._open.append(Backward(event, source, point))
         if len(self._open) >= MOST_WAITING:
@@ -103,7 +103,7 @@ class Trainings:
         Without an optimizer they are the steps, if they changed something. With one they are the rest of an
         accumulated gradient where others of their kind were followed by a step; else something else.
         """
-        if self.current is None and not self.anything_made and self._open and self._changes.seen():
+        if self.current is None and not self.anything_made and self._open and self._changes.seen:
             self.current = self._begin()
             self._params(describing.surroundings(), self.current)
             self._session.tell("training_began", self.current.training)
@@ -214,6 +214,7 @@ class Trainings:
             if all(inner is not known for known in training.models.values()):
                 name = free_name("model" if alone and len(found) == 1 else called, training.models)
                 training.models[name] = inner
+                training.called[name] = module
                 params |= describing.model(name, inner)
         return params
 
@@ -237,16 +238,15 @@ class _Changes:
     """Without an optimizer, a loop of backward passes is a training if what they go to changes."""
 
     def __init__(self) -> None:
+        self.seen = False
         self._before: list[tuple[weakref.ref[Any], float]] = []
 
     def look(self, tensor: Any) -> None:
-        """Remember what the leaves of a graph are, once."""
+        """Look at the leaves of a graph: for the first time, and whether they have changed since."""
         if not self._before:
             self._before = [(weakref.ref(leaf), _sum(leaf)) for leaf in lineage.leaves(tensor)]
-
-    def seen(self) -> bool:
-        """Say whether one of them is another now."""
-        return any((leaf := known()) is not None and _sum(leaf) != was for known, was in self._before)
+        changed = ((leaf := known()) is not None and _sum(leaf) != was for known, was in self._before)
+        self.seen = self.seen or any(changed)
 
 
 def _sum(tensor: Any) -> float:

@@ -31,7 +31,9 @@ def exported(
 
     example = _on_cpu((tuple(args), dict(kwargs or {})))
     rows = _rows(example)
-    shapes = _mapped(example, lambda t: {0: Dim.AUTO} if t.dim() and t.shape[0] == rows else {})
+    shapes = _mapped(
+        example, lambda t: {0: Dim.AUTO} if t.dim() and t.shape[0] == rows else {}, lambda _: None
+    )
     with untouched_random_state(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter's own doings, such as those with an LSTM's weights
         try:
@@ -45,6 +47,23 @@ def exported(
     if not program.range_constraints:
         raise ModelError(f"it works for {rows} rows only: its code turns the number of rows into a constant")
     return program
+
+
+def few_rows(example: Any, most: int) -> tuple[Any, int]:
+    """A copy on the CPU of what a module was called with, cut to `most` rows, and how many it has."""
+    tensors = [tensor for tensor in _tensors(example) if tensor.dim()]
+    rows = tensors[0].shape[0] if tensors else 0
+    kept = min(rows, most)
+    cut = _mapped(example, lambda t: (t[:kept] if t.dim() and t.shape[0] == rows else t).detach().clone())
+    return _on_cpu(cut), kept
+
+
+def two_rows(example: Any) -> Any:
+    """The example, its one row twice where it has one only."""
+    sizes = {tensor.shape[0] for tensor in _tensors(example) if tensor.dim()}
+    if sizes != {1}:
+        return example
+    return _mapped(example, lambda t: torch.cat([t, t]) if t.dim() else t)
 
 
 def _rows(example: Any) -> int:
@@ -96,14 +115,16 @@ def _shapes_by_name(twin: nn.Module, shapes: Any) -> Any:
     return dict(zip(names, args, strict=False)) | kwargs
 
 
-def _mapped(value: Any, function: Any) -> Any:
+def _mapped(value: Any, function: Any, other: Any = lambda value: value) -> Any:
+    """What `function` makes of every tensor, and `other` of everything else that is no container."""
     if isinstance(value, Tensor):
         return function(value)
     if isinstance(value, Mapping):
-        return {key: _mapped(inner, function) for key, inner in value.items()}
+        return {key: _mapped(inner, function, other) for key, inner in value.items()}
     if isinstance(value, tuple | list):
-        return type(value)(_mapped(inner, function) for inner in value)
-    return None
+        parts = [_mapped(inner, function, other) for inner in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return other(value)
 
 
 def _tensors(value: Any) -> list[Tensor]:
@@ -114,11 +135,7 @@ def _tensors(value: Any) -> list[Tensor]:
 
 
 def _on_cpu(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.detach().cpu()
-    if isinstance(value, Mapping):
-        return {key: _on_cpu(inner) for key, inner in value.items()}
-    return type(value)(_on_cpu(inner) for inner in value) if isinstance(value, tuple | list) else value
+    return _mapped(value, lambda tensor: tensor.detach().cpu())
 
 
 def _reason(error: Exception) -> str:
