@@ -27,6 +27,7 @@ PUBLIC = {
     "configure",
     "explore",
     "load",
+    "log_model",
     "read",
     "score",
     "split",

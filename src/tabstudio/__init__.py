@@ -28,6 +28,7 @@ from tabstudio.errors import (
 
 if TYPE_CHECKING:
     from tabstudio.autologging import autolog
+    from tabstudio.autologging.logmodel import log_model
     from tabstudio.config import TrainConfig, configure
     from tabstudio.estimators import TabularClassifier, TabularRegressor
     from tabstudio.exploration import explore
@@ -54,6 +55,7 @@ __all__ = [
     "configure",
     "explore",
     "load",
+    "log_model",
     "read",
     "score",
     "split",
@@ -69,6 +71,7 @@ _HOMES = {
     "configure": "tabstudio.config",
     "explore": "tabstudio.exploration",
     "load": "tabstudio.registry",
+    "log_model": "tabstudio.autologging.logmodel",
     "read": "tabstudio.table",
     "score": "tabstudio.serving.batch",
     "split": "tabstudio.table",

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import functools
-import linecache
-import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import CodeType, FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from tabstudio.autologging import calls
 from tabstudio.autologging.observer import Epoch, Observer, Training
 from tabstudio.autologging.patching import Patches
-from tabstudio.autologging.places import is_users_file
 
 if TYPE_CHECKING:
     from tabstudio.autologging.session import Session
@@ -27,7 +23,6 @@ MOST_CELLS = 10
 """Cells of a confusion matrix are metrics of their own up to so many classes."""
 _NO_SCORES = ("check_", "get_", "make_", "pairwise")
 _NO_SCORES_AT_END = ("_curve", "_distances", "_samples", "_support", "_kernels", "_matrix")
-_LIBRARIES = f"{os.sep}site-packages{os.sep}"
 
 
 @dataclass(slots=True)
@@ -90,29 +85,18 @@ class Scores(Observer):
                 self._watch(module, name, None)
 
     def _watch(self, module: ModuleType, name: str, special: Special | None) -> None:
-        function = getattr(module, name)
-        watched = self._watched(function, name, special)
-        self._patches.set(module, name, watched)
-        main = sys.modules["__main__"]
-        for own, value in list(vars(main).items()):  # a script that imported it before we came
-            if value is function:
-                self._patches.set(main, own, watched)
+        function, seen = getattr(module, name), self._seen
 
-    def _watched(
-        self, function: Callable[..., Any], name: str, special: Special | None
-    ) -> Callable[..., Any]:
-        seen = self._seen
-
-        @functools.wraps(function)
         def watched(*args: Any, **kwargs: Any) -> Any:
             value = function(*args, **kwargs)
-            frame = sys._getframe(1)
-            if _is_own(frame.f_code):
-                told = None if special is None else functools.partial(special, self, function, args, kwargs)
-                seen(name, value, frame, told)
+            seen(
+                name,
+                value,
+                None if special is None else functools.partial(special, self, function, args, kwargs),
+            )
             return value
 
-        return watched
+        calls.watch(self._patches, module, name, function, watched)
 
     def _watch_torchmetrics(self, module: ModuleType) -> None:
         metric, collection, seen = module.Metric, module.MetricCollection, self._seen
@@ -124,9 +108,7 @@ class Scores(Observer):
             @functools.wraps(inner)
             def watched(*args: Any, **kwargs: Any) -> Any:
                 value = inner(*args, **kwargs)
-                frame = sys._getframe(1)
-                if _is_own(frame.f_code):
-                    seen(type(self).__name__, value, frame, None)
+                seen(type(self).__name__, value, None)
                 return value
 
             return watched
@@ -134,16 +116,17 @@ class Scores(Observer):
         @functools.wraps(compute)
         def watched_collection(self: Any) -> Any:
             value = compute(self)
-            frame = sys._getframe(1)
-            if _is_own(frame.f_code):
-                for name, part in value.items():
-                    seen(name, part, frame, None)
+            for name, part in value.items():
+                seen(name, part, None)
             return value
 
         self._patches.set(metric, "_wrap_compute", watched_wrap)
         self._patches.set(collection, "compute", watched_collection)
 
-    def _returned(self, name: str, value: Any, frame: FrameType, special: Any) -> None:
+    def _returned(self, name: str, value: Any, special: Any) -> None:
+        frame = calls.caller()
+        if frame is None:
+            return
         site = self._site(name, frame)
         epoch = max((training.epochs for training in self._session.trainings[-1:]), default=0)
         step = site.next_step(epoch)
@@ -170,7 +153,7 @@ class Scores(Observer):
     def _free(self, name: str, frame: FrameType) -> str:
         candidate, number = name, 1
         if candidate in self._names:
-            candidate = f"{name}_{_argument(frame) or 2}"
+            candidate = f"{name}_{next(iter(calls.argument_names(frame)), '') or 2}"
         base = candidate
         while candidate in self._names:
             number += 1
@@ -225,11 +208,6 @@ def _is_score(name: str) -> bool:
     return not name.startswith(_NO_SCORES) and not name.endswith(_NO_SCORES_AT_END)
 
 
-def _is_own(code: CodeType) -> bool:
-    """Whether code is the user's own: not a library's."""
-    return _LIBRARIES not in code.co_filename and is_users_file(code.co_filename)
-
-
 def _numbers(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """The single numbers of a score, each with a name; none where it is not one."""
     if isinstance(value, Mapping):
@@ -244,25 +222,6 @@ def _numbers(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield f"{name}/{place}", value[place]
     elif getattr(value, "ndim", 0) == 0 and (isinstance(value, int | float) or hasattr(value, "item")):
         yield name, value
-
-
-def _argument(frame: FrameType) -> str:
-    """What a score is computed from, as the user's code calls it: the first argument where it is a name."""
-    code = frame.f_code
-    first, last, start, end = list(code.co_positions())[frame.f_lasti // 2]
-    if first is None or last is None or start is None or end is None:
-        return ""
-    lines = [linecache.getline(code.co_filename, line) for line in range(first, last + 1)]
-    lines[-1] = lines[-1].encode()[:end].decode(errors="ignore")
-    text = "".join([lines[0].encode()[start:].decode(errors="ignore"), *lines[1:]])
-    try:
-        call = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError:  # the source is not at hand, or has changed
-        return ""
-    if not isinstance(call, ast.Call):
-        return ""
-    values = [*call.args, *(keyword.value for keyword in call.keywords)]
-    return next((value.id for value in values[:1] if isinstance(value, ast.Name)), "")
 
 
 def _matrix_text(classes: list[str], matrix: Any) -> str:

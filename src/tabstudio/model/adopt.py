@@ -47,7 +47,7 @@ def adopted(
 
     Raises `ModelError` saying what cannot be kept as data, and what to do instead.
     """
-    raw = None if rows is None else _named(rows, columns)
+    raw = None if rows is None else named(rows, columns)
     preprocessing, features = taken(preprocessor, columns, _is_single(rows))
     labels = _labels(classes)
     goal = _target(target, labels, positive)
@@ -64,7 +64,7 @@ def adopted(
     return model
 
 
-def _named(rows: Any, columns: Sequence[str] | None) -> Any:
+def named(rows: Any, columns: Sequence[str] | None) -> Any:
     """Rows with names: an array takes those of `columns`."""
     if isinstance(rows, np.ndarray) and columns is not None:
         return {name: rows[:, place] for place, name in enumerate(columns)}
