@@ -47,6 +47,9 @@ class Recorded:
         self.params: dict[str, str] = {}
         self.metrics: dict[str, list[tuple[int, float]]] = {}
         self.tags: dict[str, str] = {}
+        self.artifacts: dict[str, bytes] = {}
+        self.datasets: list[dict] = []
+        self.models: dict[str, dict] = {}
         self.status = ""
         self.warnings: list[str] = []
 
@@ -72,6 +75,13 @@ def read_run(folder: Path) -> Recorded:
                 run.params |= event["values"]
             elif event["kind"] == "tags":
                 run.tags |= event["values"]
+            elif event["kind"] == "artifact":
+                for path in (folder / event["place"]).iterdir():
+                    run.artifacts["/".join(filter(None, [event["to"], path.name]))] = path.read_bytes()
+            elif event["kind"] == "dataset":
+                run.datasets.append(event)
+            elif event["kind"] == "model":
+                run.models[event["name"]] = {**event, "folder": folder / event["place"]}
             elif event["kind"] == "finish":
                 run.status = event["status"]
     return run

@@ -74,8 +74,8 @@ class Pending:
             user = next(users_frames(frame), None)
             self._names[point] = finding.name_of(tensor, user) or source.label or "loss"
         source.name = self._names[point]
-        if not source.label and point not in self._studied and self._study(tensor, frame, point):
-            source.parts = {}
+        if not source.label and point not in self._studied:
+            self._study(source, tensor, frame, point)
         return source
 
     def unused(self) -> list[Seen]:
@@ -83,15 +83,18 @@ class Pending:
         unused, self._seen = list(self._seen.values()), {}
         return unused
 
-    def _study(self, tensor: torch.Tensor, frame: FrameType, point: Call | None) -> bool:
+    def _study(self, source: Source, tensor: torch.Tensor, frame: FrameType, point: Call | None) -> None:
         """Nobody has seen this loss come into being: watch the user's function or module that returns it."""
         self._studied.add(point)
         user = next(users_frames(frame), None)
         if user is None:
-            return False
-        producers = finding.producers(finding.name_of(tensor, user), user)
-        watched = [self._losses.watch(*producer) for producer in producers]
-        return any(watched)
+            return
+        makers = finding.makers(finding.name_of(tensor, user), user)
+        watched = [maker for maker in makers if self._losses.watch(maker.holder, maker.name, maker.value)]
+        if watched:
+            source.parts = {}
+            if source.loss.weight == 1.0 and watched[0].rows:
+                source.loss = Loss(source.loss.value, watched[0].rows, watched[0].rows)
 
     def _resolve(self, tensor: torch.Tensor) -> Source:
         found = lineage.ancestor(tensor, self._seen)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import linecache
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
@@ -12,6 +14,8 @@ from typing import Any
 from tabstudio.autologging.places import locals_of, users_frames
 
 _DEEPEST = 20
+_OF_LOADERS = re.compile(r"_?(data)?_?(loader|iter|dl|set|batches|ds)s?$|^(data)?_?loaders?_?")
+VALIDATION = re.compile(r"val|valid|validation|dev|eval", re.IGNORECASE)
 
 
 def variables(frame: FrameType | None) -> Iterator[tuple[str, Any]]:
@@ -32,17 +36,48 @@ def variables(frame: FrameType | None) -> Iterator[tuple[str, Any]]:
 
 def name_of(value: Any, frame: FrameType | None) -> str:
     """Return what the user calls an object, '' where no variable holds it."""
-    return next((name for name, held in variables(frame) if held is value and not name.startswith("_")), "")
+    return next(iter(names_of(value, frame)), "")
 
 
-def producers(name: str, frame: FrameType) -> list[tuple[Any, str, Any]]:
-    """Return the functions and modules whose result the variable `name` is, or what `backward` is called on.
+def names_of(value: Any, frame: FrameType | None) -> Iterator[str]:
+    """Iterate over all names of an object, innermost first."""
+    return (name for name, held in variables(frame) if held is value and not name.startswith("_"))
 
-    Each as (holder, attribute, callable): where it can be looked up, as a dictionary or an object.
+
+def part_of(name: str) -> str:
+    """Return which part of the data a variable's name tells, '' where it tells none.
+
+    >>> part_of("valid_loader"), part_of("test_dl"), part_of("dataloader")
+    ('val', 'test', '')
     """
+    plain = _OF_LOADERS.sub("", name.lower()).strip("_")
+    return "val" if VALIDATION.fullmatch(plain) else re.sub(r"\W+", "_", plain)
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """What a variable was assigned the result of: `value`, which `holder` has as `name`; `rows` went in."""
+
+    holder: Any
+    name: str
+    value: Any
+    rows: float
+
+
+def makers(name: str, frame: FrameType) -> list[Maker]:
+    """Return the functions and modules whose result the variable `name` is.
+
+    Without a name: those whose result `backward` is called on.
+    """
+    found = []
     calls = _assigned_calls(frame.f_code, name) if name else _backward_calls(frame.f_code)
-    found = [_looked_up(call.func, frame) for call in calls]
-    return [each for each in found if each is not None]
+    for call in calls:
+        looked_up = _looked_up(call.func, frame)
+        if looked_up is not None:
+            arguments = (_looked_up(each, frame) for each in call.args)
+            shapes = (getattr(each[2], "shape", None) for each in arguments if each is not None)
+            found.append(Maker(*looked_up, next((float(shape[0]) for shape in shapes if shape), 0.0)))
+    return found
 
 
 def _is_users_object(value: Any) -> bool:

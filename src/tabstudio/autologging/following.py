@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,11 +9,11 @@ from typing import Any
 
 from tabstudio.autologging import describing
 from tabstudio.autologging.epochs import Epochs, Evaluated, Stretch
+from tabstudio.autologging.finding import VALIDATION, part_of
 from tabstudio.autologging.observer import Epoch, Training
 from tabstudio.autologging.places import Call, Loop, Place
 from tabstudio.autologging.values import Loss, Mean, read, together
 
-_VALIDATION = re.compile(r"val|valid|validation|dev|eval", re.I)
 _EVERY_STEP = 1000
 """So many steps are all recorded; of twice as many every second one, and so on."""
 
@@ -142,7 +141,7 @@ class Following:
         taken = set(self._groups.values())
         if hint == "train":
             wanted = "train_eval"
-        elif "val" not in taken and (alone or not hint or _VALIDATION.search(hint)):
+        elif "val" not in taken and (alone or not hint or VALIDATION.search(hint)):
             wanted = "val"
         else:
             wanted = hint or "eval"
@@ -194,7 +193,7 @@ class Following:
         values: dict[str, float] = {}
         for group, named in means.items():
             hint = group.partition("#")[0]
-            name = "test" if not hint or _VALIDATION.search(hint) else hint
+            name = "test" if not hint or VALIDATION.search(hint) else hint
             for metric, value in self._evaluated_values(name if name != "train" else "train_eval", named):
                 values.setdefault(metric, value)
         if values:
@@ -205,16 +204,8 @@ def group_of(place: Place, loader: str, loader_key: int, is_training: bool) -> s
     """Return what tells one evaluated part from another: a hint at its name, and a key behind `#`."""
     labels = [value for where, value in place.entries if isinstance(where, Loop) and isinstance(value, str)]
     if labels and len(labels[-1]) <= 30:
-        return f"{_plain(labels[-1])}#label"
+        return f"{part_of(labels[-1])}#label"
     if loader_key:
-        return f"{'train' if is_training else _plain(loader)}#{loader_key}"
+        return f"{'train' if is_training else part_of(loader)}#{loader_key}"
     calls = tuple((id(where.code), where.start) for where, _ in place.entries if isinstance(where, Call))
     return f"#{calls}"
-
-
-def _plain(name: str) -> str:
-    """`valid_loader` -> `val`, `test_dl` -> `test`: what is left of a variable's name."""
-    plain = re.sub(
-        r"_?(data)?_?(loader|iter|dl|set|batches)s?$|^(data)?_?loaders?_?", "", name.lower()
-    ).strip("_")
-    return "val" if _VALIDATION.fullmatch(plain) else re.sub(r"\W+", "_", plain)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import FrameType, ModuleType
 from typing import Any
 
-from tabstudio.autologging.finding import name_of
+from tabstudio.autologging.finding import names_of, part_of
 from tabstudio.autologging.patching import Patches
 from tabstudio.autologging.places import Loop, loops_of, users_frames
 
@@ -71,7 +71,8 @@ class Loaders:
 
     def _began(self, loader: Any, iterator: Any, frame: FrameType) -> None:
         if loader not in self._names:
-            self._names[loader] = name_of(loader, frame)
+            names = list(names_of(loader, frame))
+            self._names[loader] = next((name for name in names if part_of(name)), "")
         self._passes += 1
         visit = Visit(self._passes, _part(loader), self._names[loader], loader.batch_size)
         setattr(iterator, _VISIT, visit)

@@ -65,6 +65,7 @@ class Loops(Observer):
 
     def process_ends(self, status: Status) -> None:
         """Record what is open."""
+        self._look_at_unused()
         self._trainings.end()
 
     def _guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -184,9 +185,7 @@ class Loops(Observer):
     def _train_on(self, tensor: torch.Tensor, frame: FrameType) -> None:
         at = place(frame)
         source = self._pending.source(tensor, frame, at.point)
-        for seen in self._pending.unused():
-            if seen.place.entries and seen.value is not None:
-                self._evaluated(seen, True)
+        self._look_at_unused()
         visit = self._visit_at(at)
         if visit is not None:
             self._loaders.training.add(visit.part)
@@ -195,6 +194,12 @@ class Loops(Observer):
         event = Trained(at, {}, number, self._trainings.steps, source.loss.weight, source.inputs)
         self._looking = None if self._models.compiled else False
         self._trainings.backward(event, source, at.point, tensor)
+
+    def _look_at_unused(self) -> None:
+        """What had a graph, but no backward pass came, was only looked at, if it was in evaluation mode."""
+        for seen in self._pending.unused():
+            if seen.place.entries and seen.value is not None:
+                self._evaluated(seen, True)
 
     def _optimizer_made(self, optimizer: Any, frame: FrameType) -> None:
         if self._is_here():
