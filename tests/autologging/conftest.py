@@ -35,6 +35,9 @@ class Spooled:
         self.ids.append(run.id)
         return run
 
+    def send(self, run, **where):
+        run.readdress(**where)
+
     def close(self):
         pass
 
@@ -52,6 +55,7 @@ class Recorded:
         self.models: dict[str, dict] = {}
         self.status = ""
         self.warnings: list[str] = []
+        self.told: list[str] = []
 
     def values(self, name: str) -> list[float]:
         """The values of a metric of the first run."""
@@ -103,8 +107,8 @@ def watched(tmp_path, capsys):
         finally:
             session.close()
             recorded.runs = [read_run(tmp_path / "spool" / "runs" / id_) for id_ in recorder.ids]
-            err = capsys.readouterr().err
-            recorded.warnings = [line for line in err.splitlines() if line.startswith("tabstudio:")]
+            recorded.told = capsys.readouterr().err.splitlines()
+            recorded.warnings = [line for line in recorded.told if line.startswith("tabstudio:")]
 
     return watch
 

@@ -22,6 +22,7 @@ _SKIPPED_PACKAGES = (
     "IPython",
     "_pytest",
     "accelerate",
+    "click",
     "ipykernel",
     "lightning",
     "lightning_fabric",
@@ -33,6 +34,7 @@ _SKIPPED_PACKAGES = (
     "torch",
     "tornado",
     "tqdm",
+    "typer",
 )
 _READING_LOCALS = ("locals", "vars", "eval", "exec", "dir")
 _STORES = ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF")

@@ -6,7 +6,8 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
@@ -47,7 +48,11 @@ class Session:
         self.imports = Imports()
         self.trainings: list[Training] = []
         self.runs: list[Run] = []
+        self.joined: list[Run] = []
+        self.holds = False
         self.muted = False
+        self._run: Run | None = None
+        self._held: list[Run] = []
         self._observers: list[Observer] = []
         self._told: set[str] = set()
         self._pid = os.getpid()
@@ -66,18 +71,37 @@ class Session:
     @property
     def run(self) -> Run:
         """The current run, started now if there is none."""
-        if not self.runs:
-            self.start_run()
-        return self.runs[-1]
+        return self._run or self.start_run()
+
+    @run.setter
+    def run(self, run: Run) -> None:
+        self._run = run
 
     def start_run(self) -> Run:
-        """Start a run of our own."""
+        """Start a run of our own. It is held back until a training begins, or longer where `holds` is set."""
+        options = self.options
         run = self.recorder.start(
-            self.options.experiment, self.options.run_name, dict(self.options.extra_tags), self.source
+            options.experiment, options.run_name, dict(options.extra_tags), self.source, held=True
         )
+        self._run = run
         self.runs.append(run)
+        self._held.append(run)
         self.tell("run_began", run)
         return run
+
+    def join(self, **where: str) -> None:
+        """Let the current run go into one of the script's own, or another one where it has gone already."""
+        if self._run not in self._held:
+            self.start_run()
+        self.joined.append(self.run)
+        self._held.remove(self.run)
+        self.recorder.send(self.run, **where)
+
+    def send(self, **where: str) -> None:
+        """Let go what was held back."""
+        for run in self._held:
+            self.recorder.send(run, **where)
+        self._held.clear()
 
     def metrics(self, values: Mapping[str, float], step: int = 0, run: Run | None = None) -> None:
         """Record metrics in a run, by default the current one."""
@@ -88,11 +112,18 @@ class Session:
         (run or self.run).params(values)
 
     def begin_training(self) -> Training:
-        """Begin a training: the first one belongs to the run that there is, each other one gets its own."""
-        run = self.start_run() if self.trainings else self.run
-        before = sum(training.run is run for training in self.trainings)
-        training = Training(run, f"_{before + 1}" if before else "")
+        """Begin a training: in the current run, or where that has one already, in a run of its own.
+
+        A run of the script's own holds as many trainings as it likes.
+        """
+        before = sum(training.run is self._run for training in self.trainings)
+        if before and self._run not in self.joined:
+            self.start_run()
+            before = 0
+        training = Training(self.run, f"_{before + 1}" if before else "")
         self.trainings.append(training)
+        if not self.holds:
+            self.send()
         return training
 
     def observe(self, observer: Observer) -> None:
@@ -121,6 +152,15 @@ class Session:
 
         return guard
 
+    @contextmanager
+    def unwatched(self) -> Iterator[None]:
+        """What is computed inside is our own, and not looked at."""
+        before, self.muted = self.muted, True
+        try:
+            yield
+        finally:
+            self.muted = before
+
     def warn(self, message: str) -> None:
         """Tell the user something, once, on stderr; not where `silent` was asked for."""
         if message not in self._told:
@@ -142,6 +182,7 @@ class Session:
         if self._closed or os.getpid() != self._pid:
             return
         self.tell("process_ends", status)
+        self.send()
         for observer in reversed(self._observers):
             self._call(observer, "remove")
         self._observers.clear()

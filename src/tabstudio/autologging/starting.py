@@ -94,12 +94,13 @@ def _observers() -> list[Observer]:
     """Every observer there is, in the order in which they are told of things."""
     from tabstudio.autologging.advice import Advice
     from tabstudio.autologging.figures import Figures
+    from tabstudio.autologging.guests import Guests
     from tabstudio.autologging.inputs import Inputs
     from tabstudio.autologging.keeping import Keeping
     from tabstudio.autologging.scores import Scores
     from tabstudio.autologging.watching import Loops
 
-    return [Loops(), Figures(), Scores(), Inputs(), Keeping(), Advice()]
+    return [Guests(), Loops(), Figures(), Scores(), Inputs(), Keeping(), Advice()]
 
 
 class _Ending(Observer):

@@ -91,10 +91,13 @@ class Recorder:
         run_name: str | None = None,
         tags: Mapping[str, Any] | None = None,
         source: str | None = None,
+        *,
+        held: bool = False,
     ) -> Run:
         """Start a run. `source` is what MLflow shows as its origin, by default the command line.
 
-        The experiment is by default the one of the environment, then one of the run's own name.
+        The experiment is by default the one of the environment, then one of the run's own name. A run that
+        is `held` back is recorded as any other; where it goes is settled by `send`.
         """
         about = {
             "tracking_uri": self.tracking_uri,
@@ -107,8 +110,21 @@ class Recorder:
         }
         run = Run(Journal(self.spool, about), self._finished)
         self._runs.append(run)
-        self._process.tell(f"run {run.id}")
+        if not held:
+            self._process.tell(f"run {run.id}")
         return run
+
+    def send(self, run: Run, **where: str) -> None:
+        """Let a run that was held back go, where `Recorder` was made for or elsewhere.
+
+        Such are `tracking_uri`, `registry_uri`, `experiment`, and `into`: MLflow's id of a run that somebody
+        else has made and will end. Into that one everything is brought when it is over (`Run.over`, or the
+        end of our run), and what has a name that is taken there by then is left out: it is never there
+        twice, and never in the way.
+        """
+        if where:
+            run.readdress(**where)
+        self._process.tell(f"run {run.id}")
 
     @property
     def problem(self) -> str:

@@ -227,6 +227,15 @@ class Run:
         self.artifact(text.encode(), "error/error.txt")
         self.finish("FAILED")
 
+    def readdress(self, **where: str) -> None:
+        """Change where a run that is held back shall go: fields of `About`."""
+        self._journal.readdress(**where)
+
+    def over(self) -> None:
+        """The run of somebody else's into which this one goes is over: nothing stands in the way any more."""
+        if self.status is None:
+            self._journal.over()
+
     def leave(self) -> None:
         """Leave an ended run to the next start, where MLflow has not got it yet."""
         if self.status is not None:
