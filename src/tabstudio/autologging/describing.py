@@ -83,9 +83,8 @@ def criterion(module: Any) -> dict[str, Any]:
     }
 
 
-def rates(name: str, value: Any) -> dict[str, float]:
-    """Return the learning rate of each group; one name where all are the same."""
-    found = [group.get("lr") for group in value.param_groups]
+def rates(name: str, found: list[Any]) -> dict[str, float]:
+    """Name the learning rates of the groups; one name where all are the same."""
     numbers = [rate for rate in found if isinstance(rate, float | int)]
     if len(numbers) != len(found) or not numbers:
         return {}

@@ -30,7 +30,7 @@ _EPOCH = re.compile(r"(^|_)((n|i|num|cur|current)_?)?(epochs?|ep|e)(_?(idx|num|n
 Where = Literal["inside", "middle", "other", "outside"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Trained:
     """A backward pass, after so many `steps` of optimizers.
 
@@ -47,7 +47,7 @@ class Trained:
     time: float = field(default_factory=time.perf_counter)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Evaluated:
     """A loss that was computed only to look at it. `group` tells one evaluated part from another.
 
@@ -112,9 +112,12 @@ class Shape:
 
     def matches(self, key: tuple[Entry, ...]) -> bool:
         """Say whether something stands in the same loops."""
-        return len(key) == len(self.key) and all(
-            where is own or where == own for (where, _), own in zip(key, self.key, strict=True)
-        )
+        if len(key) != len(self.key):
+            return False
+        for (where, _), own in zip(key, self.key, strict=True):
+            if where is not own and where != own:
+                return False
+        return True
 
 
 def _common(entries: list[Loop | Call], others: list[Loop | Call]) -> int:
@@ -182,7 +185,7 @@ class Epochs:
     def take(self, event: Event) -> None:
         """A backward pass was made, or a loss was computed that none follows."""
         if self._stepless:
-            event = replace(event, steps=self._steps + isinstance(event, Trained))
+            event.steps = self._steps + isinstance(event, Trained)
         if self.shape is None or self.by_steps is None:
             self._wait(event)
         elif isinstance(event, Evaluated):
@@ -225,11 +228,10 @@ class Epochs:
         if first is None:
             return
         self._stepless = True
-        numbered, passes = [], 0
+        passes = 0
         for event in self._waiting:
             passes += isinstance(event, Trained)
-            numbered.append(replace(event, steps=passes))
-        self._waiting = numbered
+            event.steps = passes
         self._begin(Shape.of(first.place, self._made, self._driven))
 
     def _begin(self, shape: Shape) -> None:
@@ -336,7 +338,7 @@ class Epochs:
 
     def _round_of(self, key: tuple[Entry, ...], visit: int, steps: int) -> tuple[Any, ...]:
         assert self.shape is not None
-        values = tuple(value for where, value in key if isinstance(where, Loop))
+        values = tuple([value for where, value in key if isinstance(where, Loop)])
         if self.shape.data is None:  # without a variable an iteration ends with its step
             return (*values, steps if None in values or not values else 0)
         last = visit if self.shape.driven else self._restarts
@@ -377,7 +379,7 @@ class Epochs:
             now.ended = event.time
         else:
             now.ahead.add(event.group)
-        if self.by_steps:
+        if self.by_steps or now.passes:
             now.steps = event.steps
 
     def _take_before(self) -> None:

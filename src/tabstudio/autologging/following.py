@@ -50,7 +50,7 @@ class Following:
         self._groups: dict[str, str] = {}
         self._names: dict[str, str] = {}
         self._steps: list[tuple[int, str, Loss]] = []
-        self._rates: dict[str, float] = {}
+        self._rates: dict[int, list[Any]] = {}
         self._last_rates: dict[str, float] = {}
         self._norms: list[Any] = []
         self._trained_at = 0.0
@@ -70,10 +70,7 @@ class Following:
 
     def rates(self, optimizer: Any) -> None:
         """Keep the learning rates of this moment."""
-        for name, known in self.training.optimizers.items():
-            if known is optimizer:
-                called = "learning_rate" if name == "optimizer" else f"learning_rate_{name}"
-                self._rates |= describing.rates(called, optimizer)
+        self._rates[id(optimizer)] = [group.get("lr") for group in optimizer.param_groups]
 
     def norm(self, value: Any) -> None:
         """Keep the norm of the gradients of a step."""
@@ -98,8 +95,7 @@ class Following:
         for group, means in self._grouped(stretch).items():
             values |= dict(self._evaluated_values(group, means))
         values |= self._times(stretch)
-        values |= {name: rate for name, rate in self._rates.items() if self._last_rates.get(name) != rate}
-        self._last_rates |= self._rates
+        values |= self._changed_rates()
         if self._norms:
             values["grad_norm"] = read(self._norms)[0]
             self._norms.clear()
@@ -108,7 +104,16 @@ class Following:
             self._flush_steps()
         if not self.epochs.by_steps:
             self.training.epochs = self.epochs.count
-        self._tell(self.training, Epoch(stretch.number, values))
+        self._tell(self.training, Epoch(stretch.number, values, stretch.steps))
+
+    def _changed_rates(self) -> dict[str, float]:
+        rates: dict[str, float] = {}
+        for name, optimizer in self.training.optimizers.items():
+            called = "learning_rate" if name == "optimizer" else f"learning_rate_{name}"
+            rates |= describing.rates(called, self._rates.get(id(optimizer), []))
+        changed = {name: rate for name, rate in rates.items() if self._last_rates.get(name) != rate}
+        self._last_rates |= changed
+        return changed
 
     def _train_values(self, stretch: Stretch) -> Iterator[tuple[str, float]]:
         for name, mean in stretch.train.items():

@@ -18,7 +18,7 @@ _SAME_VALUE = ("AliasBackward0", "CloneBackward0", "SqueezeBackward0", "ToCopyBa
 _REDUCING = {"MeanBackward0": "mean", "SumBackward0": "sum"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ancestor:
     """The loss that a tensor is a multiple of: the number of its node, and by what it was divided.
 

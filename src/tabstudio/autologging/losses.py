@@ -29,15 +29,13 @@ _MORE_NAMES = ("cross_entropy", "binary_cross_entropy", "binary_cross_entropy_wi
 
 @dataclass(frozen=True, slots=True)
 class Producer:
-    """What computes a loss: one criterion, function or model; `label` is how it is called."""
+    """What computes a loss: one criterion, function or model.
 
-    key: tuple[Any, ...]
+    `label` is how it is called, `name` tells it from others that are called the same.
+    """
+
     label: str
-
-    @property
-    def name(self) -> str:
-        """A name of its own: the label, and what tells it from others of the same label."""
-        return f"{self.label}#{hash(self.key)}"
+    name: str
 
 
 @dataclass(slots=True)
@@ -78,6 +76,7 @@ class Losses:
         self._within = self._inputs = 0
         self._target: weakref.ref[torch.Tensor] | None = None
         self._inner: list[tuple[float, bool]] = []
+        self._producers: dict[tuple[Any, ...], Producer] = {}
         self.settings: dict[str, dict[str, Any]] = {}
 
     def install(self, torch: ModuleType, guard: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
@@ -127,6 +126,12 @@ class Losses:
         self._patches.set(owner, name, self._watched_function(function))
         return True
 
+    def _producer(self, key: tuple[Any, ...], label: str) -> Producer:
+        known = self._producers.get(key)
+        if known is None or known.label != label:  # another object may have come to the same place in memory
+            known = self._producers[key] = Producer(label, f"{label}#{len(self._producers)}")
+        return known
+
     def _enter(self) -> None:
         if not self._within:
             self._inner.clear()
@@ -170,7 +175,7 @@ class Losses:
         rows = max((rows for rows, _ in self._inner), default=0.0) or _rows((*args, *kwargs.values()))
         summed = bool(self._inner) and all(summed for _, summed in self._inner)
         for place, tensor in _scalars(result):
-            self._tell(Producer((*key, place), label), tensor, args, rows, summed, frame)
+            self._tell(self._producer((*key, place), label), tensor, args, rows, summed, frame)
 
     def _wrapped(self, function: Any, name: str) -> Any:
         from torch.compiler import is_compiling
@@ -198,10 +203,11 @@ class Losses:
         if self._within:
             self._inner.append((rows, summed))
             return
-        producer = Producer(("function", name), name)
-        if frame.f_code.co_filename.endswith(_LOSS_MODULES):
+        if not frame.f_code.co_filename.endswith(_LOSS_MODULES):
+            producer = self._producer(("function", name), name)
+        else:
             criterion = frame.f_locals["self"]
-            producer = Producer(("module", id(criterion)), type(criterion).__name__)
+            producer = self._producer(("module", id(criterion)), type(criterion).__name__)
             if producer.name not in self.settings:
                 self.settings[producer.name] = describing.criterion(criterion)
         self._tell(producer, result, args, rows, summed, frame)

@@ -79,7 +79,7 @@ Entry = tuple[Loop | Call, Any]
 """A loop with the value of its variable (None where it cannot be told), or a call with None."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Place:
     """The loops and calls around a point of execution, outermost first; the last one is the point itself."""
 
@@ -107,12 +107,18 @@ NOWHERE = Place(())
 
 def place(frame: FrameType | None) -> Place:
     """Return the place of a frame that is being executed."""
-    inner: list[tuple[Entry, ...]] = []
+    entries: tuple[Entry, ...] = ()
     while frame is not None:
-        if _is_users(frame.f_code):
-            inner.append(_entries(frame))
+        code = frame.f_code
+        known = _USERS.get(id(code))
+        if known[1] if known is not None else _is_users(code):
+            loops, call = _static(code, frame.f_lasti)
+            here = (
+                (*zip(loops, _values(frame, loops), strict=True), (call, None)) if loops else ((call, None),)
+            )
+            entries = here + entries
         frame = frame.f_back
-    return Place(tuple(entry for part in reversed(inner) for entry in part))
+    return Place(entries)
 
 
 def users_frames(frame: FrameType | None) -> Iterator[FrameType]:
@@ -126,14 +132,6 @@ def users_frames(frame: FrameType | None) -> Iterator[FrameType]:
 def around(code: CodeType, offset: int) -> tuple[Loop, ...]:
     """Return the loops around an instruction, outermost first."""
     return tuple(loop for loop in loops_of(code) if loop.start <= offset < loop.end)
-
-
-def _entries(frame: FrameType) -> tuple[Entry, ...]:
-    code, offset = frame.f_code, frame.f_lasti
-    loops, call = _static(code, offset)
-    if not loops:
-        return ((call, None),)
-    return (*zip(loops, _values(frame, loops), strict=True), (call, None))
 
 
 def _static(code: CodeType, offset: int) -> tuple[tuple[Loop, ...], Call]:

@@ -55,7 +55,8 @@ class Session:
         self._held: list[Run] = []
         self._observers: list[Observer] = []
         self._told: set[str] = set()
-        self._pid = os.getpid()
+        self._forked = False
+        os.register_at_fork(after_in_child=self._in_child)
         self._closed = False
 
     @property
@@ -66,7 +67,7 @@ class Session:
     @property
     def here(self) -> bool:
         """Say whether this process, at this moment, is the one that records."""
-        return not self._closed and not self.muted and os.getpid() == self._pid
+        return not (self._closed or self.muted or self._forked)
 
     @property
     def run(self) -> Run:
@@ -142,7 +143,7 @@ class Session:
 
         @functools.wraps(function)
         def guard(*args: P.args, **kwargs: P.kwargs) -> T | None:
-            if not self.here:
+            if self._closed or self.muted or self._forked:
                 return None
             try:
                 return function(*args, **kwargs)
@@ -170,7 +171,7 @@ class Session:
 
     def close(self, status: Status = "FINISHED", error: BaseException | None = None) -> None:
         """End everything, and let the delivering process go. A second call changes nothing."""
-        if not self._closed and os.getpid() == self._pid:
+        if not self._closed and not self._forked:
             self.end(status, error)
             self.recorder.close()
 
@@ -179,7 +180,7 @@ class Session:
 
         A second call changes nothing.
         """
-        if self._closed or os.getpid() != self._pid:
+        if self._closed or self._forked:
             return
         self.tell("process_ends", status)
         self.send()
@@ -192,6 +193,10 @@ class Session:
             if error is not None and run.status is None:
                 run.fail(error)
             run.finish(status)
+
+    def _in_child(self) -> None:
+        """A forked worker records nothing: it shares its parent's files."""
+        self._forked = True
 
     def _call(self, observer: Observer, event: str, *what: Any) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tabstudio.autologging.session import Session
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Backward:
     """A backward pass that no step of an optimizer has followed yet."""
 
@@ -130,7 +130,8 @@ class Trainings:
             site = self._site(following, backward, owner)
             named = {site.name: backward.source.loss, **backward.source.parts}
             losses.setdefault(site.name, []).append(backward.source.loss)
-            following.epochs.take(replace(backward.event, losses=named, steps=following.training.steps))
+            backward.event.losses, backward.event.steps = named, following.training.steps
+            following.epochs.take(backward.event)
             if not owner:
                 following.training.steps += 1
                 following.step_loss(site.name, losses.pop(site.name), following.training.steps)

@@ -9,7 +9,7 @@ READ_AT = 256
 """So many losses on a device are read at once: the training waits for it once, not at every step."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Loss:
     """A value and how it counts: `value * factor` is a sum over `weight` rows.
 

@@ -78,7 +78,7 @@ class Loops(Observer):
         self._losses.install(torch, self._guard)
         self._loaders.install(sys.modules["torch.utils.data.dataloader"], self._guard)
         self._handles += [
-            optimizer.register_optimizer_step_pre_hook(self._guard(self._before_step)),
+            optimizer.register_optimizer_step_pre_hook(self._before_step),
             optimizer.register_optimizer_step_post_hook(self._guard(self._after_step)),
         ]
         self._patch_making(optimizer.Optimizer)
@@ -146,8 +146,10 @@ class Loops(Observer):
 
     def _visit_at(self, at: Place) -> Visit | None:
         """Return the pass of a loader that goes on here, None outside of a loop over one."""
-        driven = any(self._loaders.drives(loop) for loop, _ in at.loops)
-        return self._loaders.visit if driven else None
+        visit = self._loaders.visit
+        if visit is None or not any(self._loaders.drives(loop) for loop, _ in at.loops):
+            return None
+        return visit
 
     def _before_forward(self, module: torch.nn.Module, _: Any) -> None:
         """A model that is trained is about to compute: to be trained, or to be looked at."""
