@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EXAMPLE_ROWS = 8
 """Rows of the example that a model is kept with."""
+MOST_EARLY = 4
 MOST_EXAMPLE_VALUES = 100_000
 """An example of more numbers is not written down beside the model: it would be megabytes of text."""
 BY = "val_loss"
@@ -31,13 +32,22 @@ BY = "val_loss"
 
 @dataclass(eq=False)
 class Kept:
-    """What is known of one model: how it is called, and its weights in its best epoch."""
+    """What is known of one model: how it is called, and its weights in its best epoch.
+
+    The first epochs are told late, when further steps have changed the weights. So whenever training goes on
+    after the model was looked at, `versions` notes, by the steps made, which weights these are, and at first
+    `early` keeps a copy.
+    """
 
     name: str
     module: nn.Module
     example: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+    rows: int = 0
     handle: Any = None
     best: dict[str, torch.Tensor] | None = None
+    early: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict)
+    versions: dict[int, int] = field(default_factory=dict)
+    looked: bool = False
 
 
 @dataclass(eq=False)
@@ -80,8 +90,9 @@ class Keeping(Observer):
         for name, module in training.models.items():
             if name not in course.models:
                 kept = course.models[name] = Kept(name, module)
-                called = training.called[name]
-                kept.handle = called.register_forward_pre_hook(self._waiting_for(kept), with_kwargs=True)
+                called = training.called.get(name, module)
+                hook = self._hook(training, kept)
+                kept.handle = called.register_forward_pre_hook(hook, prepend=True, with_kwargs=True)
 
     def training_grew(self, training: Training) -> None:
         """The same for the models that have joined."""
@@ -96,7 +107,7 @@ class Keeping(Observer):
         if epoch.metrics.get(BY, math.nan) < course.best:
             course.best, course.epoch = epoch.metrics[BY], epoch.number
             for kept in course.models.values():
-                kept.best = _copied(kept.module.state_dict(), kept.best)
+                kept.best = _weights(kept, epoch, training)
 
     def model_logged(self, model: Any, preprocessor: Any, registered: bool) -> None:
         """Another version of a model that is registered already is not made."""
@@ -109,20 +120,34 @@ class Keeping(Observer):
             _unhook(kept)
             self._keep(training, course, kept)
 
-    def _waiting_for(self, kept: Kept) -> Any:
+    def _hook(self, training: Training, kept: Kept) -> Any:
         guarded = self._session.guarded(self, self._called)
 
-        def hook(_: Any, args: Any, kwargs: Any) -> None:
-            guarded(kept, args, kwargs)
+        def hook(module: Any, args: Any, kwargs: Any) -> None:
+            guarded(training, kept, module.training, args, kwargs)
 
         return hook
 
-    def _called(self, kept: Kept, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _called(
+        self,
+        training: Training,
+        kept: Kept,
+        training_mode: bool,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        import torch
+
         from tabstudio.model.export import few_rows
 
-        kept.example, rows = few_rows((args, kwargs), EXAMPLE_ROWS)
-        if rows > 1:
-            _unhook(kept)
+        if kept.example is None or kept.rows < 2:
+            kept.example, kept.rows = few_rows((args, kwargs), EXAMPLE_ROWS)
+        looks = not (training_mode and torch.is_grad_enabled())
+        if kept.looked and not looks:
+            kept.versions[training.steps] = _version(kept.module)
+            if len(kept.versions) <= MOST_EARLY:
+                kept.early[training.steps] = _copied(kept.module.state_dict(), None)
+        kept.looked = looks
 
     def _keep(self, training: Training, course: Course, kept: Kept) -> None:
         from tabstudio.model.export import evaluating_copy
@@ -146,7 +171,8 @@ class Keeping(Observer):
         wanted = None if self._registered else wanted
         with tempfile.TemporaryDirectory(prefix="tabstudio-") as scratch:
             try:
-                exported = _export(module, kept, Path(scratch))
+                with self._session.unwatched():
+                    exported = _export(module, kept, Path(scratch))
             except ModelError as error:
                 self._keep_weights(training, kept, module, name, str(error), wanted)
                 return
@@ -239,6 +265,19 @@ def _copied(
     for key, value in tensors.items():
         into[key].copy_(value.detach())
     return into
+
+
+def _weights(kept: Kept, epoch: Epoch, training: Training) -> dict[str, torch.Tensor] | None:
+    """The weights that an epoch was validated with; None where they are gone."""
+    now = _version(kept.module)
+    if epoch.steps == training.steps and kept.versions.get(epoch.steps, now) == now:
+        return _copied(kept.module.state_dict(), kept.best)
+    return kept.early.get(epoch.steps)
+
+
+def _version(module: nn.Module) -> int:
+    """A number that changes with every step of an optimizer."""
+    return sum(parameter._version for parameter in module.parameters())
 
 
 def _unhook(kept: Kept) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -67,17 +68,19 @@ def log_model(
     """
     from tabstudio.model.adopt import adopted
 
-    whole = adopted(
-        model,
-        preprocessor=preprocessor,
-        columns=columns,
-        classes=classes,
-        answers=answers,
-        target=target,
-        positive=positive,
-        threshold=threshold,
-        rows=input_example,
-    )
+    session = current()
+    with nullcontext() if session is None else session.unwatched():
+        whole = adopted(
+            model,
+            preprocessor=preprocessor,
+            columns=columns,
+            classes=classes,
+            answers=answers,
+            target=target,
+            positive=positive,
+            threshold=threshold,
+            rows=input_example,
+        )
 
     def record(run: Run) -> None:
         with TemporaryDirectory(prefix="tabstudio-") as scratch:
@@ -92,7 +95,6 @@ def log_model(
                 name=name,
             )
 
-    session = current()
     if session is None:
         _alone(record, registered_model_name or name)
     elif session.here:

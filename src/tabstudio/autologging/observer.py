@@ -34,11 +34,13 @@ class Epoch:
     """An epoch has ended, its validation included, and no later step has changed the weights.
 
     Where the loop goes by steps, this is the stretch between two validations, and `number` is the last
-    step's. `metrics` are by name: `train_loss`, `val_loss`, ...; what was not seen is not in it.
+    step's. `metrics` are by name: `train_loss`, `val_loss`, ...; what was not seen is not in it. `steps` is
+    how many steps were made when it was validated: the first epochs are told late, when the loop is known.
     """
 
     number: int
     metrics: dict[str, float]
+    steps: int = 0
 
 
 class Observer:

@@ -163,7 +163,9 @@ def _check_steps(preprocessing: Preprocessing, preprocessor: Any, rows: Any, fra
     """Hold the steps against the transformer itself, where it takes the rows as they are."""
     if preprocessor is None:
         return
-    seen = rows if not hasattr(rows, "columns") else rows[list(preprocessing.columns)]
+    seen = rows[list(preprocessing.columns)] if hasattr(rows, "columns") else rows
+    if not hasattr(preprocessor, "feature_names_in_"):
+        seen = np.asarray(seen)
     theirs = preprocessor.transform(seen)
     theirs = np.asarray(theirs.toarray() if hasattr(theirs, "toarray") else theirs, dtype=np.float64)
     ours = preprocessing.transform(frame)

@@ -83,6 +83,10 @@ class Graph(Pack):
             self.weights[f"tensor{place}"] = nn.Parameter(tensor, requires_grad=False)
         self.nodes = [(node["name"], _operator(node["do"]), node) for node in graph["nodes"]]
 
+    def __repr__(self) -> str:
+        parameters = sum(weight.numel() for weight in self.weights.values())
+        return f"Graph({len(self.nodes)} operators, {parameters:,} parameters)"
+
     def description(self) -> dict[str, Any]:
         """What network this is, as plain data."""
         return {"operators": [node["do"] for node in self.graph["nodes"]]}
