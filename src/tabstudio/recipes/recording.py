@@ -47,12 +47,12 @@ def start(run: Run, config: TrainConfig, data: Data) -> None:
 
 
 def epoch(run: Run, epoch: Epoch) -> None:
-    """Record an epoch: means over the members, and each member's own validation loss."""
+    """Record an epoch: means over the members, and the validation loss of each that still learns."""
     values = {"train_loss": _mean(epoch.train_loss), "learning_rate": _mean(epoch.learning_rate)}
     if not np.isnan(epoch.val_loss).all():
         values["val_loss"] = _mean(epoch.val_loss)
     if len(epoch.val_loss) > 1:
-        named = {f"members/val_loss_{m}": float(v) for m, v in enumerate(epoch.val_loss)}
+        named = {f"members/val_loss_{m}": float(v) for m, v in enumerate(epoch.val_loss) if epoch.active[m]}
         values |= {name: value for name, value in named.items() if not np.isnan(value)}
     values |= {"rows_per_second": epoch.rows_per_second, "epoch_seconds": epoch.seconds}
     run.metrics(values, step=epoch.number)
