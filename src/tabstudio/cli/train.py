@@ -61,10 +61,16 @@ def command(
     dropout: Annotated[float | None, typer.Option(help="Share of units dropped while training.")] = None,
     activation: Annotated[str | None, typer.Option(help="relu, gelu, selu, silu, tanh or mish.")] = None,
     scaling: Annotated[str | None, typer.Option(help="robust, minmax or standard.")] = None,
+    embedding: Annotated[
+        int | None, typer.Option(help="Width of a category's vector, in columns of many categories.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training rows, at most.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows in a step; 0 takes all at once.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Decoupled weight decay.")] = None,
+    label_smoothing: Annotated[
+        float | None, typer.Option(help="Share of each label that goes to all classes evenly.")
+    ] = None,
     patience: Annotated[
         int | None, typer.Option(help="Epochs without a better validation loss; 0: never stop.")
     ] = None,
@@ -103,10 +109,12 @@ def command(
         dropout=dropout,
         activation=activation,
         scaling=scaling,
+        embedding=embedding,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
         patience=patience,
         members=members,
         balance=balance,

@@ -32,7 +32,6 @@ from tabstudio.model.packed import (
 
 MAX_ONE_HOT = 9
 """`tabular` gives a column of more categories than this an embedding (RealMLP's figure)."""
-EMBEDDING_WIDTH = 8
 WAVES, WAVES_OUT, WAVES_SIGMA = 16, 3, 0.1
 MAX_PERIODIC = 200
 """`tabular` takes numbers as they are where a table has more of them: the waves would cost more than they
@@ -199,9 +198,9 @@ class Tabular(Pack):
             plain *= 1 + WAVES_OUT
         if self.many:
             levels = [spec.cardinalities[i] for i in self.many]
-            self.embedding = PackedEmbedding(levels, EMBEDDING_WIDTH, self.generators)
+            self.embedding = PackedEmbedding(levels, spec.config.embedding, self.generators)
         self.one_hot = tuple(spec.cardinalities[i] for i in self.few)
-        entering = plain + sum(self.one_hot) + EMBEDDING_WIDTH * len(self.many)
+        entering = plain + sum(self.one_hot) + spec.config.embedding * len(self.many)
         self.scale = PackedScale(entering, len(self))
         self.layers = nn.ModuleList()
         self.activations = nn.ModuleList()

@@ -75,8 +75,7 @@ def fit(
 
     target = schema.target
     assert target is not None
-    single_fold = fold.max(initial=-1) == 0
-    seen = fold < 0 if single_fold else np.ones(len(fold), dtype=bool)
+    seen = seen_rows(fold)
     encoder = Encoder.fit(frame.filter(seen), schema, config.network.scaling)
     learned = learn(
         encoder.encode(frame),
@@ -116,6 +115,11 @@ def fit(
         config=config.flat(),
     )
     return Fitted(model, learned, int(fold.max(initial=-1)) + 1, validated, validation, threshold)
+
+
+def seen_rows(fold: np.ndarray) -> np.ndarray:
+    """Which rows some member trains on (rows,): all, or those of no fold where every member holds out one."""
+    return fold < 0 if fold.max(initial=-1) == 0 else np.ones(len(fold), dtype=bool)
 
 
 def positive_index(target: Target) -> int:

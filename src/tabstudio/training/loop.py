@@ -47,13 +47,16 @@ class State:
     """Where a training stands between two epochs.
 
     `whole` is the pack that was given, and gets the weights in the end. `pack`, `data` and `plan` are of the
-    members that still learn, whose numbers in `whole` are `members`.
+    members that still learn, whose numbers in `whole` are `members`. Where `lenient`, a member whose loss or
+    weights are not finite leaves the training instead of ending it: `failed` (k,) is then True for it.
     """
 
-    def __init__(self, pack: Pack, data: Data, plan: Plan) -> None:
+    def __init__(self, pack: Pack, data: Data, plan: Plan, *, lenient: bool = False) -> None:
         self.whole = self.pack = pack
         self.data, self.plan = data, plan
         self.members = np.arange(len(pack))
+        self.lenient = lenient
+        self.failed = np.zeros(len(pack), dtype=bool)
         pack.dropout = plan.dropout
         self._enter(pack)
         self.optimizer = Adam(
@@ -120,6 +123,15 @@ class State:
         if patient.any() and patient.mean() <= WORTH_COMPACTING:
             self.keep(self.members[patient].tolist())
 
+    def give_up(self, members: np.ndarray) -> None:
+        """Go on without these members of `whole`, whose figures are not finite."""
+        self.failed[members] = True
+        left = self.members[~self.failed[self.members]].tolist()
+        if left:
+            self.keep(left)
+        else:
+            self.stopped = "not finite"
+
     def restore_best(self) -> None:
         """Put into `whole` each member's best weights where they were kept, else its last ones."""
         if not self.best:
@@ -172,7 +184,7 @@ def fit(pack: Pack, data: Data, plan: Plan, state: State | None = None) -> Itera
         state.seconds = before + time.perf_counter() - started
         train_loss = (sums[0] / sums[1].clamp_min(TINY)).double().cpu().numpy()
         bad = ~np.isfinite(train_loss) | ~_finite_members(state.parameters)
-        if bad.any():
+        if bad.any() and not state.lenient:
             raise TrainingError(_not_finite(state, int(bad.argmax()), train_loss, factor))
         val_loss = state.spread("val_loss", val_loss)
         epoch = Epoch(
@@ -190,7 +202,9 @@ def fit(pack: Pack, data: Data, plan: Plan, state: State | None = None) -> Itera
             state.stopped = state.stopped or "patience"
         if epoch.number >= plan.epochs:
             state.stopped = state.stopped or "epochs"
-        if plan.patience and not state.stopped:
+        if bad.any():
+            state.give_up(state.members[bad])
+        if state.plan.patience and not state.stopped:
             state.keep_the_patient()
         yield epoch
 

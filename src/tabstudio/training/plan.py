@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeVar
 
@@ -69,6 +69,23 @@ class Plan:
             seeds=at(self.seeds),
         )
 
+    @classmethod
+    def joined(cls, plans: Sequence[Plan]) -> Plan:
+        """One training of the members of several, which must be alike in all but these."""
+
+        def chain(values: Iterable[tuple[Value, ...]]) -> tuple[Value, ...]:
+            return tuple(value for several in values for value in several)
+
+        return replace(
+            plans[0],
+            members=sum(plan.members for plan in plans),
+            learning_rate=chain(plan.learning_rate for plan in plans),
+            weight_decay=chain(plan.weight_decay for plan in plans),
+            dropout=chain(plan.dropout for plan in plans),
+            label_smoothing=chain(plan.label_smoothing for plan in plans),
+            seeds=chain(plan.seeds for plan in plans),
+        )
+
     def rate(self, progress: float) -> float:
         """Factor of the learning rate when the share `progress` of the training is done."""
         if self.schedule == "constant" or progress <= 0.5:
@@ -104,7 +121,7 @@ def choose(
         learning_rate=(rate,) * members,
         weight_decay=(decay,) * members,
         dropout=(network.dropout if network else 0.0,) * members,
-        label_smoothing=(0.0 if task == "regression" or not ours else 0.1,) * members,
+        label_smoothing=(_smoothing(config, task, ours),) * members,
         seeds=tuple(config.seed + m for m in range(members)),
         seed=config.seed,
         patience=_patience(config, folds, epochs, reasons),
@@ -155,6 +172,14 @@ def _rate(config: TrainingConfig, task: Task, ours: bool, reasons: dict[str, str
     rate = (0.1 if task == "regression" else 0.04) if ours else 1e-3
     reasons["learning_rate"] = f"{rate:g}, the network's usual one"
     return rate
+
+
+def _smoothing(config: TrainingConfig, task: Task, ours: bool) -> float:
+    if task == "regression":
+        return 0.0
+    if config.label_smoothing is not None:
+        return config.label_smoothing
+    return 0.1 if ours else 0.0
 
 
 def _patience(config: TrainingConfig, folds: int, epochs: int, reasons: dict[str, str]) -> int:
