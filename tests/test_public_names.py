@@ -29,6 +29,7 @@ PUBLIC = {
     "read",
     "score",
     "split",
+    "sweep",
     "train",
 }
 HEAVY = ("torch", "sklearn", "scipy", "pandas", "mlflow", "matplotlib")

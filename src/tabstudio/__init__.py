@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tabstudio.config import TrainConfig, configure
     from tabstudio.estimators import TabularClassifier, TabularRegressor
     from tabstudio.exploration import explore
-    from tabstudio.recipes import train
+    from tabstudio.recipes import sweep, train
     from tabstudio.registry import load
     from tabstudio.serving.batch import score
     from tabstudio.table import check, read, split
@@ -55,6 +55,7 @@ __all__ = [
     "read",
     "score",
     "split",
+    "sweep",
     "train",
 ]
 
@@ -69,6 +70,7 @@ _HOMES = {
     "read": "tabstudio.table",
     "score": "tabstudio.serving.batch",
     "split": "tabstudio.table",
+    "sweep": "tabstudio.recipes",
     "train": "tabstudio.recipes",
 }
 

@@ -107,10 +107,10 @@ def train(
     with ExitStack() as stack:
         # First of all: its process imports MLflow while this one imports the rest and works.
         recorder = stack.enter_context(Recorder(tracking_uri=tracking_uri))
-        job = _asked(source, target, name, network, reporter, resume, config, options)
+        job = asked(source, target, name, network, reporter, resume, config, options)
         folder = writing.claimed(output)
         references = _reference_job(job.config, stack)
-        data = _prepare(job)
+        data = prepare(job)
         if references is not None:
             _send(references, data, job.config)
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="tabstudio-")))
@@ -127,7 +127,7 @@ def train(
     )
 
 
-def _asked(
+def asked(
     source: Any,
     target: str,
     name: str | None,
@@ -201,7 +201,7 @@ def _send(references: ReferenceJob, data: Data, config: TrainConfig) -> None:
     )
 
 
-def _prepare(job: Job) -> Data:
+def prepare(job: Job) -> Data:
     """Read the table, look for trouble, set the test part and the folds apart."""
     from tabstudio.exploration import explore
     from tabstudio.table import read, split

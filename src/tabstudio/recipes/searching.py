@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -46,14 +46,19 @@ class Tried:
         """Number of the trial, from 0."""
         return self.outcome.trial.number
 
+    def __str__(self) -> str:
+        told = ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in self.options.items())
+        return f"trial {self.number}: {told}"
+
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """All trials of a search, in their order, the encoder they shared, and the names of what was searched."""
+    """All trials of a search in their order, the rows and the encoder that they shared."""
 
     tried: tuple[Tried, ...]
+    rows: Rows
     encoder: Encoder
-    searched: tuple[str, ...]
+    interrupted: bool
 
     @property
     def ranking(self) -> list[Tried]:
@@ -70,13 +75,13 @@ def search(
     config: TrainConfig,
     *,
     given: frozenset[str] = frozenset(),
-    on_epoch: Callable[[], None] = lambda: None,
-    on_tried: Callable[[Tried], None] = lambda _: None,
+    on_tried: Callable[[Sequence[Tried]], None] = lambda _: None,
 ) -> Searched:
     """Try `config.search.trials` sets of options on the rows of `frame`.
 
     `given` names the options that the user has set: they are not searched. `labels` and `fold` have one entry
-    per row. With `config.training.minutes` no trial goes on after that time.
+    per row. With `config.training.minutes` no trial goes on after that time. `on_tried` is told of each batch
+    of trials. Ctrl-C after the first batch ends in a result marked `interrupted`.
 
     Raises `ConfigError` where every option is given, or no rows are held out.
     """
@@ -88,16 +93,21 @@ def search(
     space = Space.around(config, rows, given)
     rungs = RUNGS if config.search.halving else ()
     tried: list[Tried] = []
-    for proposals in _proposals(space, config, tried):
-        outcomes = race(
-            rows, [trial for _, trial in proposals], rungs=rungs, deadline=ends, on_epoch=on_epoch
-        )
-        for (options, _), outcome in zip(proposals, outcomes, strict=True):
-            tried.append(Tried(options, outcome))
-            on_tried(tried[-1])
-        if time.monotonic() >= ends:
-            break
-    return Searched(tuple(tried), encoder, tuple(space.distributions))
+    interrupted = False
+    try:
+        for proposals in _proposals(space, config, tried):
+            outcomes = race(rows, [trial for _, trial in proposals], rungs=rungs, deadline=ends)
+            pairs = zip(proposals, outcomes, strict=True)
+            ended = [Tried(options, outcome) for (options, _), outcome in pairs]
+            tried += ended
+            on_tried(ended)
+            if time.monotonic() >= ends:
+                break
+    except KeyboardInterrupt:
+        if not tried:
+            raise
+        interrupted = True
+    return Searched(tuple(tried), rows, encoder, interrupted)
 
 
 @dataclass(frozen=True)
@@ -155,6 +165,19 @@ class Space:
         return options
 
 
+def given_options(config: TrainConfig, options: Collection[str]) -> frozenset[str]:
+    """Names of the options that somebody has set: these, and what differs from the default."""
+    usual = TrainConfig().flat()
+    return frozenset(options) | {name for name, value in config.flat().items() if value != usual[name]}
+
+
+def shown(value: Any) -> str:
+    """An option's value in few characters."""
+    if isinstance(value, tuple):
+        return "-".join(map(str, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def _proposals(
     space: Space, config: TrainConfig, tried: list[Tried]
 ) -> Iterator[list[tuple[dict[str, Any], Trial]]]:
@@ -169,8 +192,7 @@ def _proposals(
     study.enqueue_trial(space.usual)
     while len(tried) < config.search.trials:
         asked = [
-            study.ask(space.distributions)
-            for _ in range(min(GENERATION, config.search.trials - len(tried)))
+            study.ask(space.distributions) for _ in range(min(GENERATION, config.search.trials - len(tried)))
         ]
         proposals = []
         for trial in asked:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -96,7 +96,7 @@ class Finalist:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a trial ended. `loss` is its validation loss, the mean over held-out rows; infinite if it failed."""
+    """How a trial ended. `loss` is its validation loss over the held-out rows, infinite if it failed."""
 
     trial: Trial
     plan: Plan
@@ -112,12 +112,10 @@ def race(
     *,
     rungs: Sequence[float] = RUNGS,
     deadline: float = math.inf,
-    on_epoch: Callable[[], None] = lambda: None,
 ) -> list[Outcome]:
     """Train the trials, the worse half leaving at every rung, and give their outcomes in the trials' order.
 
     `deadline` is a time of `time.monotonic`: trials in training then end as they are, at the next epoch.
-    `on_epoch` is told of every epoch of every pack.
 
     Raises `ConfigError` where no rows are held out, so that nothing could be compared.
     """
@@ -127,7 +125,7 @@ def race(
     outcomes: dict[int, Outcome] = {}
     for share in (*rungs, 1.0):
         for heat in heats:
-            heat.advance(share, deadline, on_epoch)
+            heat.advance(share, deadline)
         late = time.monotonic() >= deadline
         losses = {number: loss for heat in heats for number, loss in heat.losses().items()}
         best = sorted(losses, key=lambda number: (losses[number], number))
@@ -162,19 +160,16 @@ class _Heat:
         plan = Plan.joined(plans)
         device = torch.device(plan.device)
         held = np.tile(held_out(rows.fold, self.size), (len(plans), 1))
-        self.data = assemble(
-            rows.inputs, rows.labels, held, rows.target, balance=plan.balance, device=device
-        )
+        self.data = assemble(rows.inputs, rows.labels, held, rows.target, balance=plan.balance, device=device)
         pack = build(_spec(rows, trials, self.size), plan.seeds).to_device(device)
         self.state = State(pack, self.data, plan, lenient=True)
         self._epochs = fit(pack, self.data, plan, self.state)
 
-    def advance(self, share: float, deadline: float, on_epoch: Callable[[], None]) -> None:
+    def advance(self, share: float, deadline: float) -> None:
         """Train up to this share of the epochs; at least one epoch."""
         wanted = max(round(share * self.state.plan.epochs), 1)
         while len(self.state.history) < wanted and next(self._epochs, None) is not None:
             self.times.append(time.time())
-            on_epoch()
             if time.monotonic() >= deadline:
                 return
 
@@ -211,7 +206,9 @@ class _Heat:
         """The outcomes of the trials that were never dropped, with their networks."""
         self.state.restore_best()
         self.state.whole.eval()
-        ending: Ending = "out of time" if late and self.state.stopped not in ("epochs", "patience") else "finished"
+        ending: Ending = (
+            "out of time" if late and self.state.stopped not in ("epochs", "patience") else "finished"
+        )
         return {number: self.outcome(number, ending, self._finalist(number)) for number in self.numbers}
 
     def _finalist(self, number: int) -> Finalist:
@@ -226,9 +223,7 @@ def _heats(rows: Rows, trials: Sequence[Trial]) -> list[_Heat]:
     """Trials that can share a pack, as few packs as fit the cache."""
     alike: dict[str, list[tuple[Trial, Plan]]] = {}
     for trial in trials:
-        plan = choose(
-            trial.training, trial.network, rows.target.task, rows=rows.trained, folds=rows.folds
-        )
+        plan = choose(trial.training, trial.network, rows.target.task, rows=rows.trained, folds=rows.folds)
         shape = replace(trial.network, hidden=(0,) * len(trial.network.hidden), dropout=0.0)
         key = repr((shape, replace(plan.members_at([]), members=plan.members, reasons={})))
         alike.setdefault(key, []).append((trial, plan))
