@@ -34,6 +34,7 @@ PUBLIC = {
     "read",
     "score",
     "split",
+    "sweep",
     "train",
 }
 HEAVY = ("torch", "sklearn", "scipy", "pandas", "mlflow", "matplotlib", "sqlalchemy", "alembic")

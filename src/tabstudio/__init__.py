@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tabstudio.config import TrainConfig, configure
     from tabstudio.estimators import TabularClassifier, TabularRegressor
     from tabstudio.exploration import explore
-    from tabstudio.recipes import train
+    from tabstudio.recipes import sweep, train
     from tabstudio.registry import Registry, load
     from tabstudio.serving.batch import score
     from tabstudio.table import check, read, split
@@ -64,6 +64,7 @@ __all__ = [
     "read",
     "score",
     "split",
+    "sweep",
     "train",
 ]
 
@@ -79,6 +80,7 @@ _HOMES = {
     "read": "tabstudio.table",
     "score": "tabstudio.serving.batch",
     "split": "tabstudio.table",
+    "sweep": "tabstudio.recipes",
     "train": "tabstudio.recipes",
 }
 

@@ -22,6 +22,7 @@ from tabstudio.cli import (
     predict,
     reproduce,
     stages,
+    sweep,
     sync,
     train,
     versions,
@@ -39,6 +40,7 @@ app = typer.Typer(
 _COMMANDS: dict[str, Callable[..., Any]] = {
     "explore": explore.command,
     "train": train.command,
+    "sweep": sweep.command,
     "predict": predict.command,
     "models": versions.models,
     "versions": versions.versions,

@@ -40,7 +40,10 @@ _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Who writes a run, and where it shall go. `started` is in seconds, `start_time` in milliseconds."""
+    """Who writes a run, and where it shall go. `started` is in seconds, `start_time` in milliseconds.
+
+    `parent` is the id, in this spool, of the run that this one is a child of.
+    """
 
     id: str
     pid: int
@@ -54,6 +57,7 @@ class About:
     run_name: str
     source: str
     tags: dict[str, str]
+    parent: str = ""
 
 
 @dataclass(slots=True)
