@@ -31,6 +31,8 @@ from tabstudio.errors import (
 )
 
 if TYPE_CHECKING:
+    from tabstudio.autologging import autolog
+    from tabstudio.autologging.logmodel import log_model
     from tabstudio.config import TrainConfig, configure
     from tabstudio.estimators import TabularClassifier, TabularRegressor
     from tabstudio.exploration import explore
@@ -57,10 +59,12 @@ __all__ = [
     "TrainConfig",
     "TrainingError",
     "__version__",
+    "autolog",
     "check",
     "configure",
     "explore",
     "load",
+    "log_model",
     "read",
     "score",
     "split",
@@ -73,10 +77,12 @@ _HOMES = {
     "TabularClassifier": "tabstudio.estimators",
     "TabularRegressor": "tabstudio.estimators",
     "TrainConfig": "tabstudio.config",
+    "autolog": "tabstudio.autologging.starting",
     "check": "tabstudio.table",
     "configure": "tabstudio.config",
     "explore": "tabstudio.exploration",
     "load": "tabstudio.registry",
+    "log_model": "tabstudio.autologging.logmodel",
     "read": "tabstudio.table",
     "score": "tabstudio.serving.batch",
     "split": "tabstudio.table",

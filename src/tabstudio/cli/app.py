@@ -27,6 +27,7 @@ from tabstudio.cli import (
     train,
     versions,
 )
+from tabstudio.cli import run as run_
 from tabstudio.errors import TabstudioError
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "explore": explore.command,
     "train": train.command,
     "sweep": sweep.command,
+    "run": run_.command,
     "predict": predict.command,
     "models": versions.models,
     "versions": versions.versions,
@@ -60,7 +62,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo.command,
 }
 for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name, context_settings=run_.SETTINGS if _name == "run" else None)(_command)
 
 
 def _tell_version(asked: bool) -> None:
@@ -81,10 +83,9 @@ def _options(
 
 def run(words: list[str]) -> int:
     """The exit code of the command that `words` spell, errors told on stderr without a traceback."""
-    debug = "--debug" in words
-    words = [
-        word for word in words if word != "--debug"
-    ]  # the switch is understood before and after the command
+    own = words[: words.index("run")] if "run" in words[:2] else words  # a script has arguments of its own
+    debug = "--debug" in own  # understood before and after the command
+    words = [word for word in own if word != "--debug"] + words[len(own) :]
     command = typer.main.get_command(app)
     assert isinstance(command, TyperGroup)
     try:

@@ -15,6 +15,7 @@ import polars as pl
 from tabstudio.errors import ModelError
 from tabstudio.model.encode import Encoder, Inputs
 from tabstudio.model.evidence import Evidence
+from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.table.schema import Label, Schema, Target
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Model:
     def __init__(
         self,
         schema: Schema,
-        encoder: Encoder,
+        encoder: Encoder | Preprocessing,
         pack: Pack,
         *,
         temperature: float = 1.0,
