@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     from tabstudio.estimators import TabularClassifier, TabularRegressor
     from tabstudio.exploration import explore
     from tabstudio.recipes import sweep, train
+    from tabstudio.recipes.reproducing import reproduce
     from tabstudio.registry import Registry, load
+    from tabstudio.registry.cards import card
+    from tabstudio.registry.comparing import compare
     from tabstudio.serving.batch import score
     from tabstudio.table import check, read, split
 
@@ -60,12 +63,15 @@ __all__ = [
     "TrainingError",
     "__version__",
     "autolog",
+    "card",
     "check",
+    "compare",
     "configure",
     "explore",
     "load",
     "log_model",
     "read",
+    "reproduce",
     "score",
     "split",
     "sweep",
@@ -78,12 +84,15 @@ _HOMES = {
     "TabularRegressor": "tabstudio.estimators",
     "TrainConfig": "tabstudio.config",
     "autolog": "tabstudio.autologging.starting",
+    "card": "tabstudio.registry.cards",
     "check": "tabstudio.table",
+    "compare": "tabstudio.registry.comparing",
     "configure": "tabstudio.config",
     "explore": "tabstudio.exploration",
     "load": "tabstudio.registry",
     "log_model": "tabstudio.autologging.logmodel",
     "read": "tabstudio.table",
+    "reproduce": "tabstudio.recipes.reproducing",
     "score": "tabstudio.serving.batch",
     "split": "tabstudio.table",
     "sweep": "tabstudio.recipes",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tabstudio.cli import options as o
+from tabstudio.cli.tables import AsJson, as_json
 
 
 def command(
@@ -16,7 +16,7 @@ def command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Markdown file to write, in place of the terminal.")
     ] = None,
-    as_json: o.Json = False,
+    json_: AsJson = False,
 ) -> None:
     """Show a model's card: what it is, its data, how good it is and where not, its limits, its stages."""
     from tabstudio.registry.cards import card
@@ -24,6 +24,9 @@ def command(
     found = card(model)
     if output is not None:
         found.save(output)
+    if json_:
+        as_json(found.to_json())
+    elif output is not None:
         print(f"card: {output}")
     else:
-        print(json.dumps(found.to_json(), indent=1) if as_json else found.text)
+        print(found.text)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tabstudio.cli import options as o
+from tabstudio.cli.tables import AsJson, as_json
 
 
 def command(
@@ -25,16 +25,16 @@ def command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for report.html, its pictures and numbers.")
     ] = None,
-    as_json: o.Json = False,
+    json_: AsJson = False,
 ) -> None:
     """Compare two models on rows that neither was trained on, with intervals of the differences."""
     from tabstudio.registry.comparing import compare
 
-    found = compare(first, second, data=data, slices=tuple(slices or ()))
+    found = compare(first, second, data=data, slices=slices or ())
     if output is not None:
         found.save(output)
-    if as_json:
-        print(json.dumps(found.to_json(), indent=1))
+    if json_:
+        as_json(found.to_json())
         return
     print(found.text())
     if output is not None:

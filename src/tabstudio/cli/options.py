@@ -14,7 +14,6 @@ File = Annotated[
 ]
 ADDRESS = "models:/NAME/VERSION, models:/NAME@ALIAS, runs:/ID/model or a folder."
 Address = Annotated[str, typer.Argument(metavar="MODEL", help=ADDRESS)]
-Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 Separator = Annotated[
     str | None, typer.Option(help="Field separator of a text table, where the guess is wrong.")
 ]

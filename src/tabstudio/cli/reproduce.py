@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from tabstudio.cli import options as o
+from tabstudio.cli.tables import AsJson, as_json
 
 DIFFERENT = 3
 """The exit code of a check that was made and whose answer is no."""
@@ -22,19 +22,18 @@ def command(
     record: Annotated[
         bool, typer.Option("--record", help="Note the outcome in the version's history, for its gates.")
     ] = False,
-    as_json: o.Json = False,
+    json_: AsJson = False,
 ) -> int:
     """Train a model again as it was trained and say what differs, to the last bit; nothing is registered.
 
     0: identical. 3: it came out different. 1: it could not be tried.
     """
     from tabstudio.cli.progress import TerminalReporter
-    from tabstudio.recipes.reporter import Reporter
     from tabstudio.recipes.reproducing import reproduce
 
-    if as_json:
-        found = reproduce(model, data=data, record=record, reporter=Reporter())
-        print(json.dumps(found.to_json(), indent=1))
+    if json_:
+        found = reproduce(model, data=data, record=record)
+        as_json(found.to_json())
     else:
         with TerminalReporter() as reporter:
             found = reproduce(model, data=data, record=record, reporter=reporter)

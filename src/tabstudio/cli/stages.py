@@ -34,7 +34,10 @@ def promote(
     actor: Acting = None,
     json_: AsJson = False,
 ) -> None:
-    """Put a version into a stage, if its gates pass and enough people agreed."""
+    """Put a version into a stage, if its gates pass.
+
+    Where the stage asks for approvals, enough other people must have agreed.
+    """
     from tabstudio.errors import GateError
 
     options: dict[str, Any] = {"data": str(data)} if data else {}
@@ -66,7 +69,10 @@ def rollback(
     actor: Acting = None,
     json_: AsJson = False,
 ) -> None:
-    """Put the version back that was in production before, after checking that it still loads."""
+    """Put the version back that was in production before.
+
+    It is checked first that it still loads and is unchanged.
+    """
     from tabstudio.errors import GateError
 
     with registry(actor) as opened:
@@ -82,7 +88,7 @@ def rollback(
 def request(
     name: Name, version: Which, to: To, reason: Reason, actor: Acting = None, json_: AsJson = False
 ) -> None:
-    """Ask other people to agree that a version goes to a stage."""
+    """Ask others to agree that a version goes to a stage."""
     with registry(actor) as opened:
         row = opened.request(name, version, to, reason=reason)
         needed = opened.rules.stage(to).approvals
@@ -133,7 +139,10 @@ def reject(
 
 
 def webhooks(json_: AsJson = False) -> None:
-    """Send the webhooks that wait, and say how many still do. Every other command sends them, too."""
+    """Send the webhooks that wait.
+
+    Every command of the registry sends them, too; this one says how many still wait.
+    """
     from dataclasses import asdict
 
     from tabstudio.registry import Registry

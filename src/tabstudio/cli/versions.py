@@ -26,7 +26,7 @@ def models(
     limit: Limit = 20,
     json_: AsJson = False,
 ) -> None:
-    """List the registered models and which version of each is in which stage."""
+    """List the registered models and what is in their stages."""
     with registry() as opened:
         found = opened.models(page=page, limit=limit)
         stages = opened.rules.exclusive
@@ -50,7 +50,10 @@ def versions(
     limit: Limit = 20,
     json_: AsJson = False,
 ) -> None:
-    """List the versions of a model, the newest first: stage, figures with intervals, data, run, size, who."""
+    """List a model's versions, the newest first.
+
+    With stage, figures and their intervals, data, run, size, age and who made it.
+    """
     from tabstudio.report.wording import shorten, size
 
     with registry() as opened:
@@ -108,7 +111,10 @@ def history(
     limit: Limit = 20,
     json_: AsJson = False,
 ) -> int:
-    """Tell what happened to a model, what was in production on a date, whether its history is whole."""
+    """Tell what happened to a model, by whom and why.
+
+    Also what was in production on a date, and whether any row of the history was edited or removed.
+    """
     with registry() as opened:
         if verify:
             return _verify(opened, name, json_=json_)

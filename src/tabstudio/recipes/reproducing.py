@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tabstudio.model.bundle import Record
     from tabstudio.recipes.fitting import NetworkFactory
 
+_Noting = Callable[[str, Mapping[str, Any]], Any]
 _NOT_OURS = ("commit", "platform")
 """Told, but no reason for another bit: the commit is the user's own repository's."""
 
@@ -48,7 +50,9 @@ def reproduce(
     say how it was made, `ConfigError` for `record` without a registered version.
     """
     started = time.monotonic()
-    keep = _keeper(str(address), tracking_uri, registry_uri) if record else None
+    if record:
+        with _registered(str(address), tracking_uri, registry_uri):
+            pass  # refused before the work, where there is nothing to note it on
     folder = resolve(address, tracking_uri=tracking_uri, registry_uri=registry_uri)
     side = Side(str(address), folder, network)
     told = side.record.report.get("environment")
@@ -64,8 +68,9 @@ def reproduce(
     found = deviations(side.record, again)
     seconds = time.monotonic() - started
     reproduction = Reproduction(str(address), side.record.digest, checks, found, seconds)
-    if keep is not None:
-        keep(reproduction)
+    if record:
+        with _registered(str(address), tracking_uri, registry_uri) as note:
+            note(reproduction.sentence, reproduction.facts())
     return reproduction
 
 
@@ -145,21 +150,20 @@ def _environment_checks(told: Mapping[str, Any], now: Mapping[str, Any]) -> Iter
             yield Check(name, str(recorded), str(found), recorded == found or name in _NOT_OURS)
 
 
-def _keeper(
-    address: str, tracking_uri: str | None, registry_uri: str | None
-) -> Callable[[Reproduction], Any]:
-    """What notes an outcome in the version's history; refused before the work where there is none."""
+@contextmanager
+def _registered(address: str, tracking_uri: str | None, registry_uri: str | None) -> Iterator[_Noting]:
+    """What notes a finding in the history of the version that an address names.
+
+    Raises `ConfigError` where it names no version.
+    """
     from tabstudio.registry.registry import Registry
     from tabstudio.registry.versions import Lookup
 
+    hint = f"option record: only a registered version has a history, models:/NAME/VERSION; {address} is none"
     if not address.startswith("models:"):
-        raise ConfigError(
-            "option record: a registered version has a history: models:/NAME/VERSION was expected, "
-            f"got {address}"
-        )
-    registry = Registry(tracking_uri=tracking_uri, registry_uri=registry_uri)
-    found = Lookup(address, registry.client).version()
-    if found is None:
-        raise ConfigError(f"option record: {address} is a model without a version: nothing keeps its history")
-    version = registry.version(found.name, found.version)
-    return lambda outcome: registry.note(version, outcome.sentence, outcome.facts())
+        raise ConfigError(hint)
+    with Registry(tracking_uri=tracking_uri, registry_uri=registry_uri) as registry:
+        found = Lookup(address, registry.client).version()
+        if found is None:
+            raise ConfigError(hint)
+        yield partial(registry.note, registry.version(found.name, found.version))

@@ -50,15 +50,14 @@ def card(address: str | Path, *, tracking_uri: str | None = None, registry_uri: 
     text = str(address)
     if not text.startswith(("models:", "runs:")):
         return _card(text, resolve(text), {})
-    registry = Registry(tracking_uri=tracking_uri, registry_uri=registry_uri)
-    found = Lookup(text, registry.client).version()
-    if found is None:
-        return _card(text, resolve(text, tracking_uri=tracking_uri, registry_uri=registry_uri), {})
-    version = registry.version(found.name, found.version)
-    moves = registry.moves(version)
-    facts = {"stage": version.stage, "moves": [move.to_json() for move in moves]}
-    notes = registry.notes(version)
-    return _card(version.address, registry.bundle(version), facts, *_registered(version, moves, notes))
+    with Registry(tracking_uri=tracking_uri, registry_uri=registry_uri) as registry:
+        found = Lookup(text, registry.client).version()
+        if found is None:
+            return _card(text, resolve(text, tracking_uri=tracking_uri, registry_uri=registry_uri), {})
+        version = registry.version(found.name, found.version)
+        moves, notes = registry.moves(version), registry.notes(version)
+        facts = {"stage": version.stage, "moves": [move.to_json() for move in moves]}
+        return _card(version.address, registry.bundle(version), facts, *_registered(version, moves, notes))
 
 
 def _card(address: str, folder: Path, facts: dict[str, Any], *sections: str) -> Card:

@@ -25,6 +25,8 @@ from tabstudio.registry.comparing.pictures import pictures
 from tabstudio.report.figure import png
 from tabstudio.report.page import Block, Callout, Facts, Page, Picture, Rows, Text
 
+MOST_ROWS = 30
+"""Rows that are told one by one."""
 CAPTIONS = {
     "differences": "Intervals of 95 % by paired bootstrap. One that crosses the line can be chance.",
     "slices": "The measure that the verdict rests on, level by level, with the rows of each.",
@@ -91,10 +93,11 @@ def _result(found: Comparison, images: Mapping[str, bytes]) -> list[Block]:
 def _flips(found: Comparison) -> list[Block]:
     if not found.flips.rows:
         return []
+    shown = found.flips.rows[:MOST_ROWS]
     caption = f"Rows of {found.source}, counted from 1, the widest apart first"
-    if found.flips.count > len(found.flips.rows):
-        caption += f"; {len(found.flips.rows):,} of {found.flips.count:,}"
-    return [Rows(FLIP_HEADERS, [flip_cells(flip) for flip in found.flips.rows], f"{caption}.")]
+    if found.flips.count > len(shown):
+        caption += f"; {len(shown):,} of {found.flips.count:,}, more in comparison.json"
+    return [Rows(FLIP_HEADERS, [flip_cells(flip) for flip in shown], f"{caption}.")]
 
 
 def _drawn(names: tuple[str, ...], images: Mapping[str, bytes]) -> list[Block]:
