@@ -26,6 +26,7 @@ PUBLIC = {
     "configure",
     "explore",
     "load",
+    "prediction_log",
     "read",
     "score",
     "split",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tabstudio.recipes import train
     from tabstudio.registry import load
     from tabstudio.serving.batch import score
+    from tabstudio.serving.predictionlog.reader import prediction_log
     from tabstudio.table import check, read, split
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "configure",
     "explore",
     "load",
+    "prediction_log",
     "read",
     "score",
     "split",
@@ -66,6 +68,7 @@ _HOMES = {
     "configure": "tabstudio.config",
     "explore": "tabstudio.exploration",
     "load": "tabstudio.registry",
+    "prediction_log": "tabstudio.serving.predictionlog.reader",
     "read": "tabstudio.table",
     "score": "tabstudio.serving.batch",
     "split": "tabstudio.table",
