@@ -35,6 +35,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MLFLOW_DISABLE_TELEMETRY", "true", "Whether the delivery leaves MLflow's usage statistics off."),
     Setting("XDG_CACHE_HOME", "~/.cache", "Where an empty MLflow database is kept, to be copied."),
     Setting(
+        "TABSTUDIO_SERVE_TOKENS",
+        "",
+        "A server's file of access tokens; empty: serve-tokens in TABSTUDIO_HOME, asked off loopback only.",
+    ),
+    Setting(
         "TABSTUDIO_HOME", ".tabstudio", "The folder of the local spool: what MLflow has not received yet."
     ),
 )

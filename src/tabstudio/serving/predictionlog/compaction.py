@@ -24,7 +24,7 @@ from tabstudio.serving.predictionlog.catalogue import Catalogue, Stored, model_f
 from tabstudio.serving.predictionlog.rows import Frames
 from tabstudio.serving.predictionlog.segment import SEGMENTS, closed, read_segment, segments
 
-BATCH_BYTES = 64 * 2**20
+BATCH_BYTES = 32 * 2**20
 """Segments that are turned into Parquet together."""
 SMALL_BYTES = 4 * 2**20
 """A Parquet file below this is joined with the next one of its model and day."""

@@ -26,7 +26,7 @@ class LogOptions:
     gigabytes: float = 10.0
     mask: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
-    segment_bytes: int = 64 * 2**20
+    segment_bytes: int = 32 * 2**20
 
     def __post_init__(self) -> None:
         for name, value in (("days", self.days), ("gigabytes", self.gigabytes)):

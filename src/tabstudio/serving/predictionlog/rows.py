@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from tabstudio.errors import InputError
-from tabstudio.serving.predictionlog.privacy import word
+from tabstudio.serving.predictionlog.privacy import Row, word
 from tabstudio.serving.predictionlog.segment import About, Entry
 from tabstudio.table.conforming import conform
 from tabstudio.table.schema import Column, Schema
@@ -78,15 +79,15 @@ class Frames:
 
     def _inputs(self, about: About, schema: Schema, entries: Sequence[Entry]) -> pl.DataFrame:
         rows = [row for entry in entries for row in entry.rows]
+        if not about.columns:
+            return pl.DataFrame(height=len(rows))
         kept = _as_kept(about, schema)
         frames = [self._typed(kept, numbered) for numbered in _alike(kept, rows)]
         typed = pl.concat(frames).sort("place").drop("place")
         return typed.rename({name: INPUT + name for name in typed.columns})
 
-    def _typed(self, schema: Schema, rows: list[tuple[int, Sequence[Any]]]) -> pl.DataFrame:
+    def _typed(self, schema: Schema, rows: list[tuple[int, Row]]) -> pl.DataFrame:
         places = pl.Series("place", [place for place, _ in rows], dtype=pl.Int64)
-        if not len(schema):
-            return pl.DataFrame([places])
         columns = zip(*(row for _, row in rows), strict=True)
         data = {
             column.name: [None if v is None else word(v) for v in values] if _is_words(column) else values
@@ -106,20 +107,25 @@ def moments(seconds: Sequence[float]) -> pl.Series:
 
 
 def _facts(about: About, entries: Sequence[Entry]) -> pl.DataFrame:
-    repeats = [len(entry.rows) for entry in entries]
-    per_request = {
-        "time": moments([entry.at for entry in entries]),
-        **{
-            name: [getattr(e, name) for e in entries] for name in ("request_id", "role", "protocol", "caller")
-        },
-        "row": [range(count) for count in repeats],
-        "warnings": [[_said(entry, row) for row in range(len(entry.rows))] for entry in entries],
+    counts = np.array([len(entry.rows) for entry in entries])
+    request = pl.Series(np.repeat(np.arange(len(entries)), counts))
+    words = ("request_id", "role", "protocol", "caller")
+    per_request = {name: pl.Series([getattr(e, name) for e in entries], dtype=pl.String) for name in words}
+    columns = {
+        "time": moments([entry.at for entry in entries]).gather(request),
+        "row": pl.Series(np.arange(len(request)) - np.repeat(counts.cumsum() - counts, counts)),
+        "version": pl.repeat(about.version, len(request), eager=True),
+        "warnings": _warnings(entries, len(request)),
+        **{name: series.gather(request) for name, series in per_request.items()},
     }
-    frame = pl.DataFrame(
-        per_request, schema_overrides={"row": pl.List(pl.UInt32), "warnings": pl.List(pl.List(pl.String))}
-    )
-    long = frame.explode("row", "warnings").with_columns(version=pl.lit(about.version))
-    return long.select(pl.col(name).cast(dtype) for name, dtype in BASE.items())
+    return pl.DataFrame({name: columns[name].cast(dtype) for name, dtype in BASE.items()})
+
+
+def _warnings(entries: Sequence[Entry], rows: int) -> pl.Series:
+    if not any(entry.warnings for entry in entries):
+        return pl.repeat([], rows, dtype=BASE["warnings"], eager=True)
+    said = [_said(entry, row) for entry in entries for row in range(len(entry.rows))]
+    return pl.Series(said, dtype=BASE["warnings"])
 
 
 def _said(entry: Entry, row: int) -> list[str]:
@@ -156,11 +162,15 @@ def _is_words(column: Column) -> bool:
     return column.kind in ("category", "text")
 
 
-def _alike(schema: Schema, rows: Sequence[Sequence[Any]]) -> Iterator[list[tuple[int, Sequence[Any]]]]:
+def _alike(schema: Schema, rows: Sequence[Row]) -> Iterator[list[tuple[int, Row]]]:
     """Numbered rows, parted by which cells are text: a number and its text are read in different ways."""
-    places = [place for place, column in enumerate(schema) if not _is_words(column)]
-    groups: dict[tuple[bool, ...], list[tuple[int, Sequence[Any]]]] = {}
+    kinds = [set(map(type, column)) for column in zip(*rows, strict=True)]
+    mixed = [
+        place
+        for place, (column, types) in enumerate(zip(schema, kinds, strict=True))
+        if not _is_words(column) and str in types and types - {str, type(None)}
+    ]
+    groups: dict[tuple[bool, ...], list[tuple[int, Row]]] = {}
     for number, row in enumerate(rows):
-        signature = tuple(isinstance(row[place], str) for place in places)
-        groups.setdefault(signature, []).append((number, row))
+        groups.setdefault(tuple(isinstance(row[i], str) for i in mixed), []).append((number, row))
     yield from groups.values()
