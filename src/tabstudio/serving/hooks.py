@@ -52,7 +52,9 @@ class Record(NamedTuple):
 class Counters(Protocol):
     """Somebody who counts. Called on the loop's thread, so it must be quick."""
 
-    def finished(self, route: str, model: str, status: int, seconds: float, rows: int) -> None:
+    def finished(
+        self, route: str, model: str, status: int, seconds: float, rows: int, request_id: str
+    ) -> None:
         """One HTTP request was answered; `route` is a path with NAME for the model's name."""
 
     def swapped(self, model: str, role: str, version: str) -> None:

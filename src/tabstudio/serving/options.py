@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from tabstudio.errors import ConfigError
+from tabstudio.serving.predictionlog.options import LogOptions
 
 MIB = 1 << 20
 
@@ -66,6 +67,8 @@ class ServeOptions:
     """One server. `watch` is how often, in seconds, addresses that can move are asked again; 0 never.
 
     `hosts` are the names that a request's `Host` may have beside those of the loopback; `*` allows all.
+    `json_logs` writes the server's own log as JSON lines, `access_log` a line for every request. `scratch` is
+    a folder of this run where its workers meet.
     """
 
     models: tuple[Served, ...]
@@ -75,6 +78,10 @@ class ServeOptions:
     watch: float = 10.0
     hosts: tuple[str, ...] = ()
     bounds: Bounds = field(default_factory=Bounds)
+    log: LogOptions = field(default_factory=LogOptions)
+    json_logs: bool = False
+    access_log: bool = False
+    scratch: str = ""
 
     def __post_init__(self) -> None:
         names = [model.name for model in self.models]

@@ -17,7 +17,6 @@ import pytest
 
 import tabstudio
 from tabstudio.errors import ConfigError, DataError, TabstudioError
-from tabstudio.serving.hooks import Record
 from tabstudio.serving.predictionlog import compaction, writer
 from tabstudio.serving.predictionlog.catalogue import Catalogue, model_folder
 from tabstudio.serving.predictionlog.options import LogOptions
@@ -26,20 +25,7 @@ from tabstudio.serving.predictionlog.segment import SegmentWriter, closed, segme
 from tabstudio.serving.predictionlog.writer import PredictionLog
 from tabstudio.table.schema import Column, Schema, Target
 
-SCHEMA = Schema(
-    (
-        Column("age", "number", dtype="Int64"),
-        Column("weight", "number", dtype="Float64", format="decimal comma"),
-        Column("city", "category"),
-        Column("born", "date", dtype="Date", format="%Y-%m-%d"),
-        Column("ill", "category", "target"),
-    ),
-    Target("ill", "binary", ("no", "yes"), "yes"),
-    missing_words=("NA",),
-)
-COLUMNS = tuple(column.name for column in SCHEMA.features)
-NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC).timestamp()
-
+from .helpers import COLUMNS, NOW, SCHEMA, compacted, kept, opened, record, written
 
 COMPACT = writer._Keeper._compact
 
@@ -48,37 +34,6 @@ COMPACT = writer._Keeper._compact
 def _no_process_of_its_own(monkeypatch):
     """Compaction runs where a test calls it, not by a clock."""
     monkeypatch.setattr(writer._Keeper, "_compact", lambda _: None)
-
-
-def record(number=0, rows=((30, 70.5, "Rome", "1996-01-02"),), **changes):
-    fields = {
-        "request_id": f"r{number}", "model": "cancer", "version": "1", "role": "live", "protocol": "predict",
-        "caller": "me", "at": NOW + number, "columns": COLUMNS, "rows": [tuple(r) for r in rows],
-        "labels": ["yes"] * len(rows), "probabilities": [[0.25, 0.75]] * len(rows), "classes": ("no", "yes"),
-        "warnings": {},
-    }  # fmt: skip
-    return Record(**(fields | changes))
-
-
-def opened(folder="log", **options):
-    log = PredictionLog(LogOptions(folder=str(folder), **options))
-    log.opened("cancer", "1", SCHEMA)
-    return log
-
-
-def written(*records, **options):
-    log = opened(**options)
-    for one in records:
-        log(one)
-    log.close()
-
-
-def kept(model="cancer", folder="log"):
-    return prediction_log(model, folder).collect()
-
-
-def compacted(days=1e6, gigabytes=10.0):
-    compaction.compact(Path("log").absolute(), days, gigabytes)
 
 
 def test_a_prediction_can_be_read_as_soon_as_it_is_recorded():
@@ -153,7 +108,7 @@ def test_no_model_name_leads_out_of_the_folder(name):
 CHILD = """
 import os, sys, time
 sys.path.insert(0, {tests!r})
-from test_prediction_log import opened, record
+from helpers import opened, record
 log = opened({folder!r})
 number = 0
 while True:
