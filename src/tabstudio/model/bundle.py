@@ -22,7 +22,9 @@ import os
 import secrets
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +46,24 @@ MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
 FILES = ("schema.json", "encoder.json", "network.json", WEIGHTS, "profile.json", "report.json")
 
 Factory = Callable[[int, int], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a bundle holds, verified and read, without the network built: no torch is needed for it.
+
+    `network` is the content of network.json, `weights` the bytes of the safetensors file, `digest` the
+    SHA-256 of the manifest as hex.
+    """
+
+    schema: Schema
+    encoder: Encoder
+    network: dict[str, Any]
+    weights: bytes
+    profile: dict[str, Any]
+    report: dict[str, Any]
+    config: dict[str, Any]
+    digest: str
 
 
 def save(model: Model, folder: str | Path) -> Path:
@@ -81,6 +101,23 @@ def load(folder: str | Path, network: Factory | None = None) -> Model:
     Raises `ModelError` naming the file that is missing, changed, superfluous or of another format.
     """
     return _model(_read(Path(folder)), str(folder), network)
+
+
+def parts(folder: str | Path) -> Parts:
+    """Read a bundle for somebody who computes the network in a way of their own.
+
+    Raises `ModelError` as `load` does.
+    """
+    return _parts(_read(Path(folder)), str(folder))
+
+
+def network(parts: Parts, where: str) -> Pack:
+    """Build the network of a bundle that was read with `parts`.
+
+    Raises `ModelError` where the weights do not fit it, or it is one of a user's own.
+    """
+    with _fitting(where):
+        return _pack(parts.network, parts.encoder, parts.schema, parts.weights, None, where)
 
 
 def digest(folder: str | Path) -> str:
@@ -193,24 +230,44 @@ def _bytes(path: Path, where: str) -> bytes:
         raise ModelError(f"{where}: {path.name} cannot be read: {error.strerror}") from error
 
 
-def _model(files: Mapping[str, bytes], where: str, network: Factory | None) -> Model:
+def _parts(files: Mapping[str, bytes], where: str) -> Parts:
     _verify(files, where)
-    parts = {name: _parse(files[name], name, where) for name in FILES if name != WEIGHTS}
-    try:
-        schema, encoder = Schema.from_json(parts["schema.json"]), Encoder.from_json(parts["encoder.json"])
-        facts = parts["network.json"]
+    read = {name: _parse(files[name], name, where) for name in FILES if name != WEIGHTS}
+    with _fitting(where):
+        return Parts(
+            Schema.from_json(read["schema.json"]),
+            Encoder.from_json(read["encoder.json"]),
+            read["network.json"],
+            files[WEIGHTS],
+            profile=read["profile.json"],
+            report=read["report.json"]["report"],
+            config=read["report.json"]["config"],
+            digest=_sha256(files[MANIFEST]),
+        )
+
+
+def _model(files: Mapping[str, bytes], where: str, network: Factory | None) -> Model:
+    read = _parts(files, where)
+    facts = read.network
+    with _fitting(where):
         return Model(
-            schema,
-            encoder,
-            _pack(facts, encoder, schema, files[WEIGHTS], network, where),
+            read.schema,
+            read.encoder,
+            _pack(facts, read.encoder, read.schema, read.weights, network, where),
             temperature=facts["temperature"],
             threshold=facts["threshold"],
             target_mean=facts["target_mean"],
             target_scale=facts["target_scale"],
-            profile=parts["profile.json"],
-            report=parts["report.json"]["report"],
-            config=parts["report.json"]["config"],
+            profile=read.profile,
+            report=read.report,
+            config=read.config,
         )
+
+
+@contextmanager
+def _fitting(where: str) -> Iterator[None]:
+    try:
+        yield
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise ModelError(f"{where}: the files are whole but do not fit together: {error}") from error
 

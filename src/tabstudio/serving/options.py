@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Literal
 
 from tabstudio.errors import ConfigError
 from tabstudio.serving.predictionlog.options import LogOptions
@@ -109,5 +109,4 @@ def from_json(data: bytes | str) -> ServeOptions:
     """The options that `as_json` wrote."""
     import msgspec
 
-    options: Any = msgspec.json.decode(data, type=ServeOptions)
-    return options
+    return msgspec.json.decode(data, type=ServeOptions)
