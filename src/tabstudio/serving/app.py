@@ -120,7 +120,7 @@ class App:
             raise Refused(404, "UNKNOWN_MODEL", f"there is no model {name[:100]!r}")
         lane = endpoint.choose(request_id)
         rows = lane.runtime.contract.take([row], 1)
-        answer = await lane.answer(rows, time.monotonic() + self.bounds.deadline, alone=False)
+        answer = await lane.answer(rows, time.monotonic() + self.bounds.deadline)
         self._record(lane, rows, answer, protocol, request_id, caller)
         self._to_shadow(endpoint, lane, rows, answer, request_id)
         return told(lane.runtime, answer, request_id)
@@ -171,7 +171,7 @@ class App:
         """Read and write on the loop, compute together with others."""
         speech, lane = job.hot.speech, job.lane
         question = speech.read(lane.runtime, job.body, job.asked, self.bounds.rows)
-        answer = await lane.answer(question.rows, job.started + self.bounds.deadline, self.in_flight == 1)
+        answer = await lane.answer(question.rows, job.started + self.bounds.deadline)
         return self._finish(job, question, answer)
 
     async def _beside(self, job: _Job) -> tuple[int, Reply]:
@@ -242,7 +242,7 @@ class App:
                 names = lane.runtime.contract.names
                 rows = contract.take([dict(zip(names, row, strict=True)) for row in rows.raw], len(rows.raw))
             until = time.monotonic() + self.bounds.deadline
-            other = await shadow.answer(rows, until, alone=False)
+            other = await shadow.answer(rows, until)
         except Refused as refused:
             log.warning("shadow %s of %s: %s", shadow.runtime.version, shadow.runtime.name, refused.message)
             return

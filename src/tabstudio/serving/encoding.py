@@ -21,6 +21,7 @@ from tabstudio.serving.contract import Row
 from tabstudio.table.schema import Schema
 
 Array = npt.NDArray[Any]
+_FARTHEST_DOWN, _FARTHEST_UP = np.float32(-1e9), np.float32(1e9)
 Warnings = dict[int, list[dict[str, str]]]
 """By row, only rows that have some: `column`, `code` (imputed, out_of_range, unseen_category), `message`."""
 
@@ -76,6 +77,7 @@ class _Numbers:
         self.shift = np.array([scale.shift for scale in scales])
         self.fill = np.array([column.fill for _, column in columns])
         self.clip = np.array([scale.clip for scale in scales], dtype=bool)
+        self.clips, self.clips_all = bool(self.clip.any()), bool(self.clip.all())
         ranges = [_range(profile.get(column.name, {})) for _, column in columns]
         self.low = np.array([low for low, _ in ranges])
         self.high = np.array([high for _, high in ranges])
@@ -113,19 +115,18 @@ class _Numbers:
         return np.array([[row[place] for place in self.columns] for row in rows], dtype=np.float64)
 
     def _scaled(self, values: Array) -> Array:
-        with np.errstate(over="ignore"):
-            values = values - self.centre
-            values *= self.factor
-            values += self.shift
-            scaled = values.astype(np.float32)
-        np.clip(scaled, -1e9, 1e9, out=scaled)
-        if not self.clip.any():
+        values = values - self.centre
+        values *= self.factor
+        values += self.shift
+        scaled = values.astype(np.float32)
+        np.minimum(np.maximum(scaled, _FARTHEST_DOWN, out=scaled), _FARTHEST_UP, out=scaled)
+        if not self.clips:
             return scaled
         root = np.square(scaled)
         root *= np.float32(1 / 9)
         root += np.float32(1)
         squashed = np.divide(scaled, np.sqrt(root, out=root), out=root)
-        return squashed if self.clip.all() else np.where(self.clip, squashed, scaled)
+        return squashed if self.clips_all else np.where(self.clip, squashed, scaled)
 
     def _tell(self, where: Array, told: list[dict[str, str]], warnings: Warnings) -> None:
         for row, column in np.argwhere(where).tolist():

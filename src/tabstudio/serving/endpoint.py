@@ -1,7 +1,7 @@
 """One served name: which version answers a request, and how requests that come together share one pass.
 
 Requests that are read in the same turn of the event loop, or wait while a batch is computed, go through the
-network together; a request that comes alone is answered at once, so batching costs it nothing.
+network together. Nobody waits for others to come: a request that is alone is answered in the loop's next turn.
 """
 
 from __future__ import annotations
@@ -44,13 +44,11 @@ class Lane:
         """Rows that wait."""
         return sum(len(waiting.rows.raw) for waiting in self._waiting)
 
-    async def answer(self, rows: Rows, until: float, alone: bool) -> Answer:
-        """Answer rows, `alone` at once, else together with others; `until` is the latest monotonic time.
+    async def answer(self, rows: Rows, until: float) -> Answer:
+        """Answer rows together with others that are there; `until` is the latest monotonic time.
 
         Raises `Refused` 503 where the time has passed before the rows had their turn.
         """
-        if alone and not self._waiting and not self._computing and self._quick(len(rows.raw)):
-            return self.runtime.answer(rows)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append(_Waiting(rows, future, until))

@@ -69,8 +69,9 @@ class Runtime:
 
     def answer(self, rows: Rows) -> Answer:
         """Labels, probabilities and warnings of rows that fit the contract."""
-        numbers, codes, warnings = self.encoder.encode(rows.raw, rows.parsed)
-        predicted = self.predict(numbers, codes)
+        with np.errstate(over="ignore"):
+            numbers, codes, warnings = self.encoder.encode(rows.raw, rows.parsed)
+            predicted = self.predict(numbers, codes)
         labels = decided(self.target, self._threshold, predicted).tolist()
         return Answer(labels, predicted.tolist() if self.classes else None, warnings)
 
@@ -88,12 +89,14 @@ class Runtime:
         if self.target.task == "regression":
             return np.asarray(raw[:, :, 0].mean(0) * self._scale + self._mean)
         logits = raw / self._temperature
-        with np.errstate(over="ignore"):
-            if self.target.task == "multiclass":
-                powers = np.exp(logits - logits.max(axis=2, keepdims=True))
-                return np.asarray((powers / powers.sum(axis=2, keepdims=True)).mean(0))
-            second = (1 / (1 + np.exp(-logits[:, :, 0]))).mean(0)
-        return np.stack([1 - second, second], axis=1)
+        if self.target.task == "multiclass":
+            powers = np.exp(logits - logits.max(axis=2, keepdims=True))
+            return np.asarray((powers / powers.sum(axis=2, keepdims=True)).mean(0))
+        second = 1 / (1 + np.exp(-logits[:, :, 0]))
+        both = np.empty((second.shape[1], 2))
+        both[:, 1] = second[0] if len(second) == 1 else second.mean(0)
+        np.subtract(1, both[:, 1], out=both[:, 0])
+        return both
 
     def _warmed(self, where: str) -> float:
         """Answer made-up rows, one and many, so that the first request finds everything in its place."""
