@@ -92,12 +92,16 @@ class TrainingConfig:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
-    """What a good decision is: `threshold` by F1, or by the costs of the two kinds of error."""
+    """What a good decision is: `threshold` by F1, or by the costs of the two kinds of error.
+
+    `slices` are columns whose levels are measured each by itself.
+    """
 
     cost_false_positive: float | None = None
     cost_false_negative: float | None = None
     resamples: int = 1000
     references: bool = True
+    slices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,12 @@ class TrainConfig:
 
 
 def _options() -> dict[str, tuple[str, str]]:
-    renamed = {("read", "kinds"): "kind", ("split", "column"): "split", ("network", "name"): "network"}
+    renamed = {
+        ("read", "kinds"): "kind",
+        ("split", "column"): "split",
+        ("network", "name"): "network",
+        ("evaluation", "slices"): "slice",
+    }
     table = {"recipe": ("", "recipe")}
     for section in ("read", "split", "network", "training", "evaluation"):
         for f in fields(getattr(TrainConfig(), section)):

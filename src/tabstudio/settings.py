@@ -40,6 +40,11 @@ SETTINGS: tuple[Setting, ...] = (
         "A server's file of access tokens; empty: serve-tokens in TABSTUDIO_HOME, asked off loopback only.",
     ),
     Setting(
+        "TABSTUDIO_DATABASE_URL",
+        "",
+        "Where our own tables are kept, PostgreSQL or SQLite; empty: `tabstudio.db` beside `mlflow.db`.",
+    ),
+    Setting(
         "TABSTUDIO_HOME", ".tabstudio", "The folder of the local spool: what MLflow has not received yet."
     ),
 )

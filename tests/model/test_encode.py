@@ -219,6 +219,15 @@ def test_a_row_is_encoded_to_the_same_bits_alone_and_among_others() -> None:
     assert bool(whole.numbers.isfinite().all())
 
 
+@pytest.mark.parametrize("text", [None, "", "--"])
+def test_a_single_text_without_a_word_is_encoded(text: str | None) -> None:
+    frame = pl.DataFrame({"note": ["a fine day", "a bad day", "a day"]})
+    encoder = Encoder.fit(frame, Schema((Column("note", "text"),)), "robust")
+    inputs = encoder.encode(pl.DataFrame({"note": [text]}, schema={"note": pl.String}))
+    assert inputs.numbers.shape == (1, encoder.numbers)
+    assert bool(inputs.numbers.isfinite().all())
+
+
 def test_json_round_trip_encodes_to_the_same_bits() -> None:
     frame, schema = mixed_frame(500)
     encoder = Encoder.fit(frame, schema, "robust")

@@ -76,6 +76,10 @@ def command(
     cost_false_positive: Annotated[float | None, typer.Option(help="Cost of a false alarm.")] = None,
     cost_false_negative: Annotated[float | None, typer.Option(help="Cost of a missed positive.")] = None,
     resamples: Annotated[int | None, typer.Option(help="Bootstrap resamples behind the intervals.")] = None,
+    slices: Annotated[
+        list[str] | None,
+        typer.Option("--slice", metavar="COLUMN", help="Measure the levels of a column one by one too."),
+    ] = None,
     references: Annotated[
         bool | None, typer.Option("--references/--no-references", help="Train simple models beside it.")
     ] = None,
@@ -116,6 +120,7 @@ def command(
         cost_false_positive=cost_false_positive,
         cost_false_negative=cost_false_negative,
         resamples=resamples,
+        slice=slices,
         references=references,
     )
     return run(

@@ -13,6 +13,8 @@ from tabstudio.evaluation.story import (
     limits,
     score_headers,
     score_rows,
+    slice_headers,
+    slice_rows,
 )
 
 MOST_COLUMNS = 10
@@ -32,6 +34,11 @@ def card(story: Story, address: str) -> str:
     if evaluation.report and len(evaluation.classes) <= 30:
         head = ("class", "precision", "recall", "F1", "support")
         parts += ["### By class", _table(head, [report_cells(row) for row in evaluation.report])]
+    if story.slices:
+        parts += [
+            "### By slice",
+            _table(slice_headers(evaluation.task), slice_rows(evaluation.task, story.slices)),
+        ]
     if decision(story):
         parts += ["## How it decides", _list(decision(story))]
     parts += ["## Data", _table(("", ""), data_rows(story)), *_training(story), *_importance(story)]

@@ -146,22 +146,22 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary for `json.dumps`, nan as None; `from_json` takes it back."""
-        plain: dict[str, Any] = _without_nan(asdict(self))
+        plain: dict[str, Any] = to_plain(asdict(self))
         return plain
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
         """The evaluation that `to_json` wrote."""
         made: dict[str, Any] = dict(data)
-        made["metrics"] = {name: Measure(**_with_nan(m)) for name, m in data["metrics"].items()}
+        made["metrics"] = {name: Measure(**from_plain(m)) for name, m in data["metrics"].items()}
         made["classes"], made["notes"] = tuple(data["classes"]), tuple(data["notes"])
         made["confusion"] = tuple(tuple(row) for row in data["confusion"])
         made["roc"] = tuple(_curve(curve) for curve in data["roc"])
         made["precision_recall"] = tuple(_curve(curve) for curve in data["precision_recall"])
         for name, kind in (("report", ReportRow), ("calibration", Bin), ("thresholds", ThresholdPoint)):
-            made[name] = tuple(kind(**_with_nan(row)) for row in data[name])
+            made[name] = tuple(kind(**from_plain(row)) for row in data[name])
         if data["residuals"] is not None:
-            residuals = _with_nan(data["residuals"])
+            residuals = from_plain(data["residuals"])
             points = tuple((float(p), float(a)) for p, a in residuals["points"])
             made["residuals"] = Residuals(**{**residuals, "points": points})
         return cls(**made)
@@ -236,19 +236,21 @@ def _html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _curve(data: Mapping[str, Any]) -> Curve:
-    filled = _with_nan(data)
+    filled = from_plain(data)
     return Curve(filled["label"], tuple(filled["x"]), tuple(filled["y"]), filled["area"])
 
 
-def _without_nan(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
+    """The same value for `json.dumps`: figures that are not finite are None, tuples are lists."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_without_nan(item) for item in value]
+        return [to_plain(item) for item in value]
     return value
 
 
-def _with_nan(data: Mapping[str, Any]) -> dict[str, Any]:
+def from_plain(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures that `to_plain` wrote, None as nan."""
     return {key: math.nan if value is None else value for key, value in data.items()}

@@ -14,6 +14,7 @@ import polars as pl
 
 from tabstudio.errors import ModelError
 from tabstudio.model.encode import Encoder, Inputs
+from tabstudio.model.evidence import Evidence
 from tabstudio.table.schema import Label, Schema, Target
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Model:
     that training and serving cannot differ. `threshold` is the probability of the positive class from which
     on a row is called positive (binary tasks; None is one half). `unseen` and `gaps` count, per column, the
     categories that training did not know and the missing values where it had none, over all rows predicted.
+    `evidence` is what is kept of the rows it was trained and tested on.
 
     A row's prediction does not depend on the rows beside it: on one machine, with the same versions and
     number of threads, a network with one output gives the same bits in any batch, one with several classes
@@ -59,6 +61,7 @@ class Model:
         profile: Mapping[str, Any] | None = None,
         report: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
+        evidence: Evidence | None = None,
     ) -> None:
         if schema.target is None:
             raise ModelError("a model needs a schema with a target, this one has none")
@@ -73,6 +76,7 @@ class Model:
         self.profile = dict(profile or {})
         self.report = dict(report or {})
         self.config = dict(config or {})
+        self.evidence = evidence
         self.unseen: Counter[str] = Counter()
         self.gaps: Counter[str] = Counter()
 

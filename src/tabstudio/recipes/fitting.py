@@ -77,7 +77,8 @@ def fit(
     assert target is not None
     single_fold = fold.max(initial=-1) == 0
     seen = fold < 0 if single_fold else np.ones(len(fold), dtype=bool)
-    encoder = Encoder.fit(frame.filter(seen), schema, config.network.scaling)
+    coded = network is None and config.network.name == "tabular"
+    encoder = Encoder.fit(frame.filter(seen), schema, config.network.scaling, labels[seen] if coded else None)
     learned = learn(
         encoder.encode(frame),
         labels,

@@ -12,8 +12,8 @@ from tabstudio._version import __version__
 
 if TYPE_CHECKING:
     from tabstudio.config import TrainConfig
-    from tabstudio.recipes.job import Data
     from tabstudio.recipes.result import Assessment
+    from tabstudio.recipes.steps import Data
     from tabstudio.tracking import Run
     from tabstudio.training.learn import Learned
     from tabstudio.training.loop import Epoch

@@ -64,7 +64,19 @@ def numbers(story: Story) -> dict[str, Any]:
         "validation": story.validation.to_json() if story.validation else None,
         "references": story.references.to_json() if story.references else None,
         "importance": story.importance.to_json() if story.importance else None,
-        "data": {"fingerprint": story.table.fingerprint, "rows": len(story.table), "split": story.split.how},
+        "slices": [part.to_json() for part in story.slices],
+        "data": {
+            "name": story.table.source.name,
+            "source": story.source,
+            "fingerprint": story.table.fingerprint,
+            "rows": len(story.table),
+            "train_rows": len(story.split.train),
+            "test_rows": len(story.split.test),
+            "split": story.split.how,
+            "validated_on_test": story.validated_on_test,
+        },
+        "training": dict(story.training),
+        "environment": dict(story.environment),
     }
 
 

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tabstudio.model.columns import FIRST, MISSING, UNSEEN, CategoryColumn, HashedColumn, NumberColumn
-from tabstudio.model.encode import Encoder
+from tabstudio.model.coded import FIRST, MISSING, UNSEEN, CodedColumn
+from tabstudio.model.columns import HashedColumn, NumberColumn
+from tabstudio.model.encode import CodeWriter, Encoder
 from tabstudio.serving.contract import Row
 from tabstudio.table.schema import Schema
 
@@ -136,8 +137,10 @@ class _Numbers:
 Coder = Callable[[Any, int, Warnings], int]
 
 
-def _coder(column: CategoryColumn | HashedColumn, missing_words: frozenset[str]) -> Coder:
-    """One value to its code, as `CategoryColumn.codes` and `HashedColumn.codes` have it."""
+def _coder(column: CodeWriter, missing_words: frozenset[str]) -> Coder:
+    """One value to its code, as the column's `codes` has it."""
+    if isinstance(column, CodedColumn):
+        return _coded(column)
     if isinstance(column, HashedColumn):
         return _hashed(column, missing_words)
     table: dict[Any, int] = {level: FIRST + i for i, level in enumerate(column.levels)}
@@ -171,6 +174,18 @@ def _hashed(column: HashedColumn, missing_words: frozenset[str]) -> Coder:
                 return MISSING
             _warn(warnings, row, imputed)
         return crc32((word or "").encode()) % column.buckets + FIRST
+
+    return code
+
+
+def _coded(column: CodedColumn) -> Coder:
+    """Numbers have their warnings already."""
+    table: dict[Any, int] = {value: FIRST + i for i, value in enumerate(column.values)}
+    table[None] = MISSING if column.gaps else column.default
+
+    def code(value: Any, row: int, warnings: Warnings) -> int:
+        del row, warnings
+        return table.get(value, column.default)
 
     return code
 

@@ -1,7 +1,7 @@
 """One served name: which version answers a request, and how requests that come together share one pass.
 
 Requests that are read in the same turn of the event loop, or wait while a batch is computed, go through the
-network together. Nobody waits for others to come: a request that is alone is answered in the loop's next turn.
+network together. Nobody waits for others to come: one that is alone is answered in the loop's next turn.
 """
 
 from __future__ import annotations

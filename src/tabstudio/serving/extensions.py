@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -52,7 +52,7 @@ class Around:
         self.service: Service
         self._ticking: asyncio.Task[None] | None = None
 
-    def opened(self, model: str, version: str, role: str, schema: Schema, profile: dict[str, Any]) -> None:
+    def opened(self, model: str, version: str, role: str, schema: Schema, profile: Mapping[str, Any]) -> None:
         """Hear of a version before it answers."""
         if self.log is not None:
             self.log.opened(model, version, schema)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -103,7 +103,7 @@ class Extensions:
     the first request comes that is no prediction.
     """
 
-    opened: Callable[[str, str, str, Schema, dict[str, Any]], None] = _nothing
+    opened: Callable[[str, str, str, Schema, Mapping[str, Any]], None] = _nothing
     recorders: tuple[Callable[[Record], None], ...] = ()
     counters: Counters | None = None
     authenticate: Callable[[Headers], str] | None = None

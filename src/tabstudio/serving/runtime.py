@@ -12,6 +12,7 @@ import polars as pl
 
 from tabstudio.errors import ModelError
 from tabstudio.model import bundle
+from tabstudio.model.encode import Encoder
 from tabstudio.model.predictor import decided
 from tabstudio.serving import plan
 from tabstudio.serving.contract import Contract, Row, Rows
@@ -41,19 +42,20 @@ class Runtime:
     `seconds_per_row` is what a row of a large batch costs, measured while warming.
     """
 
-    def __init__(self, parts: bundle.Parts, name: str, version: str, where: str) -> None:
-        assert parts.schema.target is not None
-        self.name, self.version, self.digest = name, version, parts.digest
-        self.schema, self.profile, self.target = parts.schema, parts.profile, parts.schema.target
-        self.contract = Contract(parts.schema, parts.encoder)
-        self.encoder = RowEncoder(parts.schema, parts.encoder, parts.profile)
+    def __init__(self, record: bundle.Record, name: str, version: str, where: str) -> None:
+        assert record.schema.target is not None
+        encoder = Encoder.from_json(record.encoder)
+        self.name, self.version, self.digest = name, version, record.digest
+        self.schema, self.profile, self.target = record.schema, record.profile, record.schema.target
+        self.contract = Contract(record.schema, encoder)
+        self.encoder = RowEncoder(record.schema, encoder, record.profile)
         self.classes = self.target.classes
         self.class_names = tuple(map(str, self.classes))
-        self.signature = dict(input_columns(parts.schema))
-        self.report = parts.report
-        self._temperature, self._threshold = parts.network["temperature"], parts.network["threshold"]
-        self._mean, self._scale = parts.network["target_mean"], parts.network["target_scale"]
-        self._forward = _forward(parts, where)
+        self.signature = dict(input_columns(record.schema))
+        self.report = record.report
+        self._temperature, self._threshold = record.network["temperature"], record.network["threshold"]
+        self._mean, self._scale = record.network["target_mean"], record.network["target_scale"]
+        self._forward = _forward(record, where)
         self.seconds_per_row = self._warmed(where)
 
     @property
@@ -130,7 +132,7 @@ def load(folder: str | Path, name: str, version: str) -> Runtime:
 
     Raises `ModelError` where a file is missing or changed, or the model's answers are not finite.
     """
-    return Runtime(bundle.parts(folder), name, version, str(folder))
+    return Runtime(bundle.record(folder), name, version, str(folder))
 
 
 def join(parts: list[Rows]) -> Rows:
@@ -141,19 +143,19 @@ def join(parts: list[Rows]) -> Rows:
     return Rows(raw, {name: pl.concat([part.parsed[name] for part in parts]) for name in parts[0].parsed})
 
 
-def _forward(parts: bundle.Parts, where: str) -> plan.Forward:
+def _forward(record: bundle.Record, where: str) -> plan.Forward:
     from safetensors.numpy import load as load_arrays
 
-    spec = parts.network["spec"]
-    forward = plan.compiled(spec, load_arrays(parts.weights)) if spec else None
-    return forward or _by_torch(parts, where)
+    spec = record.network["spec"]
+    forward = plan.compiled(spec, load_arrays(record.weights)) if spec else None
+    return forward or _by_torch(record, where)
 
 
-def _by_torch(parts: bundle.Parts, where: str) -> plan.Forward:
+def _by_torch(record: bundle.Record, where: str) -> plan.Forward:
     """Let torch run a network for which there is no plan."""
     import torch
 
-    pack = bundle.network(parts, where).eval()
+    pack = bundle.network(record, where).eval()
 
     def forward(numbers: Array, codes: Array) -> Array:
         with torch.inference_mode():
