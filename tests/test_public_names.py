@@ -25,6 +25,7 @@ PUBLIC = {
     "check",
     "configure",
     "explore",
+    "export",
     "load",
     "prediction_log",
     "read",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tabstudio.recipes import train
     from tabstudio.registry import load
     from tabstudio.serving.batch import score
+    from tabstudio.serving.export.exporting import export
     from tabstudio.serving.predictionlog.reader import prediction_log
     from tabstudio.table import check, read, split
 
@@ -52,6 +53,7 @@ __all__ = [
     "check",
     "configure",
     "explore",
+    "export",
     "load",
     "prediction_log",
     "read",
@@ -67,6 +69,7 @@ _HOMES = {
     "check": "tabstudio.table",
     "configure": "tabstudio.config",
     "explore": "tabstudio.exploration",
+    "export": "tabstudio.serving.export.exporting",
     "load": "tabstudio.registry",
     "prediction_log": "tabstudio.serving.predictionlog.reader",
     "read": "tabstudio.table",
