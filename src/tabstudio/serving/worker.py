@@ -20,7 +20,7 @@ from typing import Any
 import uvloop
 
 from tabstudio.errors import TabstudioError
-from tabstudio.serving import runtime
+from tabstudio.serving import logs, runtime
 from tabstudio.serving.app import App
 from tabstudio.serving.control import Channel, Word
 from tabstudio.serving.endpoint import Endpoint, Lane
@@ -88,9 +88,11 @@ class Worker:
                 self.stop()
 
     async def _start(self, options: ServeOptions, models: list[Word]) -> None:
-        hooks = extensions(options, self.number)
+        logs.configure(options.json_logs)
         try:
+            hooks = extensions(options, self.number)
             loaded = [(told, _read(told)) for told in models]
+            options.log.check([ready.schema for _, ready in loaded])
         except TabstudioError as error:
             self.channel.say(say="failed", error=str(error))
             return

@@ -64,7 +64,6 @@ def word(value: Any) -> str:
 def _key(folder: Path) -> bytes:
     """The log's secret, made by whoever comes first."""
     path = folder / KEY
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = folder / f".{KEY}.{secrets.token_hex(4)}"
     if not path.exists():
         handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -74,7 +74,7 @@ class SegmentWriter:
 
     def __init__(self, folder: Path) -> None:
         """Make the file, locked before anybody can see it. Raises `OSError`."""
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         self.path = folder / f"{stamp}-{os.getpid()}-{secrets.token_hex(4)}.log"
         hidden = self.path.with_suffix(".new")

@@ -42,6 +42,7 @@ class PredictionLog:
         self._told: set[int] = set()
         self._failing = False
         try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # it holds what people are asked about
             self.privacy = Privacy(options, self.folder)
             self._segment = self._new_segment()
         except OSError as error:
