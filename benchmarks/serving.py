@@ -254,12 +254,13 @@ def compare(folder: Path, rounds: int, seconds: float) -> None:
     typed = [{"rows": some} for some in (rows[:1], thousand)]
     source = str(bundle(folder))
     mlflow = [sys.executable, "-m", "mlflow", "models", "serve", "-m", source, "--env-manager", "local"]
-    ours = [*TABSTUDIO, "serve", f"cancer={source}"]
+    ours = [*TABSTUDIO, "serve", f"cancer={source}", "--no-log"]
+    logged = [*ours[:-1], "--log-folder", "log"]
     systems = {
         "mlflow models serve, /invocations": (mlflow, "/invocations", split),
         "tabstudio, typed, log off": (ours, "/v1/models/cancer/predict", typed),
         "tabstudio, /invocations": (ours, "/invocations", split),
-        "tabstudio, typed, log on": ([*ours, "--log", "log"], "/v1/models/cancer/predict", typed),
+        "tabstudio, typed, log on": (logged, "/v1/models/cancer/predict", typed),
     }
     figures: dict[str, list[Figures]] = {name: [] for name in systems}
     for _ in range(rounds):
@@ -299,7 +300,8 @@ def soak(folder: Path, seconds: float) -> None:
     trained(folder, seed=1)
     port = free_port()
     ask = request("/v1/models/live/predict", {"rows": rows[:1]})
-    command = [*TABSTUDIO, "serve", str(live), "--workers", "2", "--watch", "0.5", "--port", str(port)]
+    command = [*TABSTUDIO, "serve", str(live), "--workers", "2", "--watch", "0.5", "--no-log"]
+    command += ["--port", str(port)]
     with served(command, port, ask, folder) as (pid, _):
         workers = [child.pid for child in psutil.Process(pid).children()]
         before = _memory(pid)

@@ -16,13 +16,13 @@ import numpy.typing as npt
 import polars as pl
 
 from tabstudio.model.coded import FIRST, MISSING, UNSEEN, CodedColumn
-from tabstudio.model.columns import HashedColumn, NumberColumn
+from tabstudio.model.columns import FARTHEST, HashedColumn, NumberColumn
 from tabstudio.model.encode import CodeWriter, Encoder
 from tabstudio.serving.contract import Row
 from tabstudio.table.schema import Schema
 
 Array = npt.NDArray[Any]
-_FARTHEST_DOWN, _FARTHEST_UP = np.float32(-1e9), np.float32(1e9)
+_FARTHEST_DOWN, _FARTHEST_UP = np.float32(-FARTHEST), np.float32(FARTHEST)
 Warnings = dict[int, list[dict[str, str]]]
 """By row, only rows that have some: `column`, `code` (imputed, out_of_range, unseen_category), `message`."""
 
@@ -46,6 +46,7 @@ class RowEncoder:
             (order[coder.name], _coder(coder, _words(schema, coder.name))) for coder in encoder.coders
         ]
 
+    @np.errstate(over="ignore")
     def encode(self, rows: Sequence[Row], parsed: Mapping[str, pl.Series]) -> tuple[Array, Array, Warnings]:
         """Numbers float32 (n, d), codes int64 (n, c) and the warnings by row."""
         warnings: Warnings = {}

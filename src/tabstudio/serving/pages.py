@@ -57,8 +57,8 @@ class Pages:
         path = scope["path"]
         try:
             caller = self.app.admit(scope, headers, open_to_all=path in _WHOLE or path in _OPEN)
-            if path in _WHOLE and scope["method"] in ("GET", "HEAD"):
-                response = self._health(path)
+            if path in _WHOLE:
+                response = self._health(path, scope["method"])
                 await respond(send, response, asked_id)
                 return path, response.status
             body = await self.app.bodies.read(receive, headers)
@@ -72,7 +72,9 @@ class Pages:
         route = scope.get("route")
         return getattr(route, "path", "unknown"), told.status
 
-    def _health(self, path: str) -> Response:
+    def _health(self, path: str, method: str) -> Response:
+        if method not in ("GET", "HEAD"):
+            raise Refused(405, "METHOD_NOT_ALLOWED", f"{path} does not answer to {method[:20]}")
         ready = not self.app.draining
         if path.startswith("/v2"):
             word = b"ready" if path.endswith("ready") else b"live"

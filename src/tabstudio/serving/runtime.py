@@ -71,12 +71,12 @@ class Runtime:
 
     def answer(self, rows: Rows) -> Answer:
         """Labels, probabilities and warnings of rows that fit the contract."""
-        with np.errstate(over="ignore"):
-            numbers, codes, warnings = self.encoder.encode(rows.raw, rows.parsed)
-            predicted = self.predict(numbers, codes)
+        numbers, codes, warnings = self.encoder.encode(rows.raw, rows.parsed)
+        predicted = self.predict(numbers, codes)
         labels = decided(self.target, self._threshold, predicted).tolist()
         return Answer(labels, predicted.tolist() if self.classes else None, warnings)
 
+    @np.errstate(over="ignore")
     def predict(self, numbers: Array, codes: Array) -> Array:
         """Probabilities (n, classes) or values (n,), float64, of encoded rows; see `Model.predict_inputs`."""
         if len(numbers) <= plan.ROWS:
