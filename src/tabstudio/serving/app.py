@@ -64,7 +64,7 @@ class App:
     ) -> None:
         self.endpoints, self.options, self.extensions, self.reload = endpoints, options, extensions, reload
         self.bounds, self.pool = options.bounds, pool
-        self.hosts = Hosts(options.hosts)
+        self.hosts = Hosts((options.host, *options.hosts))
         self.bodies = Bodies(options.bounds)
         self.in_flight = 0
         self.draining = False
@@ -150,9 +150,12 @@ class App:
             key = headers.get(b"x-routing-key")
             lane = self._lane(hot, key.decode("latin-1") if key else asked_id)
             body = await self.bodies.read(receive, headers)
-            content_type = headers.get(b"content-type", b"").decode("latin-1")
-            job = _Job(hot, lane, body, Asked(asked_id, content_type, headers), caller, started)
-            rows, reply = await (self._beside(job) if len(body) >= LARGE else self._here(job))
+            try:
+                content_type = headers.get(b"content-type", b"").decode("latin-1")
+                job = _Job(hot, lane, body, Asked(asked_id, content_type, headers), caller, started)
+                rows, reply = await (self._beside(job) if len(body) >= LARGE else self._here(job))
+            finally:
+                self.bodies.release(len(body))
             return Response(200, reply.body, reply.content_type, reply.headers), rows
         except Refused as refused:
             return error(refused, asked_id), 0

@@ -56,12 +56,13 @@ def request_id(headers: dict[bytes, bytes]) -> str:
 class Hosts:
     """The names under which the server may be asked: a page of another origin cannot pass for us.
 
-    Names are compared whole, without the port. Those of the loopback are always among them.
+    Names are compared whole, without the port. Those of the loopback are always among them. An address of IP
+    version 6 may be given without its brackets.
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.any = "*" in names
-        self.names = {b"localhost", b"127.0.0.1", b"[::1]", *(name.lower().encode() for name in names)}
+        self.names = {b"localhost", b"127.0.0.1", b"[::1]", *map(_host_name, names)}
         self._seen: set[bytes] = set()
 
     def check(self, host: bytes | None) -> None:
@@ -80,7 +81,10 @@ class Hosts:
 
 
 class Bodies:
-    """Reads bodies: each within `body_bytes`, all together within `buffered_bytes`, none for ever."""
+    """Reads bodies: each within `body_bytes`, all together within `buffered_bytes`, none for ever.
+
+    Whoever reads a body calls `release` with its length when it needs the body no more.
+    """
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
@@ -93,15 +97,27 @@ class Bodies:
         message = await receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
             body = message["body"]
+            if len(body) > self.bounds.body_bytes:
+                raise self._too_long()
+            self._reserve(len(body))
         else:
             body = await self._rest(receive, message)
-        if len(body) > self.bounds.body_bytes:
-            raise self._too_long()
         encoding = headers.get(b"content-encoding")
-        return self._unpacked(body, encoding) if encoding else bytes(body)
+        if not encoding:
+            return bytes(body)
+        try:
+            plain = self._unpacked(body, encoding)
+            self._reserve(len(plain))
+        finally:
+            self.release(len(body))
+        return plain
+
+    def release(self, length: int) -> None:
+        """Make room for others."""
+        self.buffered -= length
 
     async def _rest(self, receive: Receive, message: Message) -> bytes:
-        body = bytearray()
+        body, whole = bytearray(), False
         try:
             async with asyncio.timeout(self.bounds.body_seconds):
                 while True:
@@ -113,13 +129,15 @@ class Bodies:
                     self._reserve(len(chunk))
                     body += chunk
                     if not message.get("more_body", False):
+                        whole = True
                         return bytes(body)
                     message = await receive()
         except TimeoutError:
             seconds = self.bounds.body_seconds
             raise Refused(408, "BODY_TOO_SLOW", f"the body did not arrive within {seconds:g} s") from None
         finally:
-            self.buffered -= len(body)
+            if not whole:
+                self.release(len(body))
 
     def _reserve(self, length: int) -> None:
         if self.buffered + length > self.bounds.buffered_bytes:
@@ -148,6 +166,10 @@ class Bodies:
             "BODY_TOO_LARGE",
             f"the {what}body is longer than the {self.bounds.body_bytes:,} bytes allowed",
         )
+
+
+def _host_name(name: str) -> bytes:
+    return (f"[{name}]" if name.count(":") > 1 and not name.startswith("[") else name).lower().encode()
 
 
 class Response(NamedTuple):
@@ -180,7 +202,9 @@ def error(refused: Refused, request_id: str) -> Response:
         "faults": refused.faults,
         "request_id": request_id,
     }
-    more: tuple[tuple[bytes, bytes], ...] = ()
+    more: list[tuple[bytes, bytes]] = []
     if refused.retry_after is not None:
-        more = ((b"retry-after", b"%d" % refused.retry_after),)
-    return Response(refused.status, msgspec.json.encode(content), headers=more)
+        more.append((b"retry-after", b"%d" % refused.retry_after))
+    if refused.status == 401:
+        more.append((b"www-authenticate", b'Bearer realm="tabstudio", Basic realm="tabstudio"'))
+    return Response(refused.status, msgspec.json.encode(content), headers=tuple(more))

@@ -122,7 +122,8 @@ def datatype(values: list[Any]) -> str:
 def _parts(body: bytes, asked: Asked) -> tuple[bytes, memoryview]:
     length = asked.headers.get(_LENGTH)
     if length is None:
-        need_json(asked.content_type)
+        if asked.content_type:  # Triton's client leaves it out
+            need_json(asked.content_type)
         return body, memoryview(b"")
     if not length.isdigit() or int(length) > len(body):
         raise Refused(400, "BAD_REQUEST", "Inference-Header-Content-Length is no length within the body")

@@ -68,7 +68,10 @@ class Pages:
             return "refused", response.status
         scope["state"] = {"caller": caller, "request_id": asked_id}
         told = _Told(send, asked_id)
-        await self._starlette(scope, _replayed(body), told.send)
+        try:
+            await self._starlette(scope, _replayed(body), told.send)
+        finally:
+            self.app.bodies.release(len(body))
         route = scope.get("route")
         return getattr(route, "path", "unknown"), told.status
 
@@ -242,7 +245,9 @@ def _json(content: dict[str, Any], status: int = 200) -> Page:
 
 async def _refused(request: Request, refused: Refused) -> Page:
     response = error(refused, request.scope["state"]["request_id"])
-    return _page(response.body, status=response.status)
+    page = _page(response.body, status=response.status)
+    page.headers.update({name.decode(): value.decode() for name, value in response.headers})
+    return page
 
 
 async def _not_found(request: Request, fault: Any) -> Page:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -99,7 +100,7 @@ class Supervisor:
         for worker in spawned:
             self._begin(worker)
         for worker in spawned:
-            await self._ready(worker)
+            await worker.ready.wait()
             if worker.failure:
                 raise ModelError(worker.failure)
         for worker in spawned:
@@ -155,10 +156,6 @@ class Supervisor:
             if not reply.done():
                 reply.set_result({"say": "gone"})
 
-    async def _ready(self, worker: Process) -> None:
-        worker.failure = ""
-        await worker.ready.wait()
-
     async def _mind(self, worker: Process) -> None:
         """Replace a worker that ends before we do."""
         pause = _FIRST_PAUSE
@@ -173,7 +170,7 @@ class Supervisor:
             await worker.channel.close()
             worker = await self._spawn(worker.number)
             self._begin(worker)
-            await self._ready(worker)
+            await worker.ready.wait()
             if worker.failure:
                 self.tell(f"worker {worker.number} cannot serve: {worker.failure}")
                 worker.channel.say(do="stop")
@@ -233,11 +230,13 @@ class Supervisor:
                 worker.channel.say(do="drop", id=number)
             return str(refusals[0])
         loaded = [w for w, reply in zip(ready, replies, strict=True) if reply["say"] == "loaded"]
-        self.found[place] = found
+        before, self.found[place] = self.found[place], found
         await asyncio.gather(*(self._request(worker, number, do="commit") for worker in loaded))
         for worker in loaded:
             if worker.has is not None:
                 worker.has[place] = found.address
+        if before.folder != found.folder and before.folder.is_relative_to(self.options.scratch):
+            shutil.rmtree(before.folder, ignore_errors=True)
         return ""
 
     async def _request(self, worker: Process, number: int, **word: Any) -> Word:
@@ -261,6 +260,7 @@ class Supervisor:
         self.socket.close()
         for worker in self.workers.values():
             worker.channel.say(do="stop")
+            await worker.channel.close()
         seconds = self.options.bounds.drain_seconds + 5
         for worker in self.workers.values():
             with contextlib.suppress(ProcessLookupError):
@@ -269,7 +269,6 @@ class Supervisor:
                 except TimeoutError:
                     worker.process.kill()
                     await worker.process.wait()
-            await worker.channel.close()
         for task in self._tasks:
             task.cancel()
 

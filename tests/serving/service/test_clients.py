@@ -66,7 +66,10 @@ def theirs(mlflow_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     words = ["models", "serve", "-m", str(mlflow_model), "--env-manager", "local", "--port", str(port)]
     with (tmp_path_factory.mktemp("theirs") / "log").open("w") as log:
         command = [sys.executable, "-m", "mlflow", *words]
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow calls `uvicorn`
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, start_new_session=True, env={**os.environ, "PATH": path}
+        )
     url = f"http://127.0.0.1:{port}"
     try:
         until = time.monotonic() + 120
