@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+import msgspec
+
 from tabstudio.serving.contract import Rows
 from tabstudio.serving.endpoint import Endpoint, Lane, too_late
 from tabstudio.serving.hooks import Extensions, Record, Refused
@@ -31,7 +33,7 @@ from tabstudio.serving.options import ServeOptions
 from tabstudio.serving.protocols import Asked, Predict, Question, Reply, Speech, told
 from tabstudio.serving.runtime import Answer, Runtime
 
-LARGE = 64 << 10
+LARGE = 1 << 20
 """Bodies from here on are read, answered and written in a thread."""
 
 log = logging.getLogger("tabstudio.serving")
@@ -123,7 +125,8 @@ class App:
         answer = await lane.answer(rows, time.monotonic() + self.bounds.deadline)
         self._record(lane, rows, answer, protocol, request_id, caller)
         self._to_shadow(endpoint, lane, rows, answer, request_id)
-        return told(lane.runtime, answer, request_id)
+        said: dict[str, Any] = msgspec.to_builtins(told(lane.runtime, answer, request_id))
+        return said
 
     def admit(self, scope: Scope, headers: dict[bytes, bytes], open_to_all: bool = False) -> str:
         """Let a request in, and say who asks. Raises `Refused`."""
@@ -153,7 +156,12 @@ class App:
             try:
                 content_type = headers.get(b"content-type", b"").decode("latin-1")
                 job = _Job(hot, lane, body, Asked(asked_id, content_type, headers), caller, started)
-                rows, reply = await (self._beside(job) if len(body) >= LARGE else self._here(job))
+                if len(body) >= LARGE:
+                    rows, reply = await self._beside(job)
+                else:
+                    question = hot.speech.read(lane.runtime, body, job.asked, self.bounds.rows)
+                    answer = await lane.answer(question.rows, started + self.bounds.deadline)
+                    rows, reply = self._finish(job, question, answer)
             finally:
                 self.bodies.release(len(body))
             return Response(200, reply.body, reply.content_type, reply.headers), rows
@@ -169,13 +177,6 @@ class App:
         if hot.version is None:
             return hot.endpoint.choose(key)
         return hot.endpoint.lane_of(hot.version)
-
-    async def _here(self, job: _Job) -> tuple[int, Reply]:
-        """Read and write on the loop, compute together with others."""
-        speech, lane = job.hot.speech, job.lane
-        question = speech.read(lane.runtime, job.body, job.asked, self.bounds.rows)
-        answer = await lane.answer(question.rows, job.started + self.bounds.deadline)
-        return self._finish(job, question, answer)
 
     async def _beside(self, job: _Job) -> tuple[int, Reply]:
         """Do all of it in a thread: the request is a batch by itself."""

@@ -44,10 +44,10 @@ class Lane:
         """Rows that wait."""
         return sum(len(waiting.rows.raw) for waiting in self._waiting)
 
-    async def answer(self, rows: Rows, until: float) -> Answer:
+    def answer(self, rows: Rows, until: float) -> asyncio.Future[Answer]:
         """Answer rows together with others that are there; `until` is the latest monotonic time.
 
-        Raises `Refused` 503 where the time has passed before the rows had their turn.
+        The future raises `Refused` 503 where the time has passed before the rows had their turn.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
@@ -55,7 +55,7 @@ class Lane:
         if not self._scheduled and not self._computing:
             self._scheduled = True
             loop.call_soon(self._flush)
-        return await future
+        return future
 
     def _quick(self, rows: int) -> bool:
         return rows * self.runtime.seconds_per_row < ON_THE_LOOP

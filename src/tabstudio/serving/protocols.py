@@ -64,17 +64,15 @@ class Predict:
 
 
 def told(runtime: Runtime, answer: Answer, request_id: str) -> dict[str, Any]:
-    """An answer as the predict endpoint gives it."""
+    """An answer as the predict endpoint gives it, its predictions as structures that are quick to encode."""
+    one, shares = runtime.prediction, runtime.shares
     if answer.probabilities is None:
-        predictions: list[dict[str, Any]] = [{"value": value} for value in answer.labels]
+        predictions = [one(value) for value in answer.labels]
     else:
-        names = runtime.class_names
-        predictions = [
-            {"label": label, "probabilities": dict(zip(names, row, strict=True))}
-            for label, row in zip(answer.labels, answer.probabilities, strict=True)
-        ]
+        pairs = zip(answer.labels, answer.probabilities, strict=True)
+        predictions = [one(label, shares(*row)) for label, row in pairs]
     for row, warnings in answer.warnings.items():
-        predictions[row]["warnings"] = warnings
+        predictions[row].warnings = warnings
     return {
         "model": runtime.name,
         "version": runtime.version,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -51,6 +53,7 @@ class Runtime:
         self.encoder = RowEncoder(record.schema, encoder, record.profile)
         self.classes = self.target.classes
         self.class_names = tuple(map(str, self.classes))
+        self.prediction, self.shares = _structures(self.class_names)
         self.signature = dict(input_columns(record.schema))
         self.report = record.report
         self._temperature, self._threshold = record.network["temperature"], record.network["threshold"]
@@ -164,7 +167,17 @@ def _by_torch(record: bundle.Record, where: str) -> plan.Forward:
     return forward
 
 
-def _example(profile: dict[str, Any], kind: str) -> Any:
+def _structures(class_names: tuple[str, ...]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What a row's prediction and its probabilities are encoded from."""
+    warnings = ("warnings", Any, msgspec.UNSET)
+    if not class_names:
+        return msgspec.defstruct("Prediction", [("value", float), warnings], gc=False), dict
+    fields = [(f"p{i}", float, msgspec.field(name=name)) for i, name in enumerate(class_names)]
+    one = msgspec.defstruct("Prediction", [("label", Any), ("probabilities", Any), warnings], gc=False)
+    return one, msgspec.defstruct("Probabilities", fields, gc=False)
+
+
+def _example(profile: Mapping[str, Any], kind: str) -> Any:
     if kind in ("date", "text"):
         return None
     if kind == "number":

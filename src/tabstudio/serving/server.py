@@ -34,6 +34,7 @@ def server(app: App, bounds: Bounds) -> Server:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=bounds.idle_seconds,  # type: ignore[arg-type]  # it is handed to call_later
         timeout_graceful_shutdown=bounds.drain_seconds,  # type: ignore[arg-type]  # handed to wait_for
     )
@@ -58,6 +59,33 @@ class Server(uvicorn.Server):
             for connection in list(self.server_state.connections):
                 if isinstance(connection, BoundedProtocol):
                     connection.expire(now)
+
+
+class OneWrite:
+    """A transport that sends a response's head together with its body: a system call is dear."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        """Send, or keep the head until there is more."""
+        if not self._head and data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 100"):
+            self._head = data
+            return
+        self._transport.write(self._head + data)
+        self._head = b""
+
+    def flush(self) -> None:
+        """Send a head that nothing follows."""
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        """Send what is left and close."""
+        self.flush()
+        self._transport.close()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -97,11 +125,18 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_since, self._head_bytes = None, 0
         self._body_since = self.loop.time()
         super().on_headers_complete()
+        self.cycle.transport = OneWrite(self.transport)  # type: ignore[assignment]
 
     def on_message_complete(self) -> None:
         """Stop timing."""
         self._body_since = None
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Send the head of a response that has no body."""
+        if isinstance(self.cycle.transport, OneWrite):
+            self.cycle.transport.flush()
+        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Answer to what is no HTTP in the shape of all our errors."""

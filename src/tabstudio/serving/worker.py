@@ -110,6 +110,7 @@ class Worker:
         gc.enable()
         gc.collect()
         gc.freeze()  # what is loaded stays: the collector need not look at it again
+        gc.set_threshold(10_000, 20, 50)  # requests leave no cycles behind
 
     async def _serve(self, stop: Any) -> None:
         assert self.server

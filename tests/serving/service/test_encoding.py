@@ -42,7 +42,7 @@ def test_numbers_and_codes_are_those_of_the_encoder(
     contract = Contract(model.schema, model.encoder)
     quick = RowEncoder(model.schema, model.encoder, model.profile)
 
-    @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+    @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(ROW, min_size=1, max_size=4))
     def check(rows: list[dict[str, Any]]) -> None:
         taken = contract.take(rows, 10)
