@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from tabstudio.registry.cards import card
     from tabstudio.registry.comparing import compare
     from tabstudio.serving.batch import score
+    from tabstudio.serving.export.exporting import export
+    from tabstudio.serving.predictionlog.reader import prediction_log
     from tabstudio.table import check, read, split
 
 __all__ = [
@@ -68,8 +70,10 @@ __all__ = [
     "compare",
     "configure",
     "explore",
+    "export",
     "load",
     "log_model",
+    "prediction_log",
     "read",
     "reproduce",
     "score",
@@ -89,8 +93,10 @@ _HOMES = {
     "compare": "tabstudio.registry.comparing",
     "configure": "tabstudio.config",
     "explore": "tabstudio.exploration",
+    "export": "tabstudio.serving.export.exporting",
     "load": "tabstudio.registry",
     "log_model": "tabstudio.autologging.logmodel",
+    "prediction_log": "tabstudio.serving.predictionlog.reader",
     "read": "tabstudio.table",
     "reproduce": "tabstudio.recipes.reproducing",
     "score": "tabstudio.serving.batch",

@@ -134,6 +134,16 @@ def record(folder: str | Path) -> Record:
         )
 
 
+def network(record: Record, where: str) -> Pack:
+    """Build the network of a bundle that was read with `record`.
+
+    Raises `ModelError` where the weights do not fit it, or it is one of a user's own.
+    """
+    with _fitting(where):
+        encoder = Encoder.from_json(record.encoder)
+        return _pack(record.network, encoder, record.schema, record.weights, None, where)
+
+
 def digest(folder: str | Path) -> str:
     """SHA-256 that stands for the whole bundle, as hex: that of its manifest. Files are not read."""
     path = Path(folder) / MANIFEST

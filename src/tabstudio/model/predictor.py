@@ -130,15 +130,7 @@ class Model:
 
     def decide(self, predicted: Array) -> Array:
         """Labels (n,) from probabilities (n, classes): by threshold or the most probable. Values stay."""
-        if self.target.task == "regression":
-            return predicted
-        if self.target.task == "binary":
-            positive = self.positive
-            threshold = 0.5 if self.threshold is None else self.threshold
-            places = np.where(predicted[:, positive] >= threshold, positive, 1 - positive)
-        else:
-            places = predicted.argmax(axis=1)
-        return _label_array(self.classes)[places]
+        return decided(self.target, self.threshold, predicted)
 
     def as_frame(self, predicted: Array) -> pl.DataFrame:
         """What `predict_frame` returns, from probabilities (n, classes) or values (n,)."""
@@ -153,8 +145,7 @@ class Model:
     @property
     def positive(self) -> int:
         """Place of the positive class among the two of a binary task."""
-        label = self.target.positive
-        return 1 if label is None else self.classes.index(label)
+        return _positive(self.target)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model as a new folder of data, whole or not at all; see `tabstudio.model.bundle`."""
@@ -246,6 +237,23 @@ class Model:
 
     def _no_rows(self) -> Array:
         return np.empty((0, len(self.classes)) if self.classes else 0, dtype=np.float64)
+
+
+def decided(target: Target, threshold: float | None, predicted: Array) -> Array:
+    """Labels (n,) from probabilities (n, classes): by threshold or the most probable. Values stay."""
+    if target.task == "regression":
+        return predicted
+    if target.task == "binary":
+        positive = _positive(target)
+        least = 0.5 if threshold is None else threshold
+        places = np.where(predicted[:, positive] >= least, positive, 1 - positive)
+    else:
+        places = predicted.argmax(axis=1)
+    return _label_array(target.classes)[places]
+
+
+def _positive(target: Target) -> int:
+    return 1 if target.positive is None else target.classes.index(target.positive)
 
 
 def _label_array(labels: tuple[Label, ...]) -> Array:
