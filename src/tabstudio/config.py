@@ -59,13 +59,17 @@ class SplitConfig:
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """The network. `tabular` is the default for tables; `mlp` is plain layers of the given widths."""
+    """The network. `tabular` is the default for tables; `mlp` is plain layers of the given widths.
+
+    `embedding` is the width of the learned vector that `tabular` gives each category of a column with many.
+    """
 
     name: Literal["tabular", "mlp"] = "tabular"
     hidden: tuple[int, ...] = (256, 256, 256)
     dropout: float = 0.15
     activation: Literal["relu", "gelu", "selu", "silu", "tanh", "mish"] = "silu"
     scaling: Scaling = "robust"
+    embedding: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class TrainingConfig:
     batch_size: int | None = None
     learning_rate: float | None = None
     weight_decay: float | None = None
+    label_smoothing: float | None = None
     patience: int | None = None
     members: int | None = None
     balance: bool = False
@@ -92,12 +97,29 @@ class TrainingConfig:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
-    """What a good decision is: `threshold` by F1, or by the costs of the two kinds of error."""
+    """What a good decision is: `threshold` by F1, or by the costs of the two kinds of error.
+
+    `slices` are columns whose levels are measured each by itself.
+    """
 
     cost_false_positive: float | None = None
     cost_false_negative: float | None = None
     resamples: int = 1000
     references: bool = True
+    slices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SearchConfig:
+    """The search for better options, where one is asked for.
+
+    `trials` is the number of sets of options that are tried. With `halving` the worse half of them leaves
+    after a quarter, and again after half of the epochs.
+    """
+
+    search: bool = False
+    trials: int = 32
+    halving: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +131,7 @@ class TrainConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
     recipe: Recipe = "default"
 
     def flat(self) -> dict[str, Any]:
@@ -120,9 +143,14 @@ class TrainConfig:
 
 
 def _options() -> dict[str, tuple[str, str]]:
-    renamed = {("read", "kinds"): "kind", ("split", "column"): "split", ("network", "name"): "network"}
+    renamed = {
+        ("read", "kinds"): "kind",
+        ("split", "column"): "split",
+        ("network", "name"): "network",
+        ("evaluation", "slices"): "slice",
+    }
     table = {"recipe": ("", "recipe")}
-    for section in ("read", "split", "network", "training", "evaluation"):
+    for section in ("read", "split", "network", "training", "evaluation", "search"):
         for f in fields(getattr(TrainConfig(), section)):
             table.setdefault(renamed.get((section, f.name), f.name), (section, f.name))
     return table
@@ -205,7 +233,9 @@ _AT_LEAST = {
     "patience": 0,
     "members": 1,
     "resamples": 0,
+    "trials": 1,
     "weight_decay": 0,
+    "embedding": 1,
 }
 _ABOVE_ZERO = ("learning_rate", "minutes", "cost_false_positive", "cost_false_negative")
 
@@ -220,7 +250,7 @@ def _out_of_range(section: Any) -> list[str]:
             faults.append(f"option {f.name}: at least {_AT_LEAST[f.name]} was expected, got {value}")
         if f.name in _ABOVE_ZERO and not 0 < value < float("inf"):
             faults.append(f"option {f.name}: a number above 0 was expected, got {value}")
-        if f.name in ("test_size", "dropout") and not 0 <= value < 1:
+        if f.name in ("test_size", "dropout", "label_smoothing") and not 0 <= value < 1:
             faults.append(f"option {f.name}: a share from 0 to below 1 was expected, got {value}")
         if f.name == "device" and not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
             faults.append(f"option device: auto, cpu, cuda, cuda:1 or mps was expected, got {value!r}")

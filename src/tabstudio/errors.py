@@ -6,11 +6,20 @@
     ├── ConfigError          an option, a setting, a configuration file (also a ValueError)
     ├── TrainingError        a training that cannot go on: a loss that is not finite, no memory
     ├── ModelError           a bundle or model address: missing, damaged, of another format
+    │   └── ForeignModelError    a model that is there, but of another library
     ├── TrackingError        the tracking server or the local spool
+    ├── DatabaseError        our own tables: unreachable, damaged, made by a newer tabstudio
+    ├── RegistryError        a stage, version or approval that does not allow what was asked
+    │   ├── ConflictError    somebody else was faster: look again
+    │   └── GateError        gates that did not pass; `results` holds each of them
     └── MissingExtraError    an optional dependency, with the command that installs it (also an ImportError)
 
 A message says what was expected, what came, where it stands and what to do next.
 """
+
+from __future__ import annotations
+
+from typing import Any
 
 
 class TabstudioError(Exception):
@@ -41,8 +50,34 @@ class ModelError(TabstudioError):
     """A model bundle or address is missing, damaged or of another format."""
 
 
+class ForeignModelError(ModelError):
+    """A model is there, but it is of another library: no tabstudio bundle."""
+
+
 class TrackingError(TabstudioError):
     """The tracking server or the local spool cannot be used."""
+
+
+class DatabaseError(TabstudioError):
+    """Our own tables cannot be used."""
+
+
+class RegistryError(TabstudioError):
+    """A version, stage or approval does not allow what was asked. Nothing was changed."""
+
+
+class ConflictError(RegistryError):
+    """Somebody else changed the model's stages meanwhile: look again, then decide again."""
+
+
+class GateError(RegistryError):
+    """A version did not pass its gates. `results` holds what each of them found."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, results: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.results = results
 
 
 class MissingExtraError(TabstudioError, ImportError):

@@ -31,7 +31,7 @@ class Spooled:
             "tags": tags or {},
             "start_time": int(time.time() * 1000),
         }
-        run = Run(Journal(self.folder, about), lambda _: None)
+        run = Run(Journal(self.folder, about), lambda _: None, "watched")
         self.ids.append(run.id)
         return run
 

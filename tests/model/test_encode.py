@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from tabstudio.errors import DataError
-from tabstudio.model.columns import FIRST, MISSING, RARE, UNSEEN
+from tabstudio.model.columns import FIRST, MISSING, RARE, UNSEEN, NumberColumn, Scale
 from tabstudio.model.encode import BLOCK, Encoder
 from tabstudio.table.schema import Column, Schema
 
@@ -219,6 +219,15 @@ def test_a_row_is_encoded_to_the_same_bits_alone_and_among_others() -> None:
     assert bool(whole.numbers.isfinite().all())
 
 
+@pytest.mark.parametrize("text", [None, "", "--"])
+def test_a_single_text_without_a_word_is_encoded(text: str | None) -> None:
+    frame = pl.DataFrame({"note": ["a fine day", "a bad day", "a day"]})
+    encoder = Encoder.fit(frame, Schema((Column("note", "text"),)), "robust")
+    inputs = encoder.encode(pl.DataFrame({"note": [text]}, schema={"note": pl.String}))
+    assert inputs.numbers.shape == (1, encoder.numbers)
+    assert bool(inputs.numbers.isfinite().all())
+
+
 def test_json_round_trip_encodes_to_the_same_bits() -> None:
     frame, schema = mixed_frame(500)
     encoder = Encoder.fit(frame, schema, "robust")
@@ -260,3 +269,11 @@ def test_encoding_imports_neither_scikit_learn_nor_scipy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_number_far_away_is_the_same_beside_any_other() -> None:
+    column = NumberColumn("x", Scale(factor=1.0), fill=0.0, gaps=False)
+    for beside in (0.0, float("nan"), 1e300):
+        out = np.empty((2, 1), dtype=np.float32)
+        column.write(pl.Series([1e10, beside]), out)
+        assert out[0, 0] == np.float32(1e9)

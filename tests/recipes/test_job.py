@@ -286,3 +286,61 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_registers_nothing(cancer_cs
 def _runs(client):
     experiments = [e.experiment_id for e in client.search_experiments()]
     return client.search_runs(experiments) if experiments else []
+
+
+def test_the_bundle_tells_how_to_make_it_again(job, cancer_csv):
+    from tabstudio.model.bundle import record
+
+    result, _, _, folder = job
+    told = record(folder / "out" / "model")
+    data, environment = told.report["data"], told.report["environment"]
+    assert data["source"] == str(cancer_csv)
+    assert data["fingerprint"] == result.exploration.table.fingerprint
+    assert (data["rows"], data["train_rows"], data["test_rows"]) == (569, 427, 142)
+    assert environment["threads"] == 1
+    assert environment["device"] == "cpu"
+    assert {"python", "torch", "numpy", "polars", "processor", "commit"} <= set(environment)
+    assert tabstudio.configure(**told.config).flat() == result.model.config
+
+
+def test_the_bundle_knows_its_rows_again(job):
+    from tabstudio.model.bundle import record
+    from tabstudio.model.evidence import feature_keys
+
+    result, _, _, folder = job
+    evidence = record(folder / "out" / "model").evidence
+    table, parts = result.exploration.table, result.parts
+    keys = feature_keys(table.frame, table.schema)
+    assert evidence.trained.contains(keys[parts.train]).all()
+    assert not evidence.trained.contains(keys[parts.test]).any()
+    assert evidence.numbers.tolist() == parts.test.tolist()
+    test = table.take(parts.test)
+    np.testing.assert_array_equal(evidence.labels, test.labels())
+    np.testing.assert_array_equal(evidence.predictions, result.model.predict_proba(test.frame))
+
+
+def test_slices_are_measured_and_told(tmp_path):
+    random = np.random.default_rng(0)
+    frame = pl.DataFrame(
+        {
+            "x": random.normal(size=300),
+            "sex": random.choice(["f", "m"], 300),
+            "label": random.choice(["yes", "no"], 300),
+        }
+    )
+    result = train(
+        frame, "label", drop=["sex"], slice=["sex"], epochs=2, folds=2, references=False, output="out"
+    )
+    measured = result.assessment.measured.slices
+    assert [part.level for part in measured] in (["f", "m"], ["m", "f"])
+    assert sum(part.rows for part in measured) == len(result.parts.test)
+    for name in ("model-card.md", "report.html"):
+        assert "slice" in (Path("out/evaluation") / name).read_text()
+    kept = json.loads(Path("out/evaluation/evaluation.json").read_text())["slices"]
+    assert [part["level"] for part in kept] == [part.level for part in measured]
+
+
+def test_a_slice_of_no_column_is_refused_before_training():
+    frame = {"x": list(range(60)), "sex": ["f", "m"] * 30, "label": ["a", "b", "a"] * 20}
+    with pytest.raises(tabstudio.ConfigError, match="no column 'sx': did you mean 'sex'"):
+        train(frame, "label", slice=["sx"])

@@ -83,6 +83,24 @@ def test_ragged_rows_are_named_by_their_line_in_the_file(tmp_path, monkeypatch):
         list(scan(path, schema))
 
 
+@pytest.mark.parametrize("block", [1 << 22, 7])
+def test_a_record_of_empty_cells_is_a_row_and_an_empty_line_is_none(block, tmp_path, monkeypatch):
+    monkeypatch.setattr("tabstudio.table.scanning._BLOCK", block)
+    path = tmp_path / "t.csv"
+    path.write_bytes(b'a,b\n1,x\n\n,\n2,"y\n\nz"\r\n\r\n,\n\n')
+    schema = read({"a": [1, 2, 1, 2], "b": ["x", "y", "x", "y"]}).schema
+    frame = pl.concat(list(scan(path, schema)))
+    assert frame.rows() == [("1", "x"), (None, None), ("2", "y\n\nz"), (None, None)]
+
+
+def test_a_ragged_row_after_an_empty_line_is_named_by_its_line(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n1,2\n\n\n3,4,5\n")
+    schema = read({"a": [1, 2, 1, 2], "b": [1, 2, 1, 3]}).schema
+    with pytest.raises(DataError, match="line 5: 3 cells"):
+        list(scan(path, schema))
+
+
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr("tabstudio.table.scanning._BLOCK", 1 << 14)
     monkeypatch.setattr("tabstudio.table.scanning.HEAD", 1 << 14)

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from tabstudio._version import __version__
-from tabstudio.cli import demo, explore, predict, sync, train
+from tabstudio.cli import (
+    card,
+    compare,
+    demo,
+    explore,
+    export,
+    gates,
+    predict,
+    reproduce,
+    serve,
+    stages,
+    sweep,
+    sync,
+    tokens,
+    train,
+    versions,
+)
 from tabstudio.cli import run as run_
 from tabstudio.errors import TabstudioError
 
@@ -24,12 +41,34 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-app.command("explore")(explore.command)
-app.command("train")(train.command)
-app.command("run", context_settings=run_.SETTINGS)(run_.command)
-app.command("predict")(predict.command)
-app.command("sync")(sync.command)
-app.command("demo")(demo.command)
+_COMMANDS: dict[str, Callable[..., Any]] = {
+    "explore": explore.command,
+    "train": train.command,
+    "sweep": sweep.command,
+    "run": run_.command,
+    "predict": predict.command,
+    "models": versions.models,
+    "versions": versions.versions,
+    "history": versions.history,
+    "compare": compare.command,
+    "card": card.command,
+    "reproduce": reproduce.command,
+    "gates": gates.command,
+    "promote": stages.promote,
+    "archive": stages.archive,
+    "rollback": stages.rollback,
+    "request": stages.request,
+    "approve": stages.approve,
+    "reject": stages.reject,
+    "webhooks": stages.webhooks,
+    "serve": serve.command,
+    "tokens": tokens.command,
+    "export": export.command,
+    "sync": sync.command,
+    "demo": demo.command,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name, context_settings=run_.SETTINGS if _name == "run" else None)(_command)
 
 
 def _tell_version(asked: bool) -> None:

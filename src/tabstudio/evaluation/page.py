@@ -6,21 +6,20 @@ from collections.abc import Mapping
 
 from tabstudio.evaluation.result import NAMES, Evaluation, number, report_cells
 from tabstudio.evaluation.story import (
+    HEADLINE,
     Story,
     data_rows,
     decision,
     how_measured,
     limits,
+    made_with,
     score_headers,
     score_rows,
+    slice_headers,
+    slice_rows,
 )
 from tabstudio.report.page import Block, Callout, Facts, Page, Picture, Rows, Text
 
-HEADLINE = {
-    "binary": ("accuracy", "recall", "precision", "roc_auc"),
-    "multiclass": ("accuracy", "balanced_accuracy", "f1", "log_loss"),
-    "regression": ("rmse", "mae", "r2", "median_absolute_error"),
-}
 CAPTIONS = {
     "loss": "Losses by epoch. Early stopping keeps each member's weights of its best epoch.",
     "confusion": "Rows are what was true, columns what was said.",
@@ -44,9 +43,15 @@ def page(story: Story, images: Mapping[str, bytes | str]) -> Page:
     )
     made.section("Result", *_result(story))
     if evaluation.report:
-        head = ("class", "precision", "recall", "F1", "support")
-        report = Rows(head, [report_cells(row) for row in evaluation.report])
+        report = Rows(
+            ("class", "precision", "recall", "F1", "support"),
+            [report_cells(row) for row in evaluation.report],
+        )
         made.section("By class", report, *_confusion(evaluation, images))
+    if story.slices:
+        rows = slice_rows(evaluation.task, story.slices)
+        caption = "Test rows of each level, with 95 % intervals."
+        made.section("By slice", Rows(slice_headers(evaluation.task), rows, caption))
     made.section("Beside simple references", *_references(story))
     curves = [name for name in CAPTIONS if name in images and name not in ("confusion", "loss", "importance")]
     if curves:
@@ -108,8 +113,8 @@ def _importance(story: Story, images: Mapping[str, bytes | str]) -> list[Block]:
 
 def _training(story: Story, images: Mapping[str, bytes | str]) -> list[Block]:
     blocks: list[Block] = [_picture("loss", images)] if "loss" in images else []
-    if story.training:
-        blocks.append(Rows(("", ""), list(story.training.items())))
+    if rows := [*story.training.items(), *made_with(story)]:
+        blocks.append(Rows(("", ""), rows))
     return blocks or [Text("Nothing of the training was recorded.")]
 
 

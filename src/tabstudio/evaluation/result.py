@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any
 
+from tabstudio.report.wording import aligned
 from tabstudio.table.schema import Label, Task
 
 NAMES = {
@@ -137,7 +138,7 @@ class Evaluation:
 
     def text(self) -> str:
         """A report for the terminal."""
-        parts = [self._head(), _columns([(NAMES[name], str(m)) for name, m in self.metrics.items()])]
+        parts = [self._head(), aligned([(NAMES[name], str(m)) for name, m in self.metrics.items()])]
         if self.report:
             parts += [self._report_text(), self._confusion_text()]
         if self.residuals is not None:
@@ -146,22 +147,22 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary for `json.dumps`, nan as None; `from_json` takes it back."""
-        plain: dict[str, Any] = _without_nan(asdict(self))
+        plain: dict[str, Any] = to_plain(asdict(self))
         return plain
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
         """The evaluation that `to_json` wrote."""
         made: dict[str, Any] = dict(data)
-        made["metrics"] = {name: Measure(**_with_nan(m)) for name, m in data["metrics"].items()}
+        made["metrics"] = {name: Measure(**from_plain(m)) for name, m in data["metrics"].items()}
         made["classes"], made["notes"] = tuple(data["classes"]), tuple(data["notes"])
         made["confusion"] = tuple(tuple(row) for row in data["confusion"])
         made["roc"] = tuple(_curve(curve) for curve in data["roc"])
         made["precision_recall"] = tuple(_curve(curve) for curve in data["precision_recall"])
         for name, kind in (("report", ReportRow), ("calibration", Bin), ("thresholds", ThresholdPoint)):
-            made[name] = tuple(kind(**_with_nan(row)) for row in data[name])
+            made[name] = tuple(kind(**from_plain(row)) for row in data[name])
         if data["residuals"] is not None:
-            residuals = _with_nan(data["residuals"])
+            residuals = from_plain(data["residuals"])
             points = tuple((float(p), float(a)) for p, a in residuals["points"])
             made["residuals"] = Residuals(**{**residuals, "points": points})
         return cls(**made)
@@ -190,14 +191,14 @@ class Evaluation:
 
     def _report_text(self) -> str:
         head = ("", "precision", "recall", "F1", "support")
-        return _columns([head, *(report_cells(row) for row in self.report)])
+        return aligned([head, *(report_cells(row) for row in self.report)])
 
     def _confusion_text(self) -> str:
         if len(self.classes) > 12:
             return "confusion matrix: in the report, it is too wide for a terminal"
         labels = [str(label) for label in self.classes]
         rows = [(a, *map(str, row)) for a, row in zip(labels, self.confusion, strict=True)]
-        return _columns([("actual \\ predicted", *labels), *rows])
+        return aligned([("actual \\ predicted", *labels), *rows])
 
 
 def number(value: float) -> str:
@@ -216,15 +217,6 @@ def report_cells(row: ReportRow) -> tuple[str, ...]:
     return (row.label, *(f"{value:.3f}" for value in (row.precision, row.recall, row.f1)), str(row.support))
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
-        lines.append("  " + "  ".join(cells).rstrip())
-    return "\n".join(lines)
-
-
 def _quantiles_text(residuals: Residuals) -> str:
     return ", ".join(f"{name} {number(value)}" for name, value in residuals.quantiles.items())
 
@@ -236,19 +228,21 @@ def _html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _curve(data: Mapping[str, Any]) -> Curve:
-    filled = _with_nan(data)
+    filled = from_plain(data)
     return Curve(filled["label"], tuple(filled["x"]), tuple(filled["y"]), filled["area"])
 
 
-def _without_nan(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
+    """The same value for `json.dumps`: figures that are not finite are None, tuples are lists."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_without_nan(item) for item in value]
+        return [to_plain(item) for item in value]
     return value
 
 
-def _with_nan(data: Mapping[str, Any]) -> dict[str, Any]:
+def from_plain(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures that `to_plain` wrote, None as nan."""
     return {key: math.nan if value is None else value for key, value in data.items()}

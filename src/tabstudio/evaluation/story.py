@@ -5,17 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tabstudio.evaluation.result import NAMES, Evaluation, Measure, number
 from tabstudio.evaluation.verdict import Reference, References
 
 if TYPE_CHECKING:
     from tabstudio.evaluation.importance import Importance
+    from tabstudio.evaluation.slices import Slice
     from tabstudio.evaluation.threshold import Threshold
     from tabstudio.table import Finding, Split, Table
+    from tabstudio.table.schema import Task
 
 FEW_ROWS = 1000
+HEADLINE: Mapping[Task, tuple[str, ...]] = {
+    "binary": ("accuracy", "recall", "precision", "roc_auc"),
+    "multiclass": ("accuracy", "balanced_accuracy", "f1", "log_loss"),
+    "regression": ("rmse", "mae", "r2", "median_absolute_error"),
+}
+"""The measures that a reader wants first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +32,8 @@ class Story:
 
     `evaluation` is of the test part, `validation` of rows that training held out. `training` says what ran:
     name -> value, in the order to be told. `partial` marks a training that was interrupted,
-    `validated_on_test` one that looked at its test part while it trained.
+    `validated_on_test` one that looked at its test part while it trained. `source` is where the table lies,
+    `environment` what it ran with: name -> value.
     """
 
     name: str
@@ -33,6 +42,7 @@ class Story:
     findings: Sequence[Finding]
     evaluation: Evaluation
     validation: Evaluation | None = None
+    slices: Sequence[Slice] = ()
     references: References | None = None
     importance: Importance | None = None
     threshold: Threshold | None = None
@@ -40,6 +50,8 @@ class Story:
     training: Mapping[str, str] = field(default_factory=dict)
     partial: bool = False
     validated_on_test: bool = False
+    source: str = ""
+    environment: Mapping[str, Any] = field(default_factory=dict)
 
 
 def data_rows(story: Story) -> list[tuple[str, str]]:
@@ -49,7 +61,7 @@ def data_rows(story: Story) -> list[tuple[str, str]]:
     rows = [
         ("table", table.source.name),
         ("rows with a label", f"{len(table):,}"),
-        ("fingerprint over all rows and columns", f"sha256 {table.fingerprint}"),
+        ("fingerprint over all rows and columns", f"blake3 {table.fingerprint}"),
         ("target", f"{story.evaluation.target} ({story.evaluation.task})"),
         ("features", f"{len(table.schema.features)}"),
         ("split", f"{split.how}: {len(split.train):,} rows to train, {len(split.test):,} to test"),
@@ -86,6 +98,24 @@ def score_rows(story: Story) -> list[list[str]]:
     return rows
 
 
+def slice_headers(task: Task) -> list[str]:
+    """Headers of the table of slices."""
+    return ["column", "level", "rows", *(NAMES[name] for name in HEADLINE[task])]
+
+
+def slice_rows(task: Task, slices: Sequence[Slice]) -> list[list[str]]:
+    """One row per slice, to stand under `slice_headers`: values with their intervals."""
+    return [
+        [part.column, part.level, f"{part.rows:,}", *(str(part.metrics[name]) for name in HEADLINE[task])]
+        for part in slices
+    ]
+
+
+def made_with(story: Story) -> list[tuple[str, str]]:
+    """What the training ran with: name and value."""
+    return [(name.replace("_", " "), str(value)) for name, value in story.environment.items() if value != ""]
+
+
 def decision(story: Story) -> list[str]:
     """How probabilities become decisions, a sentence each."""
     sentences = []
@@ -120,6 +150,7 @@ def limits(story: Story) -> list[str]:
     if story.evaluation.rows < FEW_ROWS:
         found.append(_few_rows(story.evaluation))
     found += [f"{note[:1].upper()}{note[1:]}." for note in story.evaluation.notes]
+    found += _weak_slices(story)
     verdict = story.references.verdict if story.references is not None else None
     if verdict is not None and verdict.better != "model":
         found.append(verdict.sentence)
@@ -135,6 +166,22 @@ def limits(story: Story) -> list[str]:
         "the training rows are extrapolation."
     )
     return list(dict.fromkeys(found))
+
+
+def _weak_slices(story: Story) -> list[str]:
+    """The slices that are worse than all rows together by more than chance."""
+    name = HEADLINE[story.evaluation.task][0]
+    whole = story.evaluation[name].value
+    weak = [
+        part
+        for part in story.slices
+        if (part.metrics[name].low > whole if name == "rmse" else part.metrics[name].high < whole)
+    ]
+    return [
+        f"Where {part.column} is {part.level} ({part.rows:,} test rows), its {NAMES[name]} is "
+        f"{part.metrics[name]}, worse than the {number(whole)} of all rows."
+        for part in weak
+    ]
 
 
 def _few_rows(evaluation: Evaluation) -> str:

@@ -1,12 +1,13 @@
 """A model as a folder of data: JSON and safetensors, every file with its SHA-256, nothing that can run.
 
-    manifest.json        format version, SHA-256 and length of every other file, and of itself
-    schema.json          the columns and the target
-    encoder.json         what was learned from the training rows: an encoder, or a preprocessing taken over
-    network.json         the architecture or a graph of operators, the members, temperature, threshold
-    weights.safetensors  the weights
-    profile.json         what the training rows looked like
-    report.json          what was measured, and the configuration that ran
+    manifest.json         format version, SHA-256 and length of every other file, and of itself
+    schema.json           the columns and the target
+    encoder.json          what was learned from the training rows: an encoder, or a preprocessing taken over
+    network.json          the architecture or a graph of operators, the members, temperature, threshold
+    weights.safetensors   the weights
+    profile.json          what the training rows looked like
+    report.json           what was measured, and the configuration that ran
+    evidence.safetensors  keys of the training rows, and what the model said of the test rows; may be missing
 
 Loading reads each file once, checks its hash and only then looks into it. A network that a user has trained
 alone is stored as a graph of PyTorch's operators (see `tabstudio.model.graph`). One that was trained here by
@@ -23,7 +24,9 @@ import os
 import secrets
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +36,7 @@ import numpy as np
 from tabstudio._version import __version__
 from tabstudio.errors import ModelError
 from tabstudio.model.encode import Encoder
+from tabstudio.model.evidence import Evidence
 from tabstudio.model.predictor import Model
 from tabstudio.model.preprocessing import KIND, Preprocessing
 from tabstudio.table.schema import Schema
@@ -43,8 +47,10 @@ if TYPE_CHECKING:
 FORMAT = 2
 """Raised whenever an older tabstudio could not read what this one writes. 2: graphs and preprocessing."""
 READABLE = (1, 2)
-MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
+MANIFEST, WEIGHTS, EVIDENCE = "manifest.json", "weights.safetensors", "evidence.safetensors"
 FILES = ("schema.json", "encoder.json", "network.json", WEIGHTS, "profile.json", "report.json")
+"""What every bundle has."""
+_KNOWN = (MANIFEST, *FILES, EVIDENCE)
 
 Factory = Callable[[int, int], Any]
 
@@ -84,6 +90,58 @@ def load(folder: str | Path, network: Factory | None = None) -> Model:
     Raises `ModelError` naming the file that is missing, changed, superfluous or of another format.
     """
     return _model(_read(Path(folder)), str(folder), network)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a bundle says of its model, read without building the network and so without torch.
+
+    `network` is what network.json holds, `weights` the bytes of the weights' file, `sizes` those of each file
+    counted; `digest` stands for the whole bundle.
+    """
+
+    schema: Schema
+    network: Mapping[str, Any]
+    profile: Mapping[str, Any]
+    report: Mapping[str, Any]
+    config: Mapping[str, Any]
+    evidence: Evidence | None
+    sizes: Mapping[str, int]
+    digest: str
+    weights: bytes = field(repr=False)
+    encoder: Mapping[str, Any] = field(repr=False)
+
+
+def record(folder: str | Path) -> Record:
+    """Read what a bundle says of its model, after holding every file against the manifest.
+
+    Raises `ModelError` as `load` does.
+    """
+    files, where = _read(Path(folder)), str(folder)
+    parts = _parts(files, where)
+    with _fitting(where):
+        return Record(
+            Schema.from_json(parts["schema.json"]),
+            parts["network.json"],
+            parts["profile.json"],
+            parts["report.json"]["report"],
+            parts["report.json"]["config"],
+            _evidence(files, where),
+            {name: len(data) for name, data in files.items()},
+            _sha256(files[MANIFEST]),
+            files[WEIGHTS],
+            parts["encoder.json"],
+        )
+
+
+def network(record: Record, where: str) -> Pack:
+    """Build the network of a bundle that was read with `record`.
+
+    Raises `ModelError` where the weights do not fit it, or it is one of a user's own.
+    """
+    with _fitting(where):
+        encoder = Encoder.from_json(record.encoder)
+        return _pack(record.network, encoder, record.schema, record.weights, None, where)
 
 
 def digest(folder: str | Path) -> str:
@@ -126,6 +184,10 @@ def _files(model: Model) -> dict[str, bytes]:
         "profile.json": _dump(model.profile),
         "report.json": _dump({"report": model.report, "config": model.config}),
     }
+    if model.evidence is not None:
+        from safetensors.numpy import save as save_arrays
+
+        files[EVIDENCE] = save_arrays(model.evidence.tensors())
     return {MANIFEST: _manifest(files), **files}
 
 
@@ -185,9 +247,7 @@ def _read(folder: Path) -> dict[str, bytes]:
     names = sorted(entry.name for entry in folder.iterdir())
     if MANIFEST not in names:
         raise ModelError(f"{folder}: this is no tabstudio model: {MANIFEST} is missing")
-    return {name: _bytes(folder / name, str(folder)) for name in names if name in (MANIFEST, *FILES)} | {
-        name: b"" for name in names if name not in (MANIFEST, *FILES)
-    }
+    return {name: _bytes(folder / name, str(folder)) if name in _KNOWN else b"" for name in names}
 
 
 def _bytes(path: Path, where: str) -> bytes:
@@ -200,9 +260,8 @@ def _bytes(path: Path, where: str) -> bytes:
 
 
 def _model(files: Mapping[str, bytes], where: str, network: Factory | None) -> Model:
-    _verify(files, where)
-    parts = {name: _parse(files[name], name, where) for name in FILES if name != WEIGHTS}
-    try:
+    parts = _parts(files, where)
+    with _fitting(where):
         schema, encoder = Schema.from_json(parts["schema.json"]), _encoder(parts["encoder.json"])
         facts = parts["network.json"]
         return Model(
@@ -216,9 +275,34 @@ def _model(files: Mapping[str, bytes], where: str, network: Factory | None) -> M
             profile=parts["profile.json"],
             report=parts["report.json"]["report"],
             config=parts["report.json"]["config"],
+            evidence=_evidence(files, where),
         )
+
+
+def _parts(files: Mapping[str, bytes], where: str) -> dict[str, Any]:
+    """The contents of the JSON files, once all files are known to be what the manifest says."""
+    _verify(files, where)
+    return {name: _parse(files[name], name, where) for name in FILES if name != WEIGHTS}
+
+
+@contextmanager
+def _fitting(where: str) -> Iterator[None]:
+    try:
+        yield
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise ModelError(f"{where}: the files are whole but do not fit together: {error}") from error
+
+
+def _evidence(files: Mapping[str, bytes], where: str) -> Evidence | None:
+    if EVIDENCE not in files:
+        return None
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as load_arrays
+
+    try:
+        return Evidence.from_tensors(load_arrays(files[EVIDENCE]))
+    except SafetensorError as error:
+        raise ModelError(f"{where}: {EVIDENCE} is damaged: {error}") from error
 
 
 def _verify(files: Mapping[str, bytes], where: str) -> None:
@@ -233,12 +317,13 @@ def _verify(files: Mapping[str, bytes], where: str) -> None:
     if claimed != _sha256(_dump(manifest)) or files[MANIFEST] != _dump({**manifest, "sha256": claimed}):
         raise ModelError(f"{where}: {MANIFEST} was changed after the model was saved")
     entries = manifest["files"]
-    faults = [f"{name} is missing" for name in FILES if name not in files]
-    faults += [f"{name} does not belong to it" for name in files if name not in (MANIFEST, *FILES)]
-    faults += [f"{MANIFEST} lists {name!r}, which no model has" for name in entries if name not in FILES]
+    whole = (*FILES, EVIDENCE) if EVIDENCE in entries else FILES
+    faults = [f"{name} is missing" for name in whole if name not in files]
+    faults += [f"{name} does not belong to it" for name in files if name not in (MANIFEST, *whole)]
+    faults += [f"{MANIFEST} lists {name!r}, which no model has" for name in entries if name not in whole]
     faults += [
         f"{name} was changed after the model was saved"
-        for name in FILES
+        for name in whole
         if name in files and entries.get(name) != {"sha256": _sha256(files[name]), "bytes": len(files[name])}
     ]
     if faults:

@@ -16,16 +16,17 @@ import numpy.typing as npt
 import polars as pl
 
 from tabstudio.config import Scaling
+from tabstudio.model.coded import FIRST, MISSING, UNSEEN
 
 Array = npt.NDArray[Any]
 
-UNSEEN, MISSING, FIRST = 0, 1, 2
-"""Codes: levels that have none of their own, no value, the first level of the vocabulary."""
 RARE = 2
 """A level that stands in fewer training rows shares the code `UNSEEN`, which is trained by them."""
 MOST_LEVELS = 1000
 """More distinct levels than this are hashed instead of remembered."""
 BUCKETS = 256
+FARTHEST = 1e9
+"""Scaled numbers beyond it are taken as this far: float32 must be able to square and sum them."""
 WORDS = 64
 """Columns of a text's hashed bag of words."""
 QUANTILE_ROWS = 1 << 17
@@ -54,8 +55,7 @@ class Scale:
                 return cls(factor=factor, shift=-low * factor)
             if scaling == "standard":
                 return cls(float(values.mean()), _factor(float(values.std()), otherwise=1.0))
-            sample = values[:: -(-len(values) // QUANTILE_ROWS)]
-            low, median, high = (float(v) for v in np.quantile(sample, (0.25, 0.5, 0.75)))
+            low, median, high = (float(v) for v in np.quantile(_sampled(values), (0.25, 0.5, 0.75)))
             spread = high - low or float(values.max() - values.min()) / 2
             return cls(median, _factor(spread, otherwise=0.0), clip=True)
 
@@ -63,10 +63,10 @@ class Scale:
         """Scale numbers (b,) to float32 (b,); those that are not finite stand for `fill`."""
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = self._linear(values)
-            # One dot product finds NaN, infinities and figures too large to be squared, all at once.
-            if not np.isfinite(np.dot(scaled, scaled)):
+            # One dot product finds NaN, infinities and whatever is to be clipped, all at once.
+            if not np.dot(scaled, scaled) <= FARTHEST**2:
                 values = np.where(np.isfinite(values), values, fill)
-                scaled = np.clip(self._linear(values), -1e9, 1e9)
+                scaled = np.clip(self._linear(values), -FARTHEST, FARTHEST)
         if self.clip:
             root = np.square(scaled)
             root *= np.float32(1 / 9)
@@ -102,8 +102,9 @@ class NumberColumn:
         gaps = len(values) < len(series)
         if series.dtype == pl.Boolean:
             return cls(series.name, Scale(), float(values.mean() >= 0.5), gaps)
-        sample = values[:: -(-len(values) // QUANTILE_ROWS)]
-        return cls(series.name, Scale.fit(values, scaling), float(np.median(sample)), gaps)
+        scale = Scale.fit(values, scaling)
+        fill = scale.centre if scaling == "robust" else float(np.median(_sampled(values)))
+        return cls(series.name, scale, fill, gaps)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -283,6 +284,10 @@ def present(series: pl.Series) -> Array:
     return values if finite.all() else values[finite]
 
 
+def _sampled(values: Array) -> Array:
+    return values[:: -(-len(values) // QUANTILE_ROWS)]
+
+
 def _factor(spread: float, otherwise: float) -> float:
     factor = 1 / spread if spread > 0 else otherwise
     return factor if np.isfinite(factor) else otherwise
@@ -315,4 +320,5 @@ def _hashes(texts: pl.Series) -> Array:
     """CRC-32 of the UTF-8 bytes of each text, as int64; each distinct text is hashed once."""
     distinct = texts.unique()
     hashes = pl.Series([crc32(text.encode()) for text in distinct], dtype=pl.Int64)
-    return texts.replace_strict(distinct, hashes, return_dtype=pl.Int64).to_numpy().copy()
+    # Of no texts at all polars makes a column without a type.
+    return texts.replace_strict(distinct, hashes, return_dtype=pl.Int64).cast(pl.Int64).to_numpy().copy()

@@ -12,6 +12,7 @@ import polars as pl
 
 from tabstudio.config import Scaling
 from tabstudio.errors import DataError
+from tabstudio.model.coded import CodedColumn
 from tabstudio.model.columns import (
     CategoryColumn,
     DateColumn,
@@ -22,14 +23,15 @@ from tabstudio.model.columns import (
     present,
 )
 from tabstudio.table.schema import Column, Schema
+from tabstudio.table.threads import beside
 
 if TYPE_CHECKING:
     import torch
 
 NumberWriter = NumberColumn | DateColumn | TextColumn
-CodeWriter = CategoryColumn | HashedColumn
-BLOCK = 1 << 14
-"""Rows encoded at a time: a block's columns stay in the processor's cache until its rows are whole."""
+CodeWriter = CategoryColumn | HashedColumn | CodedColumn
+BLOCK = 1 << 16
+"""Rows encoded at a time: few enough for the processor's cache, enough that threads seldom wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +73,34 @@ class Encoder:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, frame: pl.DataFrame, schema: Schema, scaling: Scaling) -> Encoder:
+    def fit(
+        cls, frame: pl.DataFrame, schema: Schema, scaling: Scaling, labels: np.ndarray | None = None
+    ) -> Encoder:
         """Learn from training rows, typed as `Table.frame` is.
+
+        With their `labels` (rows,), as `Table.labels` gives them, numbers that are codes get codes, too.
 
         Raises `DataError` where no column can be used.
         """
         writers: list[NumberWriter] = []
         coders: list[CodeWriter] = []
         notes: list[str] = []
-        for column in schema.features:
-            fitted = _fit(frame.get_column(column.name), column, scaling)
+        learned = beside(
+            lambda column: _fit(frame.get_column(column.name), column, scaling), schema.features, len(frame)
+        )
+        for column, fitted in zip(schema.features, learned, strict=True):
             notes.extend(_notes(frame.get_column(column.name), fitted))
-            if isinstance(fitted, CategoryColumn | HashedColumn):
+            if isinstance(fitted, CodeWriter):
                 coders.append(fitted)
             elif fitted is not None:
                 writers.append(fitted)
+        if labels is not None:
+            for coded in _coded(frame, schema, labels):
+                coders.append(coded)
+                notes.append(
+                    f"column {coded.name}: the target jumps between its values, so the "
+                    f"{len(coded.values)} common ones enter by codes, too"
+                )
         if not writers and not coders:
             raise DataError(_no_features(schema))
         return cls(tuple(writers), tuple(coders), tuple(notes))
@@ -125,14 +140,19 @@ class Encoder:
     def _write_numbers(self, frame: pl.DataFrame, out: np.ndarray, missing: dict[str, int]) -> None:
         columns = [frame.get_column(writer.name) for writer in self.writers]
         missing.update((writer.name, 0) for writer in self.writers)
-        for start in range(0, len(frame), BLOCK):
-            place = 0
+
+        def write(start: int) -> list[int]:
+            place, gaps = 0, []
             rows = out[start : start + BLOCK]
             for writer, series in zip(self.writers, columns, strict=True):
                 width = len(writer.names)
-                block = series.slice(start, BLOCK)
-                missing[writer.name] += writer.write(block, rows[:, place : place + width])
+                gaps.append(writer.write(series.slice(start, BLOCK), rows[:, place : place + width]))
                 place += width
+            return gaps
+
+        for gaps in beside(write, range(0, len(frame), BLOCK), len(frame)):
+            for writer, count in zip(self.writers, gaps, strict=True):
+                missing[writer.name] += count
 
     def _new_gaps(self, missing: Mapping[str, int]) -> dict[str, int]:
         had = {c.name for c in (*self.writers, *self.coders) if _has_gaps(c)}
@@ -152,7 +172,7 @@ class Encoder:
         coders: list[CodeWriter] = []
         for fields in data["columns"]:
             column = _FROM_JSON[fields["kind"]]({k: v for k, v in fields.items() if k != "kind"})
-            if isinstance(column, CategoryColumn | HashedColumn):
+            if isinstance(column, CodeWriter):
                 coders.append(column)
             else:
                 writers.append(column)
@@ -167,6 +187,15 @@ def _fit(series: pl.Series, column: Column, scaling: Scaling) -> NumberWriter | 
     if column.kind == "text":
         return TextColumn.fit(series, scaling)
     return CategoryColumn.fit(series)
+
+
+def _coded(frame: pl.DataFrame, schema: Schema, labels: np.ndarray) -> list[CodedColumn]:
+    classes = schema.target is not None and schema.target.task != "regression"
+    numbers = [column.name for column in schema.features if column.kind == "number"]
+    found = beside(
+        lambda name: CodedColumn.fit(frame.get_column(name), labels, classes=classes), numbers, len(frame)
+    )
+    return [column for column in found if column is not None]
 
 
 def _notes(series: pl.Series, fitted: NumberWriter | CodeWriter | None) -> list[str]:
@@ -214,4 +243,5 @@ _FROM_JSON: Mapping[str, Callable[[dict[str, Any]], NumberWriter | CodeWriter]] 
     "text": lambda data: TextColumn(**{**data, "length": _number(data["length"])}),
     "category": _category,
     "hashed": lambda data: HashedColumn(**data),
+    "coded": lambda data: CodedColumn(**{**data, "values": tuple(data["values"])}),
 }

@@ -14,6 +14,7 @@ import polars as pl
 
 from tabstudio.errors import ModelError
 from tabstudio.model.encode import Encoder, Inputs
+from tabstudio.model.evidence import Evidence
 from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.table.schema import Label, Schema, Target
 
@@ -38,6 +39,7 @@ class Model:
     that training and serving cannot differ. `threshold` is the probability of the positive class from which
     on a row is called positive (binary tasks; None is one half). `unseen` and `gaps` count, per column, the
     categories that training did not know and the missing values where it had none, over all rows predicted.
+    `evidence` is what is kept of the rows it was trained and tested on.
 
     A row's prediction does not depend on the rows beside it: on one machine, with the same versions and
     number of threads, a network with one output gives the same bits in any batch, one with several classes
@@ -60,6 +62,7 @@ class Model:
         profile: Mapping[str, Any] | None = None,
         report: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
+        evidence: Evidence | None = None,
     ) -> None:
         if schema.target is None:
             raise ModelError("a model needs a schema with a target, this one has none")
@@ -74,6 +77,7 @@ class Model:
         self.profile = dict(profile or {})
         self.report = dict(report or {})
         self.config = dict(config or {})
+        self.evidence = evidence
         self.unseen: Counter[str] = Counter()
         self.gaps: Counter[str] = Counter()
 
@@ -90,7 +94,7 @@ class Model:
 
         Raises `InputError` naming every missing column and every value that does not fit its column.
         """
-        return self.decide(self._predicted(data))
+        return self.decide(self.answers(data))
 
     def predict_proba(self, data: Any) -> Array:
         """Probabilities (n, classes), columns in the order of `classes`.
@@ -102,14 +106,22 @@ class Model:
                 f"probabilities were asked of a regression: the model of {self.target.name} predicts values, "
                 "use predict"
             )
-        return self._predicted(data)
+        return self.answers(data)
+
+    def answers(self, data: Any) -> Array:
+        """Probabilities (n, classes), or a regression's values (n,): what is measured.
+
+        Raises `InputError` as `predict` does.
+        """
+        parts = [self.predict_inputs(self._encode(block)) for block in self._blocks(data)]
+        return np.concatenate(parts) if parts else self._no_rows()
 
     def predict_frame(self, data: Any) -> pl.DataFrame:
         """A frame with `prediction` and, for classes, one column `probability_<class>` each.
 
         Raises `InputError` as `predict` does.
         """
-        return self.as_frame(self._predicted(data))
+        return self.as_frame(self.answers(data))
 
     def predict_inputs(self, inputs: Inputs) -> Array:
         """Probabilities (n, classes) or values (n,), float64, of encoded rows."""
@@ -118,15 +130,7 @@ class Model:
 
     def decide(self, predicted: Array) -> Array:
         """Labels (n,) from probabilities (n, classes): by threshold or the most probable. Values stay."""
-        if self.target.task == "regression":
-            return predicted
-        if self.target.task == "binary":
-            positive = self.positive
-            threshold = 0.5 if self.threshold is None else self.threshold
-            places = np.where(predicted[:, positive] >= threshold, positive, 1 - positive)
-        else:
-            places = predicted.argmax(axis=1)
-        return _label_array(self.classes)[places]
+        return decided(self.target, self.threshold, predicted)
 
     def as_frame(self, predicted: Array) -> pl.DataFrame:
         """What `predict_frame` returns, from probabilities (n, classes) or values (n,)."""
@@ -141,8 +145,7 @@ class Model:
     @property
     def positive(self) -> int:
         """Place of the positive class among the two of a binary task."""
-        label = self.target.positive
-        return 1 if label is None else self.classes.index(label)
+        return _positive(self.target)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model as a new folder of data, whole or not at all; see `tabstudio.model.bundle`."""
@@ -186,10 +189,6 @@ class Model:
         if self.unseen:
             facts.append(("unseen", repr(dict(self.unseen))))
         return facts
-
-    def _predicted(self, data: Any) -> Array:
-        parts = [self.predict_inputs(self._encode(block)) for block in self._blocks(data)]
-        return np.concatenate(parts) if parts else self._no_rows()
 
     def _blocks(self, data: Any) -> Iterator[pl.DataFrame]:
         from tabstudio.table import conform
@@ -238,6 +237,23 @@ class Model:
 
     def _no_rows(self) -> Array:
         return np.empty((0, len(self.classes)) if self.classes else 0, dtype=np.float64)
+
+
+def decided(target: Target, threshold: float | None, predicted: Array) -> Array:
+    """Labels (n,) from probabilities (n, classes): by threshold or the most probable. Values stay."""
+    if target.task == "regression":
+        return predicted
+    if target.task == "binary":
+        positive = _positive(target)
+        least = 0.5 if threshold is None else threshold
+        places = np.where(predicted[:, positive] >= least, positive, 1 - positive)
+    else:
+        places = predicted.argmax(axis=1)
+    return _label_array(target.classes)[places]
+
+
+def _positive(target: Target) -> int:
+    return 1 if target.positive is None else target.classes.index(target.positive)
 
 
 def _label_array(labels: tuple[Label, ...]) -> Array:

@@ -10,70 +10,28 @@ import json
 import shutil
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from tabstudio.config import TrainConfig, configure
 from tabstudio.errors import ConfigError
-from tabstudio.recipes import recording, tutorial, writing
+from tabstudio.recipes import origin, recording, tutorial, writing
 from tabstudio.recipes.naming import stem
 from tabstudio.recipes.reporter import Reporter
 from tabstudio.recipes.result import Assessment, TrainResult
+from tabstudio.recipes.steps import Data, Job, learn, measure, prepare
 
 if TYPE_CHECKING:
     from tabstudio.evaluation import ReferenceJob
     from tabstudio.evaluation.story import Story
-    from tabstudio.exploration import Exploration
     from tabstudio.recipes.fitting import Fitted, NetworkFactory
-    from tabstudio.table import Split, Table
     from tabstudio.tracking import Run
     from tabstudio.training.plan import Plan
 
 PATIENCE_WITH_REFERENCES = 60.0
 """Seconds that a finished training waits for its references, at most."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training as it was asked for."""
-
-    source: Any
-    target: str
-    name: str
-    config: TrainConfig
-    network: NetworkFactory | None
-    reporter: Reporter
-    resume: bool
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def tutorial(self) -> bool:
-        """Whether the steps are those of the tutorial."""
-        return self.config.recipe == "tutorial"
-
-
-@dataclass(frozen=True)
-class Data:
-    """The rows of a job: read, looked at and set apart.
-
-    `learning` are the rows that members train on or hold out, `fold` (rows,) says which.
-    """
-
-    exploration: Exploration
-    parts: Split
-    learning: Table
-    fold: np.ndarray
-    test: Table
-
-    @property
-    def table(self) -> Table:
-        """All rows."""
-        return self.exploration.table
 
 
 def train(
@@ -107,10 +65,10 @@ def train(
     with ExitStack() as stack:
         # First of all: its process imports MLflow while this one imports the rest and works.
         recorder = stack.enter_context(Recorder(tracking_uri=tracking_uri))
-        job = _asked(source, target, name, network, reporter, resume, config, options)
+        job = asked(source, target, name, network, reporter, resume, config, options)
         folder = writing.claimed(output)
         references = _reference_job(job.config, stack)
-        data = _prepare(job)
+        data = prepare(job)
         if references is not None:
             _send(references, data, job.config)
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="tabstudio-")))
@@ -127,7 +85,7 @@ def train(
     )
 
 
-def _asked(
+def asked(
     source: Any,
     target: str,
     name: str | None,
@@ -163,6 +121,8 @@ def _work(
     register: bool,
 ) -> tuple[Fitted, Assessment]:
     """Explore, train, assess; every result goes into the run as soon as it is there."""
+    from tabstudio.evaluation.card import card
+
     recording.start(run, job.config, data)
     data.exploration.save(scratch / "exploration")
     run.artifact(scratch / "exploration", "exploration")
@@ -172,12 +132,18 @@ def _work(
     recording.assessment(run, assessment, fitted.model.threshold)
     story = _story(job, data, fitted, assessment)
     address = f"models:/{job.name}/latest"
-    card = writing.evaluation(scratch / "evaluation", story, fitted.learned.history, address)
+    told = writing.evaluation(scratch / "evaluation", story, fitted.learned.history, address)
     run.artifact(scratch / "evaluation", "evaluation")
-    fitted.model.report = writing.numbers(story)
+    fitted.model.report = {**writing.numbers(story), "card": told}
+    fitted.model.evidence = data.evidence(assessment.measured.prediction)
     fitted.model.save(scratch / "model")
     recording.model(
-        run, scratch / "model", data, assessment, card, job.name if register and not fitted.partial else None
+        run,
+        scratch / "model",
+        data,
+        assessment,
+        card(told, address),
+        job.name if register and not fitted.partial else None,
     )
     return fitted, assessment
 
@@ -201,41 +167,6 @@ def _send(references: ReferenceJob, data: Data, config: TrainConfig) -> None:
     )
 
 
-def _prepare(job: Job) -> Data:
-    """Read the table, look for trouble, set the test part and the folds apart."""
-    from tabstudio.exploration import explore
-    from tabstudio.table import read, split
-
-    table = read(job.source, target=job.target, config=job.config.read)
-    for column, role in _split_roles(job.config):
-        table = table.with_role(column, role, "it decides the split")
-    size = f"{len(table):,} rows, {len(table.schema.features)} features"
-    job.reporter.step(f"{table.source.name}: {size}, target {job.target}", [*map(str, table.notes)])
-    exploration = explore(table)
-    for finding in exploration.findings:
-        if finding.severity == "danger":
-            job.reporter.warn(f"{finding.message}\n{finding.remedy}")
-    if job.tutorial:
-        job.reporter.warn(tutorial.WARNING)
-    parts = tutorial.split(table, job.config) if job.tutorial else split(table, job.config.split)
-    job.reporter.step(
-        f"{len(parts.train):,} rows to train, {len(parts.test):,} to test: {parts.how}",
-        [*map(str, parts.notes)],
-    )
-    rows, fold = tutorial.learning(parts) if job.tutorial else (parts.train, parts.fold)
-    return Data(exploration, parts, table.take(rows), fold, table.take(parts.test))
-
-
-def _split_roles(config: TrainConfig) -> list[tuple[str, Literal["group", "time", "split"]]]:
-    asked = config.split
-    named: list[tuple[str | None, Literal["group", "time", "split"]]] = [
-        (asked.group, "group"),
-        (asked.time, "time"),
-        (asked.column, "split"),
-    ]
-    return [(column, role) for column, role in named if column is not None]
-
-
 def _warnings(data: Data) -> list[str]:
     return [f"{f.message} {f.remedy}" for f in data.exploration.findings if f.severity == "warning"]
 
@@ -245,7 +176,7 @@ def _checkpoint(job: Job, data: Data, spool: Path) -> Path:
 
     Raises `ConfigError` where a resumed training has none.
     """
-    told = job.config.flat() | {"minutes": None, "references": None, "resamples": None}
+    told = job.config.flat() | dict.fromkeys(("minutes", "references", "resamples", "slice"))
     key = json.dumps([told, data.table.fingerprint, data.table.source.name], default=str, sort_keys=True)
     folder = spool / "checkpoints" / f"{job.name}-{sha256(key.encode()).hexdigest()[:16]}"
     if job.resume and not folder.exists():
@@ -257,8 +188,6 @@ def _checkpoint(job: Job, data: Data, spool: Path) -> Path:
 
 
 def _fit(job: Job, data: Data, run: Run, checkpoint: Path) -> Fitted:
-    from tabstudio.recipes.fitting import fit
-
     told: set[int] = set()
 
     def on_epoch(epoch: Any, plan: Any) -> None:
@@ -266,18 +195,7 @@ def _fit(job: Job, data: Data, run: Run, checkpoint: Path) -> Fitted:
         job.reporter.epoch(epoch, plan)
         recording.epoch(run, epoch)
 
-    fitted = fit(
-        data.learning.frame,
-        data.learning.schema,
-        data.learning.labels(),
-        data.fold,
-        job.config,
-        network=job.network,
-        choose=not job.tutorial,
-        on_epoch=on_epoch,
-        checkpoint=checkpoint,
-        resume=job.resume,
-    )
+    fitted = learn(job, data, on_epoch, checkpoint)
     learned = fitted.learned
     if not learned.history:
         raise KeyboardInterrupt
@@ -301,26 +219,18 @@ def _chosen(plan: Plan) -> list[str]:
 
 
 def _assess(job: Job, data: Data, fitted: Fitted, references: ReferenceJob | None) -> Assessment:
-    """Score the test part, once, and the held-out rows; hold the model against its references."""
-    from tabstudio.evaluation import evaluate, judge
-    from tabstudio.recipes.explaining import as_answer, importance_of
+    """Measure the model, and hold it against its references on the same rows."""
+    from tabstudio.evaluation import judge
+    from tabstudio.recipes.explaining import importance_of
 
     target = data.table.schema.target
     assert target is not None
-    model, resamples, labels = fitted.model, job.config.evaluation.resamples, data.test.labels()
-    prediction = as_answer(model, data.test.frame)
-    evaluation = evaluate(target, labels, prediction, threshold=model.threshold, resamples=resamples)
-    held_out = data.learning.labels()[fitted.validated]
-    validation = (
-        evaluate(target, held_out, fitted.validation, threshold=model.threshold, resamples=0)
-        if len(held_out)
-        else None
-    )
-    skipped = fitted.partial or not len(held_out)
+    measured = measure(job, data, fitted)
+    skipped = fitted.partial or measured.validation is None
     importance = None if skipped else importance_of(fitted, data.learning, data.fold)
     items, notes = references.result(PATIENCE_WITH_REFERENCES) if references is not None else ([], [])
-    judged = judge(target, labels, prediction, evaluation, items, notes)
-    return Assessment(evaluation, validation, judged, importance)
+    judged = judge(target, data.test.labels(), measured.prediction, measured.test, items, notes)
+    return Assessment(measured, judged, importance)
 
 
 def _story(job: Job, data: Data, fitted: Fitted, assessment: Assessment) -> Story:
@@ -335,6 +245,7 @@ def _story(job: Job, data: Data, fitted: Fitted, assessment: Assessment) -> Stor
         data.exploration.findings,
         assessment.test,
         validation=assessment.validation,
+        slices=assessment.measured.slices,
         references=assessment.references,
         importance=assessment.importance,
         threshold=fitted.threshold,
@@ -342,7 +253,8 @@ def _story(job: Job, data: Data, fitted: Fitted, assessment: Assessment) -> Stor
         training={
             "recipe": job.config.recipe,
             "network": repr(fitted.model.pack),
-            "epochs": f"{len(fitted.learned.history)} of {plan.epochs}, until {fitted.learned.stopped}",
+            "epochs": f"{len(fitted.learned.history)} of {plan.epochs}",
+            "ended by": fitted.learned.stopped,
             "learning rate": ", ".join(sorted({f"{rate:g}" for rate in plan.learning_rate})),
             "batch size": f"{plan.batch_size or 'all rows'}",
             "device and precision": f"{plan.device}, {plan.precision}",
@@ -350,4 +262,6 @@ def _story(job: Job, data: Data, fitted: Fitted, assessment: Assessment) -> Stor
         },
         partial=fitted.partial,
         validated_on_test=job.tutorial,
+        source=origin.address(job.source),
+        environment=origin.environment(plan.device, plan.precision),
     )

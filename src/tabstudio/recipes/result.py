@@ -12,18 +12,28 @@ if TYPE_CHECKING:
     from tabstudio.exploration import Exploration
     from tabstudio.model.predictor import Model
     from tabstudio.recipes.fitting import Fitted
+    from tabstudio.recipes.steps import Measured
     from tabstudio.table import Split
     from tabstudio.tracking import Delivery
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """How good a model is. `test` was measured once, on the test part; `validation` on held-out rows."""
+    """How good a model is: what was measured of it, its references on the same rows, what it relies on."""
 
-    test: Evaluation
-    validation: Evaluation | None
+    measured: Measured
     references: References
     importance: Importance | None
+
+    @property
+    def test(self) -> Evaluation:
+        """Measured once, on the test part."""
+        return self.measured.test
+
+    @property
+    def validation(self) -> Evaluation | None:
+        """Measured on held-out rows, where there are any."""
+        return self.measured.validation
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from tabstudio.table.schema import Kind
+from tabstudio.table.threads import beside
 
 MISSING_WORDS = (
     "?",
@@ -102,10 +103,14 @@ class Typing:
 
 def strip_missing(frame: pl.DataFrame, words: tuple[str, ...]) -> pl.DataFrame:
     """Text without the blanks around it, null where nothing or a missing word is left."""
-    if pl.String not in frame.dtypes:
-        return frame
-    text = pl.col(pl.String).str.strip_chars()
-    return frame.with_columns(pl.when(~text.is_in(["", *words])).then(text))
+    texts = [series for series in frame.iter_columns() if series.dtype == pl.String]
+    return frame.with_columns(beside(lambda text: _stripped(text, words), texts, frame.height))
+
+
+def _stripped(text: pl.Series, words: tuple[str, ...]) -> pl.Series:
+    stripped = text.str.strip_chars()
+    gaps = stripped.is_in(["", *words])
+    return stripped.set(gaps, None) if gaps.any() else stripped
 
 
 def guess(values: pl.Series, name: str, kind: Kind | None = None) -> Typing:
@@ -206,7 +211,7 @@ def finite(numbers: pl.Series) -> pl.Series:
 def _as_date(text: pl.Series, typing: Typing) -> pl.Series:
     zoned = typing.format.endswith("%z")
     if typing.dtype == "Date":
-        return text.str.strptime(pl.Date, typing.format, strict=False)
+        return text.str.strptime(pl.Date, typing.format or None, strict=False)
     if zoned:
         return text.str.strptime(pl.Datetime("us", "UTC"), typing.format, strict=False).dt.replace_time_zone(
             None

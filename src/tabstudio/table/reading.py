@@ -17,6 +17,7 @@ from tabstudio.table.roles import assign_role, count_unique
 from tabstudio.table.schema import Column, Kind, Schema, Target
 from tabstudio.table.tables import Note, Source, Table, require_columns, rows_error
 from tabstudio.table.target import guess_target
+from tabstudio.table.threads import beside
 
 _GUESS_ROWS = 20_000
 _MOST_WHOLE_LABELS = 20
@@ -42,14 +43,17 @@ def read(source: Any, *, target: str | None = None, config: ReadConfig | None = 
     frame, origin, notes = _load(source, config, words)
     _check_options(frame, target, config, origin.name)
     frame = strip_missing(frame, words)
-    typed = [_type(raw, config.kinds.get(raw.name), origin.name) for raw in frame.iter_columns()]
+    typed = beside(
+        lambda raw: _type(raw, config.kinds.get(raw.name), origin.name), frame.iter_columns(), frame.height
+    )
     frame = pl.DataFrame([series for series, _ in typed])
     if target is not None:
         frame = _labelled(frame, target, notes)
-    columns = [
-        _describe(series, typing) for series, (_, typing) in zip(frame.iter_columns(), typed, strict=True)
-    ]
-    columns = [_with_role(frame, column, target, config) for column in columns]
+    columns = beside(
+        lambda found: _with_role(frame, _describe(*found), target, config),
+        zip(frame.iter_columns(), [typing for _, typing in typed], strict=True),
+        frame.height,
+    )
     goal = None if target is None else _goal(frame, columns, target, config, origin.name)
     schema = Schema(tuple(columns), goal, words)
     return Table(frame, schema, origin, (*notes, *_notes(schema)))

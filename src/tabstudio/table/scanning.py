@@ -28,8 +28,11 @@ def scan(
     """Frames of at most `rows` rows with all columns of the source, raw, ready for `conform`.
 
     Text is read in blocks of 4 MiB, Parquet by row groups and Arrow by record batches, so that memory does
-    not grow with the file. Columns of text files are String. Raises `DataError` as `read` does, and
-    `InputError` before the first row where a file lacks a feature of `schema`.
+    not grow with the file. Columns of text files are String. Every record is a row, also one whose cells are
+    all empty, so that answers stand in the order of the file; only lines without any cell are none.
+
+    Raises `DataError` as `read` does, and `InputError` before the first row where a file lacks a feature of
+    `schema`.
     """
     config = config or ReadConfig()
     if not isinstance(source, str | Path):
@@ -57,8 +60,7 @@ def _scan_text(file: File, config: ReadConfig) -> Iterator[pl.DataFrame]:
     part = replace(dialect, skip=0, encoding="utf-8", bare_cr=False)
     line = dialect.skip
     for content in _records(file, dialect.encoding, dialect.bare_cr, dialect.skip):
-        text = Text(file, content, part, names, (), line)
-        yield read_text(text, set(names), ())[0]
+        yield _rows(Text(file, content, part, names, (), line))
         line += content.count(b"\n")
     if line == dialect.skip:
         raise DataError(f"{file.path}: the file has column names and no rows")
@@ -91,6 +93,27 @@ def _decoded(file: File, encoding: str, bare_cr: bool) -> Iterator[bytes]:
             f"{file.path}: the bytes do not fit the encoding {encoding} guessed from the file's start:"
             " name another, such as latin-1"
         ) from error
+
+
+def _rows(text: Text) -> pl.DataFrame:
+    lean = text.content if len(text.names) == 1 else _without_empty_lines(text.whole())
+    try:
+        return read_text(replace(text, content=lean), set(text.names), (), keep_gaps=True)[0]
+    except DataError:
+        read_text(text, set(text.names), (), keep_gaps=True)  # raises with the lines as the file counts them
+        raise
+
+
+def _without_empty_lines(content: bytes) -> bytes:
+    """The content without lines that hold no cell at all; those inside quotes belong to their cell."""
+    if b"\n\n" not in content and b"\n\r\n" not in content and not content.startswith((b"\n", b"\r\n")):
+        return content
+    kept, quoted = [], False
+    for line in content.splitlines(keepends=True):
+        if quoted or line.strip(b"\r\n"):
+            kept.append(line)
+        quoted ^= line.count(b'"') % 2 == 1
+    return b"".join(kept)
 
 
 def _record_end(content: bytes) -> int:

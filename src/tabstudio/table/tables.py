@@ -60,7 +60,7 @@ class Table:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over every row and column, equal for the same content whatever file it came from."""
+        """BLAKE3 (hex) over every row and column, equal for the same content whatever file it came from."""
         return fingerprint(self.frame)
 
     def labels(self) -> np.ndarray[Any, Any]:

@@ -88,8 +88,12 @@ def recode(content: bytes, dialect: Dialect, place: str) -> bytes:
     return content
 
 
-def read_text(text: Text, as_text: set[str], words: tuple[str, ...]) -> tuple[pl.DataFrame, list[Note]]:
+def read_text(
+    text: Text, as_text: set[str], words: tuple[str, ...], *, keep_gaps: bool = False
+) -> tuple[pl.DataFrame, list[Note]]:
     """All rows of a file: large files have their plain numbers parsed at once, all else stays text.
+
+    Rows without a value in any cell are left out, unless `keep_gaps` wants them.
 
     Raises `DataError` that names every row whose number of cells is wrong, or the line of an unclosed quote.
     """
@@ -101,11 +105,11 @@ def read_text(text: Text, as_text: set[str], words: tuple[str, ...]) -> tuple[pl
             if text.told:
                 raise DataError(_NOT_UTF8.format(text.file.path)) from error
             text, note = _recoded(text)
-            frame, notes = read_text(text, as_text, words)
+            frame, notes = read_text(text, as_text, words, keep_gaps=keep_gaps)
             return frame, [note, *notes]
         _check_records(text)
         frame = _by_csv(text)
-    frame, dropped = _without_blank_lines(frame)
+    frame, dropped = (frame, 0) if keep_gaps else _without_blank_lines(frame)
     if frame.height == 0:
         raise DataError(
             f"{text.file.path}: the file has column names and no rows: there is nothing to learn from"

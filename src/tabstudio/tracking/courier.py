@@ -49,8 +49,7 @@ class Courier:
             return False
         self.server = self._connect(self.folder)
         if not self.state.run_id:
-            self._begin()
-            return True
+            return self._begin()
         if not self.state.described:
             self._unless_refused(self._describe)
             self.state.described = True
@@ -76,14 +75,19 @@ class Courier:
         self._looked = time.monotonic()
         return self.folder.ended() or not self.folder.alive()
 
-    def _begin(self) -> None:
+    def _begin(self) -> bool:
+        """Make or join the run; False where it has to wait for its parent."""
         if self.about.into:
             self._join()
-            return
+            return True
+        parent = self._parent()
+        if parent is not None and not parent.state.run_id:
+            return False
         experiment = self.server.experiment(self.about.experiment)
         self.state.experiment_id = experiment
-        self.state.run_id = self._found_run(experiment) or self._new_run(experiment)
+        self.state.run_id = self._attempted_run(experiment) or self._new_run(experiment, parent)
         self.folder.save()
+        return True
 
     def _join(self) -> None:
         """Find the run that somebody else has made, and what is in it."""
@@ -96,18 +100,31 @@ class Courier:
     def _is_theirs(self, kind: str, name: str) -> bool:
         return self.state.theirs is not None and name in self.state.theirs[kind]
 
-    def _found_run(self, experiment: str) -> str:
+    def _parent(self) -> RunFolder | None:
+        """The parent as it stands in the spool; None where there is none, or it was delivered whole."""
+        path = self.folder.path.parent / self.about.parent
+        return RunFolder(path) if self.about.parent and (path / "about.json").exists() else None
+
+    def _attempted_run(self, experiment: str) -> str:
         """Return the run that an attempt without an answer has made, or ''."""
-        if "run" not in self.state.attempted:
-            self.state.attempted.append("run")
-            self.folder.save()
-            return ""
-        tagged = f"tags.`{RUN_TAG}` = '{self.about.id}'"
+        if "run" in self.state.attempted:
+            return self._found_run(experiment, self.about.id)
+        self.state.attempted.append("run")
+        self.folder.save()
+        return ""
+
+    def _found_run(self, experiment: str, spool_id: str) -> str:
+        tagged = f"tags.`{RUN_TAG}` = '{spool_id}'"
         runs = self.server("look for the run", lambda: self.server.client.search_runs([experiment], tagged))
         return str(runs[0].info.run_id) if runs else ""
 
-    def _new_run(self, experiment: str) -> str:
+    def _new_run(self, experiment: str, parent: RunFolder | None) -> str:
         tags = {**self.about.tags, RUN_TAG: self.about.id}
+        if self.about.parent:
+            above = parent.state.run_id if parent else self._found_run(experiment, self.about.parent)
+            tags |= {"mlflow.parentRunId": above} if above else {}
+            tags |= {"mlflow.source.name": self.about.source}
+            self.state.described = True
         run = self.server(
             "make the run",
             lambda: self.server.client.create_run(

@@ -25,13 +25,17 @@ def source_tags(about_source: str, folder: Path) -> dict[str, str]:
         "mlflow.source.type": "LOCAL",
         "tabstudio.version": tabstudio.__version__,
     }
-    commit = _git(folder, "rev-parse", "HEAD")
-    if commit:
-        tags["mlflow.source.git.commit"] = commit
+    if found := commit(folder):
+        tags["mlflow.source.git.commit"] = found
         tags["mlflow.source.git.branch"] = _git(folder, "rev-parse", "--abbrev-ref", "HEAD")
         tags["tabstudio.git.changed"] = str(bool(_git(folder, "status", "--porcelain", "-uno"))).lower()
         tags["mlflow.source.git.repoURL"] = _git(folder, "config", "--get", "remote.origin.url")
     return {name: value for name, value in tags.items() if value}
+
+
+def commit(folder: Path) -> str:
+    """Return the git commit that a folder is at, '' where it is in no repository."""
+    return _git(folder, "rev-parse", "HEAD")
 
 
 def _user() -> str:

@@ -91,24 +91,33 @@ class Recorder:
         run_name: str | None = None,
         tags: Mapping[str, Any] | None = None,
         source: str | None = None,
+        parent: Run | None = None,
+        start_time: int | None = None,
         *,
         held: bool = False,
     ) -> Run:
         """Start a run. `source` is what MLflow shows as its origin, by default the command line.
 
-        The experiment is by default the one of the environment, then one of the run's own name. A run that
-        is `held` back is recorded as any other; where it goes is settled by `send`.
+        The experiment is by default that of the parent, then the one of the environment, then one of the
+        run's own name. `start_time` is in milliseconds since 1970, by default now. A child of `parent` is
+        cheap: what describes the machine and the environment stands in its parent, as do their samples. A
+        run that is `held` back is recorded as any other; where it goes is settled by `send`.
         """
         about = {
             "tracking_uri": self.tracking_uri,
             "registry_uri": self.registry_uri,
-            "experiment": experiment or setting("MLFLOW_EXPERIMENT_NAME") or run_name or "Default",
+            "experiment": experiment
+            or (parent and parent.experiment)
+            or setting("MLFLOW_EXPERIMENT_NAME")
+            or run_name
+            or "Default",
             "run_name": run_name or time.strftime("%Y-%m-%d %H:%M:%S"),
             "source": source or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             "tags": {key: str(value) for key, value in (tags or {}).items()},
-            "start_time": int(time.time() * 1000),
+            "start_time": int(time.time() * 1000) if start_time is None else start_time,
+            "parent": parent.id if parent else "",
         }
-        run = Run(Journal(self.spool, about), self._finished)
+        run = Run(Journal(self.spool, about), self._finished, str(about["experiment"]))
         self._runs.append(run)
         if not held:
             self._process.tell(f"run {run.id}")

@@ -39,8 +39,9 @@ class Run:
     Every method returns at once. What it recorded survives the end of this process, however it comes.
     """
 
-    def __init__(self, journal: Journal, ended: Callable[[str], None]) -> None:
+    def __init__(self, journal: Journal, ended: Callable[[str], None], experiment: str) -> None:
         self.id = journal.id
+        self.experiment = experiment
         self.status: Status | None = None
         self._journal = journal
         self._ended = ended

@@ -42,7 +42,8 @@ _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 class About:
     """Who writes a run, and where it shall go. `started` is in seconds, `start_time` in milliseconds.
 
-    `into` is MLflow's id of a run of somebody else's, '' for a run of our own.
+    `parent` is the id, in this spool, of the run that this one is a child of. `into` is MLflow's id of a run
+    of somebody else's, '' for a run of our own.
     """
 
     id: str
@@ -57,6 +58,7 @@ class About:
     run_name: str
     source: str
     tags: dict[str, str]
+    parent: str = ""
     into: str = ""
 
 

@@ -226,7 +226,7 @@ class Sync:
                 self.left.remove(route)
                 return route
         route = self._route(RunFolder(self.spool / "runs" / run_id))
-        if not route.folder.about.into:
+        if not (route.folder.about.parent or route.folder.about.into):
             route.sampler = Sampler.of(route.folder.about.pid, route.folder.path)
         return route
 

@@ -1,0 +1,80 @@
+"""Every table of ours. A change here needs a migration beside it, in `migrations/versions`; a test compares.
+
+Names begin with `tabstudio_`, so that the tables may stand in one PostgreSQL database with MLflow's.
+Times are UTC in ISO 8601 with six digits, `2026-03-01T12:00:00.000000Z`: they sort as text, read the same in
+every database, and are exactly what was hashed.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+VERSION_TABLE = "tabstudio_migrations"
+HEAD = "0001"
+"""The newest migration. Written down here so that an up-to-date database opens without alembic."""
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+identity = Table(
+    "tabstudio_identity",
+    METADATA,
+    Column("id", String(32), primary_key=True),  # made once, tells this database from every other
+)
+
+models = Table(
+    "tabstudio_models",
+    METADATA,
+    Column("name", String(256), primary_key=True),
+    Column("registry", Text, nullable=False),  # the MLflow registry, its password masked
+    Column("head", Integer, nullable=False),  # number of the newest row of its history; 0: none
+    Column("hash", String(64), nullable=False),  # hash of that row
+    Column("mirrored", Integer, nullable=False),  # up to this number MLflow has been told
+    Column("seen", BigInteger, nullable=False),  # newest change in MLflow looked at, ms of its clock
+)
+"""One row per registered model: the end of its chain, and what MLflow knows of it. It is also the lock."""
+
+history = Table(
+    "tabstudio_history",
+    METADATA,
+    Column("model", String(256), ForeignKey("tabstudio_models.name"), primary_key=True),
+    Column("number", Integer, primary_key=True),  # 1, 2, 3, ... without a gap, per model
+    Column("kind", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created", BigInteger, nullable=False),  # when MLflow made the version, ms: its identity
+    Column("from_stage", String(64)),
+    Column("to_stage", String(64)),
+    Column("actor", String(256), nullable=False),
+    Column("time", String(27), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", Text, nullable=False),  # canonical JSON
+    Column("forced", Boolean, nullable=False),
+    Column("refers", Integer),  # the row that this one belongs to
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index(None, "model", "time", "number"),
+    Index(None, "model", "version", "number"),
+    Index(None, "model", "to_stage", "number"),
+)
+"""What happened to the versions of each model, append-only: each row holds the hash of the row before it."""
+
+deliveries = Table(
+    "tabstudio_deliveries",
+    METADATA,
+    Column("id", String(36), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created", String(27), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due", String(27)),  # when it is tried next; empty: delivered, or given up
+    Column("delivered", String(27)),
+    Column("error", Text, nullable=False),  # what the last attempt met
+    Index(None, "due"),
+)
+"""Webhooks on their way: written in the transaction of what they tell, so none is lost."""

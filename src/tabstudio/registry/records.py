@@ -1,0 +1,152 @@
+"""What the registry speaks of: versions, gates, evidence, transitions. Plain data, and its JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+Kind = Literal[
+    "promote",
+    "archive",
+    "rollback",
+    "displaced",
+    "external",
+    "request",
+    "approve",
+    "reject",
+    "note",
+    "lost",
+]
+"""`displaced`: made room for another version; `external`: done in MLflow, behind our back; `note`: a finding
+that is kept, such as a reproduction; `lost`: rows that MLflow had been told of are gone."""
+MOVES: tuple[Kind, ...] = ("promote", "archive", "rollback", "displaced", "external")
+"""The kinds that put a version into another stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A figure of a version's run, with the 95 % interval where one was recorded."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A registered version as MLflow knows it, and the stage that it is in.
+
+    `created` is in milliseconds since 1970 and, with model and number, tells the version from another one
+    that had its number before. `datasets` holds MLflow's datasets of the run: name, digest, context.
+    `size` is in bytes, None where it was not recorded.
+    """
+
+    model: str
+    number: int
+    stage: str | None
+    created: int
+    source: str = ""
+    run_id: str = ""
+    model_id: str = ""
+    user: str = ""
+    description: str = ""
+    aliases: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    datasets: tuple[Mapping[str, str], ...] = ()
+    size: int | None = None
+
+    @property
+    def address(self) -> str:
+        """What `tabstudio.load` takes."""
+        return f"models:/{self.model}/{self.number}"
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary for `json.dumps`."""
+        return plain(self) | {"address": self.address}
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What one gate found: `measured` and `required` as a person reads them, what to do in `message`."""
+
+    name: str
+    passed: bool
+    measured: str
+    required: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a decision rests on, kept with it: the figures, the gates, the data, the model's own hash.
+
+    `bundle` is the SHA-256 of the bundle's manifest, empty for a model of another library. `approvals` names
+    those who approved. `facts` is free for what a gate wants to keep.
+    """
+
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    gates: tuple[GateResult, ...] = ()
+    datasets: tuple[Mapping[str, str], ...] = ()
+    bundle: str = ""
+    approvals: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary for `json.dumps`; what is empty is left out."""
+        return {name: value for name, value in plain(self).items() if value}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Evidence:
+        """The evidence that `to_json` wrote; what a newer tabstudio has added is kept in `facts`."""
+        known = {f.name for f in fields(cls)}
+        made: dict[str, Any] = {name: value for name, value in data.items() if name in known}
+        made["metrics"] = {name: Metric(**value) for name, value in data.get("metrics", {}).items()}
+        made["gates"] = tuple(GateResult(**gate) for gate in data.get("gates", ()))
+        for name in ("datasets", "approvals"):
+            made[name] = tuple(data.get(name, ()))
+        more = {name: value for name, value in data.items() if name not in known}
+        made["facts"] = {**data.get("facts", {}), **more}
+        return cls(**made)
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One row of the history: who moved which version from where to where, when, why and on what evidence.
+
+    `number` counts from 1 per model. `time` is UTC, ISO 8601. A stage of None is no stage. `refers` is the
+    number of the row that this one belongs to: of a displaced version the promotion, of an approval the
+    request. `hash` is the SHA-256 over everything else, `previous` included.
+    """
+
+    model: str
+    number: int
+    kind: Kind
+    version: int
+    created: int
+    from_stage: str | None
+    to_stage: str | None
+    actor: str
+    time: str
+    reason: str
+    evidence: Evidence
+    forced: bool
+    refers: int | None
+    previous: str
+    hash: str
+
+    def __str__(self) -> str:
+        way = f"{self.from_stage or 'no stage'} -> {self.to_stage or 'no stage'}"
+        return f"{self.model} {self.version}: {way} ({self.kind} by {self.actor}, {self.time})"
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary for `json.dumps`."""
+        return plain(self) | {"evidence": self.evidence.to_json()}
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """A dataclass as JSON has it: tuples become lists."""
+    made: dict[str, Any] = json.loads(json.dumps(asdict(value)))
+    return made
