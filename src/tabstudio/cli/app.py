@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from tabstudio._version import __version__
-from tabstudio.cli import demo, explore, export, predict, serve, sync, tokens, train
+from tabstudio.cli import demo, deployments, explore, export, predict, serve, sync, tokens, train
 from tabstudio.errors import TabstudioError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command("predict")(predict.command)
 app.command("export")(export.command)
 app.command("tokens")(tokens.command)
 app.command("serve")(serve.command)
+app.command("deployments", context_settings=deployments.PASSED_ON)(deployments.command)
 app.command("sync")(sync.command)
 app.command("demo")(demo.command)
 
