@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from tabstudio._version import __version__
-from tabstudio.cli import demo, deployments, explore, export, predict, serve, sync, tokens, train
+from tabstudio.cli import demo, deployments, explore, export, predict, predictions, serve, sync, tokens, train
 from tabstudio.errors import TabstudioError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command("explore")(explore.command)
 app.command("train")(train.command)
 app.command("predict")(predict.command)
+app.command("predictions")(predictions.command)
 app.command("export")(export.command)
 app.command("tokens")(tokens.command)
 app.command("serve")(serve.command)
