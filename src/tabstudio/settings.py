@@ -36,6 +36,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("XDG_CACHE_HOME", "~/.cache", "Where an empty MLflow database is kept, to be copied."),
     Setting("TABSTUDIO_ACTOR", "", "Who acts in the registry; empty: the user of the operating system."),
     Setting(
+        "TABSTUDIO_SERVE_TOKENS",
+        "",
+        "A server's file of access tokens; empty: serve-tokens in TABSTUDIO_HOME, asked off loopback only.",
+    ),
+    Setting(
         "TABSTUDIO_DATABASE_URL",
         "",
         "Where our own tables are kept, PostgreSQL or SQLite; empty: `tabstudio.db` beside `mlflow.db`.",

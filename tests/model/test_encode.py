@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from tabstudio.errors import DataError
-from tabstudio.model.columns import FIRST, MISSING, RARE, UNSEEN
+from tabstudio.model.columns import FIRST, MISSING, RARE, UNSEEN, NumberColumn, Scale
 from tabstudio.model.encode import BLOCK, Encoder
 from tabstudio.table.schema import Column, Schema
 
@@ -269,3 +269,11 @@ def test_encoding_imports_neither_scikit_learn_nor_scipy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_number_far_away_is_the_same_beside_any_other() -> None:
+    column = NumberColumn("x", Scale(factor=1.0), fill=0.0, gaps=False)
+    for beside in (0.0, float("nan"), 1e300):
+        out = np.empty((2, 1), dtype=np.float32)
+        column.write(pl.Series([1e10, beside]), out)
+        assert out[0, 0] == np.float32(1e9)

@@ -12,6 +12,7 @@ import pytest
 from tabstudio.config import ReadConfig
 from tabstudio.errors import InputError
 from tabstudio.table import Schema, conform, read
+from tabstudio.table.schema import Column
 
 RAW = {
     "price": ["1,5", "2,25", "none", "3,0"],
@@ -159,3 +160,14 @@ def test_missing_words_that_were_told_are_used_again():
 def test_no_rows_of_the_right_columns_give_no_rows(schema):
     empty = pl.DataFrame(schema=dict.fromkeys(EXPECTED, pl.String))
     assert conform(empty, schema).shape == (0, 5)
+
+
+@pytest.mark.parametrize("value", [1e300, -1e300, 9.3e18])
+def test_a_float_beyond_the_integers_is_not_lost(value):
+    schema = Schema((Column("rooms", "number", dtype="Int64"),))
+    assert conform([{"rooms": value}], schema)["rooms"].to_list() == [value]
+
+
+def test_dates_of_a_typed_table_are_read_from_text():
+    schema = Schema((Column("built", "date", dtype="Date"),))
+    assert conform([{"built": "2014-10-13"}], schema)["built"].to_list() == [dt.date(2014, 10, 13)]

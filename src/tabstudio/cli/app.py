@@ -17,15 +17,22 @@ from tabstudio.cli import (
     card,
     compare,
     demo,
+    deployments,
     explore,
+    export,
     gates,
     predict,
+    predictions,
     reproduce,
+    serve,
     stages,
+    sweep,
     sync,
+    tokens,
     train,
     versions,
 )
+from tabstudio.cli import run as run_
 from tabstudio.errors import TabstudioError
 
 app = typer.Typer(
@@ -39,6 +46,8 @@ app = typer.Typer(
 _COMMANDS: dict[str, Callable[..., Any]] = {
     "explore": explore.command,
     "train": train.command,
+    "sweep": sweep.command,
+    "run": run_.command,
     "predict": predict.command,
     "models": versions.models,
     "versions": versions.versions,
@@ -54,11 +63,17 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "approve": stages.approve,
     "reject": stages.reject,
     "webhooks": stages.webhooks,
+    "serve": serve.command,
+    "deployments": deployments.command,
+    "predictions": predictions.command,
+    "tokens": tokens.command,
+    "export": export.command,
     "sync": sync.command,
     "demo": demo.command,
 }
+_PASSING_ON: dict[str, dict[str, Any]] = {"run": run_.SETTINGS, "deployments": deployments.PASSED_ON}
 for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name, context_settings=_PASSING_ON.get(_name))(_command)
 
 
 def _tell_version(asked: bool) -> None:
@@ -79,10 +94,9 @@ def _options(
 
 def run(words: list[str]) -> int:
     """The exit code of the command that `words` spell, errors told on stderr without a traceback."""
-    debug = "--debug" in words
-    words = [
-        word for word in words if word != "--debug"
-    ]  # the switch is understood before and after the command
+    own = words[: words.index("run")] if "run" in words[:2] else words  # a script has arguments of its own
+    debug = "--debug" in own  # understood before and after the command
+    words = [word for word in own if word != "--debug"] + words[len(own) :]
     command = typer.main.get_command(app)
     assert isinstance(command, TyperGroup)
     try:

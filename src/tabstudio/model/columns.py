@@ -25,6 +25,8 @@ RARE = 2
 MOST_LEVELS = 1000
 """More distinct levels than this are hashed instead of remembered."""
 BUCKETS = 256
+FARTHEST = 1e9
+"""Scaled numbers beyond it are taken as this far: float32 must be able to square and sum them."""
 WORDS = 64
 """Columns of a text's hashed bag of words."""
 QUANTILE_ROWS = 1 << 17
@@ -61,10 +63,10 @@ class Scale:
         """Scale numbers (b,) to float32 (b,); those that are not finite stand for `fill`."""
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = self._linear(values)
-            # One dot product finds NaN, infinities and figures too large to be squared, all at once.
-            if not np.isfinite(np.dot(scaled, scaled)):
+            # One dot product finds NaN, infinities and whatever is to be clipped, all at once.
+            if not np.dot(scaled, scaled) <= FARTHEST**2:
                 values = np.where(np.isfinite(values), values, fill)
-                scaled = np.clip(self._linear(values), -1e9, 1e9)
+                scaled = np.clip(self._linear(values), -FARTHEST, FARTHEST)
         if self.clip:
             root = np.square(scaled)
             root *= np.float32(1 / 9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import polars as pl
 from tabstudio.errors import ModelError
 from tabstudio.model.encode import Encoder, Inputs
 from tabstudio.model.evidence import Evidence
+from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.table.schema import Label, Schema, Target
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class Model:
     def __init__(
         self,
         schema: Schema,
-        encoder: Encoder,
+        encoder: Encoder | Preprocessing,
         pack: Pack,
         *,
         temperature: float = 1.0,
@@ -129,15 +131,7 @@ class Model:
 
     def decide(self, predicted: Array) -> Array:
         """Labels (n,) from probabilities (n, classes): by threshold or the most probable. Values stay."""
-        if self.target.task == "regression":
-            return predicted
-        if self.target.task == "binary":
-            positive = self.positive
-            threshold = 0.5 if self.threshold is None else self.threshold
-            places = np.where(predicted[:, positive] >= threshold, positive, 1 - positive)
-        else:
-            places = predicted.argmax(axis=1)
-        return _label_array(self.classes)[places]
+        return decided(self.target, self.threshold, predicted)
 
     def as_frame(self, predicted: Array) -> pl.DataFrame:
         """What `predict_frame` returns, from probabilities (n, classes) or values (n,)."""
@@ -152,8 +146,7 @@ class Model:
     @property
     def positive(self) -> int:
         """Place of the positive class among the two of a binary task."""
-        label = self.target.positive
-        return 1 if label is None else self.classes.index(label)
+        return _positive(self.target)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model as a new folder of data, whole or not at all; see `tabstudio.model.bundle`."""
@@ -247,6 +240,24 @@ class Model:
         return np.empty((0, len(self.classes)) if self.classes else 0, dtype=np.float64)
 
 
+def decided(target: Target, threshold: float | None, predicted: Array) -> Array:
+    """Labels (n,) from probabilities (n, classes): by threshold or the most probable. Values stay."""
+    if target.task == "regression":
+        return predicted
+    if target.task == "binary":
+        positive = _positive(target)
+        least = 0.5 if threshold is None else threshold
+        places = np.where(predicted[:, positive] >= least, positive, 1 - positive)
+    else:
+        places = predicted.argmax(axis=1)
+    return _label_array(target.classes)[places]
+
+
+def _positive(target: Target) -> int:
+    return 1 if target.positive is None else target.classes.index(target.positive)
+
+
+@lru_cache(maxsize=64)
 def _label_array(labels: tuple[Label, ...]) -> Array:
     """Labels in their own type; labels of several types stay Python objects."""
     if len({type(label) for label in labels}) == 1:

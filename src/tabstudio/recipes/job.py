@@ -65,7 +65,7 @@ def train(
     with ExitStack() as stack:
         # First of all: its process imports MLflow while this one imports the rest and works.
         recorder = stack.enter_context(Recorder(tracking_uri=tracking_uri))
-        job = _asked(source, target, name, network, reporter, resume, config, options)
+        job = asked(source, target, name, network, reporter, resume, config, options)
         folder = writing.claimed(output)
         references = _reference_job(job.config, stack)
         data = prepare(job)
@@ -85,7 +85,7 @@ def train(
     )
 
 
-def _asked(
+def asked(
     source: Any,
     target: str,
     name: str | None,

@@ -123,7 +123,8 @@ def _cast(series: pl.Series, column: Column) -> tuple[pl.Series, pl.Series]:
         return series.cast(pl.Boolean), (~truth).fill_null(value=False)
     if column.dtype == "Int64" and series.dtype == pl.Float64:
         whole = series.cast(pl.Int64, strict=False)
-        return (whole, good) if bool((whole == series).all()) else (series, good)
+        fits = whole.null_count() == series.null_count() and bool((whole == series).all())
+        return (whole, good) if fits else (series, good)
     return series.cast(DTYPES[column.dtype]), good
 
 

@@ -211,7 +211,7 @@ def finite(numbers: pl.Series) -> pl.Series:
 def _as_date(text: pl.Series, typing: Typing) -> pl.Series:
     zoned = typing.format.endswith("%z")
     if typing.dtype == "Date":
-        return text.str.strptime(pl.Date, typing.format, strict=False)
+        return text.str.strptime(pl.Date, typing.format or None, strict=False)
     if zoned:
         return text.str.strptime(pl.Datetime("us", "UTC"), typing.format, strict=False).dt.replace_time_zone(
             None

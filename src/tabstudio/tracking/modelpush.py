@@ -35,7 +35,8 @@ class ModelPush:
         self.folder.save()
         self._store(event)
         self._link(event)
-        self.state.model_uri = f"models:/{self.state.model_id}"
+        if not self.state.version:  # of several models the registered one is the run's
+            self.state.model_uri = f"models:/{self.state.model_id}"
         if event["registered_name"]:
             self._register(event)
         self.folder.save()
@@ -66,7 +67,7 @@ class ModelPush:
                 source_run_id=self.state.run_id,
                 tags={**event["tags"], MODEL_TAG: self._mark(event)},
                 params=event["params"],
-                model_type="tabular",
+                model_type="pytorch" if event.get("network") else "tabular",
             ),
         )
         return str(model.model_id)

@@ -1,0 +1,25 @@
+"""`tabstudio export`: a model as a file for another runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def command(
+    model: Annotated[
+        str, typer.Argument(help="models:/NAME/VERSION, models:/NAME@ALIAS, runs:/ID/model or a folder.")
+    ],
+    to: Annotated[
+        Literal["onnx", "pt2", "folder"],
+        typer.Option(help="onnx (ONNX Runtime), pt2 (torch.export) or folder (the bundle itself)."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file or folder to write.")],
+) -> None:
+    """Write a model as a file for another runtime, checked against the model before it appears."""
+    from tabstudio.registry import load
+    from tabstudio.serving.export.exporting import export
+
+    print(export(load(model), output, to))

@@ -1,0 +1,144 @@
+"""What a model's address stands for at this moment, so that a move of it is seen."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tabstudio.errors import ConfigError, ModelError
+from tabstudio.registry import resolve
+from tabstudio.serving.options import Candidate, Served
+from tabstudio.settings import registry_address, tracking_address
+
+_SHARE = re.compile(r"(?P<address>.+)=(?P<share>\d+(?:\.\d+)?)%")
+_NAME = re.compile(r"[\w.\- ]{1,200}")
+
+
+class Found(NamedTuple):
+    """A version: what it is called in answers, the address that stands for it for good, and its folder."""
+
+    version: str
+    address: str
+    folder: Path
+
+
+def name_of(address: str) -> tuple[str, str]:
+    """Split NAME=ADDRESS; without a name, that of the registered model or of the folder.
+
+    Raises `ConfigError` for a name that cannot stand in a path.
+    """
+    name, equals, rest = address.partition("=")
+    if not equals or ":" in name or "/" in name:
+        name, rest = _own_name(address), address
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"model {address}: letters, digits and . _ - make a name: write NAME={rest}")
+    return name, rest
+
+
+def identity(address: str) -> str:
+    """What tells whether an address has moved: a version's number, or the digest of a folder's manifest.
+
+    Nothing is downloaded. Raises `ModelError` where the address stands for nothing.
+    """
+    if address.startswith("models:/"):
+        return _number(address)
+    if address.startswith("runs:"):
+        return address
+    from tabstudio.model import bundle
+
+    return bundle.digest(resolve(address))
+
+
+def find(address: str) -> Found:
+    """The version that an address stands for, fetched where it is not here.
+
+    Raises `ModelError` where there is none or its files are not those of its manifest.
+    """
+    found = identity(address)
+    if address.startswith("models:/"):
+        name = re.split("[@/]", address.removeprefix("models:/"))[0]
+        pinned = f"models:/{name}/{found}" if found.isdigit() else address
+        return Found(found, found, resolve(pinned))
+    version = found if address.startswith("runs:") else found[:12]
+    return Found(version, found, resolve(address))
+
+
+def _own_name(address: str) -> str:
+    if address.startswith("models:/"):
+        return re.split("[@/]", address.removeprefix("models:/"))[0]
+    parts = [part for part in Path(address).absolute().parts if part not in ("model", "bundle")]
+    return parts[-1] if not address.startswith("runs:") else address.split("/")[-1]
+
+
+def _number(address: str) -> str:
+    """The version's number, asked of the registry in one call for an alias; a logged model is its own."""
+    rest = address.removeprefix("models:/")
+    name, at, alias = rest.partition("@")
+    if not at and "/" not in rest:
+        return rest
+    if not at and rest.rpartition("/")[2].isdigit():
+        return rest.rpartition("/")[2]
+    client = _client(address)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        if at:
+            return str(client.get_model_version_by_alias(name, alias).version)
+        name, _, stage = rest.partition("/")
+        found = client.search_model_versions(f"name = '{name}'", max_results=1000)
+    except MlflowException as error:
+        resolve(address)  # says in full what there is instead
+        raise ModelError(f"model {address}: {' '.join(str(error).split())[:300]}") from error
+    numbers = [int(v.version) for v in found if stage == "latest" or v.current_stage == stage]
+    if not numbers:
+        resolve(address)
+        raise ModelError(f"model {address}: it stands for no version")
+    return str(max(numbers))
+
+
+def _client(address: str) -> Any:
+    tracking = tracking_address()
+    registry = registry_address(None, tracking)
+    path = registry.removeprefix("sqlite:///").partition("?")[0]
+    if path != registry and not Path(path).exists():
+        resolve(address)  # says that there is no database; MLflow would make an empty one
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking, registry)
+
+
+def served(models: Sequence[str], canaries: Sequence[str], shadows: Sequence[str]) -> tuple[Served, ...]:
+    """What is served, from the words of the command line.
+
+    Models are [NAME=]ADDRESS, shadows too, canaries [NAME=]ADDRESS=10%. A candidate belongs to the model of
+    its name, or to the only one. Raises `ConfigError` for words of another form.
+    """
+    found = {name: Served(name, address) for name, address in map(name_of, models)}
+    if len(found) < len(models):
+        return tuple(Served(*name_of(model)) for model in models)  # ServeOptions says which came twice
+    for word in canaries:
+        match = _SHARE.fullmatch(word)
+        if match is None:
+            raise ConfigError(f"option canary: [NAME=]MODEL=10% was expected, got {word!r}")
+        _add(found, Candidate("canary", match["address"], float(match["share"]) / 100))
+    for word in shadows:
+        _add(found, Candidate("shadow", word))
+    return tuple(found.values())
+
+
+def _add(found: dict[str, Served], candidate: Candidate) -> None:
+    name, address = name_of(candidate.address)
+    if name not in found:
+        if len(found) > 1 or candidate.address != address:
+            known = ", ".join(found)
+            raise ConfigError(f"option {candidate.role}: {name!r} is none of the models served ({known})")
+        name = next(iter(found))
+    own = found[name]
+    if any(other.role == candidate.role for other in own.candidates):
+        raise ConfigError(f"option {candidate.role}: {name} has one already")
+    found[name] = replace(own, candidates=(*own.candidates, replace(candidate, address=address)))

@@ -1,0 +1,301 @@
+"""The ASGI application of one worker: predictions are answered here, everything else by `pages`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tabstudio.serving.contract import Rows
+from tabstudio.serving.endpoint import Endpoint, Lane, too_late
+from tabstudio.serving.hooks import Extensions, Record, Refused
+from tabstudio.serving.http import (
+    Bodies,
+    Disconnected,
+    Hosts,
+    Receive,
+    Response,
+    Scope,
+    Send,
+    error,
+    headers_of,
+    request_id,
+    respond,
+)
+from tabstudio.serving.inference import Inference
+from tabstudio.serving.invocations import Invocations
+from tabstudio.serving.options import ServeOptions
+from tabstudio.serving.protocols import Asked, Predict, Question, Reply, Speech, told
+from tabstudio.serving.runtime import Answer, Runtime
+
+LARGE = 1 << 20
+"""Bodies from here on are read, answered and written in a thread."""
+
+log = logging.getLogger("tabstudio.serving")
+Reload = Callable[[str], Awaitable[dict[str, Any]]]
+
+
+class Hot(NamedTuple):
+    """A path that predicts: for which model, in which protocol, and how counters call it."""
+
+    endpoint: Endpoint
+    speech: Speech
+    route: str
+    version: str | None = None
+
+
+class App:
+    """Answers for `endpoints` within the bounds of `options`.
+
+    `reload` asks the supervisor for the newest version of a model. `draining` is set when the worker is about
+    to end: it no longer calls itself ready, and answers to the last request.
+    """
+
+    def __init__(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        options: ServeOptions,
+        extensions: Extensions,
+        pool: ThreadPoolExecutor,
+        reload: Reload,
+    ) -> None:
+        self.endpoints, self.options, self.extensions, self.reload = endpoints, options, extensions, reload
+        self.bounds, self.pool = options.bounds, pool
+        self.hosts = Hosts((options.host, *options.hosts))
+        self.bodies = Bodies(options.bounds)
+        self.in_flight = 0
+        self.draining = False
+        self._hot = self._paths()
+        self._pages: Any = None
+        self._shadows: set[asyncio.Task[None]] = set()
+
+    @property
+    def queue_length(self) -> int:
+        """Rows that wait for the network."""
+        return sum(lane.queue_length for endpoint in self.endpoints.values() for lane in endpoint.lanes())
+
+    def install(self, name: str, runtime: Runtime, role: str, share: float) -> None:
+        """Let a version answer from now on, in its role."""
+        self.extensions.opened(name, runtime.version, role, runtime.schema, runtime.profile)
+        self.endpoints[name].install(runtime, role, share, self.pool)
+        if self.extensions.counters:
+            self.extensions.counters.swapped(name, role, runtime.version)
+        log.debug("%s: version %s answers as %s", name, runtime.version, role)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        started = time.monotonic()
+        headers = headers_of(scope)
+        asked_id = request_id(headers)
+        hot = self._predicts(scope["path"]) if scope["method"] == "POST" else None
+        self.in_flight += 1
+        rows = 0
+        try:
+            if hot is None:
+                route, status = await self._page(scope, receive, send, headers, asked_id)
+                name = ""
+            else:
+                route, name = hot.route, hot.endpoint.name
+                response, rows = await self._answer(hot, scope, receive, headers, asked_id, started)
+                status = response.status
+                await respond(send, response, asked_id)
+        except Disconnected:
+            return
+        finally:
+            self.in_flight -= 1
+        if self.extensions.counters:
+            self.extensions.counters.finished(route, name, status, time.monotonic() - started, rows, asked_id)
+
+    async def predict(
+        self, name: str, row: dict[str, Any], *, protocol: str, request_id: str, caller: str
+    ) -> dict[str, Any]:
+        """Answer one row as the predict endpoint does, recorded alike. Raises `Refused`."""
+        endpoint = self.endpoints.get(name)
+        if endpoint is None:
+            raise Refused(404, "UNKNOWN_MODEL", f"there is no model {name[:100]!r}")
+        lane = endpoint.choose(request_id)
+        rows = lane.runtime.contract.take([row], 1)
+        answer = await lane.answer(rows, time.monotonic() + self.bounds.deadline)
+        self._record(lane, rows, answer, protocol, request_id, caller)
+        self._to_shadow(endpoint, lane, rows, answer, request_id)
+        said: dict[str, Any] = msgspec.to_builtins(told(lane.runtime, answer, request_id))
+        return said
+
+    def admit(self, scope: Scope, headers: dict[bytes, bytes], open_to_all: bool = False) -> str:
+        """Let a request in, and say who asks. Raises `Refused`."""
+        self.hosts.check(headers.get(b"host"))
+        caller = ""
+        if self.extensions.authenticate and not open_to_all:
+            caller = self.extensions.authenticate(scope["headers"])
+        if self.in_flight > self.bounds.in_flight:
+            most = self.bounds.in_flight
+            raise Refused(429, "TOO_MANY_REQUESTS", f"{most:,} requests are being answered", retry_after=1)
+        return caller
+
+    async def _answer(
+        self,
+        hot: Hot,
+        scope: Scope,
+        receive: Receive,
+        headers: dict[bytes, bytes],
+        asked_id: str,
+        started: float,
+    ) -> tuple[Response, int]:
+        try:
+            caller = self.admit(scope, headers)
+            key = headers.get(b"x-routing-key")
+            lane = self._lane(hot, key.decode("latin-1") if key else asked_id)
+            body = await self.bodies.read(receive, headers)
+            try:
+                content_type = headers.get(b"content-type", b"").decode("latin-1")
+                job = _Job(hot, lane, body, Asked(asked_id, content_type, headers), caller, started)
+                if len(body) >= LARGE:
+                    rows, reply = await self._beside(job)
+                else:
+                    question = hot.speech.read(lane.runtime, body, job.asked, self.bounds.rows)
+                    answer = await lane.answer(question.rows, started + self.bounds.deadline)
+                    rows, reply = self._finish(job, question, answer)
+            finally:
+                self.bodies.release(len(body))
+            return Response(200, reply.body, reply.content_type, reply.headers), rows
+        except Refused as refused:
+            return error(refused, asked_id), 0
+        except Disconnected:
+            raise
+        except Exception:
+            log.exception("request %s failed", asked_id)
+            return error(Refused(500, "INTERNAL", "the server failed; its log says why"), asked_id), 0
+
+    def _lane(self, hot: Hot, key: str) -> Lane:
+        if hot.version is None:
+            return hot.endpoint.choose(key)
+        return hot.endpoint.lane_of(hot.version)
+
+    async def _beside(self, job: _Job) -> tuple[int, Reply]:
+        """Do all of it in a thread: the request is a batch by itself."""
+        question, answer, reply = await asyncio.get_running_loop().run_in_executor(
+            self.pool, self._whole, job
+        )
+        self._to_shadow(job.hot.endpoint, job.lane, question.rows, answer, job.asked.request_id)
+        return len(question.rows.raw), reply
+
+    def _whole(self, job: _Job) -> tuple[Question, Answer, Reply]:
+        if time.monotonic() > job.started + self.bounds.deadline:
+            raise too_late()
+        runtime, speech = job.lane.runtime, job.hot.speech
+        question = speech.read(runtime, job.body, job.asked, self.bounds.rows)
+        answer = runtime.answer(question.rows)
+        reply = question.write(answer)
+        self._record(job.lane, question.rows, answer, speech.name, job.asked.request_id, job.caller)
+        return question, answer, reply
+
+    def _finish(self, job: _Job, question: Question, answer: Answer) -> tuple[int, Reply]:
+        lane, asked = job.lane, job.asked
+        reply = question.write(answer)
+        self._record(lane, question.rows, answer, job.hot.speech.name, asked.request_id, job.caller)
+        self._to_shadow(job.hot.endpoint, lane, question.rows, answer, asked.request_id)
+        return len(question.rows.raw), reply
+
+    def _record(
+        self, lane: Lane, rows: Rows, answer: Answer, protocol: str, request_id: str, caller: str
+    ) -> None:
+        if not self.extensions.recorders:
+            return
+        runtime = lane.runtime
+        record = Record(
+            request_id=request_id,
+            model=runtime.name,
+            version=runtime.version,
+            role=lane.role,
+            protocol=protocol,
+            caller=caller,
+            at=time.time(),
+            columns=runtime.contract.names,
+            rows=rows.raw,
+            labels=answer.labels,
+            probabilities=answer.probabilities,
+            classes=runtime.classes,
+            warnings=answer.warnings,
+        )
+        for recorder in self.extensions.recorders:
+            recorder(record)
+
+    def _to_shadow(self, endpoint: Endpoint, lane: Lane, rows: Rows, answer: Answer, request_id: str) -> None:
+        """Ask the shadow the same rows, after the answer and only while it keeps up."""
+        shadow = endpoint.shadow
+        if shadow is None or len(self._shadows) >= _SHADOWS:
+            return
+        asking = self._ask_shadow(shadow, lane, rows, answer, request_id)
+        task = asyncio.get_running_loop().create_task(asking)
+        self._shadows.add(task)
+        task.add_done_callback(self._shadows.discard)
+
+    async def _ask_shadow(
+        self, shadow: Lane, lane: Lane, rows: Rows, answer: Answer, request_id: str
+    ) -> None:
+        contract = shadow.runtime.contract
+        try:
+            if contract.names != lane.runtime.contract.names:
+                names = lane.runtime.contract.names
+                rows = contract.take([dict(zip(names, row, strict=True)) for row in rows.raw], len(rows.raw))
+            until = time.monotonic() + self.bounds.deadline
+            other = await shadow.answer(rows, until)
+        except Refused as refused:
+            log.warning("shadow %s of %s: %s", shadow.runtime.version, shadow.runtime.name, refused.message)
+            return
+        self._record(shadow, rows, other, "shadow", request_id, "")
+        if self.extensions.counters:
+            different = sum(a != b for a, b in zip(answer.labels, other.labels, strict=True))
+            runtime = shadow.runtime
+            self.extensions.counters.shadowed(runtime.name, runtime.version, len(rows.raw), different)
+
+    async def _page(
+        self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes], asked_id: str
+    ) -> tuple[str, int]:
+        if self._pages is None:
+            from tabstudio.serving.pages import Pages
+
+            self._pages = Pages(self)
+        route, status = await self._pages.answer(scope, receive, send, headers, asked_id)
+        return str(route), int(status)
+
+    def _paths(self) -> dict[str, Hot]:
+        paths: dict[str, Hot] = {}
+        predict, invocations, inference = Predict(), Invocations(), Inference()
+        for name, endpoint in self.endpoints.items():
+            own = f"/v1/models/{name}"
+            paths[f"{own}/predict"] = Hot(endpoint, predict, "/v1/models/NAME/predict")
+            paths[f"{own}/invocations"] = Hot(endpoint, invocations, "/v1/models/NAME/invocations")
+            paths[f"/v2/models/{name}/infer"] = Hot(endpoint, inference, "/v2/models/NAME/infer")
+        first = next(iter(self.endpoints.values()))
+        paths["/invocations"] = Hot(first, invocations, "/invocations")
+        return paths
+
+    def _predicts(self, path: str) -> Hot | None:
+        hot = self._hot.get(path)
+        if hot is None and path.startswith("/v2/models/") and path.endswith("/infer"):
+            name, _, version = path[len("/v2/models/") : -len("/infer")].partition("/versions/")
+            if name in self.endpoints and version:
+                route = "/v2/models/NAME/versions/VERSION/infer"
+                return Hot(self.endpoints[name], Inference(), route, version)
+        return hot
+
+
+class _Job(NamedTuple):
+    hot: Hot
+    lane: Lane
+    body: bytes
+    asked: Asked
+    caller: str
+    started: float
+
+
+_SHADOWS = 64
+"""Requests that wait for shadows at a time; further ones are not asked."""

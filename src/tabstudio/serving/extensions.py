@@ -1,0 +1,97 @@
+"""What stands around the answering of requests in a worker: log, metrics, tokens, and the pages for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from tabstudio.serving import logs
+from tabstudio.serving.form import Form
+from tabstudio.serving.hooks import Extensions, Record, Service
+from tabstudio.serving.metrics import SNAPSHOT_SECONDS, Metrics
+from tabstudio.serving.options import ServeOptions
+from tabstudio.serving.predictionlog.writer import PredictionLog
+from tabstudio.serving.tokens import gate
+from tabstudio.table.schema import Schema
+
+
+def extensions(options: ServeOptions, worker: int) -> Extensions:
+    """Make what stands around the answering of requests in worker number `worker`, from 0 on.
+
+    Raises `ConfigError` where a token is demanded and there is none, `TabstudioError` where the prediction
+    log cannot be written.
+    """
+    around = Around(options, worker)
+    return Extensions(
+        opened=around.opened,
+        recorders=around.recorders,
+        counters=around,
+        authenticate=gate(options.host),
+        routes=around.routes,
+        start=around.start,
+        stop=around.stop,
+    )
+
+
+class Around:
+    """The parts of one worker, put together. `forms` are those of the versions that are live."""
+
+    def __init__(self, options: ServeOptions, worker: int) -> None:
+        self.options = options
+        self.metrics = Metrics(options.scratch, worker)
+        self.swapped, self.shadowed = self.metrics.swapped, self.metrics.shadowed
+        self.recorders: tuple[Callable[[Record], None], ...] = (self.metrics.predicted,)
+        self.log = PredictionLog(options.log) if options.log.enabled else None
+        if self.log is not None:
+            self.recorders = (*self.recorders, self.log)
+            self.metrics.lost = partial(getattr, self.log, "lost")
+        self.forms: dict[str, Form] = {}
+        self.service: Service
+        self._ticking: asyncio.Task[None] | None = None
+
+    def opened(self, model: str, version: str, role: str, schema: Schema, profile: Mapping[str, Any]) -> None:
+        """Hear of a version before it answers."""
+        if self.log is not None:
+            self.log.opened(model, version, schema)
+        if role == "live":
+            self.forms[model] = Form(model, version, schema, profile)
+
+    def finished(
+        self, route: str, model: str, status: int, seconds: float, rows: int, request_id: str
+    ) -> None:
+        """Count one HTTP request, and write a line where that was asked for."""
+        self.metrics.finished(route, model, status, seconds, rows)
+        if self.options.access_log:
+            logs.access(route, model, status, seconds, rows, request_id)
+
+    def routes(self) -> list[Any]:
+        """Routes of Starlette: metrics, feedback, forms."""
+        from tabstudio.serving.further import Further
+
+        folder = self.log.folder if self.log is not None else None
+        return Further(self.options, self.metrics, self.forms, self.service, folder).routes()
+
+    async def start(self, service: Service) -> None:
+        """Begin to look at the running worker."""
+        self.service = service
+        self.metrics.gauges["in_flight"] = lambda: service.in_flight
+        self.metrics.gauges["queue_rows"] = lambda: service.queue_length
+        self._ticking = asyncio.create_task(self._tick())
+
+    async def stop(self) -> None:
+        """Leave the last numbers, and bring the log to the disk."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._ticking
+        self.metrics.snapshot()
+        if self.log is not None:
+            await asyncio.to_thread(self.log.close)
+
+    async def _tick(self) -> None:
+        while True:
+            self.metrics.snapshot()
+            await asyncio.sleep(SNAPSHOT_SECONDS)

@@ -1,0 +1,56 @@
+"""The server's own log: lines for people, or JSON objects for machines, on stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import Any
+
+LOGGER = "tabstudio.serving"
+ACCESS = f"{LOGGER}.access"
+_OWN = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"))
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: `time` (UTC), `level`, `logger`, `message`, and whatever `extra` was given."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record, its traceback within the object."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line: dict[str, Any] = {
+            "time": f"{moment}.{int(record.msecs):03}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {name: value for name, value in vars(record).items() if name not in _OWN}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def configure(as_json: bool) -> None:
+    """Send what the server has to say to stderr. Call it once, when a process starts."""
+    handler = logging.StreamHandler()
+    plain = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s")
+    handler.setFormatter(JsonLines() if as_json else plain)
+    logger = logging.getLogger(LOGGER)
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def access(route: str, model: str, status: int, seconds: float, rows: int, request_id: str) -> None:
+    """A line for one answered request."""
+    facts = {"route": route, "model": model, "status": status, "rows": rows, "request_id": request_id}
+    logging.getLogger(ACCESS).info(
+        "%s %s %s in %.1f ms, %d rows, %s",
+        route,
+        model or "-",
+        status,
+        seconds * 1e3,
+        rows,
+        request_id,
+        extra={**facts, "seconds": round(seconds, 6)},
+    )

@@ -1,0 +1,228 @@
+"""The contract as an OpenAPI 3.1 document, made from the schemas of the models that are served."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tabstudio._version import __version__
+from tabstudio.serving.contract import Field
+from tabstudio.serving.endpoint import Endpoint
+from tabstudio.serving.options import Bounds
+from tabstudio.serving.runtime import Runtime
+
+GREATEST = 1.7976931348623157e308
+_ERRORS = {
+    "400": "The body is no strict JSON, or the host is not ours.",
+    "401": "A token is demanded, and none or a wrong one came.",
+    "403": "The token does not allow this.",
+    "408": "The request did not arrive in time.",
+    "413": "The body is too large, or has too many rows.",
+    "415": "The content type or encoding is not understood.",
+    "422": "The rows do not fit the model: every fault is named.",
+    "429": "Too many requests are being answered; come again after `Retry-After` seconds.",
+    "503": "The server is about to end, or the deadline passed; come again after `Retry-After` seconds.",
+}
+
+
+def document(endpoints: Mapping[str, Endpoint], bounds: Bounds) -> dict[str, Any]:
+    """Return the whole document."""
+    paths: dict[str, Any] = {}
+    schemas: dict[str, Any] = {"Error": _error(), "Warning": _warning()}
+    for place, endpoint in enumerate(endpoints.values()):
+        runtime = endpoint.live.runtime
+        key = f"Model{place}"
+        schemas[f"{key}Row"] = row_schema(runtime)
+        schemas[f"{key}Request"] = _request(key, bounds)
+        schemas[f"{key}Answer"] = _answer(runtime)
+        paths[f"/v1/models/{endpoint.name}/predict"] = {"post": _predict(endpoint.name, key)}
+        paths[f"/v1/models/{endpoint.name}/reload"] = {"post": _reload(endpoint.name)}
+        paths[f"/v1/models/{endpoint.name}"] = {"get": _get(f"What {endpoint.name} is.", "Model")}
+    paths["/v1/models"] = {"get": _get("The models that are served.", "Models")}
+    paths["/health"] = {
+        "get": {"summary": "Whether the server lives.", "responses": {"200": _plain("It does.")}}
+    }
+    schemas["Model"] = _OBJECT
+    schemas["Models"] = {
+        "type": "object",
+        "properties": {"models": {"type": "array", "items": _ref("Model")}},
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "tabstudio", "version": __version__, "description": _DESCRIPTION},
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{}, {"token": []}],
+    }
+
+
+def row_schema(runtime: Runtime) -> dict[str, Any]:
+    """JSON Schema of one row."""
+    fields = runtime.contract.fields
+    columns = runtime.profile.get("columns", {})
+    example = dict(zip(runtime.contract.names, runtime.example_rows(1)[0], strict=True))
+    return {
+        "type": "object",
+        "properties": {field.name: _property(field, columns.get(field.name, {})) for field in fields},
+        "required": list(runtime.contract.names),
+        "examples": [example],
+    }
+
+
+def _property(field: Field, profile: Mapping[str, Any]) -> dict[str, Any]:
+    kind = field.column.kind
+    if kind == "number":
+        return _number(profile)
+    if kind == "boolean":
+        return {"type": ["boolean", "null"]}
+    if kind == "category":
+        return _category(field, profile)
+    written = f" written {field.column.format}" if field.column.format else ", as ISO 8601"
+    return {"type": ["string", "null"], "description": f"A date{written}." if kind == "date" else "A text."}
+
+
+def _number(profile: Mapping[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {"type": ["number", "null"], "minimum": -GREATEST, "maximum": GREATEST}
+    quantiles = profile.get("quantiles")
+    if (
+        quantiles
+        and None not in (quantiles[0], quantiles[-1])
+        and math.isfinite(quantiles[-1] - quantiles[0])
+    ):
+        made["description"] = (
+            f"Training had {quantiles[0]:.6g} to {quantiles[-1]:.6g}; beyond it a warning comes."
+        )
+        made["x-training-range"] = [quantiles[0], quantiles[-1]]
+        made["examples"] = [quantiles[len(quantiles) // 2]]
+    return made
+
+
+def _category(field: Field, profile: Mapping[str, Any]) -> dict[str, Any]:
+    types = ["string", "number", "null"] if field.counted else ["string", "null"]
+    levels = sorted(field.levels or profile.get("levels", {}))
+    known = {"enum": levels, "description": "Categories that training knew."}
+    other = {"type": types, "description": "Any other: it is answered with a warning."}
+    return {"anyOf": [known, other], "examples": levels[:3]} if levels else {"type": types}
+
+
+def _request(key: str, bounds: Bounds) -> dict[str, Any]:
+    rows = {"type": "array", "items": _ref(f"{key}Row"), "minItems": 1, "maxItems": bounds.rows}
+    return {
+        "type": "object",
+        "properties": {"rows": rows},
+        "required": ["rows"],
+        "additionalProperties": False,
+    }
+
+
+def _answer(runtime: Runtime) -> dict[str, Any]:
+    warnings = {"type": "array", "items": _ref("Warning")}
+    one: dict[str, Any] = {"value": {"type": "number"}, "warnings": warnings}
+    if runtime.classes:
+        probabilities = {name: {"type": "number", "minimum": 0, "maximum": 1} for name in runtime.class_names}
+        one = {
+            "label": {"enum": list(runtime.classes)},
+            "probabilities": {
+                "type": "object",
+                "properties": probabilities,
+                "required": list(probabilities),
+                "additionalProperties": False,
+            },
+            "warnings": warnings,
+        }
+    required = [name for name in one if name != "warnings"]
+    prediction = {"type": "object", "properties": one, "required": required, "additionalProperties": False}
+    properties = {
+        "model": {"type": "string"},
+        "version": {"type": "string"},
+        "request_id": {"type": "string"},
+        "threshold": {"type": ["number", "null"]},
+        "predictions": {"type": "array", "items": prediction},
+    }
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _predict(name: str, key: str) -> dict[str, Any]:
+    header = {"in": "header", "required": False, "schema": {"type": "string"}}
+    return {
+        "summary": f"Predict rows with {name}.",
+        "operationId": f"predict_{key}",
+        "parameters": [
+            {**header, "name": "X-Request-Id", "description": "Your own id of the request; it comes back."},
+            {**header, "name": "X-Routing-Key", "description": "Requests with one key get one version."},
+        ],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(f"{key}Request")}}},
+        "responses": {"200": _json("The predictions, row for row.", f"{key}Answer"), **_errors()},
+    }
+
+
+def _reload(name: str) -> dict[str, Any]:
+    return {
+        "summary": f"Look whether {name} has a newer version, and serve it.",
+        "responses": {
+            "200": _json("What is served now.", "Model"),
+            "409": _json("The new version is not served; the old one goes on.", "Error"),
+            **_errors(),
+        },
+    }
+
+
+def _get(summary: str, schema: str) -> dict[str, Any]:
+    return {"summary": summary, "responses": {"200": _json("What was asked for.", schema), **_errors()}}
+
+
+def _errors() -> dict[str, Any]:
+    return {status: _json(text, "Error") for status, text in _ERRORS.items()}
+
+
+def _json(text: str, schema: str) -> dict[str, Any]:
+    return {"description": text, "content": {"application/json": {"schema": _ref(schema)}}}
+
+
+def _plain(text: str) -> dict[str, Any]:
+    return {"description": text, "content": {"application/json": {}}}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _error() -> dict[str, Any]:
+    fault = {
+        "type": "object",
+        "properties": {
+            "row": {"type": "integer"},
+            "column": {"type": ["string", "null"]},
+            "message": {"type": "string"},
+        },
+        "required": ["row", "column", "message"],
+    }
+    properties = {
+        "error": {"type": "string"},
+        "error_code": {"type": "string"},
+        "faults": {"type": "array", "items": fault},
+        "request_id": {"type": "string"},
+    }
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _warning() -> dict[str, Any]:
+    codes = ["imputed", "out_of_range", "unseen_category"]
+    properties = {"column": {"type": "string"}, "code": {"enum": codes}, "message": {"type": "string"}}
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+_OBJECT: dict[str, Any] = {"type": "object"}
+_DESCRIPTION = (
+    "Models of tables. Rows are objects of columns, as raw as they stand in the table; rows count from 0. "
+    "MLflow's /invocations and the Open Inference Protocol V2 are answered, too."
+)

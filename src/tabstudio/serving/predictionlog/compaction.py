@@ -1,0 +1,182 @@
+"""Finished segments become Parquet, and what is too old or too much is removed: in a process of its own.
+
+`python -m tabstudio.serving.predictionlog.compaction FOLDER DAYS GIGABYTES` does it once. Workers start it;
+of several at a time one works and the others leave. It may be killed at any point: a segment is removed
+only when its rows stand in the catalogue.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from tabstudio.serving.predictionlog.catalogue import Catalogue, Stored, model_folder
+from tabstudio.serving.predictionlog.rows import Frames
+from tabstudio.serving.predictionlog.segment import SEGMENTS, closed, read_segment, segments
+
+BATCH_BYTES = 32 * 2**20
+"""Segments that are turned into Parquet together."""
+SMALL_BYTES = 4 * 2**20
+"""A Parquet file below this is joined with the next one of its model and day."""
+GRACE_SECONDS = 3600.0
+"""How long a file that no longer counts is left for those who may be reading it."""
+LOCK = "compaction.lock"
+
+logger = logging.getLogger("tabstudio.serving")
+
+
+def compact(folder: Path, days: float, gigabytes: float) -> None:
+    """Turn every finished segment into Parquet, then keep the log within its limits.
+
+    Returns at once where another process is at it.
+    """
+    with _only_one(folder) as alone:
+        if not alone:
+            return
+        with Catalogue(folder) as catalogue:
+            _remove_consumed(catalogue)
+            for batch in _batches(path for path in segments(folder) if closed(path)):
+                _publish(catalogue, batch)
+            _retain(catalogue, days, gigabytes)
+            _sweep(catalogue)
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[bool]:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / LOCK).open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _batches(paths: Iterable[Path]) -> Iterator[list[Path]]:
+    batch: list[Path] = []
+    size = 0
+    for path in paths:
+        batch.append(path)
+        size += path.stat().st_size
+        if size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _publish(catalogue: Catalogue, batch: Sequence[Path]) -> None:
+    fresh: list[Stored] = []
+    replaced: list[str] = []
+    for (model, day), frames in _frames(batch).items():
+        small = [
+            file for file in catalogue.files(model) if file.bytes < SMALL_BYTES and _day(file.first) == day
+        ]
+        before = [pl.read_parquet(catalogue.folder / file.path) for file in small]
+        fresh.append(_write(catalogue.folder, model, day, [*before, *frames]))
+        replaced += [file.path for file in small]
+    catalogue.publish(fresh, replaced, [path.name for path in batch])
+    _remove_consumed(catalogue)
+
+
+def _frames(batch: Iterable[Path]) -> dict[tuple[str, str], list[pl.DataFrame]]:
+    """Frames by model and day (UTC)."""
+    frames: dict[tuple[str, str], list[pl.DataFrame]] = {}
+    collected = Frames()
+    for path in batch:
+        for model, frame in collected.take(read_segment(path, finished=True)):
+            _by_day(frames, model, frame)
+    for model, frame in collected.rest():
+        _by_day(frames, model, frame)
+    if collected.unreadable:
+        logger.warning("%d rows of the prediction log were kept without inputs", collected.unreadable)
+    return frames
+
+
+def _by_day(frames: dict[tuple[str, str], list[pl.DataFrame]], model: str, frame: pl.DataFrame) -> None:
+    dated = frame.with_columns(day=pl.col("time").dt.strftime("%Y-%m-%d"))
+    for (day,), part in dated.partition_by("day", as_dict=True, include_key=False).items():
+        frames.setdefault((model, day), []).append(part)
+
+
+def _write(folder: Path, model: str, day: str, frames: Sequence[pl.DataFrame]) -> Stored:
+    frame = pl.concat(frames, how="diagonal_relaxed").sort("time", "request_id", "row")
+    path = Path(model_folder(model)) / f"{day}-{secrets.token_hex(6)}.parquet"
+    target = folder / path
+    target.parent.mkdir(exist_ok=True, mode=0o700)
+    beside = target.with_suffix(".part")
+    with beside.open("wb") as file:
+        beside.chmod(0o600)
+        frame.write_parquet(file, compression="zstd")
+        file.flush()
+        os.fsync(file.fileno())
+    beside.rename(target)
+    first, last = (frame["time"][place].timestamp() for place in (0, -1))
+    return Stored(str(path), model, first, last, len(frame), target.stat().st_size)
+
+
+def _remove_consumed(catalogue: Catalogue) -> None:
+    names = catalogue.consumed()
+    for name in names:
+        (catalogue.folder / SEGMENTS / name).unlink(missing_ok=True)
+    if names:
+        catalogue.forget(names)
+
+
+def _retain(catalogue: Catalogue, days: float, gigabytes: float) -> None:
+    """Let go of files that are too old, then of the oldest until the rest is small enough."""
+    files = catalogue.files()
+    oldest = time.time() - days * 86_400
+    gone = [file for file in files if file.last < oldest]
+    kept = [file for file in files if file.last >= oldest]
+    excess = sum(file.bytes for file in kept) + _bytes(segments(catalogue.folder)) - gigabytes * 1e9
+    for file in kept:
+        if excess <= 0:
+            break
+        gone.append(file)
+        excess -= file.bytes
+    if gone:
+        catalogue.publish([], [file.path for file in gone], [])
+        for file in gone:
+            (catalogue.folder / file.path).unlink(missing_ok=True)
+    with catalogue.transaction() as database:
+        database.execute("DELETE FROM feedback WHERE at < ?", (oldest,))
+
+
+def _bytes(paths: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for path in paths)
+
+
+def _sweep(catalogue: Catalogue) -> None:
+    """Delete files that nobody counts: left by a kill, or replaced and no longer read."""
+    counted = {catalogue.folder / file.path for file in catalogue.files()}
+    for path in [*catalogue.folder.glob("*/*.parquet"), *catalogue.folder.glob("*/*.part")]:
+        if path not in counted and time.time() - path.stat().st_mtime > GRACE_SECONDS:
+            path.unlink(missing_ok=True)
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Compact once, at the lowest priority: answers come first."""
+    os.nice(19)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    folder, days, gigabytes = arguments
+    compact(Path(folder), float(days), float(gigabytes))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,114 @@
+"""The reading end: all predictions of one model as a lazy frame, with the labels that came later."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+
+import polars as pl
+
+from tabstudio.errors import DataError
+from tabstudio.serving.predictionlog.catalogue import NAME, Catalogue, Stored
+from tabstudio.serving.predictionlog.options import log_folder
+from tabstudio.serving.predictionlog.privacy import word
+from tabstudio.serving.predictionlog.rows import Frames, moments
+from tabstudio.serving.predictionlog.segment import SEGMENTS, About, read_segment, segments
+
+
+def prediction_log(model: str, folder: str | Path | None = None) -> pl.LazyFrame:
+    """Every prediction that was served for `model`, one row per row asked about, the oldest first.
+
+    Columns: `time` (UTC), `request_id`, `row` (its place in the request, from 0), `version`, `role` (live,
+    canary, shadow), `protocol`, `caller`, `warnings`, `prediction`, `probability_<class>` for each class,
+    `input_<name>` for each feature, typed as the model saw it, and `label`, `label_time`, `label_caller`
+    where feedback came. `folder` is the log's, by default `predictions` in `TABSTUDIO_HOME`. It may be read
+    while it is written.
+
+    Raises `DataError` where there is no log, or none of that model.
+
+    >>> tabstudio.prediction_log("breast-cancer").tail(3).collect()  # doctest: +SKIP
+    """
+    place = _existing(folder)
+    with Catalogue(place) as catalogue:
+        frames, stored = _consistent(catalogue, model)
+        if not frames and not stored:
+            raise DataError(_unknown(catalogue, model))
+        parts = [pl.scan_parquet(place / file.path) for file in stored] + [f.lazy() for f in frames]
+        whole = pl.concat(parts, how="diagonal_relaxed")
+        labels = latest_labels(catalogue, model, whole.collect_schema()["prediction"])
+    return whole.join(labels.lazy(), on=["request_id", "row"], how="left").sort("time", "request_id", "row")
+
+
+def logged_models(folder: str | Path | None = None) -> list[str]:
+    """Names of the models that have predictions. Raises `DataError` where there is no log."""
+    with Catalogue(_existing(folder)) as catalogue:
+        return models(catalogue)
+
+
+def models(catalogue: Catalogue) -> list[str]:
+    """Names of the models that have predictions."""
+    paths, files = _snapshot(catalogue)
+    about = (record for path in paths for record in read_segment(path))
+    return sorted({file.model for file in files} | {r.model for r in about if isinstance(r, About)})
+
+
+def latest_labels(catalogue: Catalogue, model: str, dtype: pl.DataType) -> pl.DataFrame:
+    """The label that holds for each row told: `request_id`, `row`, `label` (of `dtype`), time and caller."""
+    found = catalogue.database.execute(
+        "SELECT request_id, row, label, at, caller FROM feedback WHERE id IN (SELECT MAX(id) FROM feedback "
+        "WHERE model IN ('', ?) GROUP BY request_id, row)",
+        [model],
+    ).fetchall()
+    ids, rows, labels, times, callers = zip(*found, strict=True) if found else ([],) * 5
+    words = [word(json.loads(label)) for label in labels]
+    return pl.DataFrame(
+        {
+            "request_id": pl.Series(ids, dtype=pl.String),
+            "row": pl.Series(rows, dtype=pl.UInt32),
+            "label": pl.Series(words, dtype=pl.String).cast(dtype, strict=False),
+            "label_time": moments(times),
+            "label_caller": pl.Series(callers, dtype=pl.String),
+        }
+    )
+
+
+def _existing(folder: str | Path | None) -> Path:
+    place = log_folder(folder)
+    if not (place / SEGMENTS).is_dir() and not (place / NAME).exists():
+        raise DataError(f"{place}: there is no prediction log; `tabstudio serve` writes one")
+    return place
+
+
+def _consistent(catalogue: Catalogue, model: str) -> tuple[list[pl.DataFrame], list[Stored]]:
+    """Segments as frames and the Parquet files beside them, each prediction in one of the two."""
+    while True:
+        paths, files = _snapshot(catalogue)
+        collected = Frames(model)
+        try:
+            frames = [frame for path in paths for _, frame in collected.take(read_segment(path))]
+        except FileNotFoundError:  # it became Parquet while we looked
+            continue
+        frames += [frame for _, frame in collected.rest()]
+        return frames, [file for file in files if file.model == model]
+
+
+def _snapshot(catalogue: Catalogue) -> tuple[list[Path], list[Stored]]:
+    """Segments that are not consumed, and the files that count beside them.
+
+    The folder is listed first: what is consumed and removed between the two looks is missed when opened.
+    """
+    paths = segments(catalogue.folder)
+    catalogue.database.execute("BEGIN")
+    try:
+        consumed, files = catalogue.consumed(), catalogue.files()
+    finally:
+        catalogue.database.execute("COMMIT")
+    return [path for path in paths if path.name not in consumed], files
+
+
+def _unknown(catalogue: Catalogue, model: str) -> str:
+    names = models(catalogue)
+    near = difflib.get_close_matches(model, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; it knows {', '.join(names) or 'no model'}"
+    return f"{catalogue.folder}: no prediction of {model!r} stands there{hint}"

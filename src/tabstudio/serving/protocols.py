@@ -1,0 +1,103 @@
+"""The three ways to ask a model: our own, MLflow's `/invocations`, and the Open Inference Protocol V2.
+
+A protocol reads a body to rows that fit the model's contract, and writes its answer. It knows no network and
+no HTTP beyond the content type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from tabstudio.serving.contract import Rows
+from tabstudio.serving.hooks import Refused
+from tabstudio.serving.runtime import Answer, Runtime
+
+JSON = "application/json"
+encode = msgspec.json.Encoder().encode
+
+
+class Reply(NamedTuple):
+    """Body and headers of an answer."""
+
+    body: bytes
+    content_type: bytes = b"application/json"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Question(NamedTuple):
+    """Rows to predict, and how the answer is written."""
+
+    rows: Rows
+    write: Callable[[Answer], Reply]
+
+
+class Asked(NamedTuple):
+    """What stands around the rows of a request: its id, its content type, and headers of its protocol."""
+
+    request_id: str
+    content_type: str
+    headers: Mapping[bytes, bytes]
+
+
+class Speech(Protocol):
+    """A protocol."""
+
+    name: str
+
+    def read(self, runtime: Runtime, body: bytes, asked: Asked, most: int) -> Question:
+        """Rows of a body, at most `most`. Raises `Refused`."""
+
+
+class Predict:
+    """Our own: rows as objects in, label, probabilities and warnings of each out."""
+
+    name = "predict"
+
+    def read(self, runtime: Runtime, body: bytes, asked: Asked, most: int) -> Question:
+        """Read `{"rows": [{column: value, ...}, ...]}`."""
+        need_json(asked.content_type)
+        rows = runtime.contract.read(body, most)
+        return Question(rows, lambda answer: Reply(encode(told(runtime, answer, asked.request_id))))
+
+
+def told(runtime: Runtime, answer: Answer, request_id: str) -> dict[str, Any]:
+    """An answer as the predict endpoint gives it, its predictions as structures that are quick to encode."""
+    one, shares = runtime.prediction, runtime.shares
+    if answer.probabilities is None:
+        predictions = [one(value) for value in answer.labels]
+    else:
+        pairs = zip(answer.labels, answer.probabilities, strict=True)
+        predictions = [one(label, shares(*row)) for label, row in pairs]
+    for row, warnings in answer.warnings.items():
+        predictions[row].warnings = warnings
+    return {
+        "model": runtime.name,
+        "version": runtime.version,
+        "request_id": request_id,
+        "threshold": runtime.threshold,
+        "predictions": predictions,
+    }
+
+
+def need_json(content_type: str) -> None:
+    """Refuse, with 415, a body that does not say it is JSON: a web page of another origin could send it."""
+    if content_type != JSON and content_type.partition(";")[0].strip().lower() != JSON:
+        raise Refused(
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+            f"content type {JSON} was expected, got {content_type[:100] or 'none'!r}",
+        )
+
+
+def as_columns(runtime: Runtime, answer: Answer) -> dict[str, list[Any]]:
+    """An answer as the columns of `Model.predict_frame`, by name."""
+    columns: dict[str, list[Any]] = {"prediction": runtime.uniform(answer.labels)}
+    if answer.probabilities is not None:
+        parts = zip(*answer.probabilities, strict=True)
+        columns |= {
+            f"probability_{n}": list(part) for n, part in zip(runtime.class_names, parts, strict=True)
+        }
+    return columns

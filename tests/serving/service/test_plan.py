@@ -1,0 +1,127 @@
+"""The network without torch gives torch's numbers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tabstudio.config import NetworkConfig
+from tabstudio.model.networks import NetworkSpec, build
+from tabstudio.model.predictor import Model
+from tabstudio.serving import plan, runtime
+
+SHAPES = [
+    ("mlp", 30, (), (30, 15), 1, 1),
+    ("mlp", 4, (3, 12, 300), (16,), 1, 3),
+    ("mlp", 5, (), (), 3, 2),
+    ("tabular", 6, (4, 9, 10, 40), (24, 16), 1, 3),
+    ("tabular", 6, (), (24,), 4, 1),
+    ("tabular", 0, (4, 30), (24, 16), 1, 2),
+    ("tabular", 201, (4,), (24, 16), 1, 2),
+    ("tabular", 3, (), (), 1, 2),
+]
+
+
+def packed(
+    name: str,
+    numbers: int,
+    cardinalities: tuple[int, ...],
+    hidden: tuple[int, ...],
+    outputs: int,
+    members: int,
+    activation: str = "silu",
+) -> tuple[NetworkSpec, torch.nn.Module]:
+    spec = NetworkSpec(name, numbers, cardinalities, outputs, NetworkConfig(name, hidden, 0.1, activation))
+    pack = build(spec, list(range(members))).eval()
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for weights in pack.parameters():
+            weights.add_(torch.randn(weights.shape, generator=generator) * 0.3)
+    return spec, pack
+
+
+def inputs(spec: NetworkSpec, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(rows)
+    numbers = torch.randn(rows, spec.numbers, generator=generator)
+    codes = [torch.randint(0, n, (rows,), generator=generator) for n in spec.cardinalities]
+    return numbers, torch.stack(codes, 1) if codes else torch.zeros(rows, 0, dtype=torch.int64)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 17, 600])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "-".join(map(str, shape)))
+def test_raw_outputs_are_those_of_torch(shape: tuple, rows: int) -> None:
+    spec, pack = packed(*shape)
+    numbers, codes = inputs(spec, rows)
+    forward = plan.compiled(spec.to_json(), {name: t.numpy() for name, t in pack.state_dict().items()})
+    assert forward is not None
+    with torch.inference_mode():
+        expected = pack(numbers, codes).numpy()
+    np.testing.assert_allclose(forward(numbers.numpy(), codes.numpy()), expected, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "selu", "silu", "tanh", "mish"])
+def test_every_activation_is_known(activation: str) -> None:
+    spec, pack = packed("tabular", 6, (4,), (24, 16), 1, 3, activation)
+    numbers, codes = inputs(spec, 50)
+    forward = plan.compiled(spec.to_json(), {name: t.numpy() for name, t in pack.state_dict().items()})
+    assert forward is not None
+    with torch.inference_mode():
+        expected = pack(numbers * 4, codes).numpy()
+    np.testing.assert_allclose(forward(numbers.numpy() * 4, codes.numpy()), expected, rtol=2e-5, atol=2e-5)
+
+
+def test_a_network_with_other_tensors_is_left_to_torch() -> None:
+    spec, pack = packed("mlp", 3, (), (4,), 1, 1)
+    tensors = {name: t.numpy() for name, t in pack.state_dict().items()}
+    assert plan.compiled(spec.to_json(), tensors) is not None
+    assert plan.compiled(spec.to_json(), tensors | {"layers.0.gate": np.zeros(1)}) is None
+    assert plan.compiled(spec.to_json(), {n: t for n, t in tensors.items() if n != "layers.1.bias"}) is None
+    assert plan.compiled({**spec.to_json(), "name": "other"}, tensors) is None
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("network", ["tabular", "mlp"])
+def test_answers_are_those_of_the_model(
+    make_model: Callable[..., Model], frame, task: str, network: str, tmp_path: Path
+) -> None:
+    options = {"target_mean": 100.0, "target_scale": 20.0} if task == "regression" else {"temperature": 1.4}
+    model = make_model(task, network, **options)
+    ready = runtime.load(model.save(tmp_path / "m"), "m", "1")
+    rows = frame.select(ready.contract.names).to_dicts()
+    answer = ready.answer(ready.contract.take(rows, 1000))
+    if task == "regression":
+        np.testing.assert_allclose(answer.labels, model.predict(rows), rtol=1e-6)
+        return
+    expected = model.predict_proba(rows)
+    np.testing.assert_allclose(answer.probabilities, expected, rtol=0, atol=1e-6)
+    assert answer.labels == model.predict(rows).tolist()
+
+
+def test_a_network_without_a_plan_is_run_by_torch(
+    make_model: Callable[..., Model], frame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model()
+    folder = model.save(tmp_path / "m")
+    monkeypatch.setattr(plan, "compiled", lambda *_: None)
+    ready = runtime.load(folder, "m", "1")
+    rows = frame.select(ready.contract.names).to_dicts()
+    answer = ready.answer(ready.contract.take(rows, 1000))
+    np.testing.assert_allclose(answer.probabilities, model.predict_proba(rows), rtol=0, atol=1e-6)
+
+
+def test_serving_imports_neither_torch_nor_mlflow_nor_starlette(model: Model, tmp_path: Path) -> None:
+    folder = model.save(tmp_path / "m")
+    code = (
+        "import sys; from tabstudio.serving import worker, runtime; "
+        f"runtime.load({str(folder)!r}, 'm', '1'); "
+        "heavy = {'torch', 'mlflow', 'starlette', 'fastapi', 'pandas', 'sklearn', 'sqlalchemy'}; "
+        "sys.exit(', '.join(heavy & set(sys.modules)) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,41 @@
+"""The server's own log: one JSON object a line where machines read it."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from tabstudio.serving import logs
+
+
+@pytest.fixture
+def logger():
+    logger = logging.getLogger(logs.LOGGER)
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield logger
+    logger.handlers[:], logger.level, logger.propagate = before
+
+
+def test_json_lines_hold_message_extras_and_tracebacks(logger, capsys):
+    logs.configure(as_json=True)
+    logs.access("/v1/models/NAME/predict", "cancer", 200, 0.0012345, 3, "r-1")
+    try:
+        int("no\nnumber")
+    except ValueError:
+        logger.exception("request %s failed", "r-2")
+    first, second = map(json.loads, capsys.readouterr().err.splitlines())
+    assert first["request_id"] == "r-1"
+    assert (first["status"], first["rows"], first["seconds"]) == (200, 3, 0.001234)
+    assert first["level"] == "info"
+    assert first["time"].endswith("Z")
+    assert second["message"] == "request r-2 failed"
+    assert "ValueError: invalid literal" in second["exception"]
+
+
+def test_lines_for_people_are_short(logger, capsys):
+    logs.configure(as_json=False)
+    logs.access("/metrics", "", 200, 0.0012, 0, "r-1")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("INFO    /metrics - 200 in 1.2 ms, 0 rows, r-1")
