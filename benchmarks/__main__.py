@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("first_model", "cancer", "throughput", "reading", "exploring", "serving")
+NAMES = ("first_model", "cancer", "throughput", "packs", "reading", "exploring", "registry", "serving")
 
 for name in NAMES:
     print(f"\n== {name}", flush=True)

@@ -104,7 +104,7 @@ def ours(precision: str) -> System:
         nobody = np.zeros((1, len(table.x)), dtype=bool)
         data = assemble(Inputs(table.x, codes, {}, {}), table.y.numpy(), nobody, TARGET)
         pack = build(NetworkSpec("mlp", NUMBERS, (), 1, network), plan.seeds)
-        state = State(pack, plan)
+        state = State(pack, data, plan)
         started = time.perf_counter()
         for _ in fit(pack, data, plan, state):
             pass

@@ -11,10 +11,15 @@ import tabstudio
 
 PUBLIC = {
     "ConfigError",
+    "ConflictError",
     "DataError",
+    "DatabaseError",
+    "GateError",
     "InputError",
     "MissingExtraError",
     "ModelError",
+    "Registry",
+    "RegistryError",
     "TabstudioError",
     "TabularClassifier",
     "TabularRegressor",
@@ -22,18 +27,24 @@ PUBLIC = {
     "TrainConfig",
     "TrainingError",
     "__version__",
+    "autolog",
+    "card",
     "check",
+    "compare",
     "configure",
     "explore",
     "export",
     "load",
+    "log_model",
     "prediction_log",
     "read",
+    "reproduce",
     "score",
     "split",
+    "sweep",
     "train",
 }
-HEAVY = ("torch", "sklearn", "scipy", "pandas", "mlflow", "matplotlib")
+HEAVY = ("torch", "sklearn", "scipy", "pandas", "mlflow", "matplotlib", "sqlalchemy", "alembic")
 
 
 def loaded_after(code):

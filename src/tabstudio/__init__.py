@@ -17,21 +17,30 @@ from typing import TYPE_CHECKING, Any
 from tabstudio._version import __version__
 from tabstudio.errors import (
     ConfigError,
+    ConflictError,
+    DatabaseError,
     DataError,
+    GateError,
     InputError,
     MissingExtraError,
     ModelError,
+    RegistryError,
     TabstudioError,
     TrackingError,
     TrainingError,
 )
 
 if TYPE_CHECKING:
+    from tabstudio.autologging import autolog
+    from tabstudio.autologging.logmodel import log_model
     from tabstudio.config import TrainConfig, configure
     from tabstudio.estimators import TabularClassifier, TabularRegressor
     from tabstudio.exploration import explore
-    from tabstudio.recipes import train
-    from tabstudio.registry import load
+    from tabstudio.recipes import sweep, train
+    from tabstudio.recipes.reproducing import reproduce
+    from tabstudio.registry import Registry, load
+    from tabstudio.registry.cards import card
+    from tabstudio.registry.comparing import compare
     from tabstudio.serving.batch import score
     from tabstudio.serving.export.exporting import export
     from tabstudio.serving.predictionlog.reader import prediction_log
@@ -39,10 +48,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConfigError",
+    "ConflictError",
     "DataError",
+    "DatabaseError",
+    "GateError",
     "InputError",
     "MissingExtraError",
     "ModelError",
+    "Registry",
+    "RegistryError",
     "TabstudioError",
     "TabularClassifier",
     "TabularRegressor",
@@ -50,31 +64,44 @@ __all__ = [
     "TrainConfig",
     "TrainingError",
     "__version__",
+    "autolog",
+    "card",
     "check",
+    "compare",
     "configure",
     "explore",
     "export",
     "load",
+    "log_model",
     "prediction_log",
     "read",
+    "reproduce",
     "score",
     "split",
+    "sweep",
     "train",
 ]
 
 _HOMES = {
+    "Registry": "tabstudio.registry",
     "TabularClassifier": "tabstudio.estimators",
     "TabularRegressor": "tabstudio.estimators",
     "TrainConfig": "tabstudio.config",
+    "autolog": "tabstudio.autologging.starting",
+    "card": "tabstudio.registry.cards",
     "check": "tabstudio.table",
+    "compare": "tabstudio.registry.comparing",
     "configure": "tabstudio.config",
     "explore": "tabstudio.exploration",
     "export": "tabstudio.serving.export.exporting",
     "load": "tabstudio.registry",
+    "log_model": "tabstudio.autologging.logmodel",
     "prediction_log": "tabstudio.serving.predictionlog.reader",
     "read": "tabstudio.table",
+    "reproduce": "tabstudio.recipes.reproducing",
     "score": "tabstudio.serving.batch",
     "split": "tabstudio.table",
+    "sweep": "tabstudio.recipes",
     "train": "tabstudio.recipes",
 }
 

@@ -59,13 +59,17 @@ class SplitConfig:
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """The network. `tabular` is the default for tables; `mlp` is plain layers of the given widths."""
+    """The network. `tabular` is the default for tables; `mlp` is plain layers of the given widths.
+
+    `embedding` is the width of the learned vector that `tabular` gives each category of a column with many.
+    """
 
     name: Literal["tabular", "mlp"] = "tabular"
     hidden: tuple[int, ...] = (256, 256, 256)
     dropout: float = 0.15
     activation: Literal["relu", "gelu", "selu", "silu", "tanh", "mish"] = "silu"
     scaling: Scaling = "robust"
+    embedding: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class TrainingConfig:
     batch_size: int | None = None
     learning_rate: float | None = None
     weight_decay: float | None = None
+    label_smoothing: float | None = None
     patience: int | None = None
     members: int | None = None
     balance: bool = False
@@ -105,6 +110,19 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchConfig:
+    """The search for better options, where one is asked for.
+
+    `trials` is the number of sets of options that are tried. With `halving` the worse half of them leaves
+    after a quarter, and again after half of the epochs.
+    """
+
+    search: bool = False
+    trials: int = 32
+    halving: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class TrainConfig:
     """One training, whole. `recipe` says which steps are taken, the rest how."""
 
@@ -113,6 +131,7 @@ class TrainConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
     recipe: Recipe = "default"
 
     def flat(self) -> dict[str, Any]:
@@ -131,7 +150,7 @@ def _options() -> dict[str, tuple[str, str]]:
         ("evaluation", "slices"): "slice",
     }
     table = {"recipe": ("", "recipe")}
-    for section in ("read", "split", "network", "training", "evaluation"):
+    for section in ("read", "split", "network", "training", "evaluation", "search"):
         for f in fields(getattr(TrainConfig(), section)):
             table.setdefault(renamed.get((section, f.name), f.name), (section, f.name))
     return table
@@ -214,7 +233,9 @@ _AT_LEAST = {
     "patience": 0,
     "members": 1,
     "resamples": 0,
+    "trials": 1,
     "weight_decay": 0,
+    "embedding": 1,
 }
 _ABOVE_ZERO = ("learning_rate", "minutes", "cost_false_positive", "cost_false_negative")
 
@@ -229,7 +250,7 @@ def _out_of_range(section: Any) -> list[str]:
             faults.append(f"option {f.name}: at least {_AT_LEAST[f.name]} was expected, got {value}")
         if f.name in _ABOVE_ZERO and not 0 < value < float("inf"):
             faults.append(f"option {f.name}: a number above 0 was expected, got {value}")
-        if f.name in ("test_size", "dropout") and not 0 <= value < 1:
+        if f.name in ("test_size", "dropout", "label_smoothing") and not 0 <= value < 1:
             faults.append(f"option {f.name}: a share from 0 to below 1 was expected, got {value}")
         if f.name == "device" and not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
             faults.append(f"option device: auto, cpu, cuda, cuda:1 or mps was expected, got {value!r}")

@@ -6,6 +6,7 @@
     ├── ConfigError          an option, a setting, a configuration file (also a ValueError)
     ├── TrainingError        a training that cannot go on: a loss that is not finite, no memory
     ├── ModelError           a bundle or model address: missing, damaged, of another format
+    │   └── ForeignModelError    a model that is there, but of another library
     ├── TrackingError        the tracking server or the local spool
     ├── DatabaseError        our own tables: unreachable, damaged, made by a newer tabstudio
     ├── RegistryError        a stage, version or approval that does not allow what was asked
@@ -49,6 +50,10 @@ class ModelError(TabstudioError):
     """A model bundle or address is missing, damaged or of another format."""
 
 
+class ForeignModelError(ModelError):
+    """A model is there, but it is of another library: no tabstudio bundle."""
+
+
 class TrackingError(TabstudioError):
     """The tracking server or the local spool cannot be used."""
 
@@ -67,6 +72,8 @@ class ConflictError(RegistryError):
 
 class GateError(RegistryError):
     """A version did not pass its gates. `results` holds what each of them found."""
+
+    exit_code = 3
 
     def __init__(self, message: str, results: tuple[Any, ...] = ()) -> None:
         super().__init__(message)

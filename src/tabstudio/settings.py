@@ -34,6 +34,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("MLFLOW_DISABLE_TELEMETRY", "true", "Whether the delivery leaves MLflow's usage statistics off."),
     Setting("XDG_CACHE_HOME", "~/.cache", "Where an empty MLflow database is kept, to be copied."),
+    Setting("TABSTUDIO_ACTOR", "", "Who acts in the registry; empty: the user of the operating system."),
     Setting(
         "TABSTUDIO_SERVE_TOKENS",
         "",
@@ -57,6 +58,28 @@ _SERVERS = ("http", "https", "file", "databricks", "databricks-uc", "uc")
 def setting(name: str) -> str:
     """Look a setting up: the environment's value, or the default. Raises `KeyError` for an unknown name."""
     return os.environ.get(name) or _BY_NAME[name].default
+
+
+def secret(name: str) -> str:
+    """Return a secret that the user keeps in an environment variable of their own naming.
+
+    Raises `ConfigError` where it is not set.
+    """
+    if not os.environ.get(name):
+        raise ConfigError(f"{name}: a secret was expected in this environment variable, but it is not set")
+    return os.environ[name]
+
+
+def actor(name: str | None = None) -> str:
+    """Return who is acting: as said, else `TABSTUDIO_ACTOR`, else the user of the operating system."""
+    if name or setting("TABSTUDIO_ACTOR"):
+        return (name or setting("TABSTUDIO_ACTOR")).strip()
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        return f"user {os.getuid()}"
 
 
 def spool_folder(folder: str | Path | None = None) -> Path:

@@ -18,17 +18,8 @@ ROW = {"name": "ill", "registry": "here", "head": 0, "hash": "", "mirrored": 0, 
 def address(request, tmp_path):
     """Of a database without our tables."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/tabstudio.db"
-        return
-    from sqlalchemy import create_engine
-
-    url = database_address(request.getfixturevalue("postgres"))
-    yield url
-    engine = create_engine(url)
-    METADATA.drop_all(engine)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {VERSION_TABLE}")
-    engine.dispose()
+        return f"sqlite:///{tmp_path}/tabstudio.db"
+    return database_address(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture
@@ -68,7 +59,7 @@ def test_what_raises_is_undone_and_the_rest_is_kept(address, opened):
     database = opened(address)
     with database.writing() as connection:
         connection.execute(models.insert().values(ROW))
-    with pytest.raises(DatabaseError, match="(?i)unique"), database.writing() as connection:
+    with pytest.raises(DatabaseError, match=r"(?i)unique"), database.writing() as connection:
         connection.execute(models.insert(), [ROW | {"name": "other"}, ROW])
     assert names(database) == {"ill"}
     database.close()

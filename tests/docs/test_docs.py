@@ -31,9 +31,14 @@ def test_toml_blocks_are_options_that_exist(page):
     import tomllib
 
     from tabstudio import configure
+    from tabstudio.registry.stages import make_rules
 
     for block in blocks(page, "toml"):
-        configure(**tomllib.loads(block))
+        told = tomllib.loads(block)
+        told = told.get("tool", {}).get("tabstudio", told)
+        if "registry" in told:
+            make_rules(told.pop("registry"), page.name)
+        configure(**told)
 
 
 def test_commands_named_in_the_pages_exist():

@@ -16,7 +16,7 @@ from tabstudio.evaluation import (
     evaluate,
     judge,
 )
-from tabstudio.evaluation.card import card
+from tabstudio.evaluation.card import body, card
 from tabstudio.evaluation.page import CAPTIONS, page
 from tabstudio.evaluation.pictures import LossCurves, pictures
 from tabstudio.evaluation.story import Story, limits
@@ -113,7 +113,7 @@ def test_every_picture_of_a_task_is_drawn_and_stands_in_the_page(task, names):
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_the_card_holds_the_measured_numbers_and_the_fingerprint(task):
     story = _story(task)
-    text = card(story, "models:/demo/3")
+    text = card(body(story), "models:/demo/3")
     assert story.table.fingerprint in text
     assert str(story.evaluation["rmse" if task == "regression" else "accuracy"].value)[:5] in text
     assert 'tabstudio.load("models:/demo/3")' in text
@@ -126,7 +126,7 @@ def test_the_card_holds_the_measured_numbers_and_the_fingerprint(task):
 
 def test_the_card_tells_threshold_and_calibration():
     story = _story("binary")
-    text = card(story, "folder")
+    text = card(body(story), "folder")
     assert f"A row is called yes from {story.threshold.value:.3f}" in text
     assert "softened by a temperature of 1.250" in text
 
@@ -152,7 +152,7 @@ def test_without_extras_the_page_and_card_are_complete():
     html = page(bare, {}).html()
     assert "<img" not in html
     assert "By class" in html
-    assert "## Limits" in card(bare, "folder")
+    assert "## Limits" in card(body(bare), "folder")
 
 
 def test_a_single_epoch_and_no_validation_can_be_drawn():
@@ -211,4 +211,4 @@ def test_losses_over_many_orders_of_magnitude_and_constant_values_are_drawn():
 def test_page_and_card_say_whether_the_test_part_was_looked_at(peeked, words):
     told = _story("binary", validated_on_test=peeked)
     assert words in page(told, {}).html()
-    assert words in card(told, "models:/m/1")
+    assert words in card(body(told), "models:/m/1")

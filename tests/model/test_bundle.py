@@ -104,11 +104,11 @@ def test_a_manifest_that_names_files_elsewhere_is_refused(folder: Path, name: st
 
 @pytest.mark.parametrize(
     ("version", "way_out"),
-    [(2, "upgrade tabstudio"), (0, "train the model again"), ("1", "train the model again")],
+    [(3, "upgrade tabstudio"), (0, "train the model again"), ("1", "train the model again")],
 )
 def test_another_format_is_refused_with_the_way_out(folder: Path, version: Any, way_out: str) -> None:
     rewrite_manifest(folder, format=version, tabstudio="9.9")
-    with pytest.raises(ModelError, match=f"format 1 was expected.*tabstudio 9.9: {way_out}"):
+    with pytest.raises(ModelError, match=f"format 1 or 2 was expected.*tabstudio 9.9: {way_out}"):
         bundle.load(folder)
 
 
@@ -217,3 +217,11 @@ def test_another_network_than_the_saved_one_is_refused(own: Model, tmp_path: Pat
 
 def test_a_model_of_a_users_own_network_can_be_pickled(own: Model, rows: pl.DataFrame) -> None:
     assert pickle.loads(pickle.dumps(own)).predict_frame(rows).equals(own.predict_frame(rows))
+
+
+def test_a_bundle_of_format_1_still_predicts_what_it_did() -> None:
+    old = bundle.load(Path(__file__).parent / "bundles" / "format-1")
+    rows = {"age": [66, 75, 19], "weight": [61.4, 76.6, 69.2], "city": ["Lima", "Lima", "Oslo"]}
+    ill = [0.4396519728481439, 0.4368596068844826, 0.46577763213368883]
+    np.testing.assert_allclose(old.predict_proba(rows)[:, 1], ill, rtol=1e-6)
+    assert old.predict(rows).tolist() == ["yes", "yes", "yes"]

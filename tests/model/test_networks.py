@@ -78,7 +78,7 @@ def test_layers_start_as_torchs_own_do() -> None:
 
 def test_dropout_draws_what_torch_draws() -> None:
     x = torch.ones(2, 50, 20)
-    got = dropout(x, 0.3, [torch.Generator().manual_seed(s) for s in (1, 2)])
+    got = dropout(x, (0.3, 0.3), [torch.Generator().manual_seed(s) for s in (1, 2)], (20, 20))
     for m, seed in enumerate((1, 2)):
         torch.manual_seed(seed)
         assert torch.equal(got[m], nn.functional.dropout(x[m], 0.3))
@@ -87,7 +87,8 @@ def test_dropout_draws_what_torch_draws() -> None:
 @pytest.mark.parametrize("shape", [(2, 101, 33), (101, 33)])
 def test_quick_dropout_keeps_the_share_and_the_mean(shape: tuple[int, ...]) -> None:
     generators = [torch.Generator().manual_seed(s) for s in range(shape[0] if len(shape) == 3 else 1)]
-    got = quick_dropout(torch.ones(shape), 0.25, generators)
+    k = len(generators)
+    got = quick_dropout(torch.ones(shape), (0.25,) * k, generators, (33,) * k)
     assert (got == 0).float().mean().item() == pytest.approx(0.25, abs=0.02)
     assert got.mean().item() == pytest.approx(1.0, abs=0.02)
     assert torch.equal(got[got > 0], torch.full_like(got[got > 0], 4 / 3))

@@ -16,6 +16,8 @@ from tabstudio.model.predictor import Model
 from tabstudio.table.schema import Column, Schema, Target
 from tabstudio.tracking import Delivery, Recorder
 
+from .mlflows import Place, copied
+
 ROWS = pl.DataFrame(
     {
         "age": [31, 64, 47, 52] * 10,
@@ -70,3 +72,22 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
     client.set_registered_model_alias("ill", "production", "1")
     client.create_registered_model("other")
     return Registered(folder, uri, model, delivery)
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database that holds nothing."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}", f"sqlite:///{path}").search_registered_models()
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, empty_mlflow: Path) -> Place:
+    """A registry of plain MLflow with `ill` in four versions; our tables in SQLite or PostgreSQL."""
+    url = None if request.param == "sqlite" else request.getfixturevalue("postgres")
+    made = copied(empty_mlflow, tmp_path, url)
+    made.register("ill", 4)
+    return made

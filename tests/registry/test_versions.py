@@ -82,7 +82,7 @@ def test_a_folder_that_is_no_model_is_told(tmp_path):
 
 
 def test_looking_for_a_model_makes_no_database(tmp_path):
-    with pytest.raises(ModelError, match="there is no database"):
+    with pytest.raises(ModelError, match="there is no registry yet"):
         resolve("models:/ill/1")
     assert list(tmp_path.iterdir()) == []
 
@@ -96,7 +96,7 @@ def test_a_server_that_is_away_is_told_soon():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         uri = f"http://127.0.0.1:{probe.getsockname()[1]}"
-        with pytest.raises(ModelError, match="cannot be asked"):
+        with pytest.raises(ModelError, match="nothing answers there"):
             resolve("models:/ill/1", tracking_uri=uri)
 
 

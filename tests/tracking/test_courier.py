@@ -39,7 +39,7 @@ def recorded(spool, uri, bundle, name):
         "tags": {},
         "start_time": int(time.time() * 1000),
     }
-    run = Run(Journal(spool, about), lambda _: None)
+    run = Run(Journal(spool, about), lambda _: None, "interrupted")
     run.params({"lr": 0.1})
     run.metrics({"loss": 0.5, "test_accuracy": 0.9}, step=1)
     run.dataset("d", "ab" * 32, SCHEMA, 5, "d.csv", "training")

@@ -1,7 +1,7 @@
 import pytest
 
 from tabstudio.errors import ConfigError
-from tabstudio.tracking.names import KEY_LENGTH, Names, check_model_name, fitting, shortened
+from tabstudio.tracking.names import KEY_LENGTH, Names, abridged, check_model_name, fitting, shortened
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,37 @@ def test_a_name_that_cannot_be_registered_is_refused_with_one_that_can(name):
 
 def test_a_good_model_name_is_kept():
     assert check_model_name("Brust-Krebs 2") == "Brust-Krebs 2"
+
+
+CARD = "\n\n".join(
+    (
+        "# m",
+        "It is.",
+        "## Data",
+        "rows",
+        "## Training",
+        "{}",
+        "## Limits",
+        "few",
+        "## How to use it",
+        "load\n",
+    )
+)
+
+
+def test_a_card_that_fits_is_left_alone():
+    card = CARD.format("short")
+    assert abridged(card, len(card), "tabstudio card m") == card
+
+
+def test_a_long_card_loses_what_matters_least_and_says_so():
+    text = abridged(CARD.format("x" * 300), 200, "tabstudio card m")
+    assert len(text) <= 200
+    assert "Left out here: Training; see `tabstudio card m`." in text
+    assert "## Limits" in text
+    assert "## How to use it" in text
+    assert "## Training" not in text
+
+
+def test_a_card_that_cannot_be_abridged_is_cut():
+    assert len(abridged("x" * 500, 200, "tabstudio card m")) <= 200

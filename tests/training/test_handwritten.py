@@ -127,26 +127,9 @@ def test_a_member_does_not_depend_on_those_beside_it(name: str) -> None:
     together = build(NetworkSpec(name, 5, (3, 20), 1, network), plan.seeds)
     history = list(fit(together, data, plan))
 
-    from dataclasses import replace
-
     for m in range(3):
         alone = build(NetworkSpec(name, 5, (3, 20), 1, network), plan.seeds[m : m + 1])
-        mine = replace(
-            plan,
-            members=1,
-            seeds=plan.seeds[m : m + 1],
-            learning_rate=plan.learning_rate[:1],
-            weight_decay=plan.weight_decay[:1],
-        )
-        own = list(
-            fit(
-                alone,
-                replace(
-                    data, weights=data.weights[:1], held=data.held[:1], held_weights=data.held_weights[:1]
-                ),
-                mine,
-            )
-        )
+        own = list(fit(alone, data.members_at([m]), plan.members_at([m])))
         for a, b in zip(history, own, strict=True):
             assert a.train_loss[m] == pytest.approx(b.train_loss[0], rel=1e-4)
         with torch.no_grad():

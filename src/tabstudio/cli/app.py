@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from tabstudio._version import __version__
-from tabstudio.cli import demo, deployments, explore, export, predict, predictions, serve, sync, tokens, train
+from tabstudio.cli import (
+    card,
+    compare,
+    demo,
+    deployments,
+    explore,
+    export,
+    gates,
+    predict,
+    predictions,
+    reproduce,
+    serve,
+    stages,
+    sweep,
+    sync,
+    tokens,
+    train,
+    versions,
+)
+from tabstudio.cli import run as run_
 from tabstudio.errors import TabstudioError
 
 app = typer.Typer(
@@ -23,16 +43,37 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-app.command("explore")(explore.command)
-app.command("train")(train.command)
-app.command("predict")(predict.command)
-app.command("predictions")(predictions.command)
-app.command("export")(export.command)
-app.command("tokens")(tokens.command)
-app.command("serve")(serve.command)
-app.command("deployments", context_settings=deployments.PASSED_ON)(deployments.command)
-app.command("sync")(sync.command)
-app.command("demo")(demo.command)
+_COMMANDS: dict[str, Callable[..., Any]] = {
+    "explore": explore.command,
+    "train": train.command,
+    "sweep": sweep.command,
+    "run": run_.command,
+    "predict": predict.command,
+    "predictions": predictions.command,
+    "models": versions.models,
+    "versions": versions.versions,
+    "history": versions.history,
+    "compare": compare.command,
+    "card": card.command,
+    "reproduce": reproduce.command,
+    "gates": gates.command,
+    "promote": stages.promote,
+    "archive": stages.archive,
+    "rollback": stages.rollback,
+    "request": stages.request,
+    "approve": stages.approve,
+    "reject": stages.reject,
+    "webhooks": stages.webhooks,
+    "serve": serve.command,
+    "deployments": deployments.command,
+    "tokens": tokens.command,
+    "export": export.command,
+    "sync": sync.command,
+    "demo": demo.command,
+}
+_PASSED_ON: dict[str, dict[Any, Any]] = {"run": run_.SETTINGS, "deployments": deployments.PASSED_ON}
+for _name, _command in _COMMANDS.items():
+    app.command(_name, context_settings=_PASSED_ON.get(_name))(_command)
 
 
 def _tell_version(asked: bool) -> None:
@@ -53,10 +94,9 @@ def _options(
 
 def run(words: list[str]) -> int:
     """The exit code of the command that `words` spell, errors told on stderr without a traceback."""
-    debug = "--debug" in words
-    words = [
-        word for word in words if word != "--debug"
-    ]  # the switch is understood before and after the command
+    own = words[: words.index("run")] if "run" in words[:2] else words  # a script has arguments of its own
+    debug = "--debug" in own  # understood before and after the command
+    words = [word for word in own if word != "--debug"] + words[len(own) :]
     command = typer.main.get_command(app)
     assert isinstance(command, TyperGroup)
     try:

@@ -12,6 +12,8 @@ from tabstudio.errors import ConfigError
 File = Annotated[
     str, typer.Argument(metavar="FILE", help="CSV, Parquet or Arrow file, a folder or a glob of them.")
 ]
+ADDRESS = "models:/NAME/VERSION, models:/NAME@ALIAS, runs:/ID/model or a folder."
+Address = Annotated[str, typer.Argument(metavar="MODEL", help=ADDRESS)]
 Separator = Annotated[
     str | None, typer.Option(help="Field separator of a text table, where the guess is wrong.")
 ]
@@ -39,6 +41,49 @@ Config = Annotated[
     Path | None,
     typer.Option(metavar="TOML", help="Options by the same names, from a file; the command line wins."),
 ]
+
+TargetOption = Annotated[str | None, typer.Option("--target", "-t", help="The column to predict.")]
+Experiment = Annotated[str | None, typer.Option(help="MLflow experiment [default: the model's name].")]
+TrackingUri = Annotated[str | None, typer.Option(help="MLflow's address [default: MLFLOW_TRACKING_URI].")]
+TestSize = Annotated[float | None, typer.Option(help="Share of the rows set apart for the test.")]
+Folds = Annotated[int | None, typer.Option(help="Validation folds inside the training part.")]
+Group = Annotated[str | None, typer.Option(metavar="COLUMN", help="Rows of one group stay together.")]
+Time = Annotated[str | None, typer.Option(metavar="COLUMN", help="Later rows are tested on earlier ones.")]
+SplitColumn = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of train, validation, test.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the split, the weights and the order of rows.")]
+Network = Annotated[str | None, typer.Option(help="tabular or mlp.")]
+Hidden = Annotated[str | None, typer.Option(metavar="WIDTHS", help="Widths of the hidden layers: 30,15.")]
+Dropout = Annotated[float | None, typer.Option(help="Share of units dropped while training.")]
+Activation = Annotated[str | None, typer.Option(help="relu, gelu, selu, silu, tanh or mish.")]
+ScalingOption = Annotated[str | None, typer.Option(help="robust, minmax or standard.")]
+Embedding = Annotated[int | None, typer.Option(help="Width of the vectors of categories, where many.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training rows, at most.")]
+BatchSize = Annotated[int | None, typer.Option(help="Rows in a step; 0 takes all at once.")]
+LearningRate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
+WeightDecay = Annotated[float | None, typer.Option(help="Decoupled weight decay.")]
+LabelSmoothing = Annotated[float | None, typer.Option(help="Share of a label that goes to all classes.")]
+Patience = Annotated[int | None, typer.Option(help="Epochs without a better validation loss; 0: never stop.")]
+Members = Annotated[int | None, typer.Option(help="Networks in the pack.")]
+Balance = Annotated[bool | None, typer.Option("--balance", help="Weigh classes by their rarity.")]
+DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
+PrecisionOption = Annotated[str | None, typer.Option(help="auto, float32 or bf16.")]
+Minutes = Annotated[float | None, typer.Option(help="Bound on the training's time.")]
+
+Trials = Annotated[int | None, typer.Option(help="Sets of options to try.")]
+Halving = Annotated[
+    bool | None,
+    typer.Option("--halving/--no-halving", help="Let the worse half leave early, or train all to the end."),
+]
+
+
+def named_target(target: str | None) -> str:
+    """The target column.
+
+    Raises `ConfigError` where none is named.
+    """
+    if target is None:
+        raise ConfigError("option target: name the column to predict, such as --target diagnosis")
+    return target
 
 
 def split_kinds(pairs: list[str] | None) -> dict[str, str] | None:

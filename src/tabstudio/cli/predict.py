@@ -11,9 +11,7 @@ from tabstudio.cli import options as o
 
 
 def command(
-    model: Annotated[
-        str, typer.Argument(help="models:/NAME/VERSION, models:/NAME@ALIAS, runs:/ID/model or a folder.")
-    ],
+    model: o.Address,
     file: o.File,
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV, Parquet or Arrow file to write.")],
     columns: Annotated[

@@ -12,7 +12,7 @@ from tabstudio.cli import options as o
 
 def command(
     file: o.File,
-    target: Annotated[str | None, typer.Option("--target", "-t", help="The column to predict.")] = None,
+    target: o.TargetOption = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the registered model [default: from the file's].")
     ] = None,
@@ -25,12 +25,8 @@ def command(
         str | None, typer.Option(help="default, or tutorial: the well-known tutorial, exactly.")
     ] = None,
     config: o.Config = None,
-    experiment: Annotated[
-        str | None, typer.Option(help="MLflow experiment [default: the model's name].")
-    ] = None,
-    tracking_uri: Annotated[
-        str | None, typer.Option(help="MLflow's address [default: MLFLOW_TRACKING_URI].")
-    ] = None,
+    experiment: o.Experiment = None,
+    tracking_uri: o.TrackingUri = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where this training was cut off.")] = False,
     separator: o.Separator = None,
     encoding: o.Encoding = None,
@@ -40,39 +36,29 @@ def command(
     keep: o.Keep = None,
     task: o.TaskOption = None,
     positive: o.Positive = None,
-    test_size: Annotated[float | None, typer.Option(help="Share of the rows set apart for the test.")] = None,
-    folds: Annotated[int | None, typer.Option(help="Validation folds inside the training part.")] = None,
-    group: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Rows of one group stay together.")
-    ] = None,
-    time: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Later rows are tested on earlier ones.")
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column with train, validation, test.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of the split, the weights and the order of rows.")
-    ] = None,
-    network: Annotated[str | None, typer.Option(help="tabular or mlp.")] = None,
-    hidden: Annotated[
-        str | None, typer.Option(metavar="WIDTHS", help="Widths of the hidden layers: 30,15.")
-    ] = None,
-    dropout: Annotated[float | None, typer.Option(help="Share of units dropped while training.")] = None,
-    activation: Annotated[str | None, typer.Option(help="relu, gelu, selu, silu, tanh or mish.")] = None,
-    scaling: Annotated[str | None, typer.Option(help="robust, minmax or standard.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training rows, at most.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows in a step; 0 takes all at once.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Decoupled weight decay.")] = None,
-    patience: Annotated[
-        int | None, typer.Option(help="Epochs without a better validation loss; 0: never stop.")
-    ] = None,
-    members: Annotated[int | None, typer.Option(help="Networks in the pack.")] = None,
-    balance: Annotated[bool | None, typer.Option("--balance", help="Weigh classes by their rarity.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, float32 or bf16.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Bound on the training's time.")] = None,
+    test_size: o.TestSize = None,
+    folds: o.Folds = None,
+    group: o.Group = None,
+    time: o.Time = None,
+    split: o.SplitColumn = None,
+    seed: o.Seed = None,
+    network: o.Network = None,
+    hidden: o.Hidden = None,
+    dropout: o.Dropout = None,
+    activation: o.Activation = None,
+    scaling: o.ScalingOption = None,
+    embedding: o.Embedding = None,
+    epochs: o.Epochs = None,
+    batch_size: o.BatchSize = None,
+    learning_rate: o.LearningRate = None,
+    weight_decay: o.WeightDecay = None,
+    label_smoothing: o.LabelSmoothing = None,
+    patience: o.Patience = None,
+    members: o.Members = None,
+    balance: o.Balance = None,
+    device: o.DeviceOption = None,
+    precision: o.PrecisionOption = None,
+    minutes: o.Minutes = None,
     cost_false_positive: Annotated[float | None, typer.Option(help="Cost of a false alarm.")] = None,
     cost_false_negative: Annotated[float | None, typer.Option(help="Cost of a missed positive.")] = None,
     resamples: Annotated[int | None, typer.Option(help="Bootstrap resamples behind the intervals.")] = None,
@@ -107,10 +93,12 @@ def command(
         dropout=dropout,
         activation=activation,
         scaling=scaling,
+        embedding=embedding,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
         patience=patience,
         members=members,
         balance=balance,
@@ -142,13 +130,11 @@ def run(file: str, *, target: str | None, options: dict[str, Any], **job: Any) -
     0 when all is done, 1 when something waits for the tracker, 130 for a partial result.
     """
     from tabstudio.cli.progress import TerminalReporter
-    from tabstudio.errors import ConfigError
     from tabstudio.recipes import train
 
-    if target is None:
-        raise ConfigError("option target: name the column to predict, such as --target diagnosis")
+    column = o.named_target(target)
     with TerminalReporter(every_epoch=options.get("recipe") == "tutorial") as reporter:
-        result = train(file, target, reporter=reporter, **job, **options)
+        result = train(file, column, reporter=reporter, **job, **options)
     print(result.text())
     if result.partial:
         return 130

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
+from tabstudio.causes import cause
 from tabstudio.database.address import sqlite_path
 from tabstudio.database.tables import HEAD, VERSION_TABLE
 from tabstudio.errors import ConfigError, DatabaseError
@@ -18,19 +19,6 @@ from tabstudio.settings import shown
 SECONDS = 30
 """How long a writer waits for another one before it gives up."""
 _WRITING = "tabstudio_writing"
-_KNOWN = {
-    "Connection refused": "nothing answers there (connection refused); is the server running?",
-    "could not translate host name": "there is no machine of that name",
-    "failed to resolve host": "there is no machine of that name",
-    "password authentication failed": "user or password are wrong",
-    "timeout expired": "it did not answer in time",
-    "database is locked": f"another program has locked it for {SECONDS} seconds; end it and repeat",
-    "readonly database": "it may not be written by this user",
-    "unable to open database file": "it cannot be opened; does its folder exist, may it be written?",
-    "file is not a database": "the file is not an SQLite database",
-    "disk is full": "no space is left on the disk",
-    "malformed": "the file is damaged; restore a copy of it",
-}
 
 
 class Database:
@@ -124,7 +112,10 @@ class Database:
         try:
             yield
         except SQLAlchemyError as error:
-            raise DatabaseError(f"{self.address}: {_cause(error)}") from error
+            original = error.orig if isinstance(error, DBAPIError) else error
+            raise DatabaseError(
+                f"{self.address}: our tables cannot be used: {cause(str(original))}"
+            ) from error
 
 
 def revision(connection: Connection) -> str | None:
@@ -148,12 +139,3 @@ def _begin(connection: Connection) -> None:
     # IMMEDIATE: a transaction that will write waits now. Later it could only fail.
     writing = connection.get_execution_options().get(_WRITING)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-
-def _cause(error: SQLAlchemyError) -> str:
-    original = error.orig if isinstance(error, DBAPIError) else error
-    words = " ".join(str(original).split())
-    for part, sentence in _KNOWN.items():
-        if part in words:
-            return sentence
-    return f"our tables cannot be used: {words[:300]}"

@@ -11,6 +11,7 @@ from tabstudio.evaluation.story import (
     decision,
     how_measured,
     limits,
+    made_with,
     score_headers,
     score_rows,
     slice_headers,
@@ -20,42 +21,47 @@ from tabstudio.evaluation.story import (
 MOST_COLUMNS = 10
 
 
-def card(story: Story, address: str) -> str:
-    """The card of a model that `tabstudio.load(address)` gives. Everything in it was measured or chosen."""
+def card(body: str, address: str, *more: str) -> str:
+    """The whole card of a model that `tabstudio.load(address)` gives; `more` are sections of their own."""
+    return "\n\n".join([body, *more, "## How to use it", _use(address)]) + "\n"
+
+
+def body(story: Story) -> str:
+    """What a card tells of a training. Everything in it was measured or chosen."""
     evaluation = story.evaluation
     parts = [
-        f"# {_plain(story.name)}",
+        f"# {plain(story.name)}",
         _what(story),
         "## How good it is",
         f"{how_measured(story).capitalize()}.",
-        _table(score_headers(story), score_rows(story)),
+        table(score_headers(story), score_rows(story)),
         *_verdict(story),
     ]
     if evaluation.report and len(evaluation.classes) <= 30:
         head = ("class", "precision", "recall", "F1", "support")
-        parts += ["### By class", _table(head, [report_cells(row) for row in evaluation.report])]
+        parts += ["### By class", table(head, [report_cells(row) for row in evaluation.report])]
     if story.slices:
         parts += [
             "### By slice",
-            _table(slice_headers(evaluation.task), slice_rows(evaluation.task, story.slices)),
+            table(slice_headers(evaluation.task), slice_rows(evaluation.task, story.slices)),
         ]
     if decision(story):
         parts += ["## How it decides", _list(decision(story))]
-    parts += ["## Data", _table(("", ""), data_rows(story)), *_training(story), *_importance(story)]
-    parts += ["## Limits", _list(limits(story)), "## How to use it", _use(address)]
-    return "\n\n".join(parts) + "\n"
+    parts += ["## Data", table(("", ""), data_rows(story)), *_training(story), *_importance(story)]
+    parts += ["## Limits", _list(limits(story))]
+    return "\n\n".join(parts)
 
 
 def _what(story: Story) -> str:
     evaluation = story.evaluation
     features = len(story.table.schema.features)
     if evaluation.task == "regression":
-        goal = f"Predicts the value of {_plain(evaluation.target)}"
+        goal = f"Predicts the value of {plain(evaluation.target)}"
     else:
         shown = [str(label) for label in evaluation.classes[:10]]
         more = len(evaluation.classes) - len(shown)
-        names = ", ".join(map(_plain, shown)) + (f" and {more} more" if more else "")
-        goal = f"Predicts the class of {_plain(evaluation.target)} ({names}) with a probability for each"
+        names = ", ".join(map(plain, shown)) + (f" and {more} more" if more else "")
+        goal = f"Predicts the class of {plain(evaluation.target)} ({names}) with a probability for each"
     state = " The training was interrupted." if story.partial else ""
     return f"{goal}, from {features} columns of a table.{state}"
 
@@ -68,7 +74,8 @@ def _verdict(story: Story) -> list[str]:
 
 
 def _training(story: Story) -> list[str]:
-    return ["## Training", _table(("", ""), list(story.training.items()))] if story.training else []
+    rows = [*story.training.items(), *made_with(story)]
+    return ["## Training", table(("", ""), rows)] if rows else []
 
 
 def _importance(story: Story) -> list[str]:
@@ -79,7 +86,7 @@ def _importance(story: Story) -> list[str]:
         for place, column in enumerate(story.importance.columns[:MOST_COLUMNS], 1)
     ]
     head = ("", "column", f"increase of the {NAMES[story.importance.metric]} when shuffled")
-    return ["## What it relies on", _table(head, rows)]
+    return ["## What it relies on", table(head, rows)]
 
 
 def _use(address: str) -> str:
@@ -89,17 +96,18 @@ def _use(address: str) -> str:
     )
 
 
-def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(map(_plain, headers)) + " |", "|" + " --- |" * len(headers)]
-    lines += ["| " + " | ".join(_plain(str(cell)) for cell in row) + " |" for row in rows]
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; every cell is text, whatever signs it holds."""
+    lines = ["| " + " | ".join(map(plain, headers)) + " |", "|" + " --- |" * len(headers)]
+    lines += ["| " + " | ".join(plain(str(cell)) for cell in row) + " |" for row in rows]
     return "\n".join(lines)
 
 
 def _list(items: Iterable[str]) -> str:
-    return "\n".join(f"- {_plain(item)}" for item in items)
+    return "\n".join(f"- {plain(item)}" for item in items)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text of the table as text: no HTML, no broken table, no line of its own."""
     flat = " ".join(text.split())
     for sign in ("\\", "|", "`", "*", "_", "[", "]"):

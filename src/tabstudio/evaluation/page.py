@@ -12,6 +12,7 @@ from tabstudio.evaluation.story import (
     decision,
     how_measured,
     limits,
+    made_with,
     score_headers,
     score_rows,
     slice_headers,
@@ -112,8 +113,8 @@ def _importance(story: Story, images: Mapping[str, bytes | str]) -> list[Block]:
 
 def _training(story: Story, images: Mapping[str, bytes | str]) -> list[Block]:
     blocks: list[Block] = [_picture("loss", images)] if "loss" in images else []
-    if story.training:
-        blocks.append(Rows(("", ""), list(story.training.items())))
+    if rows := [*story.training.items(), *made_with(story)]:
+        blocks.append(Rows(("", ""), rows))
     return blocks or [Text("Nothing of the training was recorded.")]
 
 

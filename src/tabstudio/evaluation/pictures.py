@@ -134,14 +134,19 @@ def mean_of_running(values: Floats) -> Floats:
 
 def confusion_picture(evaluation: Evaluation) -> Figure:
     """Rows actual, columns predicted: counts."""
-    counts = np.asarray(evaluation.confusion, dtype=np.float64)
+    return matrix_picture(evaluation.classes, np.asarray(evaluation.confusion))
+
+
+def matrix_picture(classes: Sequence[object], matrix: Floats) -> Figure:
+    """A confusion matrix (actual, predicted) of counts, or of shares."""
+    counts = np.asarray(matrix, dtype=np.float64)
     return heatmap(
-        [str(label) for label in evaluation.classes],
+        [str(label) for label in classes],
         counts,
         title="Confusion matrix",
         low=0.0,
         high=float(counts.max()),
-        decimals=0,
+        decimals=0 if np.array_equal(counts, np.round(counts)) else 2,
         colours=SEQUENTIAL,
         xlabel="predicted",
         ylabel="actual",

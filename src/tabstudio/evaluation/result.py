@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any
 
+from tabstudio.report.wording import aligned
 from tabstudio.table.schema import Label, Task
 
 NAMES = {
@@ -137,7 +138,7 @@ class Evaluation:
 
     def text(self) -> str:
         """A report for the terminal."""
-        parts = [self._head(), _columns([(NAMES[name], str(m)) for name, m in self.metrics.items()])]
+        parts = [self._head(), aligned([(NAMES[name], str(m)) for name, m in self.metrics.items()])]
         if self.report:
             parts += [self._report_text(), self._confusion_text()]
         if self.residuals is not None:
@@ -190,14 +191,14 @@ class Evaluation:
 
     def _report_text(self) -> str:
         head = ("", "precision", "recall", "F1", "support")
-        return _columns([head, *(report_cells(row) for row in self.report)])
+        return aligned([head, *(report_cells(row) for row in self.report)])
 
     def _confusion_text(self) -> str:
         if len(self.classes) > 12:
             return "confusion matrix: in the report, it is too wide for a terminal"
         labels = [str(label) for label in self.classes]
         rows = [(a, *map(str, row)) for a, row in zip(labels, self.confusion, strict=True)]
-        return _columns([("actual \\ predicted", *labels), *rows])
+        return aligned([("actual \\ predicted", *labels), *rows])
 
 
 def number(value: float) -> str:
@@ -214,15 +215,6 @@ def number(value: float) -> str:
 def report_cells(row: ReportRow) -> tuple[str, ...]:
     """The cells of one line of the classification report."""
     return (row.label, *(f"{value:.3f}" for value in (row.precision, row.recall, row.f1)), str(row.support))
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
-        lines.append("  " + "  ".join(cells).rstrip())
-    return "\n".join(lines)
 
 
 def _quantiles_text(residuals: Residuals) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tabstudio.evaluation.compare import Difference, compare
 from tabstudio.evaluation.evaluate import evaluate
 from tabstudio.evaluation.result import Measure, from_plain, to_plain
 from tabstudio.report.wording import say
@@ -66,6 +67,37 @@ def evaluate_slices(
                 target, labels[rows], prediction[rows], threshold=threshold, resamples=resamples
             )
             found.append(Slice(column, level, int(rows.sum()), measured.metrics))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class SliceDifference:
+    """How two predictions differ on the rows of one level of a column."""
+
+    column: str
+    level: str
+    rows: int
+    metrics: Mapping[str, Difference]
+
+
+def compare_slices(
+    frame: pl.DataFrame,
+    target: Target,
+    labels: npt.NDArray[Any],
+    first: npt.NDArray[Any],
+    second: npt.NDArray[Any],
+    *,
+    thresholds: tuple[float | None, float | None] = (None, None),
+    resamples: int = 1000,
+) -> tuple[SliceDifference, ...]:
+    """Compare two predictions on every level of each column of `frame`; the rest is as `compare` takes it."""
+    found = []
+    for column in frame.iter_columns():
+        for level, rows in levels(column):
+            metrics = compare(
+                target, labels[rows], first[rows], second[rows], thresholds=thresholds, resamples=resamples
+            )
+            found.append(SliceDifference(column.name, level, int(rows.sum()), metrics))
     return tuple(found)
 
 

@@ -111,6 +111,11 @@ def slice_rows(task: Task, slices: Sequence[Slice]) -> list[list[str]]:
     ]
 
 
+def made_with(story: Story) -> list[tuple[str, str]]:
+    """What the training ran with: name and value."""
+    return [(name.replace("_", " "), str(value)) for name, value in story.environment.items() if value != ""]
+
+
 def decision(story: Story) -> list[str]:
     """How probabilities become decisions, a sentence each."""
     sentences = []
@@ -145,6 +150,7 @@ def limits(story: Story) -> list[str]:
     if story.evaluation.rows < FEW_ROWS:
         found.append(_few_rows(story.evaluation))
     found += [f"{note[:1].upper()}{note[1:]}." for note in story.evaluation.notes]
+    found += _weak_slices(story)
     verdict = story.references.verdict if story.references is not None else None
     if verdict is not None and verdict.better != "model":
         found.append(verdict.sentence)
@@ -160,6 +166,22 @@ def limits(story: Story) -> list[str]:
         "the training rows are extrapolation."
     )
     return list(dict.fromkeys(found))
+
+
+def _weak_slices(story: Story) -> list[str]:
+    """The slices that are worse than all rows together by more than chance."""
+    name = HEADLINE[story.evaluation.task][0]
+    whole = story.evaluation[name].value
+    weak = [
+        part
+        for part in story.slices
+        if (part.metrics[name].low > whole if name == "rmse" else part.metrics[name].high < whole)
+    ]
+    return [
+        f"Where {part.column} is {part.level} ({part.rows:,} test rows), its {NAMES[name]} is "
+        f"{part.metrics[name]}, worse than the {number(whole)} of all rows."
+        for part in weak
+    ]
 
 
 def _few_rows(evaluation: Evaluation) -> str:

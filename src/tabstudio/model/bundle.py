@@ -2,16 +2,17 @@
 
     manifest.json         format version, SHA-256 and length of every other file, and of itself
     schema.json           the columns and the target
-    encoder.json          what was learned from the training rows
-    network.json          the architecture, the members, temperature, threshold
+    encoder.json          what was learned from the training rows: an encoder, or a preprocessing taken over
+    network.json          the architecture or a graph of operators, the members, temperature, threshold
     weights.safetensors   the weights
     profile.json          what the training rows looked like
     report.json           what was measured, and the configuration that ran
     evidence.safetensors  keys of the training rows, and what the model said of the test rows; may be missing
 
-Loading reads each file once, checks its hash and only then looks into it. A user's own network is stored by
-its weights and the name of its factory; the factory must be handed to `load`, since importing what a file
-names would run code of the file's choice. (`torch.export` was considered: its archives are read with pickle.)
+Loading reads each file once, checks its hash and only then looks into it. A network that a user has trained
+alone is stored as a graph of PyTorch's operators (see `tabstudio.model.graph`). One that was trained here by
+its factory is stored by its weights and the name of the factory; the factory must be handed to `load`, since
+importing what a file names would run code of the file's choice.
 """
 
 from __future__ import annotations
@@ -37,13 +38,15 @@ from tabstudio.errors import ModelError
 from tabstudio.model.encode import Encoder
 from tabstudio.model.evidence import Evidence
 from tabstudio.model.predictor import Model
+from tabstudio.model.preprocessing import KIND, Preprocessing
 from tabstudio.table.schema import Schema
 
 if TYPE_CHECKING:
     from tabstudio.model.networks import Pack
 
-FORMAT = 1
-"""Raised whenever an older tabstudio could not read what this one writes."""
+FORMAT = 2
+"""Raised whenever an older tabstudio could not read what this one writes. 2: graphs and preprocessing."""
+READABLE = (1, 2)
 MANIFEST, WEIGHTS, EVIDENCE = "manifest.json", "weights.safetensors", "evidence.safetensors"
 FILES = ("schema.json", "encoder.json", "network.json", WEIGHTS, "profile.json", "report.json")
 """What every bundle has."""
@@ -131,13 +134,18 @@ def record(folder: str | Path) -> Record:
         )
 
 
+def encoding(record: Record) -> Encoder | Preprocessing:
+    """What turns raw rows into the network's numbers and codes, of a bundle that was read with `record`."""
+    return _encoder(record.encoder)
+
+
 def network(record: Record, where: str) -> Pack:
     """Build the network of a bundle that was read with `record`.
 
     Raises `ModelError` where the weights do not fit it, or it is one of a user's own.
     """
     with _fitting(where):
-        encoder = Encoder.from_json(record.encoder)
+        encoder = encoding(record)
         return _pack(record.network, encoder, record.schema, record.weights, None, where)
 
 
@@ -189,9 +197,12 @@ def _files(model: Model) -> dict[str, bytes]:
 
 
 def _network(model: Model) -> dict[str, Any]:
+    from tabstudio.model.graph import Graph
+
     pack = model.pack
     factory = getattr(pack, "factory", None)
     return {
+        "graph": pack.to_json() if isinstance(pack, Graph) else None,
         "spec": pack.spec.to_json() if pack.spec else None,
         "factory": _name_of(factory) if factory else None,
         "seeds": list(pack.seeds),
@@ -256,7 +267,7 @@ def _bytes(path: Path, where: str) -> bytes:
 def _model(files: Mapping[str, bytes], where: str, network: Factory | None) -> Model:
     parts = _parts(files, where)
     with _fitting(where):
-        schema, encoder = Schema.from_json(parts["schema.json"]), Encoder.from_json(parts["encoder.json"])
+        schema, encoder = Schema.from_json(parts["schema.json"]), _encoder(parts["encoder.json"])
         facts = parts["network.json"]
         return Model(
             schema,
@@ -326,19 +337,24 @@ def _verify(files: Mapping[str, bytes], where: str) -> None:
 
 def _check_format(manifest: Mapping[str, Any], where: str) -> None:
     found = manifest.get("format")
-    if found == FORMAT:
+    if found in READABLE:
         return
     written = f"format {found!r}, written by tabstudio {manifest.get('tabstudio', 'unknown')}"
     newer = isinstance(found, int) and found > FORMAT
     way_out = "upgrade tabstudio" if newer else "train the model again, or use the tabstudio that wrote it"
+    known = " or ".join(map(str, READABLE))
     raise ModelError(
-        f"{where}: format {FORMAT} was expected by tabstudio {__version__}, this is {written}: {way_out}"
+        f"{where}: format {known} was expected by tabstudio {__version__}, this is {written}: {way_out}"
     )
+
+
+def _encoder(data: Mapping[str, Any]) -> Encoder | Preprocessing:
+    return Preprocessing.from_json(data) if data.get("kind") == KIND else Encoder.from_json(data)
 
 
 def _pack(
     facts: Mapping[str, Any],
-    encoder: Encoder,
+    encoder: Encoder | Preprocessing,
     schema: Schema,
     weights: bytes,
     network: Factory | None,
@@ -349,6 +365,10 @@ def _pack(
     from tabstudio.model.networks import NetworkSpec, build
 
     assert schema.target is not None
+    if facts.get("graph") is not None:
+        from tabstudio.model.graph import Graph
+
+        return Graph.from_json(facts["graph"], load_tensors(weights))
     if facts["spec"] is not None:
         pack = build(NetworkSpec.from_json(facts["spec"]), facts["seeds"])
     elif network is None:

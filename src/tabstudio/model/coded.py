@@ -21,11 +21,14 @@ UNSEEN, MISSING, FIRST = 0, 1, 2
 """Codes: values that have none of their own, no value, the first value of the vocabulary."""
 LEAST_ROWS = 10
 """A value of fewer training rows has no code of its own."""
-MOST_VALUES = 300
+FEWEST_VALUES, MOST_VALUES = 6, 300
+"""How many common values a column of codes has; fewer any network tells apart by itself."""
 COVERED = 0.8
 """Share of the rows whose values must be common enough to have a code."""
-SURELY, BY_FAR = 6.0, 4.0
-"""How far the jumps must exceed chance: in standard deviations, and as a factor of what chance gives."""
+SURELY, MOSTLY = 6.0, 8.0
+"""How far the jumps must exceed chance: all together, in standard deviations; and most of them by themselves,
+as a factor of what chance gives.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,10 @@ class CodedColumn:
         known = np.isfinite(numbers)
         values, places, rows = np.unique(numbers[known], return_inverse=True, return_counts=True)
         common = rows >= LEAST_ROWS
-        if not 4 <= np.count_nonzero(common) <= MOST_VALUES or rows[common].sum() < COVERED * rows.sum():
+        if (
+            not FEWEST_VALUES <= np.count_nonzero(common) <= MOST_VALUES
+            or rows[common].sum() < COVERED * rows.sum()
+        ):
             return None
         goals = _goals(labels[known], classes)
         if not _jumps(values, _means(places, goals, rows), rows, goals.var(axis=0), common):
@@ -94,13 +100,22 @@ def _means(places: Array, goals: Array, rows: Array) -> Array:
 def _jumps(values: Array, means: Array, rows: Array, variance: Array, common: Array) -> bool:
     """Whether the means of neighbouring values differ by more than a smooth function and chance explain.
 
-    Each mean is held against the straight line between its two neighbours. Where that line is true, the sum
-    of squared standardised differences is about chi-squared with one degree of freedom a difference; as the
-    triples overlap, its variance is about twice as large.
+    Each mean is held against the cubic through its four neighbours. Where that curve is true, the squared
+    standardised difference is about chi-squared with one degree of freedom. A bend that the cubic misses
+    shows at some values, codes at most of them: so the median must be large, and the mean beyond chance.
     """
     x, m, n = values[common], means[common], rows[common].astype(np.float64)
-    share = ((x[2:] - x[1:-1]) / (x[2:] - x[:-2]))[:, None]
-    gap = m[1:-1] - share * m[:-2] - (1 - share) * m[2:]
-    chance = variance * (1 / n[1:-1, None] + share**2 / n[:-2, None] + (1 - share) ** 2 / n[2:, None])
-    total, count = float(np.sum(gap**2 / np.maximum(chance, 1e-12))), int(gap.size)
-    return bool(total > BY_FAR * count and total - count > SURELY * 2.0 * math.sqrt(count))
+    at = np.arange(2, len(x) - 2)
+    beside = [at + step for step in (-2, -1, 1, 2)]
+    gap, chance = m[at], 1 / n[at]
+    for place in beside:
+        weight = np.ones(len(at))
+        for other in beside:
+            if other is not place:
+                weight *= (x[at] - x[other]) / (x[place] - x[other])
+        gap = gap - weight[:, None] * m[place]
+        chance = chance + weight**2 / n[place]
+    squared = gap**2 / np.maximum(variance * chance[:, None], 1e-12)
+    # Overlapping neighbourhoods double the variance of the sum.
+    surely = squared.sum() - squared.size > SURELY * math.sqrt(4.0 * squared.size)
+    return bool(surely and np.median(squared) > MOSTLY)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,13 +24,14 @@ from tabstudio.model.packed import (
     PackedLinear,
     PackedScale,
     PeriodicEmbedding,
+    Widths,
     dropout,
+    each,
     quick_dropout,
 )
 
 MAX_ONE_HOT = 9
 """`tabular` gives a column of more categories than this an embedding (RealMLP's figure)."""
-EMBEDDING_WIDTH = 8
 WAVES, WAVES_OUT, WAVES_SIGMA = 16, 3, 0.1
 MAX_PERIODIC = 200
 """`tabular` takes numbers as they are where a table has more of them: the waves would cost more than they
@@ -43,7 +44,8 @@ class NetworkSpec:
     """All that it takes to build a network again.
 
     `numbers` is the width d of the encoded numbers, `cardinalities` the number of codes per categorical
-    column, `outputs` the width of the last layer.
+    column, `outputs` the width of the last layer. `own_hidden` holds each member's own hidden widths, as many
+    and none wider than those of `config`; empty where all members have these.
     """
 
     name: str
@@ -51,6 +53,20 @@ class NetworkSpec:
     cardinalities: tuple[int, ...]
     outputs: int
     config: NetworkConfig
+    own_hidden: tuple[tuple[int, ...], ...] = ()
+
+    def members(self, indices: Sequence[int]) -> NetworkSpec:
+        """The specification of some of the members, no wider than the widest of them."""
+        if not self.own_hidden:
+            return self
+        own = tuple(self.own_hidden[i] for i in indices)
+        widest = tuple(max(widths) for widths in zip(*own, strict=True))
+        alike = all(widths == widest for widths in own)
+        return replace(self, config=replace(self.config, hidden=widest), own_hidden=() if alike else own)
+
+    def hidden(self, layer: int) -> Widths:
+        """Width of a hidden layer: one for all, or one for each member."""
+        return [own[layer] for own in self.own_hidden] or self.config.hidden[layer]
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary that `NetworkSpec.from_json` takes back."""
@@ -60,7 +76,9 @@ class NetworkSpec:
     def from_json(cls, data: dict[str, Any]) -> Self:
         """The specification that `to_json` wrote."""
         config = NetworkConfig(**{**data["config"], "hidden": tuple(data["config"]["hidden"])})
-        return cls(**{**data, "cardinalities": tuple(data["cardinalities"]), "config": config})
+        own = tuple(tuple(widths) for widths in data.get("own_hidden", ()))
+        told = {"cardinalities": tuple(data["cardinalities"]), "config": config, "own_hidden": own}
+        return cls(**{**data, **told})
 
 
 class Pack(nn.Module):
@@ -68,7 +86,7 @@ class Pack(nn.Module):
 
     numbers (rows, d) or (k, rows, d), float; codes (rows, c) or (k, rows, c), int64. Raw outputs are
     logits, for a regression the standardised value. `generators` hold where each member's random numbers
-    have come to.
+    have come to. `dropout` has one share per member; it is for training alone, and changed there.
     """
 
     spec: NetworkSpec | None
@@ -80,6 +98,7 @@ class Pack(nn.Module):
         self.spec = spec
         self.seeds = tuple(int(seed) for seed in seeds)
         self.generators = [torch.Generator().manual_seed(seed) for seed in self.seeds]
+        self.dropout = (spec.config.dropout if spec else 0.0,) * len(self.seeds)
 
     if TYPE_CHECKING:
 
@@ -97,7 +116,7 @@ class Pack(nn.Module):
     def members(self, indices: Sequence[int]) -> Pack:
         """A pack of some of the members, with copies of their weights and random states."""
         assert self.spec is not None
-        chosen = build(self.spec, [self.seeds[i] for i in indices])
+        chosen = build(self.spec.members(indices), [self.seeds[i] for i in indices])
         chosen.take(self, indices)
         return chosen
 
@@ -116,9 +135,10 @@ class Pack(nn.Module):
         self.to_device(next(source.parameters()).device)
         theirs = source.tensors()
         for name, tensor in self.tensors().items():
-            tensor.copy_(theirs[name][list(indices)])
+            tensor.copy_(corner(theirs[name][list(indices)], tensor))
         for generator, i in zip(self.generators, indices, strict=True):
             generator.set_state(source.generators[i].get_state())
+        self.dropout = tuple(source.dropout[i] for i in indices)
         self.train(source.training)
 
     def decays(self, name: str) -> bool:
@@ -144,18 +164,20 @@ class Mlp(Pack):
     def __init__(self, spec: NetworkSpec, seeds: Sequence[int]) -> None:
         super().__init__(spec, seeds)
         self.activation = ACTIVATIONS[spec.config.activation]
-        widths = (spec.numbers + sum(spec.cardinalities), *spec.config.hidden, spec.outputs)
+        hidden = [spec.hidden(i) for i in range(len(spec.config.hidden))]
+        widths = (spec.numbers + sum(spec.cardinalities), *hidden, spec.outputs)
         self.layers = nn.ModuleList(PackedLinear(a, b, self.generators) for a, b in pairwise(widths))
+        self.widths = [each(width, len(self)) for width in hidden]
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
         """Raw outputs (k, rows, outputs)."""
         assert self.spec is not None
         x = self._entered(with_one_hot(numbers, codes, self.spec.cardinalities))
         *inner, last = self.layers
-        for layer in inner:
+        for layer, widths in zip(inner, self.widths, strict=True):
             x = self.activation(layer(x))
             if self.training:
-                x = dropout(x, self.spec.config.dropout, self.generators)
+                x = dropout(x, self.dropout, self.generators, widths)
         return self._left(last(x))
 
 
@@ -176,15 +198,17 @@ class Tabular(Pack):
             plain *= 1 + WAVES_OUT
         if self.many:
             levels = [spec.cardinalities[i] for i in self.many]
-            self.embedding = PackedEmbedding(levels, EMBEDDING_WIDTH, self.generators)
+            self.embedding = PackedEmbedding(levels, spec.config.embedding, self.generators)
         self.one_hot = tuple(spec.cardinalities[i] for i in self.few)
-        width = plain + sum(self.one_hot) + EMBEDDING_WIDTH * len(self.many)
-        self.scale = PackedScale(width, len(self))
+        entering = plain + sum(self.one_hot) + spec.config.embedding * len(self.many)
+        self.scale = PackedScale(entering, len(self))
         self.layers = nn.ModuleList()
         self.activations = nn.ModuleList()
-        for hidden in spec.config.hidden:
+        self.widths = [each(spec.hidden(i), len(self)) for i in range(len(spec.config.hidden))]
+        width: Widths = entering
+        for hidden in self.widths:
             self.layers.append(PackedLinear(width, hidden, self.generators, "ntk"))
-            self.activations.append(PackedActivation(spec.config.activation, hidden, len(self)))
+            self.activations.append(PackedActivation(spec.config.activation, max(hidden), len(self)))
             width = hidden
         self.last = PackedLinear(width, spec.outputs, self.generators, "ntk", zeros=True)
 
@@ -192,10 +216,10 @@ class Tabular(Pack):
         """Raw outputs (k, rows, outputs)."""
         assert self.spec is not None
         x = self._entered(self.scale(self._entered(self._features(numbers, codes))))
-        for layer, activation in zip(self.layers, self.activations, strict=True):
+        for layer, activation, widths in zip(self.layers, self.activations, self.widths, strict=True):
             x = activation(layer(x))
             if self.training:
-                x = quick_dropout(x, self.spec.config.dropout, self.generators)
+                x = quick_dropout(x, self.dropout, self.generators, widths)
         return self._left(self.last(x))
 
     def decays(self, name: str) -> bool:
@@ -211,6 +235,11 @@ class Tabular(Pack):
             vectors = self.embedding(codes[..., self.many])
             x = torch.cat([x.expand(*vectors.shape[:-1], -1), vectors], dim=-1)
         return x
+
+
+def corner(tensor: Tensor, like: Tensor) -> Tensor:
+    """The part of a padded tensor that stands for narrower members: as large as `like`, member axis apart."""
+    return tensor[(slice(None), *(slice(0, size) for size in like.shape[1:]))]
 
 
 def with_one_hot(numbers: Tensor, codes: Tensor, cardinalities: Sequence[int]) -> Tensor:

@@ -16,6 +16,7 @@ import polars as pl
 from tabstudio.errors import ModelError
 from tabstudio.model.encode import Encoder, Inputs
 from tabstudio.model.evidence import Evidence
+from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.table.schema import Label, Schema, Target
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Model:
     def __init__(
         self,
         schema: Schema,
-        encoder: Encoder,
+        encoder: Encoder | Preprocessing,
         pack: Pack,
         *,
         temperature: float = 1.0,
@@ -94,7 +95,7 @@ class Model:
 
         Raises `InputError` naming every missing column and every value that does not fit its column.
         """
-        return self.decide(self._predicted(data))
+        return self.decide(self.answers(data))
 
     def predict_proba(self, data: Any) -> Array:
         """Probabilities (n, classes), columns in the order of `classes`.
@@ -106,14 +107,22 @@ class Model:
                 f"probabilities were asked of a regression: the model of {self.target.name} predicts values, "
                 "use predict"
             )
-        return self._predicted(data)
+        return self.answers(data)
+
+    def answers(self, data: Any) -> Array:
+        """Probabilities (n, classes), or a regression's values (n,): what is measured.
+
+        Raises `InputError` as `predict` does.
+        """
+        parts = [self.predict_inputs(self._encode(block)) for block in self._blocks(data)]
+        return np.concatenate(parts) if parts else self._no_rows()
 
     def predict_frame(self, data: Any) -> pl.DataFrame:
         """A frame with `prediction` and, for classes, one column `probability_<class>` each.
 
         Raises `InputError` as `predict` does.
         """
-        return self.as_frame(self._predicted(data))
+        return self.as_frame(self.answers(data))
 
     def predict_inputs(self, inputs: Inputs) -> Array:
         """Probabilities (n, classes) or values (n,), float64, of encoded rows."""
@@ -181,10 +190,6 @@ class Model:
         if self.unseen:
             facts.append(("unseen", repr(dict(self.unseen))))
         return facts
-
-    def _predicted(self, data: Any) -> Array:
-        parts = [self.predict_inputs(self._encode(block)) for block in self._blocks(data)]
-        return np.concatenate(parts) if parts else self._no_rows()
 
     def _blocks(self, data: Any) -> Iterator[pl.DataFrame]:
         from tabstudio.table import conform

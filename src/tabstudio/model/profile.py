@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from tabstudio.model.columns import QUANTILE_ROWS, Array, present
+from tabstudio.table.conforming import DTYPES
 from tabstudio.table.schema import Column, Schema
 
 SHARES = tuple(round(step / 20, 2) for step in range(21))
@@ -27,6 +30,31 @@ def profile(frame: pl.DataFrame, schema: Schema) -> dict[str, Any]:
     """
     columns = {column.name: _column(frame.get_column(column.name), column) for column in schema.features}
     return {"rows": len(frame), "columns": columns}
+
+
+def typical_rows(frozen: Mapping[str, Any], schema: Schema, rows: int) -> pl.DataFrame:
+    """Rows made from a profile: every column runs through its own levels or quantiles, beside the others.
+
+    They look like training rows column by column, not as a whole: fit to try a model or to time it.
+    """
+    made = {}
+    for column in schema.features:
+        values = _typical(frozen["columns"][column.name], column) or [None]
+        made[column.name] = pl.Series((values * (rows // len(values) + 1))[:rows], dtype=DTYPES[column.dtype])
+    return pl.DataFrame(made)
+
+
+def _typical(facts: Mapping[str, Any], column: Column) -> list[Any]:
+    if column.kind in ("category", "boolean"):
+        levels = list(facts["levels"])
+        return [level == "true" for level in levels] if column.kind == "boolean" else levels
+    quantiles = facts.get("quantiles", [])
+    if column.kind == "date":
+        start = datetime(1970, 1, 1)
+        return [start + timedelta(days=days) for days in quantiles]
+    if column.kind == "text":
+        return [" ".join(["word"] * round(words)) for words in quantiles]
+    return [round(value) for value in quantiles] if column.dtype == "Int64" else quantiles
 
 
 def _column(series: pl.Series, column: Column) -> dict[str, Any]:

@@ -3,5 +3,6 @@
 from tabstudio.recipes.job import train
 from tabstudio.recipes.reporter import Reporter
 from tabstudio.recipes.result import Assessment, TrainResult
+from tabstudio.recipes.sweeping import SweepResult, sweep
 
-__all__ = ["Assessment", "Reporter", "TrainResult", "train"]
+__all__ = ["Assessment", "Reporter", "SweepResult", "TrainResult", "sweep", "train"]

@@ -11,13 +11,7 @@ from tabstudio.recipes.fitting import Fitted, as_prediction
 
 if TYPE_CHECKING:
     from tabstudio.evaluation import Importance
-    from tabstudio.model.predictor import Model
     from tabstudio.table import Table
-
-
-def as_answer(model: Model, frame: pl.DataFrame) -> np.ndarray:
-    """Probabilities (rows, classes), or a regression's values (rows,)."""
-    return model.predict(frame) if model.target.task == "regression" else model.predict_proba(frame)
 
 
 def importance_of(fitted: Fitted, table: Table, fold: np.ndarray) -> Importance:

@@ -75,10 +75,8 @@ def fit(
 
     target = schema.target
     assert target is not None
-    single_fold = fold.max(initial=-1) == 0
-    seen = fold < 0 if single_fold else np.ones(len(fold), dtype=bool)
-    coded = network is None and config.network.name == "tabular"
-    encoder = Encoder.fit(frame.filter(seen), schema, config.network.scaling, labels[seen] if coded else None)
+    seen = seen_rows(fold)
+    encoder = fit_encoder(frame, schema, labels, fold, config, coded=network is None)
     learned = learn(
         encoder.encode(frame),
         labels,
@@ -117,6 +115,26 @@ def fit(
         config=config.flat(),
     )
     return Fitted(model, learned, int(fold.max(initial=-1)) + 1, validated, validation, threshold)
+
+
+def fit_encoder(
+    frame: pl.DataFrame,
+    schema: Schema,
+    labels: np.ndarray,
+    fold: np.ndarray,
+    config: TrainConfig,
+    *,
+    coded: bool = True,
+) -> Encoder:
+    """Learn from the rows that some member trains on; the default network gets codes of numbers, too."""
+    seen = seen_rows(fold)
+    coded = coded and config.network.name == "tabular"
+    return Encoder.fit(frame.filter(seen), schema, config.network.scaling, labels[seen] if coded else None)
+
+
+def seen_rows(fold: np.ndarray) -> np.ndarray:
+    """Which rows some member trains on (rows,): all, or those of no fold where every member holds out one."""
+    return fold < 0 if fold.max(initial=-1) == 0 else np.ones(len(fold), dtype=bool)
 
 
 def positive_index(target: Target) -> int:

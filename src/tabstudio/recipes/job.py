@@ -26,7 +26,6 @@ from tabstudio.recipes.steps import Data, Job, learn, measure, prepare
 if TYPE_CHECKING:
     from tabstudio.evaluation import ReferenceJob
     from tabstudio.evaluation.story import Story
-    from tabstudio.model.evidence import Evidence
     from tabstudio.recipes.fitting import Fitted, NetworkFactory
     from tabstudio.tracking import Run
     from tabstudio.training.plan import Plan
@@ -66,7 +65,7 @@ def train(
     with ExitStack() as stack:
         # First of all: its process imports MLflow while this one imports the rest and works.
         recorder = stack.enter_context(Recorder(tracking_uri=tracking_uri))
-        job = _asked(source, target, name, network, reporter, resume, config, options)
+        job = asked(source, target, name, network, reporter, resume, config, options)
         folder = writing.claimed(output)
         references = _reference_job(job.config, stack)
         data = prepare(job)
@@ -86,7 +85,7 @@ def train(
     )
 
 
-def _asked(
+def asked(
     source: Any,
     target: str,
     name: str | None,
@@ -122,6 +121,8 @@ def _work(
     register: bool,
 ) -> tuple[Fitted, Assessment]:
     """Explore, train, assess; every result goes into the run as soon as it is there."""
+    from tabstudio.evaluation.card import card
+
     recording.start(run, job.config, data)
     data.exploration.save(scratch / "exploration")
     run.artifact(scratch / "exploration", "exploration")
@@ -131,13 +132,18 @@ def _work(
     recording.assessment(run, assessment, fitted.model.threshold)
     story = _story(job, data, fitted, assessment)
     address = f"models:/{job.name}/latest"
-    card = writing.evaluation(scratch / "evaluation", story, fitted.learned.history, address)
+    told = writing.evaluation(scratch / "evaluation", story, fitted.learned.history, address)
     run.artifact(scratch / "evaluation", "evaluation")
-    fitted.model.report = writing.numbers(story)
-    fitted.model.evidence = _evidence(data, assessment)
+    fitted.model.report = {**writing.numbers(story), "card": told}
+    fitted.model.evidence = data.evidence(assessment.measured.prediction)
     fitted.model.save(scratch / "model")
     recording.model(
-        run, scratch / "model", data, assessment, card, job.name if register and not fitted.partial else None
+        run,
+        scratch / "model",
+        data,
+        assessment,
+        card(told, address),
+        job.name if register and not fitted.partial else None,
     )
     return fitted, assessment
 
@@ -227,20 +233,6 @@ def _assess(job: Job, data: Data, fitted: Fitted, references: ReferenceJob | Non
     return Assessment(measured, judged, importance)
 
 
-def _evidence(data: Data, assessment: Assessment) -> Evidence:
-    """What the bundle keeps of the rows, so that later models can be compared with this one."""
-    from tabstudio.model.evidence import Evidence
-
-    return Evidence.of(
-        data.table.schema,
-        data.table.frame[data.parts.train],
-        data.test.frame,
-        data.parts.test,
-        data.test.labels(),
-        assessment.measured.prediction,
-    )
-
-
 def _story(job: Job, data: Data, fitted: Fitted, assessment: Assessment) -> Story:
     """Tell the training as its report and its card tell it."""
     from tabstudio.evaluation.story import Story
@@ -261,7 +253,8 @@ def _story(job: Job, data: Data, fitted: Fitted, assessment: Assessment) -> Stor
         training={
             "recipe": job.config.recipe,
             "network": repr(fitted.model.pack),
-            "epochs": f"{len(fitted.learned.history)} of {plan.epochs}, until {fitted.learned.stopped}",
+            "epochs": f"{len(fitted.learned.history)} of {plan.epochs}",
+            "ended by": fitted.learned.stopped,
             "learning rate": ", ".join(sorted({f"{rate:g}" for rate in plan.learning_rate})),
             "batch size": f"{plan.batch_size or 'all rows'}",
             "device and precision": f"{plan.device}, {plan.precision}",
@@ -270,5 +263,5 @@ def _story(job: Job, data: Data, fitted: Fitted, assessment: Assessment) -> Stor
         partial=fitted.partial,
         validated_on_test=job.tutorial,
         source=origin.address(job.source),
-        environment=origin.environment(plan.device),
+        environment=origin.environment(plan.device, plan.precision),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,20 @@ def address(source: Any) -> str:
     return str(Path(source).absolute()) if isinstance(source, str | Path) else ""
 
 
-def environment(device: str) -> dict[str, Any]:
+def environment(device: str, precision: str) -> dict[str, Any]:
     """What may change the last bit of a training on `device` (`cpu`, `cuda:0`), and the commit it ran at."""
     import torch
 
     from tabstudio.tracking.machine import commit
 
-    found: dict[str, Any] = {"python": platform.python_version(), "tabstudio": __version__}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # scipy and scikit-learn may one day be extras
-            continue
-    graphics = device.startswith("cuda")
-    return found | {
+    return {
+        "tabstudio": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in LIBRARIES},
         "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if graphics else device,
+        "device": device,
+        "precision": precision,
+        "accelerator": torch.cuda.get_device_name(device) if device.startswith("cuda") else "",
         "processor": _processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "platform": platform.platform(),

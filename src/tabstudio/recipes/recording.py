@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ from tabstudio._version import __version__
 if TYPE_CHECKING:
     from tabstudio.config import TrainConfig
     from tabstudio.recipes.result import Assessment
+    from tabstudio.recipes.searching import Tried
     from tabstudio.recipes.steps import Data
-    from tabstudio.tracking import Run
+    from tabstudio.tracking import Recorder, Run
     from tabstudio.training.learn import Learned
     from tabstudio.training.loop import Epoch
 
@@ -26,13 +28,13 @@ def start(run: Run, config: TrainConfig, data: Data) -> None:
     table, target = data.table, data.table.schema.target
     assert target is not None
     run.tags({"tabstudio.version": __version__, "tabstudio.recipe": config.recipe})
-    run.params({name: _said(value) for name, value in config.flat().items()})
+    run.params({name: said(value) for name, value in config.flat().items()})
     run.params(
         {
             "target": target.name,
             "target_task": target.task,
-            "classes": _said(target.classes),
-            "positive_class": _said(target.positive),
+            "classes": said(target.classes),
+            "positive_class": said(target.positive),
             "rows": len(table),
             "train_rows": len(data.parts.train),
             "test_rows": len(data.parts.test),
@@ -47,12 +49,12 @@ def start(run: Run, config: TrainConfig, data: Data) -> None:
 
 
 def epoch(run: Run, epoch: Epoch) -> None:
-    """Record an epoch: means over the members, and each member's own validation loss."""
+    """Record an epoch: means over the members, and the validation loss of each that still learns."""
     values = {"train_loss": _mean(epoch.train_loss), "learning_rate": _mean(epoch.learning_rate)}
     if not np.isnan(epoch.val_loss).all():
         values["val_loss"] = _mean(epoch.val_loss)
     if len(epoch.val_loss) > 1:
-        named = {f"members/val_loss_{m}": float(v) for m, v in enumerate(epoch.val_loss)}
+        named = {f"members/val_loss_{m}": float(v) for m, v in enumerate(epoch.val_loss) if epoch.active[m]}
         values |= {name: value for name, value in named.items() if not np.isnan(value)}
     values |= {"rows_per_second": epoch.rows_per_second, "epoch_seconds": epoch.seconds}
     run.metrics(values, step=epoch.number)
@@ -61,8 +63,27 @@ def epoch(run: Run, epoch: Epoch) -> None:
 def plan(run: Run, learned: Learned) -> None:
     """Record what was chosen where the user left it open."""
     chosen = {name: value for name, value in learned.plan.to_json().items() if name != "reasons"}
-    run.params({f"plan.{name}": _said(value) for name, value in chosen.items()})
+    run.params({f"plan.{name}": said(value) for name, value in chosen.items()})
     run.params({"stopped_by": learned.stopped, "epochs_run": len(learned.history)})
+
+
+def trial(recorder: Recorder, parent: Run, tried: Tried) -> Run:
+    """Record a trial that has ended as a child run: its options, its curves, its result."""
+    outcome = tried.outcome
+    begun = outcome.steps[0].time if outcome.steps else time.time()
+    with recorder.start(
+        run_name=f"trial {tried.number}",
+        tags={"tabstudio.version": __version__, "tabstudio.trial": outcome.ending},
+        parent=parent,
+        start_time=int(begun * 1000),
+    ) as run:
+        run.params({name: said(value) for name, value in tried.options.items()})
+        run.params({"ending": outcome.ending, "epochs_run": len(outcome.steps)})
+        for step in outcome.steps:
+            figures = {"train_loss": step.train_loss, "val_loss": step.val_loss}
+            run.metrics(figures, step.epoch, int(step.time * 1000))
+        run.metrics({"best_val_loss": outcome.loss}, len(outcome.steps))
+    return run
 
 
 def assessment(run: Run, assessment: Assessment, threshold: float | None) -> None:
@@ -103,7 +124,7 @@ def _mean(values: np.ndarray) -> float:
     return float(np.nanmean(values))
 
 
-def _said(value: Any) -> Any:
+def said(value: Any) -> Any:
     """A value as MLflow's pages shall show it: plain words and JSON, no Python."""
     return (
         json.dumps(value, default=str, ensure_ascii=False)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tabstudio.evaluation import Evaluation
     from tabstudio.evaluation.slices import Slice
     from tabstudio.exploration import Exploration
+    from tabstudio.model.evidence import Evidence
     from tabstudio.recipes.fitting import Fitted, NetworkFactory
     from tabstudio.table import Split, Table
 
@@ -59,6 +60,19 @@ class Data:
         """All rows."""
         return self.exploration.table
 
+    def evidence(self, prediction: np.ndarray) -> Evidence:
+        """What the bundle keeps of the rows; `prediction` is what the model says of the test part."""
+        from tabstudio.model.evidence import Evidence
+
+        return Evidence.of(
+            self.table.schema,
+            self.table.frame[self.parts.train],
+            self.test.frame,
+            self.parts.test,
+            self.test.labels(),
+            prediction,
+        )
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -70,15 +84,15 @@ class Measured:
     slices: tuple[Slice, ...]
 
 
-def prepare(job: Job) -> Data:
-    """Read the table, look for trouble, set the test part and the folds apart.
+def prepare(job: Job, table: Table | None = None) -> Data:
+    """Read the table, unless it was, look for trouble, set the test part and the folds apart.
 
     Raises `DataError` where the table cannot be used, `ConfigError` for columns that it does not have.
     """
     from tabstudio.exploration import explore
     from tabstudio.table import read, split
 
-    table = read(job.source, target=job.target, config=job.config.read)
+    table = table or read(job.source, target=job.target, config=job.config.read)
     for column, role in _split_roles(job.config):
         table = table.with_role(column, role, "it decides the split")
     for column in job.config.evaluation.slices:
@@ -137,12 +151,11 @@ def measure(job: Job, data: Data, fitted: Fitted) -> Measured:
     """Score the test part, once, whole and by slices, and the held-out rows."""
     from tabstudio.evaluation import evaluate
     from tabstudio.evaluation.slices import evaluate_slices
-    from tabstudio.recipes.explaining import as_answer
 
     target = data.table.schema.target
     assert target is not None
     asked, threshold, labels = job.config.evaluation, fitted.model.threshold, data.test.labels()
-    prediction = as_answer(fitted.model, data.test.frame)
+    prediction = fitted.model.answers(data.test.frame)
     held_out = data.learning.labels()[fitted.validated]
     return Measured(
         prediction,

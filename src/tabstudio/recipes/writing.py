@@ -38,22 +38,22 @@ def claimed(output: str | Path | None) -> Path | None:
 
 
 def evaluation(folder: Path, story: Story, history: Sequence[Epoch], address: str) -> str:
-    """Write the evaluation's pictures, numbers, report and model card into a new folder; gives the card."""
-    from tabstudio.evaluation.card import card
+    """Write the evaluation's pictures, numbers, report and card into a new folder; gives the card's body."""
+    from tabstudio.evaluation.card import body, card
     from tabstudio.evaluation.page import page
     from tabstudio.evaluation.pictures import pictures
     from tabstudio.report.figure import png
 
     drawn = pictures(story.evaluation, history, story.importance)
     images = {name: png(figure) for name, figure in drawn.items()}
-    told = card(story, address)
+    told = body(story)
     folder.mkdir()
     for name, image in images.items():
         (folder / f"{name}.png").write_bytes(image)
     (folder / "report.html").write_text(page(story, images).html(), encoding="utf-8")
     (folder / "report.txt").write_text(story.evaluation.text() + "\n", encoding="utf-8")
     (folder / "evaluation.json").write_text(json.dumps(numbers(story), indent=1), encoding="utf-8")
-    (folder / "model-card.md").write_text(told, encoding="utf-8")
+    (folder / "model-card.md").write_text(card(told, address), encoding="utf-8")
     return told
 
 

@@ -1,7 +1,23 @@
-"""The registry: versions of models by name, and the way from an address to a model."""
+"""The registry: versions of models by name, their stages and history, and the way from an address to a model.
+
+Names are imported on first use: `tabstudio.load` needs none of our tables.
+"""
 
 from __future__ import annotations
 
-from tabstudio.registry.versions import load, resolve
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["load", "resolve"]
+if TYPE_CHECKING:
+    from tabstudio.registry.registry import Registry
+    from tabstudio.registry.versions import load, resolve
+
+__all__ = ["Registry", "load", "resolve"]
+
+_HOMES = {"Registry": "registry", "load": "versions", "resolve": "versions"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -7,10 +7,22 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-Kind = Literal["promote", "archive", "rollback", "displaced", "external", "request", "approve", "reject"]
-"""`displaced`: made room for another version; `external`: done in MLflow, behind our back."""
+Kind = Literal[
+    "promote",
+    "archive",
+    "rollback",
+    "displaced",
+    "external",
+    "request",
+    "approve",
+    "reject",
+    "note",
+    "lost",
+]
+"""`displaced`: made room for another version; `external`: done in MLflow, behind our back; `note`: a finding
+that is kept, such as a reproduction; `lost`: rows that MLflow had been told of are gone."""
 MOVES: tuple[Kind, ...] = ("promote", "archive", "rollback", "displaced", "external")
-"""The kinds that put a version into another stage; the others ask for one."""
+"""The kinds that put a version into another stage."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,48 @@
-"""The lifecycle of registered models: who is in which stage, who put it there, and the way back."""
+"""The lifecycle of registered models: who is in which stage, who put it there, why, and the way back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
-from tabstudio.registry.records import GateResult, Transition, Version
-from tabstudio.registry.stages import Rules
+from tabstudio.database import Database, database_address
+from tabstudio.errors import ModelError, RegistryError
+from tabstudio.registry import approvals
+from tabstudio.registry.approvals import Request
+from tabstudio.registry.catalog import Model, as_version, with_run
+from tabstudio.registry.chain import Chain
+from tabstudio.registry.client import Client
+from tabstudio.registry.conditions import check_gates, check_right, check_way, given, target_of_rollback
+from tabstudio.registry.history import History, Verification
+from tabstudio.registry.keeping import Basis, Keeper, Move
+from tabstudio.registry.mirror import ANCHOR, Mirror
+from tabstudio.registry.records import MOVES, Evidence, GateResult, Transition, Version
+from tabstudio.registry.stages import ARCHIVE, Rules, Stage, find_rules
+from tabstudio.registry.times import end_of
+from tabstudio.registry.versions import SHOWN, Lookup
+from tabstudio.registry.webhooks import Sent, deliver
+from tabstudio.settings import actor as acting
+
+PAGE = 20
+"""Versions or rows of history that are asked for at once, where nothing else is said."""
 
 
 class Registry:
-    """SKELETON, being filled in: stages, history and rollback over any MLflow registry.
+    """Stages, history and rollback over any MLflow registry.
 
-    Attributes for colleagues: `rules: Rules`, `client: MlflowClient`, `tracking_uri`, `registry_uri`,
-    `database: Database`, `actor: str`.
+    The addresses are those of the environment where they are left out. `actor` is who acts: without it,
+    `TABSTUDIO_ACTOR` or the user of the operating system. `rules` are the project's, from `tabstudio.toml`
+    or `pyproject.toml`. `notices` collects what a person should read: repairs, changes made elsewhere.
+
+    Raises `ModelError` where there is no registry yet, `TrackingError` where it cannot be reached,
+    `DatabaseError` where our own tables cannot be used, `ConfigError` for rules that do not hold.
+
+    >>> registry = Registry()
+    >>> registry.promote("breast-cancer", 3, "production", reason="better on every slice")
+    >>> registry.current("breast-cancer", "production").number
+    3
     """
 
     def __init__(
@@ -25,12 +53,113 @@ class Registry:
         database_url: str | None = None,
         actor: str | None = None,
         rules: Rules | None = None,
-    ) -> None: ...
+    ) -> None:
+        self.rules = rules or find_rules()
+        self.actor = acting(actor)
+        self.client = Client(tracking_uri, registry_uri)
+        self.tracking_uri, self.registry_uri = self.client.tracking_uri, self.client.registry_uri
+        self.database = Database(database_address(database_url, self.registry_uri))
+        self.notices: list[str] = []
+        self._history = History(self.database, self.client.address)
+        self._keeper = Keeper(self._history, Mirror(self.client, self.rules), self.notices)
+        self._folders: dict[str, Path] = {}
 
-    def models(self, *, page: int = 1) -> Any: ...
-    def versions(self, name: str, *, page: int = 1) -> Any: ...
-    def version(self, name: str, number: int | str) -> Version: ...  # number, "latest" or the name of a stage
-    def current(self, name: str, stage: str) -> Version | None: ...
+    def __repr__(self) -> str:
+        return f"Registry({self.client.address!r}, history in {self.database.address!r})"
+
+    def close(self) -> None:
+        """Give the connections to our tables back; `with Registry()` does so at the end of the block."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # looking
+
+    def look(self, name: str) -> None:
+        """See whether a model's stages were changed in MLflow, and finish what was interrupted.
+
+        The other methods do so by themselves, except `at`. Raises `ModelError` with similar names where
+        there is no such model.
+        """
+        self._keeper.look(name)
+
+    def models(self, *, page: int = 1, limit: int = PAGE) -> list[Model]:
+        """Return the registered models in alphabetical order, a page at a time."""
+        return [self._model(found) for found in self.client.models(page, limit)]
+
+    def versions(self, name: str, *, before: int | None = None, limit: int = PAGE) -> list[Version]:
+        """Return versions of a model, the newest first, those below the number `before`.
+
+        Raises `ModelError` with similar names where there is no such model.
+        """
+        seen = self._keeper.look(name)
+        found = self.client.newest(name, limit, before)
+        with self._history.reading(name) as chain:
+            moved = chain.stages(int(version.version) for version in found)
+        listed = [as_version(version, moved.get(int(version.version)), seen.aliases) for version in found]
+        return [with_run(self.client, version) for version in listed]
+
+    def version(self, name: str, which: int | str) -> Version:
+        """Return a version: its number, `latest`, or the name of a stage.
+
+        Raises `ModelError` where there is none, with what there is.
+        """
+        number = self._number(name, which)
+        found = self._keeper.mirror.version(name, number) if number is not None else None
+        if found is None:
+            self.client.registered(name)  # a misspelt name is told as such
+            known = ", ".join(str(v.version) for v in self.client.newest(name, SHOWN)) or "none"
+            raise ModelError(f"{name} has no version {which}; its newest versions are {known}")
+        with self._history.reading(name) as chain:
+            moved = chain.stages([int(found.version)]).get(int(found.version))
+        aliases = dict.fromkeys(found.aliases, int(found.version))
+        return with_run(self.client, as_version(found, moved, aliases))
+
+    def current(self, name: str, stage: str) -> Version | None:
+        """Return the version that is in an exclusive stage, None where the stage is empty."""
+        with self._history.reading(name) as chain:
+            holder = chain.holder(self.rules.stage(stage).name)
+        return self.version(name, holder.version) if holder else None
+
+    def bundle(self, version: Version) -> Path:
+        """Return the local folder of a version's bundle, fetched once. Raises `ModelError` without one."""
+        if version.address not in self._folders:
+            self._folders[version.address] = Lookup(version.address, self.client).bundle()
+        return self._folders[version.address]
+
+    def history(self, name: str, *, before: int | None = None, limit: int = PAGE) -> list[Transition]:
+        """Return what happened to a model, the newest first, below the row `before`."""
+        self._keeper.look(name)
+        with self._history.reading(name) as chain:
+            return chain.rows(before=before, limit=limit)
+
+    def at(self, name: str, time: datetime | str, *, limit: int = PAGE) -> dict[str, list[Transition]]:
+        """Tell how each stage stood at a time: the rows that put its versions there, the newest first.
+
+        A date counts to its end, UTC. Of a stage that holds many, `limit` versions are told. MLflow is not
+        asked: `look` first, where the present is meant.
+        """
+        until = end_of(time)
+        with self._history.reading(name) as chain:
+            number = chain.number_at(until)
+            return {s.name: chain.members(s.name, until=number, limit=limit) for s in self.rules.stages}
+
+    def export(self, name: str) -> Iterator[Transition]:
+        """Go through a whole history, the oldest row first."""
+        with self._history.reading(name) as chain:
+            yield from chain.oldest_first()
+
+    def verify(self, name: str) -> Verification:
+        """Check that no row of a history was edited, removed or inserted, and none cut off at its end."""
+        model = self.client.registered(name)
+        return self._history.verify(name, model.tags.get(ANCHOR, ""))
+
+    # moving
+
     def promote(
         self,
         name: str,
@@ -39,15 +168,211 @@ class Registry:
         *,
         reason: str,
         force: bool = False,
-        options: Mapping[str, Any] | None = None,  # handed to gates.judge as they are: data=, slices=
-    ) -> tuple[Transition, ...]: ...
-    def archive(self, name: str, version: int | str, *, reason: str) -> tuple[Transition, ...]: ...
+        options: Mapping[str, Any] | None = None,
+    ) -> list[Transition]:
+        """Put a version into a stage, if its gates pass and enough people agreed.
+
+        `force` goes on where gates fail, and is recorded; it does not stand in for approvals or rights.
+        `options` are for the gates: `data`, a path to the table to judge on. Returns the rows that were
+        written, the promotion first.
+
+        Raises `GateError` with all results, `RegistryError` where the move is not allowed, `ConflictError`
+        where somebody else was faster, `ModelError` where there is no such version. Nothing is changed then.
+        """
+        from tabstudio.registry import gates
+
+        stage, reason = self.rules.stage(to), given(reason)
+        check_right(self.rules, stage, self.actor)
+        self._keeper.look(name)
+        candidate = self.version(name, version)
+        basis = self._keeper.basis(name, candidate.number, stage.name)
+        self._check_way(candidate, stage)
+        request = self._approved(candidate, stage)
+        results = tuple(gates.judge(self, candidate, self.current(name, stage.name), stage, options or {}))
+        check_gates(candidate, stage, results, force=force)
+        move = Move(
+            "promote",
+            candidate,
+            stage.name,
+            self.actor,
+            reason,
+            self._evidence(candidate, results, request),
+            forced=force and not all(result.passed for result in results),
+            refers=request.number if request else None,
+        )
+        return self._commit(move, basis, stage)
+
+    def archive(self, name: str, version: int | str, *, reason: str) -> list[Transition]:
+        """Take a version out of its stage. Raises as `promote` does; no gate is asked."""
+        reason = given(reason)
+        names = [stage.name for stage in self.rules.stages]
+        to_stage = ARCHIVE if ARCHIVE in names else None
+        self._keeper.look(name)
+        found = self.version(name, version)
+        if found.stage == to_stage:
+            raise RegistryError(f"{name} {found.number} is in {to_stage or 'no stage'} already")
+        for stage in (found.stage, to_stage):
+            if stage in names:
+                check_right(self.rules, self.rules.stage(str(stage)), self.actor)
+        basis = self._keeper.basis(name, found.number, to_stage)
+        return self._commit(Move("archive", found, to_stage, self.actor, reason, Evidence()), basis)
+
     def rollback(
-        self, name: str, *, to_version: int | None = None, stage: str = "production", reason: str
-    ) -> tuple[Transition, ...]: ...
-    def history(self, name: str, *, page: int = 1) -> Any: ...
-    def verify(self, name: str) -> Any: ...
-    def request(self, name: str, version: int | str, to: str, *, reason: str) -> Transition: ...
-    def approve(self, name: str, request: int, *, reason: str = "") -> Transition: ...
-    def reject(self, name: str, request: int, *, reason: str) -> Transition: ...
-    def bundle(self, version: Version) -> Path: ...  # local folder, downloaded once per Registry
+        self, name: str, *, reason: str, to_version: int | None = None, stage: str = "production"
+    ) -> list[Transition]:
+        """Put the version back that was in a stage before, after checking that it still loads.
+
+        A second rollback goes one further back. `to_version` names a version that was there at some time.
+        Neither approvals nor other gates are asked: it was there already, and it may be urgent.
+
+        Raises `GateError` where the version does not load or was changed, else as `promote` does.
+        """
+        from tabstudio.registry import gates
+
+        rule, reason = self.rules.stage(stage), given(reason)
+        if not rule.exclusive:
+            raise RegistryError(f"stage {rule.name} holds many versions: there is no way back in it")
+        check_right(self.rules, rule, self.actor)
+        self._keeper.look(name)
+        with self._history.reading(name) as chain:
+            goal = target_of_rollback(chain, rule.name, to_version)
+        target = self.version(name, goal)
+        basis = self._keeper.basis(name, target.number, rule.name)
+        results = (gates.loads(self, target),)
+        check_gates(target, rule, results, force=False)
+        evidence = self._evidence(target, results, None)
+        return self._commit(Move("rollback", target, rule.name, self.actor, reason, evidence), basis)
+
+    # agreeing
+
+    def request(self, name: str, version: int | str, to: str, *, reason: str) -> Transition:
+        """Ask that a version be put into a stage that needs approval."""
+        stage, reason = self.rules.stage(to), given(reason)
+        self._keeper.look(name)
+        found = self.version(name, version)
+        self._check_way(found, stage)
+        if not stage.approvals:
+            raise RegistryError(f"stage {stage.name} needs no approval: `tabstudio promote` it")
+        with self._history.reading(name) as chain:
+            asked = approvals.open_request(chain, found.number, found.created, stage.name)
+        if asked is not None:
+            raise RegistryError(
+                f"{name} {found.number}: {asked.asked.actor} has asked for {stage.name} already"
+            )
+        return self._keeper.note(Move("request", found, stage.name, self.actor, reason, Evidence()))
+
+    def approve(
+        self, name: str, version: int | str, *, to: str | None = None, reason: str = ""
+    ) -> Transition:
+        """Agree to the open request for a version. Nobody approves their own request.
+
+        Raises `RegistryError` where there is no request, or the actor may not answer it.
+        """
+        return self._answer("approve", name, version, to, reason)
+
+    def reject(self, name: str, version: int | str, *, to: str | None = None, reason: str) -> Transition:
+        """Close the open request for a version. Raises as `approve` does."""
+        return self._answer("reject", name, version, to, given(reason))
+
+    def requests(self, name: str, version: int | str) -> list[Request]:
+        """Return every request for a version, the newest first."""
+        found = self.version(name, version)
+        with self._history.reading(name) as chain:
+            return approvals.requests(chain, found.number, found.created)
+
+    def note(self, version: Version, reason: str, facts: Mapping[str, Any]) -> Transition:
+        """Keep a finding about a version in its history, such as the result of a reproduction."""
+        self._keeper.look(version.model)
+        evidence = Evidence(facts=facts)
+        return self._keeper.note(Move("note", version, None, self.actor, given(reason), evidence))
+
+    def notes(self, version: Version) -> list[Transition]:
+        """Return what `note` has kept of a version, the newest first."""
+        with self._history.reading(version.model) as chain:
+            rows = chain.of_version(version.number, ("note",))
+        return [row for row in rows if row.created == version.created]
+
+    def moves(self, version: Version) -> list[Transition]:
+        """Return the moves of a version from stage to stage, the newest first."""
+        with self._history.reading(version.model) as chain:
+            rows = chain.of_version(version.number, MOVES)
+        return [row for row in rows if row.created == version.created]
+
+    def deliver(self) -> Sent:
+        """Send the webhooks that are due. `promote` and the others do so; a server may do it now and then."""
+        return deliver(self.database, self.rules)
+
+    # how
+
+    def _commit(self, move: Move, basis: Basis, stage: Stage | None = None) -> list[Transition]:
+        def check(chain: Chain) -> None:
+            if stage is not None and move.kind == "promote":
+                version = move.version
+                asked = approvals.open_request(chain, version.number, version.created, stage.name)
+                approvals.check_approved(asked, stage, version.model, version.number)
+
+        return self._keeper.commit(move, basis, check)
+
+    def _answer(
+        self, kind: Literal["approve", "reject"], name: str, version: int | str, to: str | None, reason: str
+    ) -> Transition:
+        self._keeper.look(name)
+        found = self.version(name, version)
+        wanted = self.rules.stage(to).name if to else None
+        with self._history.reading(name) as chain:
+            request = approvals.open_request(chain, found.number, found.created, wanted)
+        if request is None:
+            where = f" for {wanted}" if wanted else ""
+            raise RegistryError(f"{name} {found.number}: there is no open request{where} to answer")
+        stage = self.rules.stage(str(request.asked.to_stage))
+        move = Move(kind, found, stage.name, self.actor, reason, Evidence(), refers=request.number)
+
+        def check(chain: Chain) -> None:
+            asked = approvals.open_request(chain, found.number, found.created, stage.name)
+            approvals.check_may_answer(asked or request, stage, self.actor)
+
+        return self._keeper.note(move, check)
+
+    def _model(self, found: Any) -> Model:
+        stages = self._keeper.in_step(found)
+        if stages is None:  # something was changed in MLflow, or is left to do
+            self._keeper.look(found.name)
+            with self._history.reading(found.name) as chain:
+                held = {stage: chain.holder(stage) for stage in self.rules.exclusive}
+            stages = {stage: row.version for stage, row in held.items() if row}
+        newest = max((int(version.version) for version in found.latest_versions), default=None)
+        return Model(found.name, newest, stages, found.last_updated_timestamp, found.description or "")
+
+    def _number(self, name: str, which: int | str) -> int | None:
+        word = str(which).strip().lower()
+        if word.isdigit():
+            return int(word)
+        if word == "latest":
+            return next((int(version.version) for version in self.client.newest(name, 1)), None)
+        with self._history.reading(name) as chain:
+            holder = chain.holder(word.removeprefix("@"))
+        return holder.version if holder else None
+
+    def _evidence(
+        self, version: Version, results: tuple[GateResult, ...], request: Request | None
+    ) -> Evidence:
+        agreed = tuple(f"{row.actor}, {row.time}" for row in request.approvals) if request else ()
+        return Evidence(version.metrics, results, version.datasets, self._digest(version), agreed)
+
+    def _digest(self, version: Version) -> str:
+        from tabstudio.model.bundle import digest
+
+        try:
+            return digest(self.bundle(version))
+        except ModelError:  # another library's model has no manifest; gates have judged a damaged one
+            return ""
+
+    def _check_way(self, version: Version, stage: Stage) -> None:
+        with self._history.reading(version.model) as chain:
+            check_way(self.rules, chain, version, stage)
+
+    def _approved(self, version: Version, stage: Stage) -> Request | None:
+        with self._history.reading(version.model) as chain:
+            request = approvals.open_request(chain, version.number, version.created, stage.name)
+        approvals.check_approved(request, stage, version.model, version.number)
+        return request

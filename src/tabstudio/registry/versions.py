@@ -8,19 +8,21 @@ runs:/<run id>/model            a run's model      models/breast-cancer         
 from __future__ import annotations
 
 import difflib
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tabstudio.errors import ModelError
-from tabstudio.settings import registry_address, shown, tracking_address
+from tabstudio.errors import ForeignModelError, ModelError, TrackingError
+from tabstudio.registry.client import MISSING, Client
+from tabstudio.settings import shown
 
 if TYPE_CHECKING:
     from tabstudio.model.predictor import Model
 
 MANIFEST = "manifest.json"
+SHOWN = 20
+"""How many versions a message names."""
 _FORMS = "models:/NAME/VERSION, models:/NAME@ALIAS, models:/NAME/latest, runs:/RUN_ID/model or a folder"
 
 
@@ -52,8 +54,11 @@ def resolve(address: str | Path, *, tracking_uri: str | None = None, registry_ur
     text = str(address)
     if not text.startswith(("models:", "runs:")):
         return _bundle_in(_folder(text), text)
-    tracking_uri = tracking_address(tracking_uri)
-    return _Lookup(text, tracking_uri, registry_address(registry_uri, tracking_uri)).bundle()
+    try:
+        client = Client(tracking_uri, registry_uri)
+    except (ModelError, TrackingError) as error:
+        raise ModelError(f"model {text}: {error}") from error
+    return Lookup(text, client).bundle()
 
 
 def _folder(text: str) -> Path:
@@ -74,63 +79,58 @@ def _bundle_in(folder: Path, address: str) -> Path:
     for candidate in (folder, folder / "bundle"):
         if (candidate / MANIFEST).is_file():
             return candidate
-    raise ModelError(
+    raise ForeignModelError(
         f"model {address}: {folder} holds no tabstudio bundle ({MANIFEST} is missing). "
         "A model of another library is loaded with that library or mlflow.pyfunc.load_model"
     )
 
 
-class _Lookup:
+class Lookup:
     """Looks one address up in MLflow, and says what there is where it does not exist."""
 
-    def __init__(self, address: str, tracking_uri: str, registry_uri: str) -> None:
+    def __init__(self, address: str, client: Client) -> None:
         self.address = address
-        self.tracking_uri, self.registry_uri = tracking_uri, registry_uri
-        self._check_database()
-        # A loader is often a short script: MLflow's own retries would keep it for four minutes.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        from mlflow import MlflowClient
-
-        self.client = MlflowClient(tracking_uri, registry_uri)
-
-    def _check_database(self) -> None:
-        """Do not let MLflow make an empty database where somebody only wanted to read."""
-        for uri in (self.tracking_uri, self.registry_uri):
-            path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
-            if uri.startswith("sqlite:///") and not path.exists():
-                raise ModelError(
-                    f"model {self.address}: there is no database {path}; start in the folder of mlflow.db, "
-                    "or say where it is in MLFLOW_TRACKING_URI"
-                )
+        self.client, self.mlflow = client, client.mlflow
 
     def bundle(self) -> Path:
-        """Return the local bundle folder."""
-        from mlflow.exceptions import MlflowException
+        """Return the local bundle folder. Raises `ModelError` where there is none."""
+        return _bundle_in(self.folder(), self.address)
 
+    def folder(self) -> Path:
+        """Return the local folder of the artifacts, whatever they are. Raises `ModelError` without any."""
+        try:
+            with self.client.asking("find the model"):
+                return self._local(self._location())
+        except TrackingError as error:
+            raise self._unknown(str(error)) from error
+
+    def version(self) -> Any | None:
+        """Return MLflow's version that the address names; None for a logged model or a run's."""
         kind, _, rest = self.address.partition(":/")
         parts = rest.strip("/").split("/")
-        try:
-            if kind == "models":
-                return self._bundle_at(self._model_location(parts))
-            if kind == "runs" and len(parts) == 2:
-                return self._bundle_at(self._run_location(*parts))
-        except (MlflowException, OSError) as error:
-            text = " ".join(str(error).split())[:300]
-            raise ModelError(
-                f"model {self.address}: {shown(self.registry_uri)} cannot be asked: {text}"
-            ) from error
+        if kind != "models" or (len(parts) == 1 and "@" not in parts[0]):
+            return None
+        with self.client.asking("find the version"):
+            return self._version(parts)
+
+    def _location(self) -> str:
+        kind, _, rest = self.address.partition(":/")
+        parts = rest.strip("/").split("/")
+        if kind == "models":
+            return self._model_location(parts)
+        if kind == "runs" and len(parts) == 2:
+            return self._run_location(*parts)
         raise self._unknown(f"expected {_FORMS}")
 
-    def _bundle_at(self, location: str) -> Path:
+    def _local(self, location: str) -> Path:
+        local = Path(location.removeprefix("file://"))
+        if local.is_dir():
+            return local
         from mlflow.artifacts import download_artifacts
 
-        local = Path(location.removeprefix("file://"))
-        if not local.is_dir():
-            target = tempfile.mkdtemp(prefix="tabstudio-model-")
-            local = Path(
-                download_artifacts(artifact_uri=location, dst_path=target, tracking_uri=self.tracking_uri)
-            )
-        return _bundle_in(local, self.address)
+        target = tempfile.mkdtemp(prefix="tabstudio-model-")
+        uri = self.client.tracking_uri
+        return Path(download_artifacts(artifact_uri=location, dst_path=target, tracking_uri=uri))
 
     def _model_location(self, parts: list[str]) -> str:
         if len(parts) == 1 and "@" not in parts[0]:
@@ -140,55 +140,43 @@ class _Lookup:
         version = self._version(parts)
         if version.model_id:
             return self._logged_model(version.model_id)
-        return str(self.client.get_model_version_download_uri(version.name, version.version))
+        return str(self.mlflow.get_model_version_download_uri(version.name, version.version))
 
     def _version(self, parts: list[str]) -> Any:
         name, _, alias = parts[0].rpartition("@") if len(parts) == 1 else (parts[0], "", "")
         wanted = parts[1] if len(parts) == 2 else ""
-        aliases, versions = self._registered(name)
-        if alias:
-            number = aliases.get(alias)
-        elif wanted.lower() == "latest":
-            number = max(versions, default=None)
-        elif wanted.isdigit():
-            number = int(wanted)
-        else:
-            number = max((n for n, v in versions.items() if v.current_stage == wanted), default=None)
-        if number in versions:
-            return versions[number]
-        what = f"alias @{alias}" if alias else f"version {wanted}"
-        known = [f"its versions are {', '.join(map(str, sorted(versions)[-20:])) or 'none'}"]
-        known += [f"its aliases {', '.join(f'@{a}' for a in sorted(aliases))}"] if aliases else []
-        raise self._unknown(f"{name} has no {what}; {', '.join(known)}")
-
-    def _registered(self, name: str) -> tuple[dict[str, int], dict[int, Any]]:
-        """Return a model's aliases and versions, both by number."""
         from mlflow.exceptions import MlflowException
 
         try:
-            model = self.client.get_registered_model(name)
+            if alias:
+                return self.mlflow.get_model_version_by_alias(name, alias)
+            if wanted.isdigit():
+                return self.mlflow.get_model_version(name, wanted)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if error.error_code not in (MISSING, "INVALID_PARAMETER_VALUE"):
                 raise
-            raise self._unknown(self._similar(name)) from error
-        found = self.client.search_model_versions(f'name = "{name}"', max_results=10_000)
-        aliases = {alias: int(number) for alias, number in model.aliases.items()}
-        return aliases, {int(version.version): version for version in found}
+        model = self._registered(name)
+        newest = self.client.newest(name, SHOWN)
+        if wanted.lower() == "latest" and newest:
+            return newest[0]
+        for version in model.latest_versions:
+            if version.current_stage == wanted:
+                return version
+        raise self._unknown(_what_there_is(model, alias, wanted, [v.version for v in newest]))
 
-    def _similar(self, name: str) -> str:
-        names = [model.name for model in self.client.search_registered_models(max_results=1000)]
-        near = difflib.get_close_matches(name, names, n=5, cutoff=0.5)
-        known = near or sorted(names)[:10]
-        there = f"{'did you mean' if near else 'there is'} {', '.join(known)}?" if known else "there is none"
-        return f"{shown(self.registry_uri)} has no registered model {name!r}; {there.rstrip('?')}"
+    def _registered(self, name: str) -> Any:
+        try:
+            return self.client.registered(name)
+        except ModelError as error:
+            raise self._unknown(str(error)) from error
 
     def _logged_model(self, model_id: str) -> str:
         from mlflow.exceptions import MlflowException
 
         try:
-            return str(self.client.get_logged_model(model_id).artifact_location)
+            return str(self.mlflow.get_logged_model(model_id).artifact_location)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if error.error_code != MISSING:
                 raise
             raise self._unknown(f"there is no logged model {model_id!r}; expected {_FORMS}") from error
 
@@ -196,16 +184,24 @@ class _Lookup:
         from mlflow.exceptions import MlflowException
 
         try:
-            run = self.client.get_run(run_id)
+            run = self.mlflow.get_run(run_id)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if error.error_code != MISSING:
                 raise
-            raise self._unknown(f"{shown(self.tracking_uri)} has no run {run_id!r}") from error
+            where = shown(self.client.tracking_uri)
+            raise self._unknown(f"{where} has no run {run_id!r}") from error
         outputs = run.outputs.model_outputs if run.outputs else []
-        models = {m.name: m for m in (self.client.get_logged_model(o.model_id) for o in outputs)}
+        models = {m.name: m for m in (self.mlflow.get_logged_model(o.model_id) for o in outputs)}
         if name in models:
             return str(models[name].artifact_location)
         raise self._unknown(f"the run has no model {name!r}; it has {', '.join(sorted(models)) or 'none'}")
 
     def _unknown(self, reason: str) -> ModelError:
         return ModelError(f"model {self.address}: {reason}")
+
+
+def _what_there_is(model: Any, alias: str, wanted: str, newest: list[str]) -> str:
+    what = f"alias @{alias}" if alias else f"version {wanted}"
+    known = f"its versions are {', '.join(sorted(map(str, newest), key=int)) or 'none'}"
+    aliases = ", ".join(f"@{name}" for name in sorted(model.aliases))
+    return f"{model.name} has no {what}; {known}" + (f", its aliases {aliases}" if aliases else "")

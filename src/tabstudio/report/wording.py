@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -53,6 +54,21 @@ def shorten(text: object, length: int = 24) -> str:
         return words
     head = (length - 1) * 2 // 3
     return f"{words[:head]}…{words[head - length + 1 :]}"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as lines of columns for a terminal: the first to the left, the others to the right.
+
+    >>> print(aligned([("rows", "9"), ("columns", "12")]))
+      rows      9
+      columns  12
+    """
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        lines.append("  " + "  ".join(cells).rstrip())
+    return "\n".join(lines)
 
 
 def size(n_bytes: int) -> str:

@@ -12,7 +12,6 @@ from tabstudio.serving.endpoint import Endpoint
 from tabstudio.serving.options import Bounds
 from tabstudio.serving.runtime import Runtime
 
-GREATEST = 1.7976931348623157e308
 _ERRORS = {
     "400": "The body is no strict JSON, or the host is not ours.",
     "401": "A token is demanded, and none or a wrong one came.",
@@ -86,7 +85,7 @@ def _property(field: Field, profile: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _number(profile: Mapping[str, Any]) -> dict[str, Any]:
-    made: dict[str, Any] = {"type": ["number", "null"], "minimum": -GREATEST, "maximum": GREATEST}
+    made: dict[str, Any] = {"type": ["number", "null"]}
     quantiles = profile.get("quantiles")
     if (
         quantiles
@@ -104,9 +103,11 @@ def _number(profile: Mapping[str, Any]) -> dict[str, Any]:
 def _category(field: Field, profile: Mapping[str, Any]) -> dict[str, Any]:
     types = ["string", "number", "null"] if field.counted else ["string", "null"]
     levels = sorted(field.levels or profile.get("levels", {}))
-    known = {"enum": levels, "description": "Categories that training knew."}
-    other = {"type": types, "description": "Any other: it is answered with a warning."}
-    return {"anyOf": [known, other], "examples": levels[:3]} if levels else {"type": types}
+    if not levels:
+        return {"type": types}
+    shown = ", ".join(levels[:20]) + (", ..." if len(levels) > 20 else "")
+    said = f"Training knew {shown}; any other is answered with a warning."
+    return {"type": types, "description": said, "x-categories": levels, "examples": levels[:3]}
 
 
 def _request(key: str, bounds: Bounds) -> dict[str, Any]:

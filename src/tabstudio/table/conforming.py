@@ -14,7 +14,7 @@ from tabstudio.table.parse import Typing, convert, finite, strip_missing
 from tabstudio.table.schema import Column, Schema
 
 _SHOWN = 5
-_DTYPES: dict[str, pl.DataType] = {
+DTYPES: dict[str, pl.DataType] = {
     "Int64": pl.Int64(),
     "Float64": pl.Float64(),
     "Boolean": pl.Boolean(),
@@ -103,7 +103,7 @@ def _conform(series: pl.Series, column: Column, words: tuple[str, ...], faults: 
         faults.append(_wrong(series, column, bad))
     if column.dtype == "Int64" and typed.dtype == pl.Float64:
         return typed
-    return typed.cast(_DTYPES[column.dtype]).alias(column.name)
+    return typed.cast(DTYPES[column.dtype]).alias(column.name)
 
 
 def _cast(series: pl.Series, column: Column) -> tuple[pl.Series, pl.Series]:
@@ -113,9 +113,9 @@ def _cast(series: pl.Series, column: Column) -> tuple[pl.Series, pl.Series]:
     if temporal != wanted:
         if wanted and series.dtype == pl.Int64 and column.format:
             return convert(series.cast(pl.String), Typing("date", column.dtype, "", column.format))
-        return pl.repeat(None, len(series), dtype=_DTYPES[column.dtype], eager=True), series.is_not_null()
+        return pl.repeat(None, len(series), dtype=DTYPES[column.dtype], eager=True), series.is_not_null()
     if wanted:
-        return series.cast(_DTYPES[column.dtype]), good
+        return series.cast(DTYPES[column.dtype]), good
     if series.dtype == pl.Float64:
         series = finite(series)
     if column.kind == "boolean" and series.dtype != pl.Boolean:
@@ -125,7 +125,7 @@ def _cast(series: pl.Series, column: Column) -> tuple[pl.Series, pl.Series]:
         whole = series.cast(pl.Int64, strict=False)
         fits = whole.null_count() == series.null_count() and bool((whole == series).all())
         return (whole, good) if fits else (series, good)
-    return series.cast(_DTYPES[column.dtype]), good
+    return series.cast(DTYPES[column.dtype]), good
 
 
 def _wrong(series: pl.Series, column: Column, bad: pl.Series) -> str:

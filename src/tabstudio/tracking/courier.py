@@ -45,10 +45,11 @@ class Courier:
 
     def step(self) -> bool:
         """Deliver the next piece. Raises `UnreachableError` where the store cannot be used now."""
+        if not self._may_begin():
+            return False
         self.server = self._connect(self.folder)
         if not self.state.run_id:
-            self._begin()
-            return True
+            return self._begin()
         if not self.state.described:
             self._unless_refused(self._describe)
             self.state.described = True
@@ -62,24 +63,68 @@ class Courier:
             self._unless_refused(self._push_samples)
         return self._ended_without_a_word()
 
-    def _begin(self) -> None:
+    def _may_begin(self) -> bool:
+        """Say whether the owner of somebody else's run can have nothing more to say before us.
+
+        A parameter of ours would make MLflow refuse theirs, a metric would be there twice.
+        """
+        if not self.about.into or self.state.run_id:
+            return True
+        if time.monotonic() < self._looked + 0.1:
+            return False
+        self._looked = time.monotonic()
+        return self.folder.ended() or not self.folder.alive()
+
+    def _begin(self) -> bool:
+        """Make or join the run; False where it has to wait for its parent."""
+        if self.about.into:
+            self._join()
+            return True
+        parent = self._parent()
+        if parent is not None and not parent.state.run_id:
+            return False
         experiment = self.server.experiment(self.about.experiment)
         self.state.experiment_id = experiment
-        self.state.run_id = self._found_run(experiment) or self._new_run(experiment)
+        self.state.run_id = self._attempted_run(experiment) or self._new_run(experiment, parent)
+        self.folder.save()
+        return True
+
+    def _join(self) -> None:
+        """Find the run that somebody else has made, and what is in it."""
+        run = self.server("look for the run", lambda: self.server.client.get_run(self.about.into))
+        self.state.experiment_id = run.info.experiment_id
+        self.state.theirs = {"params": list(run.data.params), "metrics": list(run.data.metrics)}
+        self.state.run_id = self.about.into
         self.folder.save()
 
-    def _found_run(self, experiment: str) -> str:
+    def _is_theirs(self, kind: str, name: str) -> bool:
+        return self.state.theirs is not None and name in self.state.theirs[kind]
+
+    def _parent(self) -> RunFolder | None:
+        """The parent as it stands in the spool; None where there is none, or it was delivered whole."""
+        path = self.folder.path.parent / self.about.parent
+        return RunFolder(path) if self.about.parent and (path / "about.json").exists() else None
+
+    def _attempted_run(self, experiment: str) -> str:
         """Return the run that an attempt without an answer has made, or ''."""
-        if "run" not in self.state.attempted:
-            self.state.attempted.append("run")
-            self.folder.save()
-            return ""
-        tagged = f"tags.`{RUN_TAG}` = '{self.about.id}'"
+        if "run" in self.state.attempted:
+            return self._found_run(experiment, self.about.id)
+        self.state.attempted.append("run")
+        self.folder.save()
+        return ""
+
+    def _found_run(self, experiment: str, spool_id: str) -> str:
+        tagged = f"tags.`{RUN_TAG}` = '{spool_id}'"
         runs = self.server("look for the run", lambda: self.server.client.search_runs([experiment], tagged))
         return str(runs[0].info.run_id) if runs else ""
 
-    def _new_run(self, experiment: str) -> str:
+    def _new_run(self, experiment: str, parent: RunFolder | None) -> str:
         tags = {**self.about.tags, RUN_TAG: self.about.id}
+        if self.about.parent:
+            above = parent.state.run_id if parent else self._found_run(experiment, self.about.parent)
+            tags |= {"mlflow.parentRunId": above} if above else {}
+            tags |= {"mlflow.source.name": self.about.source}
+            self.state.described = True
         run = self.server(
             "make the run",
             lambda: self.server.client.create_run(
@@ -90,7 +135,8 @@ class Courier:
 
     def _describe(self) -> None:
         """Add the source version and the environment. They need nothing from the training process."""
-        self._tags(machine.source_tags(self.about.source, Path(self.about.cwd)))
+        if not self.about.into:
+            self._tags(machine.source_tags(self.about.source, Path(self.about.cwd)))
         here = self.folder.path / "environment"
         here.mkdir(exist_ok=True)
         (here / "requirements.txt").write_text("\n".join(machine.packages()) + "\n")
@@ -131,7 +177,11 @@ class Courier:
             )
 
     def _points(self, points: list[list[Any]]) -> None:
-        metrics = [Metric(key, value, timestamp, step) for _, key, value, step, timestamp in points]
+        metrics = [
+            Metric(key, value, timestamp, step)
+            for _, key, value, step, timestamp in points
+            if not self._is_theirs("metrics", key)
+        ]
         if self._resumed and self.server.forgets_nothing:
             metrics = self._not_there(metrics)
         self._resumed = False
@@ -180,7 +230,9 @@ class Courier:
         self.server("store artifacts", lambda: client.log_artifacts(self.state.run_id, str(folder), to))
 
     def _on_params(self, event: dict[str, Any]) -> None:
-        params = [Param(key, value) for key, value in event["values"].items()]
+        params = [
+            Param(key, value) for key, value in event["values"].items() if not self._is_theirs("params", key)
+        ]
         for first in range(0, len(params), KEYS_PER_BATCH):
             chunk = params[first : first + KEYS_PER_BATCH]
             try:
@@ -207,7 +259,7 @@ class Courier:
             digest=event["fingerprint"][:DIGEST_LENGTH],
             source_type="local",
             source=json.dumps({"uri": event["source"]}),
-            schema=json.dumps({"mlflow_colspec": event["columns"]}),
+            schema=json.dumps(event["schema"]),
             profile=json.dumps({"num_rows": event["rows"], "fingerprint": event["fingerprint"]}),
         )
         tags = [InputTag("mlflow.data.context", event["context"])]
@@ -237,13 +289,21 @@ class Courier:
             self.folder.remark(note)
         if self.state.notes:
             self._tags({"tabstudio.notes": shortened("\n".join(self.state.notes), TAG_LENGTH)})
-        client = self.server.client
-        self.server(
-            "end the run",
-            lambda: client.set_terminated(self.state.run_id, status=status, end_time=end_time),
-        )
+        if not self.about.into or self._is_left_running(status):
+            client = self.server.client
+            self.server(
+                "end the run",
+                lambda: client.set_terminated(self.state.run_id, status=status, end_time=end_time),
+            )
         self.done = True
         self.folder.remove()
+
+    def _is_left_running(self, status: str) -> bool:
+        """Say whether somebody else's run still counts as running, though its process has gone."""
+        if status != "KILLED" or self.folder.alive():
+            return False
+        run = self.server("look at the run", lambda: self.server.client.get_run(self.state.run_id))
+        return bool(run.info.status == "RUNNING")
 
     def _ended_without_a_word(self) -> bool:
         """End a run as KILLED whose process is gone. Looks once a second."""

@@ -9,7 +9,7 @@ from typing import Any
 from mlflow.entities import LoggedModelOutput, Metric
 
 from tabstudio.tracking import modeldir
-from tabstudio.tracking.names import shortened
+from tabstudio.tracking.names import SIZE_TAG, abridged
 from tabstudio.tracking.server import RefusedError, Server
 from tabstudio.tracking.spool import RunFolder
 
@@ -35,7 +35,8 @@ class ModelPush:
         self.folder.save()
         self._store(event)
         self._link(event)
-        self.state.model_uri = f"models:/{self.state.model_id}"
+        if not self.state.version:  # of several models the registered one is the run's
+            self.state.model_uri = f"models:/{self.state.model_id}"
         if event["registered_name"]:
             self._register(event)
         self.folder.save()
@@ -52,6 +53,11 @@ class ModelPush:
     def _mark(self, event: dict[str, Any]) -> str:
         return f"{self.folder.about.id}/{event['place']}"
 
+    def _size(self, event: dict[str, Any]) -> int:
+        """Bytes of the model's artifacts: the registry shows them without fetching any."""
+        folder = self.folder.path / event["place"]
+        return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
     def _create(self, event: dict[str, Any]) -> str:
         model = self.server(
             "make the model",
@@ -61,7 +67,7 @@ class ModelPush:
                 source_run_id=self.state.run_id,
                 tags={**event["tags"], MODEL_TAG: self._mark(event)},
                 params=event["params"],
-                model_type="tabular",
+                model_type="pytorch" if event.get("network") else "tabular",
             ),
         )
         return str(model.model_id)
@@ -119,6 +125,7 @@ class ModelPush:
         name = event["registered_name"]
         version = "" if self._first("version", event) else self._found_version(name, event)
         self.state.version = version or self._new_version(name, event)
+        self._describe(name, event["card"])
         # What `mlflow.register_model` sets, too: MLflow's page of the model shows its versions by this tag.
         link = json.dumps([{"name": name, "version": self.state.version}])
         self.server(
@@ -146,9 +153,16 @@ class ModelPush:
                 name,
                 f"models:/{self.state.model_id}",
                 run_id=self.state.run_id,
-                tags={**event["tags"], MODEL_TAG: self._mark(event)},
-                description=shortened(event["card"], DESCRIPTION_LENGTH) or None,
+                tags={**event["tags"], MODEL_TAG: self._mark(event), SIZE_TAG: str(self._size(event))},
                 model_id=self.state.model_id,
             ),
         )
         return str(version.version)
+
+    def _describe(self, name: str, card: str) -> None:
+        """Give the version its card, which could not name the version before there was one."""
+        version, address = self.state.version, f"models:/{name}/{self.state.version}"
+        card = card.replace(f"models:/{name}/latest", address)
+        text = abridged(card, DESCRIPTION_LENGTH, f"tabstudio card {address}")
+        if text:
+            self.server("describe the version", lambda: self.client.update_model_version(name, version, text))

@@ -13,6 +13,8 @@ import re
 
 from tabstudio.errors import ConfigError
 
+SIZE_TAG = "tabstudio.size"
+"""The tag of a registered version that holds the bytes of its artifacts."""
 KEY_LENGTH = 250
 PARAM_LENGTH = 6000
 TAG_LENGTH = 8000
@@ -77,6 +79,27 @@ def shortened(text: str, limit: int) -> str:
         return text
     ending = f"... (shortened, {len(text)} in all)"
     return text[: limit - len(ending) - 2] + ending
+
+
+_FIRST_TO_GO = ("Training", "What it relies on", "How it decides", "Data")
+
+
+def abridged(card: str, limit: int, whole: str) -> str:
+    """Return a card in Markdown, without some of its sections where it is longer than `limit` characters.
+
+    `whole` is the command that shows all of it; the limits and the use of a model are the last to go.
+    """
+    sections = card.split("\n\n## ")
+    gone: list[str] = []
+    text = card
+    for title in _FIRST_TO_GO:
+        if len(text) <= limit:
+            return text
+        kept = [section for section in sections if section.partition("\n")[0] != title]
+        gone += [title] * (len(kept) < len(sections))
+        sections = kept
+        text = "\n\n## ".join(sections).rstrip() + f"\n\nLeft out here: {', '.join(gone)}; see `{whole}`.\n"
+    return shortened(text, limit)
 
 
 def check_model_name(name: str) -> str:

@@ -91,24 +91,49 @@ class Recorder:
         run_name: str | None = None,
         tags: Mapping[str, Any] | None = None,
         source: str | None = None,
+        parent: Run | None = None,
+        start_time: int | None = None,
+        *,
+        held: bool = False,
     ) -> Run:
         """Start a run. `source` is what MLflow shows as its origin, by default the command line.
 
-        The experiment is by default the one of the environment, then one of the run's own name.
+        The experiment is by default that of the parent, then the one of the environment, then one of the
+        run's own name. `start_time` is in milliseconds since 1970, by default now. A child of `parent` is
+        cheap: what describes the machine and the environment stands in its parent, as do their samples. A
+        run that is `held` back is recorded as any other; where it goes is settled by `send`.
         """
         about = {
             "tracking_uri": self.tracking_uri,
             "registry_uri": self.registry_uri,
-            "experiment": experiment or setting("MLFLOW_EXPERIMENT_NAME") or run_name or "Default",
+            "experiment": experiment
+            or (parent and parent.experiment)
+            or setting("MLFLOW_EXPERIMENT_NAME")
+            or run_name
+            or "Default",
             "run_name": run_name or time.strftime("%Y-%m-%d %H:%M:%S"),
             "source": source or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             "tags": {key: str(value) for key, value in (tags or {}).items()},
-            "start_time": int(time.time() * 1000),
+            "start_time": int(time.time() * 1000) if start_time is None else start_time,
+            "parent": parent.id if parent else "",
         }
-        run = Run(Journal(self.spool, about), self._finished)
+        run = Run(Journal(self.spool, about), self._finished, str(about["experiment"]))
         self._runs.append(run)
-        self._process.tell(f"run {run.id}")
+        if not held:
+            self._process.tell(f"run {run.id}")
         return run
+
+    def send(self, run: Run, **where: str) -> None:
+        """Let a run that was held back go, where `Recorder` was made for or elsewhere.
+
+        Such are `tracking_uri`, `registry_uri`, `experiment`, and `into`: MLflow's id of a run that somebody
+        else has made and will end. Into that one everything is brought when it is over (`Run.over`, or the
+        end of our run), and what has a name that is taken there by then is left out: it is never there
+        twice, and never in the way.
+        """
+        if where:
+            run.readdress(**where)
+        self._process.tell(f"run {run.id}")
 
     @property
     def problem(self) -> str:

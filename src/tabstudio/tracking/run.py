@@ -6,7 +6,7 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from tabstudio.errors import TabstudioError, TrackingError
 from tabstudio.table.schema import Schema
-from tabstudio.tracking.modeldir import BUNDLE
+from tabstudio.tracking.modeldir import BUNDLE, NETWORK
 from tabstudio.tracking.names import (
     DIGEST_LENGTH,
     PARAM_LENGTH,
@@ -23,7 +23,7 @@ from tabstudio.tracking.names import (
     check_model_name,
     shortened,
 )
-from tabstudio.tracking.signature import input_columns, output_columns
+from tabstudio.tracking.signature import TensorSpec, input_columns, output_columns, tensor_columns
 from tabstudio.tracking.spool import Journal
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ class Run:
     Every method returns at once. What it recorded survives the end of this process, however it comes.
     """
 
-    def __init__(self, journal: Journal, ended: Callable[[str], None]) -> None:
+    def __init__(self, journal: Journal, ended: Callable[[str], None], experiment: str) -> None:
         self.id = journal.id
+        self.experiment = experiment
         self.status: Status | None = None
         self._journal = journal
         self._ended = ended
@@ -89,17 +90,28 @@ class Run:
             self._event("artifact", place=place, to=str(path.parent) if path.parent.parts else "")
 
     def dataset(
-        self, name: str, fingerprint: str, schema: Schema, rows: int, source: str, context: str
+        self,
+        name: str,
+        fingerprint: str,
+        schema: Schema | Sequence[TensorSpec],
+        rows: int,
+        source: str,
+        context: str,
     ) -> None:
-        """Record a table as an input of the run. `context` is `training` or `testing`, for example."""
-        types = input_columns(schema)
-        columns = [{"name": column, "type": kind, "required": True} for column, kind in types]
+        """Record a table, or tensors, as an input of the run. `context` is `training` or `testing`, say."""
         self._dataset = (name[:500], fingerprint[:DIGEST_LENGTH])
+        if isinstance(schema, Schema):
+            types = input_columns(schema)
+            columns = [{"name": column, "type": kind, "required": True} for column, kind in types]
+            described: dict[str, Any] = {"mlflow_colspec": columns}
+        else:
+            features = json.dumps(tensor_columns(schema))
+            described = {"mlflow_tensorspec": {"features": features, "targets": None}}
         self._event(
             "dataset",
             name=self._dataset[0],
             fingerprint=fingerprint,
-            columns=columns,
+            schema=described,
             rows=rows,
             source=source,
             context=context,
@@ -126,27 +138,80 @@ class Run:
         """
         if schema.target is None:
             raise TrackingError(f"model {name}: its schema has no target")
+        inputs = input_columns(schema)
+        self._model(
+            Path(bundle),
+            BUNDLE,
+            registered_name,
+            metrics or {},
+            tags or {},
+            inputs=inputs,
+            outputs=output_columns(schema.target),
+            example=None if input_example is None else _split(input_example, [n for n, _ in inputs]),
+            name=name,
+            card=card,
+            step=step,
+        )
+
+    def network(
+        self,
+        folder: Path,
+        inputs: Sequence[TensorSpec],
+        outputs: Sequence[TensorSpec],
+        example: list[Any] | None,
+        *,
+        version: str,
+        registered_name: str | None = None,
+        metrics: Mapping[str, float] | None = None,
+        card: str = "",
+        tags: Mapping[str, Any] | None = None,
+        name: str = "model",
+        step: int = 0,
+    ) -> None:
+        """Log `folder/model.pt2` as a model that `mlflow.pytorch.load_model` loads; the rest as in `model`.
+
+        `version` is PyTorch's; `example` a nested list of the one input's values.
+        Raises `ConfigError` for a name that cannot be registered, `TrackingError` where there is no folder.
+        """
+        self._model(
+            folder,
+            NETWORK,
+            registered_name,
+            metrics or {},
+            tags or {},
+            inputs=tensor_columns(inputs),
+            outputs=tensor_columns(outputs),
+            example=example,
+            network=version,
+            name=name,
+            card=card,
+            step=step,
+        )
+
+    def _model(
+        self,
+        folder: Path,
+        called: str,
+        registered_name: str | None,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, Any],
+        **what: Any,
+    ) -> None:
         if registered_name is not None:
             check_model_name(registered_name)
-        inputs = input_columns(schema)
-        place = self._journal.keep(Path(bundle), BUNDLE)
+        place = self._journal.keep(folder, called)
         if place is None:
             return
         self._event(
             "model",
             place=place,
-            name=name,
-            inputs=inputs,
-            outputs=output_columns(schema.target),
-            example=None if input_example is None else _split(input_example, [n for n, _ in inputs]),
             registered_name=registered_name,
-            metrics={self._names[key]: float(value) for key, value in (metrics or {}).items()},
+            metrics={self._names[key]: float(value) for key, value in metrics.items()},
             params={key: shortened(value, MODEL_PARAM_LENGTH) for key, value in self._params.items()},
-            card=card,
-            tags={self._names[key]: str(value) for key, value in (tags or {}).items()},
+            tags={self._names[key]: str(value) for key, value in tags.items()},
             dataset=self._dataset,
-            step=step,
             time=int(time.time() * 1000),
+            **what,
         )
 
     def finish(self, status: Status = "FINISHED") -> None:
@@ -156,6 +221,21 @@ class Run:
             self.status = status
             self._journal.close()
             self._ended(self.id)
+
+    def fail(self, error: BaseException) -> None:
+        """End the run as FAILED, the traceback as an artifact; an error of ours says all by itself."""
+        text = str(error) if isinstance(error, TabstudioError) else _traceback(error)
+        self.artifact(text.encode(), "error/error.txt")
+        self.finish("FAILED")
+
+    def readdress(self, **where: str) -> None:
+        """Change where a run that is held back shall go: fields of `About`."""
+        self._journal.readdress(**where)
+
+    def over(self) -> None:
+        """The run of somebody else's into which this one goes is over: nothing stands in the way any more."""
+        if self.status is None:
+            self._journal.over()
 
     def leave(self) -> None:
         """Leave an ended run to the next start, where MLflow has not got it yet."""
@@ -173,9 +253,7 @@ class Run:
         elif isinstance(error, KeyboardInterrupt):
             self.finish("KILLED")
         else:
-            text = str(error) if isinstance(error, TabstudioError) else _traceback(error)
-            self.artifact(text.encode(), "error/error.txt")
-            self.finish("FAILED")
+            self.fail(error)
 
     def _event(self, kind: str, **body: Any) -> None:
         if self.status is not None:

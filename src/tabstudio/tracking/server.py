@@ -10,6 +10,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from tabstudio.causes import cause
 from tabstudio.errors import TrackingError
 from tabstudio.settings import shown
 from tabstudio.tracking.template import opened, sqlite_file
@@ -93,28 +94,7 @@ class Server:
         return str(found.experiment_id)
 
     def _sentence(self, doing: str, error: Exception) -> str:
-        text = " ".join(str(error).split())
-        return f"{self.address}: cannot {doing}: {_cause(text)}"
-
-
-def _cause(text: str) -> str:
-    """Say in a few words what an MLflow or database error of many lines says."""
-    known = {
-        "Connection refused": "nothing answers there (connection refused); is the server running?",
-        "Name or service not known": "there is no machine of that name",
-        "timed out": "it did not answer in time",
-        "database is locked": "the database is locked by another program",
-        "readonly database": "the database is read-only for this user",
-        "unable to open database file": "it cannot be opened; does its folder exist, may it be written?",
-        "file is not a database": "the file is not an SQLite database",
-        "out-of-date database schema": "another MLflow version made it (older? run `mlflow db upgrade`)",
-        "Can't locate revision": "a newer MLflow version made it; install that version",
-        "No space left": "no space is left on the disk",
-    }
-    for words, sentence in known.items():
-        if words in text:
-            return sentence
-    return text if len(text) <= 300 else text[:297] + "..."
+        return f"{self.address}: cannot {doing}: {cause(error)}"
 
 
 def _check_local(uri: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tabstudio.table.schema import Column, Label, Schema, Target
@@ -40,6 +43,35 @@ def _label_type(classes: tuple[Label, ...]) -> str:
         if all(type(label) is kind for label in classes):
             return name
     return "string"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A tensor that a network takes or gives: NumPy's name of its type, -1 for sizes that are free."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def tensor_columns(specs: Sequence[TensorSpec]) -> list[dict[str, Any]]:
+    """Tensors as MLflow writes them down. A single one has no name."""
+    several = len(specs) > 1
+    return [
+        {
+            **({"name": spec.name} if several else {}),
+            "type": "tensor",
+            "tensor-spec": {"dtype": spec.dtype, "shape": list(spec.shape)},
+        }
+        for spec in specs
+    ]
+
+
+def mlflow_tensors(inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> Any:
+    """Build an `mlflow.models.ModelSignature` of tensors that `tensor_columns` wrote down."""
+    from mlflow.models import ModelSignature
+
+    return ModelSignature.from_dict({"inputs": json.dumps(inputs), "outputs": json.dumps(outputs)})
 
 
 def mlflow_signature(inputs: list[tuple[str, str]], outputs: list[tuple[str, str]]) -> Any:

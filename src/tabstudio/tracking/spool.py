@@ -40,7 +40,11 @@ _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Who writes a run, and where it shall go. `started` is in seconds, `start_time` in milliseconds."""
+    """Who writes a run, and where it shall go. `started` is in seconds, `start_time` in milliseconds.
+
+    `parent` is the id, in this spool, of the run that this one is a child of. `into` is MLflow's id of a run
+    of somebody else's, '' for a run of our own.
+    """
 
     id: str
     pid: int
@@ -54,6 +58,8 @@ class About:
     run_name: str
     source: str
     tags: dict[str, str]
+    parent: str = ""
+    into: str = ""
 
 
 @dataclass(slots=True)
@@ -61,7 +67,8 @@ class State:
     """How far the delivery of a run has come: everything before `offset` of `segment` stands in MLflow.
 
     `attempted` names the calls that may have reached the server without our knowing: they are looked up
-    there before they are repeated.
+    there before they are repeated. `theirs` are the names that a run of somebody else's had before ours came:
+    its parameters, its metrics.
     """
 
     segment: int = 1
@@ -74,6 +81,7 @@ class State:
     model_uri: str = ""
     version: str = ""
     notes: list[str] = field(default_factory=list)
+    theirs: dict[str, list[str]] | None = None
 
 
 class RunFolder:
@@ -169,6 +177,16 @@ class RunFolder:
             offset = 0
         return count
 
+    def ended(self) -> bool:
+        """Say whether its process has finished the run, or the run that it goes into is over."""
+        if (self.path / "over").exists():
+            return True
+        journals = sorted(self.path.glob("journal-*"))
+        with journals[-1].open("rb") as file:
+            file.seek(max(0, journals[-1].stat().st_size - 2**16))
+            lines = file.read().splitlines()
+        return bool(lines) and lines[-1].startswith(b'{"kind": "finish"')
+
     def left(self) -> bool:
         """Say whether anybody may deliver the run: its recorder was closed, or its process is gone."""
         return (self.path / "left").exists() or not self.alive()
@@ -223,8 +241,9 @@ class Journal:
         try:
             (self.path / "files").mkdir(parents=True)
             self._descriptor = self._next()
-            whole = {"id": self.id, "pid": os.getpid(), "host": socket.gethostname(), "started": time.time()}
-            _replace(self.path / "about.json", json.dumps({**whole, "cwd": str(Path.cwd()), **about}))
+            here = {"id": self.id, "pid": os.getpid(), "host": socket.gethostname(), "started": time.time()}
+            self._about = {**here, "cwd": str(Path.cwd()), **about}
+            _replace(self.path / "about.json", json.dumps(self._about))
         except OSError as error:
             raise TrackingError(
                 f"the spool {spool} cannot be written ({error.strerror}); "
@@ -236,6 +255,14 @@ class Journal:
         self._room = SEGMENT_BYTES
         path = self.path / f"journal-{self._segment:06}.jsonl"
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def readdress(self, **where: str) -> None:
+        """Change where the run shall go, before anybody delivers it."""
+        self._about |= where
+        try:
+            _replace(self.path / "about.json", json.dumps(self._about))
+        except OSError as error:
+            self._missed(error)
 
     def points(self, values: Mapping[str, float], step: int, timestamp: int) -> None:
         """Append metric points."""
@@ -295,6 +322,11 @@ class Journal:
         """Close the file. Nothing can be appended after it."""
         with self._lock:
             os.close(self._descriptor)
+
+    def over(self) -> None:
+        """Note that the run of somebody else's into which this one goes is over."""
+        with contextlib.suppress(OSError):  # a full disk: then it waits for the end of the process
+            (self.path / "over").touch()
 
     def leave(self) -> None:
         """Leave the run to whoever comes next, if it has not been delivered yet."""

@@ -226,7 +226,8 @@ class Sync:
                 self.left.remove(route)
                 return route
         route = self._route(RunFolder(self.spool / "runs" / run_id))
-        route.sampler = Sampler.of(route.folder.about.pid, route.folder.path)
+        if not (route.folder.about.parent or route.folder.about.into):
+            route.sampler = Sampler.of(route.folder.about.pid, route.folder.path)
         return route
 
     def _report(self, route: Route) -> None:

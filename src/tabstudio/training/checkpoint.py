@@ -31,20 +31,20 @@ SECONDS = 2.0
 class Keeper:
     """Keeps a training's checkpoint in a folder. `key` is the `digest` of the training."""
 
-    def __init__(self, folder: Path, pack: Pack, state: State, key: str) -> None:
-        self.folder, self.pack, self.state, self.key = folder, pack, state, key
+    def __init__(self, folder: Path, state: State, key: str) -> None:
+        self.folder, self.state, self.key = folder, state, key
         self._epoch = 0
         self._written = time.monotonic() - SECONDS
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint, where there is one."""
-        if load(self.folder, self.pack, self.state, self.key):
+        if load(self.folder, self.state, self.key):
             self._epoch = len(self.state.history)
 
     def keep(self) -> None:
         """Write a checkpoint if the last one is old, or the training is at its end."""
         if self.state.stopped or time.monotonic() - self._written >= SECONDS:
-            save(self.folder, self.pack, self.state, self.key)
+            save(self.folder, self.state, self.key)
             self._epoch, self._written = len(self.state.history), time.monotonic()
 
     def told(self) -> str:
@@ -70,7 +70,7 @@ def digest(pack: Pack, data: Data, plan: Plan) -> str:
     return sha.hexdigest()
 
 
-def save(folder: Path, pack: Pack, state: State, key: str) -> None:
+def save(folder: Path, state: State, key: str) -> None:
     """Write what `load` needs to go on after the last epoch.
 
     Raises `TrainingError` where the folder cannot be written to; the checkpoint before is then still there.
@@ -84,12 +84,13 @@ def save(folder: Path, pack: Pack, state: State, key: str) -> None:
         "stopped": state.stopped,
         "best_loss": state.best_loss.tolist(),
         "waited": state.waited.tolist(),
+        "members": state.members.tolist(),
         "history": [_plain(epoch) for epoch in state.history],
     }
     part = folder / f"{FILE}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(_tensors(pack, state), part, metadata={"state": json.dumps(told)})
+        save_file(_tensors(state), part, metadata={"state": json.dumps(told)})
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(folder / FILE)
@@ -98,8 +99,8 @@ def save(folder: Path, pack: Pack, state: State, key: str) -> None:
         raise TrainingError(f"{folder}: the checkpoint cannot be written: {error}") from error
 
 
-def load(folder: Path, pack: Pack, state: State, key: str) -> bool:
-    """Put the pack and the state where the checkpoint in `folder` left them. False where there is none.
+def load(folder: Path, state: State, key: str) -> bool:
+    """Put the state where the checkpoint in `folder` left them. False where there is none.
 
     Raises `TrainingError` for a damaged checkpoint, and for one of other rows or another configuration.
     """
@@ -112,14 +113,15 @@ def load(folder: Path, pack: Pack, state: State, key: str) -> bool:
             f"{path}: this checkpoint is of other rows or of another configuration; train with the same "
             f"table and options, or start anew without resume"
         )
+    state.keep(told["members"])
     with torch.no_grad():
-        for name, tensor in pack.tensors().items():
+        for name, tensor in state.learned.items():
             tensor.copy_(tensors[f"weights.{name}"])
     for name, kept in state.best.items():
         kept.copy_(tensors[f"best.{name}"])
     adam = {name.removeprefix("adam."): t for name, t in tensors.items() if name.startswith("adam.")}
     state.optimizer.load(adam)
-    for m, generator in enumerate(pack.generators):
+    for m, generator in enumerate(state.pack.generators):
         generator.set_state(tensors[f"random.{m}"])
     state.order.set_state(tensors["order"])
     state.seconds = told["seconds"]
@@ -130,11 +132,11 @@ def load(folder: Path, pack: Pack, state: State, key: str) -> bool:
     return True
 
 
-def _tensors(pack: Pack, state: State) -> dict[str, torch.Tensor]:
-    tensors = {f"weights.{name}": tensor.detach() for name, tensor in pack.tensors().items()}
+def _tensors(state: State) -> dict[str, torch.Tensor]:
+    tensors = {f"weights.{name}": tensor.detach() for name, tensor in state.learned.items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
     tensors |= {f"adam.{name}": tensor for name, tensor in state.optimizer.state().items()}
-    tensors |= {f"random.{m}": generator.get_state() for m, generator in enumerate(pack.generators)}
+    tensors |= {f"random.{m}": generator.get_state() for m, generator in enumerate(state.pack.generators)}
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
     return tensors | {"order": state.order.get_state()}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,6 +45,11 @@ class Data:
     def members(self) -> int:
         """Number k of members."""
         return len(self.weights)
+
+    def members_at(self, places: Sequence[int]) -> Data:
+        """The same rows for some of the members. Batches stay what they are: `trained` is that of all."""
+        at = list(places)
+        return replace(self, weights=self.weights[at], held=self.held[at], held_weights=self.held_weights[at])
 
 
 def assemble(

@@ -104,8 +104,8 @@ def _train(
     checkpoint: Path | None,
     resume: bool,
 ) -> State:
-    state = State(pack, plan)
-    keeper = None if checkpoint is None else Keeper(checkpoint, pack, state, digest(pack, data, plan))
+    state = State(pack, data, plan)
+    keeper = None if checkpoint is None else Keeper(checkpoint, state, digest(pack, data, plan))
     if keeper is not None and resume:
         keeper.resume()
     try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tabstudio.errors import TrainingError
-from tabstudio.model.networks import Pack
+from tabstudio.model.networks import Pack, corner
 from tabstudio.training.data import Data
 from tabstudio.training.losses import TINY, loss, mean_per_member
 from tabstudio.training.optimizer import Adam
@@ -19,6 +20,8 @@ from tabstudio.training.plan import Plan
 
 EVALUATED_AT_ONCE = 8192
 """Rows per member and call when nothing is learned: bounds the memory."""
+WORTH_COMPACTING = 0.75
+"""A pack is compacted when no more than this share of its members still learn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Epoch:
 
     `val_loss` is nan where a member holds out nothing.
     `number` counts from 1. `best` (k,) is True where the validation loss was the member's lowest so far.
+    `active` (k,) is False where a member has left the training: its figures stay those of its last epoch.
     """
 
     number: int
@@ -36,58 +40,128 @@ class Epoch:
     rows_per_second: float
     seconds: float
     best: np.ndarray
+    active: np.ndarray
 
 
 class State:
-    """Where a training stands between two epochs."""
+    """Where a training stands between two epochs.
 
-    def __init__(self, pack: Pack, plan: Plan) -> None:
-        names, self.parameters = zip(*pack.named_parameters(), strict=True)
-        if len(pack) == 1:
-            _lay_as_torch_does(self.parameters)
+    `whole` is the pack that was given, and gets the weights in the end. `pack`, `data` and `plan` are of the
+    members that still learn, whose numbers in `whole` are `members`. Where `lenient`, a member whose loss or
+    weights are not finite leaves the training instead of ending it: `failed` (k,) is then True for it.
+    """
+
+    def __init__(self, pack: Pack, data: Data, plan: Plan, *, lenient: bool = False) -> None:
+        self.whole = self.pack = pack
+        self.data, self.plan = data, plan
+        self.members = np.arange(len(pack))
+        self.lenient = lenient
+        self.failed = np.zeros(len(pack), dtype=bool)
+        pack.dropout = plan.dropout
+        self._enter(pack)
         self.optimizer = Adam(
             self.parameters,
             plan.learning_rate,
             plan.weight_decay,
             betas=(0.9, plan.beta2),
-            decays=[pack.decays(name) for name in names],
+            decays=[pack.decays(name) for name, _ in pack.named_parameters()],
         )
         self.order = torch.Generator().manual_seed(plan.seed)
         self.history: list[Epoch] = []
         self.seconds = 0.0
-        self.best_loss = np.full(plan.members, np.inf)
-        self.waited = np.zeros(plan.members, dtype=np.int64)
-        self.learned = {name: tensor.detach() for name, tensor in pack.tensors().items()}
+        self.best_loss = np.full(len(pack), np.inf)
+        self.waited = np.zeros(len(pack), dtype=np.int64)
         self.best = {name: t.clone() for name, t in self.learned.items()} if plan.patience else {}
         self.stopped = ""
 
-    def judge(self, val_loss: np.ndarray, patience: int) -> np.ndarray:
-        """Keep the weights of the members that are better than ever; count the waiting of the others."""
-        better = (
-            (val_loss < self.best_loss) & (self.waited < patience) if patience else val_loss < self.best_loss
-        )
+    def _enter(self, pack: Pack) -> None:
+        self.pack = pack
+        self.parameters = [parameter for _, parameter in pack.named_parameters()]
+        _lay_as_torch_does(self.parameters)
+        self.learned = {name: tensor.detach() for name, tensor in pack.tensors().items()}
+
+    def spread(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Figures of the members that learn, as figures of all: the others' stay where they were."""
+        last = getattr(self.history[-1], name) if self.history else np.full(len(self.whole), np.nan)
+        figures = np.array(last, dtype=np.float64)
+        figures[self.members] = values
+        return figures
+
+    def judge(self, val_loss: np.ndarray) -> np.ndarray:
+        """Keep the weights of the members that are better than ever; count the waiting of the others.
+
+        `val_loss` (k,) and the answer are of all members of `whole`.
+        """
+        here = np.zeros(len(self.whole), dtype=bool)
+        here[self.members] = True
+        better = here & (val_loss < self.best_loss)
+        if self.plan.patience:
+            better &= self.waited < self.plan.patience
         self.best_loss = np.where(better, val_loss, self.best_loss)
-        self.waited = np.where(better, 0, self.waited + 1)
-        for name, kept in self.best.items():
-            for m in np.flatnonzero(better):
-                kept[m].copy_(self.learned[name][m])
+        self.waited = np.where(better, 0, self.waited + here)
+        if self.best:
+            self._store(self.best, better)
         return better
 
+    def keep(self, members: Sequence[int]) -> None:
+        """Go on with these members of `whole` only; the others keep the weights that they have now.
+
+        What the members kept will learn is what they would have learned beside the others.
+        """
+        places = np.flatnonzero(np.isin(self.members, members)).tolist()
+        if len(places) == len(self.members):
+            return
+        self._store(self.whole.tensors(), np.ones(len(self.whole), dtype=bool))
+        self.members = self.members[places]
+        self._enter(self.pack.members(places))
+        self.optimizer = self.optimizer.members(self.parameters, places)
+        self.data, self.plan = self.data.members_at(places), self.plan.members_at(places)
+
+    def keep_the_patient(self) -> None:
+        """Compact the pack where enough members have lost their patience for that to pay."""
+        patient = self.waited[self.members] < self.plan.patience
+        if patient.any() and patient.mean() <= WORTH_COMPACTING:
+            self.keep(self.members[patient].tolist())
+
+    def give_up(self, members: np.ndarray) -> None:
+        """Go on without these members of `whole`, whose figures are not finite."""
+        self.failed[members] = True
+        left = self.members[~self.failed[self.members]].tolist()
+        if left:
+            self.keep(left)
+        else:
+            self.stopped = "not finite"
+
     def restore_best(self) -> None:
-        """Put each member's best weights into the pack, where they were kept."""
+        """Put into `whole` each member's best weights where they were kept, else its last ones."""
+        if not self.best:
+            self._store(self.whole.tensors(), np.ones(len(self.whole), dtype=bool))
         for name, kept in self.best.items():
-            self.learned[name].copy_(kept)
-        for parameter in self.parameters:
+            self.whole.tensors()[name].data.copy_(kept)
+        for parameter in self.whole.parameters():
             parameter.data = parameter.data.contiguous()
+
+    @torch.no_grad()
+    def _store(self, into: Mapping[str, Tensor], chosen: np.ndarray) -> None:
+        """Copy the weights of the chosen members of `whole`, as far as they still learn."""
+        if into is not self.best and self.pack is self.whole:
+            return
+        for place, member in enumerate(self.members):
+            if chosen[member]:
+                for name, tensor in self.learned.items():
+                    corner(into[name][member : member + 1], tensor[:1]).copy_(tensor[place : place + 1])
 
 
 def fit(pack: Pack, data: Data, plan: Plan, state: State | None = None) -> Iterator[Epoch]:
     """Train in place, one epoch per item, until the plan's end, its patience or its minutes.
 
+    Whoever takes the epochs may let members go between two of them (`State.keep`). The weights stand in
+    `pack` after `State.restore_best`; where no member has left, the last ones stand there anyway.
     Raises `TrainingError` where a loss is not finite.
     """
-    state = state or State(pack, plan)
+    state = state or State(pack, data, plan)
     while not state.stopped:
+        pack, data, plan = state.pack, state.data, state.plan
         started, before = time.perf_counter(), state.seconds
         sums, seen = torch.zeros(2, plan.members, device=data.numbers.device), 0
         pack.train()
@@ -109,25 +183,29 @@ def fit(pack: Pack, data: Data, plan: Plan, state: State | None = None) -> Itera
         val_loss = validate(pack, data)
         state.seconds = before + time.perf_counter() - started
         train_loss = (sums[0] / sums[1].clamp_min(TINY)).double().cpu().numpy()
-        number = len(state.history) + 1
         bad = ~np.isfinite(train_loss) | ~_finite_members(state.parameters)
-        if bad.any():
-            raise TrainingError(_not_finite(number, int(bad.argmax()), train_loss, plan, factor))
-        best = state.judge(val_loss, plan.patience)
+        if bad.any() and not state.lenient:
+            raise TrainingError(_not_finite(state, int(bad.argmax()), train_loss, factor))
+        val_loss = state.spread("val_loss", val_loss)
         epoch = Epoch(
-            number=number,
-            train_loss=train_loss,
+            number=len(state.history) + 1,
+            train_loss=state.spread("train_loss", train_loss),
             val_loss=val_loss,
-            learning_rate=np.asarray(plan.learning_rate) * factor,
+            learning_rate=state.spread("learning_rate", np.asarray(plan.learning_rate) * factor),
             rows_per_second=seen / max(state.seconds - before, 1e-9),
             seconds=state.seconds,
-            best=best,
+            best=state.judge(val_loss),
+            active=np.isin(np.arange(len(state.whole)), state.members),
         )
         state.history.append(epoch)
-        if plan.patience and (state.waited >= plan.patience).all():
+        if plan.patience and (state.waited[state.members] >= plan.patience).all():
             state.stopped = state.stopped or "patience"
-        if number >= plan.epochs:
+        if epoch.number >= plan.epochs:
             state.stopped = state.stopped or "epochs"
+        if bad.any():
+            state.give_up(state.members[bad])
+        if state.plan.patience and not state.stopped:
+            state.keep_the_patient()
         yield epoch
 
 
@@ -139,6 +217,9 @@ def batches(
     Each is numbers (b, d), codes (b, c), labels (b,), weights (k, b).
     """
     rows = data.trained
+    if not plan.batch_size and len(rows) == len(data):
+        yield data.numbers, data.codes, data.labels, data.weights
+        return
     if plan.batch_size:
         rows = rows[torch.randperm(len(rows), generator=order).to(rows.device)]
     for at in torch.split(rows, plan.batch_size or max(len(rows), 1)):
@@ -153,6 +234,8 @@ def count(data: Data, plan: Plan) -> int:
 @torch.inference_mode()
 def validate(pack: Pack, data: Data) -> np.ndarray:
     """Loss of each member over the rows that it holds out (k,), nan where there are none."""
+    if not data.held.shape[1]:
+        return np.full(data.members, np.nan)
     sums = torch.zeros(2, data.members, device=data.numbers.device)
     for at, weights in zip(
         torch.split(data.held, EVALUATED_AT_ONCE, dim=1),
@@ -182,7 +265,10 @@ def out_of_fold(pack: Pack, data: Data, outputs: int) -> np.ndarray:
 
 
 def _lay_as_torch_does(parameters: Sequence[Tensor]) -> None:
-    """Lay a single member's matrices out as (outputs, inputs): libraries are fastest at that in bf16."""
+    """Lay matrices out as (outputs, inputs).
+
+    Libraries are fastest at that in bf16, and the first layer of a pack is then one wide matrix.
+    """
     for parameter in parameters:
         if parameter.dim() == 3:
             parameter.data = parameter.data.mT.contiguous().mT
@@ -196,14 +282,16 @@ def _progress(plan: Plan, epochs: float, before: float, started: float) -> float
 
 
 def _finite_members(parameters: Sequence[Tensor]) -> np.ndarray:
+    if math.isfinite(sum(torch._foreach_norm([p.detach() for p in parameters]))):
+        return np.ones(len(parameters[0]), dtype=bool)
     finite = [torch.isfinite(p.detach()).flatten(1).all(1) for p in parameters]
     return np.asarray(torch.stack(finite).all(0).cpu().numpy())
 
 
-def _not_finite(number: int, member: int, train_loss: np.ndarray, plan: Plan, factor: float) -> str:
+def _not_finite(state: State, place: int, train_loss: np.ndarray, factor: float) -> str:
     return (
-        f"epoch {number}: the loss or the weights of member {member + 1} of {plan.members} are not finite "
-        f"(training loss {train_loss[member]:g}) at a learning rate of "
-        f"{plan.learning_rate[member] * factor:g}; lower the learning rate, or look for extreme values in "
-        f"the table"
+        f"epoch {len(state.history) + 1}: the loss or the weights of member {state.members[place] + 1} of "
+        f"{len(state.whole)} are not finite (training loss {train_loss[place]:g}) at a learning rate of "
+        f"{state.plan.learning_rate[place] * factor:g}; lower the learning rate, or look "
+        f"for extreme values in the table"
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -11,25 +14,34 @@ TINY = 1e-12
 """Stands for the sum of weights where a member holds out the whole batch: its loss is then zero."""
 
 
-def loss(raw: Tensor, labels: Tensor, task: Task, smoothing: float = 0.0) -> Tensor:
+def loss(raw: Tensor, labels: Tensor, task: Task, smoothing: Sequence[float] = (0.0,)) -> Tensor:
     """Binary: cross-entropy with logits; multiclass: cross-entropy; regression: squared error.
 
-    Labels are float32 for binary and regression, int64 for multiclass. `smoothing` moves that share of each
-    label evenly to all classes (Szegedy et al. 2016).
+    Labels are float32 for binary and regression, int64 for multiclass. `smoothing`, one figure for all
+    members or one for each, moves that share of each label evenly to all classes (Szegedy et al. 2016).
     """
     if task == "multiclass":
         wanted = labels.expand(raw.shape[:2]).reshape(-1)
-        rows = functional.cross_entropy(
-            raw.flatten(0, 1), wanted, reduction="none", label_smoothing=smoothing
-        )
-        return rows.view(raw.shape[:2])
+        rows = functional.cross_entropy(raw.flatten(0, 1), wanted, reduction="none").view(raw.shape[:2])
+        if not any(smoothing):
+            return rows
+        share = _column(smoothing, raw)
+        evenly = raw.logsumexp(-1) - raw.mean(-1)
+        return rows * (1.0 - share) + evenly * share
     raw = raw.squeeze(-1)
     wanted = labels.expand(raw.shape)
     if task == "regression":
         return (raw - wanted).square()
-    if smoothing:
-        wanted = wanted * (1.0 - smoothing) + 0.5 * smoothing
+    if any(smoothing):
+        share = _column(smoothing, raw)
+        wanted = wanted * (1.0 - share) + 0.5 * share
     return functional.binary_cross_entropy_with_logits(raw, wanted, reduction="none")
+
+
+def _column(values: Sequence[float], like: Tensor) -> Tensor:
+    """One figure per member, or one for all, as (k, 1) or (1, 1)."""
+    alike = len(set(values)) == 1
+    return torch.tensor(values[:1] if alike else values, device=like.device).unsqueeze(1)
 
 
 def mean_per_member(losses: Tensor, weights: Tensor) -> Tensor:

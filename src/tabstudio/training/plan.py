@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, TypeVar
 
 import torch
 
@@ -19,12 +19,13 @@ STEPS = 2400
 """Optimizer steps of a training on a large table, where the epochs are not given. Small ones need far fewer:
 they overfit after some tens of steps."""
 
+Value = TypeVar("Value")
 Schedule = Literal["constant", "flat_cosine"]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One training, settled. `learning_rate`, `weight_decay` and `seeds` have one entry per member.
+    """One training, settled. What is a tuple has one entry per member.
 
     `batch_size` 0 takes all rows at once, in their order. `patience` counts epochs without a better
     validation loss; 0 keeps the last weights. `reasons` says in one clause each why a value was chosen.
@@ -35,12 +36,13 @@ class Plan:
     batch_size: int
     learning_rate: tuple[float, ...]
     weight_decay: tuple[float, ...]
+    dropout: tuple[float, ...]
+    label_smoothing: tuple[float, ...]
     seeds: tuple[int, ...]
     seed: int
     patience: int
     schedule: Schedule
     beta2: float
-    label_smoothing: float
     device: str
     precision: Chosen
     balance: bool
@@ -50,6 +52,39 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary for a record of the run."""
         return asdict(self)
+
+    def members_at(self, places: Sequence[int]) -> Plan:
+        """The same training of some of the members."""
+
+        def at(values: tuple[Value, ...]) -> tuple[Value, ...]:
+            return tuple(values[i] for i in places)
+
+        return replace(
+            self,
+            members=len(places),
+            learning_rate=at(self.learning_rate),
+            weight_decay=at(self.weight_decay),
+            dropout=at(self.dropout),
+            label_smoothing=at(self.label_smoothing),
+            seeds=at(self.seeds),
+        )
+
+    @classmethod
+    def joined(cls, plans: Sequence[Plan]) -> Plan:
+        """One training of the members of several, which must be alike in all but these."""
+
+        def chain(values: Iterable[tuple[Value, ...]]) -> tuple[Value, ...]:
+            return tuple(value for several in values for value in several)
+
+        return replace(
+            plans[0],
+            members=sum(plan.members for plan in plans),
+            learning_rate=chain(plan.learning_rate for plan in plans),
+            weight_decay=chain(plan.weight_decay for plan in plans),
+            dropout=chain(plan.dropout for plan in plans),
+            label_smoothing=chain(plan.label_smoothing for plan in plans),
+            seeds=chain(plan.seeds for plan in plans),
+        )
 
     def rate(self, progress: float) -> float:
         """Factor of the learning rate when the share `progress` of the training is done."""
@@ -85,12 +120,13 @@ def choose(
         batch_size=batch_size,
         learning_rate=(rate,) * members,
         weight_decay=(decay,) * members,
+        dropout=(network.dropout if network else 0.0,) * members,
+        label_smoothing=(_smoothing(config, task, ours),) * members,
         seeds=tuple(config.seed + m for m in range(members)),
         seed=config.seed,
         patience=_patience(config, folds, epochs, reasons),
         schedule="flat_cosine" if ours else "constant",
         beta2=0.95 if ours else 0.999,
-        label_smoothing=0.0 if task == "regression" or not ours else 0.1,
         device=device,
         precision=precision,
         balance=config.balance,
@@ -125,7 +161,7 @@ def _epochs(config: TrainingConfig, rows: int, batch_size: int, reasons: dict[st
     if config.epochs is not None:
         return config.epochs
     steps = math.ceil(rows / (batch_size or rows or 1))
-    epochs = max(min(round(STEPS / steps), 24 + rows // 200, 100), 8)
+    epochs = max(min(round(STEPS / steps), 24 + rows // 20, 100), 8)
     reasons["epochs"] = f"{epochs} of {steps:,} steps each"
     return epochs
 
@@ -136,6 +172,14 @@ def _rate(config: TrainingConfig, task: Task, ours: bool, reasons: dict[str, str
     rate = (0.1 if task == "regression" else 0.04) if ours else 1e-3
     reasons["learning_rate"] = f"{rate:g}, the network's usual one"
     return rate
+
+
+def _smoothing(config: TrainingConfig, task: Task, ours: bool) -> float:
+    if task == "regression":
+        return 0.0
+    if config.label_smoothing is not None:
+        return config.label_smoothing
+    return 0.1 if ours else 0.0
 
 
 def _patience(config: TrainingConfig, folds: int, epochs: int, reasons: dict[str, str]) -> int:

@@ -1,0 +1,131 @@
+"""A backward pass: which loss it is of, what the user calls that, and of which parts it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from tabstudio.autologging import finding, lineage
+from tabstudio.autologging.losses import Losses, Seen, read_later
+from tabstudio.autologging.places import Call, users_frames
+from tabstudio.autologging.values import Loss
+
+if TYPE_CHECKING:
+    import torch
+
+_MOST_PENDING = 500
+
+
+@dataclass(slots=True)
+class Source:
+    """What a loss that is trained on is: its value, what computed it and what the user calls it.
+
+    `whole` says that it is what its producer has returned, not a sum of several or a multiple. `parts` are
+    the losses that it was computed from, where it is more than one of them.
+    """
+
+    loss: Loss
+    name: str = ""
+    label: str = ""
+    producer: str = ""
+    whole: bool = False
+    inputs: int = 0
+    batch_size: int | None = None
+    parts: dict[str, Loss] = field(default_factory=dict)
+
+
+class Pending:
+    """The losses that were computed with a graph, until it is known whether they are trained on."""
+
+    def __init__(self, losses: Losses) -> None:
+        self._losses = losses
+        self._seen: dict[int, Seen] = {}
+        self._scaled: dict[int, Source] = {}
+        self._names: dict[Call | None, str] = {}
+        self._studied: set[Call | None] = set()
+
+    def add(self, seen: Seen) -> None:
+        """Keep a loss; its graph is not kept."""
+        number = None if seen.result is None else lineage.number_of(seen.result)
+        if number is not None:
+            if len(self._seen) >= _MOST_PENDING:
+                self._seen.clear()
+            seen.forget()
+            self._seen[number] = seen
+
+    def knows(self, tensor: torch.Tensor) -> bool:
+        """Say whether a tensor is a loss that was seen, or a multiple of one."""
+        return lineage.ancestor(tensor, self._seen) is not None
+
+    def scaled(self, loss: torch.Tensor, result: torch.Tensor) -> None:
+        """A loss was multiplied by the factor of a `GradScaler`: what counts is the loss."""
+        number = lineage.number_of(result)
+        if number is not None:
+            self._scaled = {number: self._resolve(loss)}
+
+    def source(self, tensor: torch.Tensor, frame: FrameType, point: Call | None) -> Source:
+        """Find out what the tensor is that `backward` is called on."""
+        number = lineage.number_of(tensor)
+        source = self._scaled.pop(number, None) if number is not None else None
+        source = source or self._resolve(tensor)
+        if point not in self._names:
+            user = next(users_frames(frame), None)
+            self._names[point] = finding.name_of(tensor, user) or source.label or "loss"
+        source.name = self._names[point]
+        if not source.label and point not in self._studied:
+            self._study(source, tensor, frame, point)
+        return source
+
+    def unused(self) -> list[Seen]:
+        """Return the losses that no backward pass has asked for, and forget them."""
+        unused, self._seen = list(self._seen.values()), {}
+        return unused
+
+    def _study(self, source: Source, tensor: torch.Tensor, frame: FrameType, point: Call | None) -> None:
+        """Nobody has seen this loss come into being: watch the user's function or module that returns it."""
+        self._studied.add(point)
+        user = next(users_frames(frame), None)
+        if user is None:
+            return
+        makers = finding.makers(finding.name_of(tensor, user), user)
+        watched = [maker for maker in makers if self._losses.watch(maker.holder, maker.name, maker.value)]
+        if watched:
+            source.parts = {}
+            if source.loss.weight == 1.0 and watched[0].rows:
+                source.loss = Loss(source.loss.value, watched[0].rows, watched[0].rows)
+
+    def _resolve(self, tensor: torch.Tensor) -> Source:
+        found = lineage.ancestor(tensor, self._seen)
+        if found is not None:
+            return self._multiple(tensor, found)
+        parts = [self._seen.pop(number) for number in lineage.parts(tensor, self._seen)]
+        rows = max((seen.rows for seen in parts), default=0.0) or 1.0
+        summed = bool(parts) and all(seen.summed for seen in parts)
+        named: dict[str, Loss] = {}
+        for seen in parts:
+            if seen.value is not None:
+                named[free_name(seen.producer.label, named)] = seen.loss()
+        inputs = parts[0].inputs if parts else 0
+        loss = Loss(read_later(tensor), 1.0 if summed else rows, rows)
+        return Source(loss, parts=named, inputs=inputs)
+
+    def _multiple(self, tensor: torch.Tensor, found: lineage.Ancestor) -> Source:
+        """Divided by a whole number, it is a share of an accumulated gradient: the loss itself counts."""
+        seen = self._seen.pop(found.number)
+        share = found.exact and not found.reduced and found.divided == round(found.divided) >= 1
+        if share and seen.value is not None:
+            loss = seen.loss()
+        else:
+            summed = seen.summed or found.reduced == "sum"
+            loss = Loss(read_later(tensor), 1.0 if summed else seen.rows, seen.rows)
+        return Source(loss, "", seen.producer.label, seen.producer.name, share, seen.inputs)
+
+
+def free_name(wanted: str, taken: Container[str]) -> str:
+    """Return a name that is not taken yet: `loss`, `loss_2`, ..."""
+    name, number = wanted, 2
+    while name in taken:
+        name, number = f"{wanted}_{number}", number + 1
+    return name

@@ -1,0 +1,422 @@
+"""Which losses belong to which epoch: told from the loops around the steps, with no help from the user.
+
+A training has a *data loop*, the loop that goes over the batches: the one that a `DataLoader` drives, else
+the innermost loop around the optimizer's steps. An epoch is one pass of it, that is, one iteration of the
+loops around it. Where the steps stand in one loop only, each iteration is an epoch (a full batch) or the
+training goes *by steps*: then it is cut where the script validates.
+
+Nothing here knows PyTorch.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from tabstudio.autologging.places import NOWHERE, Call, Entry, Loop, Place
+from tabstudio.autologging.values import Loss, Mean
+
+MOST_WAITING = 1000
+"""After so many backward passes without a step of an optimizer there is none: they are the steps."""
+
+UNVALIDATED_STEPS = 100
+"""By steps, and where nothing is validated, a mean is told after so many."""
+
+_EPOCH = re.compile(r"(^|_)((n|i|num|cur|current)_?)?(epochs?|ep|e)(_?(idx|num|number|i|index|id))?$", re.I)
+
+Where = Literal["inside", "middle", "other", "outside"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A backward pass, after so many `steps` of optimizers.
+
+    `visit` numbers the passes of data loaders. `inputs` is a number that stays the same as long as the same
+    tensors go in, 0 where that is not known.
+    """
+
+    place: Place
+    losses: dict[str, Loss]
+    visit: int = 0
+    steps: int = 0
+    rows: float = 0.0
+    inputs: int = 0
+    time: float = field(default_factory=time.perf_counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A loss that was computed only to look at it. `group` tells one evaluated part from another.
+
+    `verified` says whether the network was asked for it: False for a figure of a batch that is trained on,
+    None where that is not known.
+    """
+
+    place: Place
+    group: str
+    name: str
+    loss: Loss
+    visit: int = 0
+    steps: int = 0
+    verified: bool | None = None
+    time: float = field(default_factory=time.perf_counter)
+
+
+Event = Trained | Evaluated
+
+
+@dataclass(slots=True)
+class Stretch:
+    """An epoch, or the steps between two validations: means by name, and when it was.
+
+    `number` counts epochs from 1; by steps it is the number of steps made until then.
+    """
+
+    number: int = 0
+    train: dict[str, Mean] = field(default_factory=dict)
+    evaluated: dict[str, dict[str, Mean]] = field(default_factory=dict)
+    passes: int = 0
+    rows: float = 0.0
+    steps: int = 0
+    began: float = 0.0
+    trained: float = 0.0
+    ended: float = 0.0
+    ahead: set[str] = field(default_factory=set)
+    stale: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The loops of a training: `key` stands around `data`, the data loop; None for a single loop."""
+
+    key: tuple[Loop | Call, ...]
+    data: Loop | None
+    driven: bool = False
+
+    @classmethod
+    def of(cls, step: Place, made: Place, driven: Callable[[Loop], bool]) -> Shape:
+        """Tell it from where the optimizer steps, and where it was made: loops around that are others."""
+        entries = [where for where, _ in step.entries]
+        around = _common(entries, [where for where, _ in made.entries])
+        own = [n for n, where in enumerate(entries) if isinstance(where, Loop) and n >= around]
+        by_loader = [n for n in own if driven(entries[n])]  # type: ignore[arg-type]
+        if by_loader or len(own) > 1:
+            number = (by_loader or own)[-1]
+            data = entries[number]
+            assert isinstance(data, Loop)
+            return cls(tuple(entries[:number]), data, bool(by_loader))
+        return cls(tuple(entries[: own[0] + 1 if own else around]), None)
+
+    def matches(self, key: tuple[Entry, ...]) -> bool:
+        """Say whether something stands in the same loops."""
+        return len(key) == len(self.key) and all(
+            where is own or where == own for (where, _), own in zip(key, self.key, strict=True)
+        )
+
+
+def _common(entries: list[Loop | Call], others: list[Loop | Call]) -> int:
+    """Count the entries that both share, up to the last loop among them."""
+    shared = 0
+    for number, (here, there) in enumerate(zip(entries, others, strict=False)):
+        if here is not there and here != there:
+            break
+        shared = number + 1 if isinstance(here, Loop) else shared
+    return shared
+
+
+class Epochs:
+    """Takes what is seen of one training, in order, and hands over each epoch that is over."""
+
+    def __init__(self, over: Callable[[Stretch], None], driven: Callable[[Loop], bool]) -> None:
+        self.shape: Shape | None = None
+        self.by_steps: bool | None = None
+        self.count = 0
+        self._over, self._driven = over, driven
+        self._made = NOWHERE
+        self._waiting: list[Event] = []
+        self._after: list[Evaluated] = []
+        self._now = Stretch()
+        self._key: tuple[Entry, ...] = ()
+        self._round: tuple[Any, ...] = ()
+        self._visit = self._steps = self._restarts = 0
+        self._at: Any = None
+        self._stepless = self._validated = False
+
+    def made(self, place: Place) -> None:
+        """An optimizer of this training was made here."""
+        self._made = place
+
+    def remade(self) -> None:
+        """An optimizer was made for what is trained already: in a loop of the training, then."""
+        self._made, self.shape = NOWHERE, None
+
+    def stepped(self, place: Place) -> None:
+        """The first optimizer steps here; told again whenever `shape` is None."""
+        self._begin(Shape.of(place, self._made, self._driven))
+
+    def joins(self, place: Place) -> bool:
+        """Say whether another optimizer that steps here belongs to this training: in the same epoch."""
+        if self.shape is None or not self._key:
+            return False
+        return self._where_is(place) in ("inside", "middle") and any(
+            isinstance(w, Loop) for w, _ in self._key
+        )
+
+    def join(self, place: Place) -> None:
+        """Another optimizer steps here: the loops around both are the training's."""
+        assert self.shape is not None
+        shape = Shape.of(place, self._made, self._driven)
+        shared = 0
+        for here, there in zip(self.shape.key, shape.key, strict=False):
+            if here != there:
+                break
+            shared += 1
+        if shared < len(self.shape.key):
+            self.shape = replace(shape if shared == len(shape.key) else self.shape, key=shape.key[:shared])
+            self._key = self._key[:shared]
+            self._round = self._round_of(self._key, self._visit, self._steps)
+
+    def take(self, event: Event) -> None:
+        """A backward pass was made, or a loss was computed that none follows."""
+        if self._stepless:
+            event = replace(event, steps=self._steps + isinstance(event, Trained))
+        if self.shape is None or self.by_steps is None:
+            self._wait(event)
+        elif isinstance(event, Evaluated):
+            self._evaluate(event)
+        else:
+            self._train(event)
+
+    def about_to_train(self) -> None:
+        """A batch goes into the network: what was evaluated after a step is complete."""
+        if self._is_complete():
+            self._close()
+
+    def end(self, steps: int = 0) -> list[Evaluated]:
+        """The training is over, after so many steps: close what is open.
+
+        Returns what was evaluated after the last epoch.
+        """
+        if self.shape is None:
+            self._without_steps()
+        self._decide(final=True)
+        if self._now.passes:
+            if not self._now.evaluated:
+                self._now.steps = max(self._now.steps, steps)
+            self._close()
+        after, self._after = self._after, []
+        return after
+
+    def _wait(self, event: Event) -> None:
+        """Nothing is known of the loops yet, or not enough."""
+        if len(self._waiting) < 100 * MOST_WAITING:
+            self._waiting.append(event)
+        if self.shape is not None:
+            self._decide()
+        elif len(self._waiting) >= MOST_WAITING and isinstance(event, Trained):
+            self._without_steps()
+
+    def _without_steps(self) -> None:
+        """No optimizer steps: each backward pass is a step."""
+        first = _first(self._waiting)
+        if first is None:
+            return
+        self._stepless = True
+        numbered, passes = [], 0
+        for event in self._waiting:
+            passes += isinstance(event, Trained)
+            numbered.append(replace(event, steps=passes))
+        self._waiting = numbered
+        self._begin(Shape.of(first.place, self._made, self._driven))
+
+    def _begin(self, shape: Shape) -> None:
+        self.shape = shape
+        first = _first(self._waiting)
+        if first is not None:
+            self._key = first.place.entries[: len(shape.key)]
+        if self.by_steps is None:
+            last = shape.key[-1] if shape.key else None
+            named = isinstance(last, Loop) and bool(_EPOCH.search(last.name))
+            self.by_steps = False if shape.data is not None or named else None
+        self._decide()
+
+    def _decide(self, final: bool = False) -> None:
+        """Is each iteration of a single loop an epoch? Two tell: both validate, or the same tensors go in."""
+        if self.shape is None:
+            return
+        if self.by_steps is None:
+            trained = [event for event in self._waiting if isinstance(event, Trained)]
+            rounds = {event.steps for event in trained}
+            if not trained or (len(rounds) < 3 and not final):
+                return
+            self.by_steps = not (self._all_validate(rounds) or self._full_batch(trained))
+        waiting, self._waiting = self._waiting, []
+        for event in waiting:
+            self.take(event)
+
+    def _all_validate(self, rounds: Iterable[int]) -> bool:
+        """Say whether something was evaluated in each of the first two iterations."""
+        trained: set[int] = set()
+        evaluated: set[int] = set()
+        first, second = (*sorted(rounds), -1)[:2]
+        for event in self._waiting:
+            if isinstance(event, Trained):
+                trained.add(event.steps)
+            elif trained:
+                evaluated.add(max(trained))
+        return first in evaluated and second in (*evaluated, -1)
+
+    def _full_batch(self, trained: list[Trained]) -> bool:
+        inputs = {event.inputs for event in trained}
+        return len(inputs) == 1 and 0 not in inputs
+
+    def _train(self, event: Trained) -> None:
+        assert self.shape is not None
+        key = event.place.entries[: len(self.shape.key)]
+        if not self.shape.matches(key):  # another loop goes on with the same training: a notebook's next cell
+            self._leave(event)
+            return
+        self._count_restarts(event)
+        round_ = self._round_of(key, event.visit, event.steps)
+        if self._ends_before(event, round_):
+            self._close()
+        self._key, self._round = key, round_
+        self._visit, self._steps = event.visit, event.steps
+        self._take_before()
+        self._add(event)
+
+    def _leave(self, event: Trained) -> None:
+        if self._now.passes:
+            self._close()
+        if self._stepless:
+            self._begin(Shape.of(event.place, self._made, self._driven))
+            self.take(event)
+        else:
+            self.shape = None
+            self._wait(event)
+
+    def _ends_before(self, event: Trained, round_: tuple[Any, ...]) -> bool:
+        if not self.by_steps:
+            return bool(self._now.passes) and round_ != self._round
+        self._validated = self._validated or bool(self._now.evaluated)
+        long = not self._validated and event.steps and event.steps % UNVALIDATED_STEPS == 0
+        self._now.steps = event.steps if long else self._now.steps
+        return self._is_complete() or bool(long and event.steps > self._steps)
+
+    def _is_complete(self) -> bool:
+        """Say whether another step would begin something new: there was an evaluation after the last one."""
+        now = self._now
+        return bool(now.evaluated) and (bool(self.by_steps) or now.ended > now.trained > 0.0)
+
+    def _add(self, event: Trained) -> None:
+        now = self._now
+        for name, loss in event.losses.items():
+            now.train.setdefault(name, Mean()).add(loss)
+        if now.ended > now.trained > 0.0:
+            now.stale = set(now.evaluated) - now.ahead
+        now.passes += 1
+        now.rows += event.rows
+        now.steps = event.steps
+        now.began = now.began or event.time
+        now.trained = now.ended = event.time
+
+    def _count_restarts(self, event: Trained) -> None:
+        """Where a loop around has no variable to tell its iterations apart, the data loop's starts do."""
+        assert self.shape is not None
+        if None not in self._round:
+            return
+        now, entries = self._now, event.place.entries
+        value = entries[len(self._key)][1] if self.shape.data and len(entries) > len(self._key) else None
+        back = isinstance(value, int) and isinstance(self._at, int) and value < self._at
+        self._restarts += back or now.ended > now.trained > 0.0
+        self._at = value
+
+    def _round_of(self, key: tuple[Entry, ...], visit: int, steps: int) -> tuple[Any, ...]:
+        assert self.shape is not None
+        values = tuple(value for where, value in key if isinstance(where, Loop))
+        if self.shape.data is None:  # without a variable an iteration ends with its step
+            return (*values, steps if None in values or not values else 0)
+        last = visit if self.shape.driven else self._restarts
+        return (*values, last)
+
+    def _evaluate(self, event: Evaluated) -> None:
+        where = self._where(event)
+        if self._is_of_a_batch(event, where):
+            return
+        if self.by_steps:
+            where = "outside" if where == "outside" else "inside"
+        elif where == "middle":
+            if self.count:
+                return  # epochs were told already: a point between two has no place on their axis
+            self.by_steps, where = True, "inside"
+        again = event.group in self._now.ahead and None in self._round and not self.by_steps
+        if where == "inside" and not (again and self._now.passes):
+            self._put(event)
+            return
+        if self._now.passes:
+            self._close()
+        self._after.append(event)
+
+    def _is_of_a_batch(self, event: Evaluated, where: Where) -> bool:
+        """Say whether it is a figure of the batch that is trained on, for which no network was asked."""
+        assert self.shape is not None
+        if where == "middle":
+            return not event.verified
+        return self.shape.data is None and event.verified is False
+
+    def _put(self, event: Evaluated) -> None:
+        now = self._now
+        if event.group in now.stale:  # validated once more in the same epoch: the last time counts
+            now.stale.discard(event.group)
+            now.evaluated.pop(event.group)
+        now.evaluated.setdefault(event.group, {}).setdefault(event.name, Mean()).add(event.loss)
+        if now.passes:
+            now.ended = event.time
+        else:
+            now.ahead.add(event.group)
+        if self.by_steps:
+            now.steps = event.steps
+
+    def _take_before(self) -> None:
+        """Take what was evaluated before the first step of an epoch, where it stands in the same loops."""
+        after, self._after = self._after, []
+        for event in after:
+            if not self.by_steps and self._where(event) == "inside":
+                self._put(event)
+
+    def _where(self, event: Evaluated) -> Where:
+        """Say where an evaluation stands in the loops of the training."""
+        where = self._where_is(event.place)
+        assert self.shape is not None
+        other_pass = self.shape.driven and event.visit != self._visit
+        return "inside" if where == "middle" and other_pass else where
+
+    def _where_is(self, place: Place) -> Where:
+        assert self.shape is not None
+        there, matched = place.entries, 0
+        for number, (where, value) in enumerate(self._key):
+            here, its = there[number] if number < len(there) else (None, None)
+            if here is not where and here != where:
+                all_loops = sum(isinstance(entry, Loop) for entry, _ in self._key)
+                return "inside" if matched == all_loops else "outside"
+            if isinstance(where, Loop):
+                if value != its and value is not None and its is not None:
+                    # for phase in ("train", "val"): the same iteration of the loops around it
+                    return "inside" if isinstance(value, str | bool) else "other"
+                matched += 1
+        in_data_loop = any(where == self.shape.data for where, _ in there[len(self._key) :])
+        return "middle" if in_data_loop else "inside"
+
+    def _close(self) -> None:
+        now, self._now = self._now, Stretch()
+        self._now.began = now.ended
+        self.count += 1
+        now.number = now.steps if self.by_steps else self.count
+        self._over(now)
+
+
+def _first(events: Iterable[Event]) -> Trained | None:
+    return next((event for event in events if isinstance(event, Trained)), None)

@@ -1,0 +1,211 @@
+"""Follows one training: from what was seen of it to the names and steps of its metrics."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tabstudio.autologging import describing
+from tabstudio.autologging.epochs import Epochs, Evaluated, Stretch
+from tabstudio.autologging.finding import VALIDATION, part_of
+from tabstudio.autologging.observer import Epoch, Training
+from tabstudio.autologging.places import Call, Loop, Place
+from tabstudio.autologging.values import Loss, Mean, read, together
+
+_EVERY_STEP = 1000
+"""So many steps are all recorded; of twice as many every second one, and so on."""
+
+
+@dataclass(slots=True)
+class Site:
+    """A place where `backward` is called: what its loss is called, and what computed it.
+
+    `whole` is False where the loss is more than what its producer has returned, such as a sum of several.
+    """
+
+    name: str
+    label: str = ""
+    producer: str = ""
+    whole: bool = True
+
+
+class Following:
+    """One training, its epochs and its metrics."""
+
+    def __init__(
+        self,
+        training: Training,
+        record: Callable[[Training, dict[str, float], int], None],
+        tell: Callable[[Training, Epoch], None],
+        driven: Callable[[Loop], bool],
+        every: int | None,
+    ) -> None:
+        self.training = training
+        self.epochs = Epochs(self._over, driven)
+        self.sites: dict[tuple[Call | None, int], Site] = {}
+        self.parameters: dict[int, weakref.ref[Any]] = {}
+        self._record, self._tell, self._every = record, tell, every
+        self._groups: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+        self._steps: list[tuple[int, str, Loss]] = []
+        self._rates: dict[str, float] = {}
+        self._last_rates: dict[str, float] = {}
+        self._norms: list[Any] = []
+        self._trained_at = 0.0
+
+    def shares(self, parameters: list[Any]) -> bool:
+        """Say whether some of these are trained here already."""
+        known = ((self.parameters.get(id(each)), each) for each in parameters)
+        return any(reference is not None and reference() is each for reference, each in known)
+
+    def step_loss(self, name: str, losses: list[Loss], step: int) -> None:
+        """Keep the loss of a step, of ever fewer the longer it takes. Several were accumulated."""
+        stride = self._every or 1 << (step // _EVERY_STEP).bit_length()
+        if step % stride == 0:
+            self._steps.append((step, name, together(losses)))
+            if len(self._steps) >= _EVERY_STEP:
+                self._flush_steps()
+
+    def rates(self, optimizer: Any) -> None:
+        """Keep the learning rates of this moment."""
+        for name, known in self.training.optimizers.items():
+            if known is optimizer:
+                called = "learning_rate" if name == "optimizer" else f"learning_rate_{name}"
+                self._rates |= describing.rates(called, optimizer)
+
+    def norm(self, value: Any) -> None:
+        """Keep the norm of the gradients of a step."""
+        self._norms.append(value)
+
+    @property
+    def wants_norm(self) -> bool:
+        """True once in each epoch: the norm is sampled."""
+        return not self._norms
+
+    def end(self) -> None:
+        """The training is over."""
+        after = self.epochs.end(self.training.steps)
+        if self.epochs.by_steps or self.epochs.count < self.training.steps:
+            self._flush_steps()
+        self._tests(after)
+        if not self.epochs.by_steps:
+            self.training.epochs = self.epochs.count
+
+    def _over(self, stretch: Stretch) -> None:
+        values = dict(self._train_values(stretch))
+        for group, means in self._grouped(stretch).items():
+            values |= dict(self._evaluated_values(group, means))
+        values |= self._times(stretch)
+        values |= {name: rate for name, rate in self._rates.items() if self._last_rates.get(name) != rate}
+        self._last_rates |= self._rates
+        if self._norms:
+            values["grad_norm"] = read(self._norms)[0]
+            self._norms.clear()
+        self._record(self.training, values, stretch.number)
+        if stretch.passes > 1 or self.epochs.by_steps:
+            self._flush_steps()
+        if not self.epochs.by_steps:
+            self.training.epochs = self.epochs.count
+        self._tell(self.training, Epoch(stretch.number, values))
+
+    def _train_values(self, stretch: Stretch) -> Iterator[tuple[str, float]]:
+        for name, mean in stretch.train.items():
+            yield f"train_{self._called(name)}", mean.value
+
+    def _called(self, name: str) -> str:
+        """The loss is `loss`; of several, when the first is told, each is called as the user calls it."""
+        if name not in self._names:
+            wholes = [site.name for site in self.sites.values()]
+            first = not self._names and len(wholes) == 1 and name == wholes[0]
+            wanted = "loss" if first or not name else name
+            taken = set(self._names.values())
+            number = 2
+            free = wanted
+            while free in taken:
+                free, number = f"{wanted}_{number}", number + 1
+            self._names[name] = free
+        return self._names[name]
+
+    def _grouped(self, stretch: Stretch) -> dict[str, dict[str, Mean]]:
+        """Give the evaluated parts their names: `val`, `test`, `train_eval`, or the user's."""
+        alone = sum(not key.startswith("train#") for key in stretch.evaluated) == 1
+        for key in stretch.evaluated:
+            if key not in self._groups:
+                self._groups[key] = self._group_name(key, alone)
+        return {self._groups[key]: means for key, means in stretch.evaluated.items()}
+
+    def _group_name(self, key: str, alone: bool) -> str:
+        hint = key.partition("#")[0]
+        taken = set(self._groups.values())
+        if hint == "train":
+            wanted = "train_eval"
+        elif "val" not in taken and (alone or not hint or VALIDATION.search(hint)):
+            wanted = "val"
+        else:
+            wanted = hint or "eval"
+        name, number = wanted, 2
+        while name in taken:
+            name, number = f"{wanted}_{number}", number + 1
+        return name
+
+    def _evaluated_values(self, group: str, means: dict[str, Mean]) -> Iterator[tuple[str, float]]:
+        main = self._main(means)
+        for producer, mean in means.items():
+            label = producer.partition("#")[0]
+            yield f"{group}_{'loss' if producer == main else label}", mean.value
+
+    def _main(self, means: dict[str, Mean]) -> str:
+        """Which of the evaluated losses is the loss that is trained on; '' where that cannot be told."""
+        sites = list(self.sites.values())
+        if len(sites) != 1 or not sites[0].whole:
+            return ""
+        if sites[0].producer in means:
+            return sites[0].producer
+        return next(iter(means)) if len(means) == 1 else ""
+
+    def _times(self, stretch: Stretch) -> dict[str, float]:
+        seconds = stretch.ended - stretch.began
+        training = stretch.trained - stretch.began
+        unknown = self.epochs.count < 2 and stretch.passes < 2  # the first one began before it was seen
+        if self.epochs.by_steps or unknown or seconds <= 0:
+            return {}
+        values = {"epoch_seconds": seconds}
+        if stretch.rows and training > 0:
+            values["rows_per_second"] = stretch.rows / training
+        return values
+
+    def _flush_steps(self) -> None:
+        losses = read([loss.value for _, _, loss in self._steps])
+        for (step, name, loss), value in zip(self._steps, losses, strict=True):
+            mean = value * loss.factor / loss.weight
+            self._record(self.training, {f"train_{self._called(name)}_step": mean}, step)
+        self._steps.clear()
+
+    def _tests(self, after: list[Evaluated]) -> None:
+        """What was evaluated when the epochs were over: a test, unless it is a part that was seen before."""
+        means: dict[str, dict[str, Mean]] = {}
+        for event in after:
+            if event.group not in self._groups:
+                named = means.setdefault(event.group, {})
+                named.setdefault(event.name, Mean()).add(event.loss)
+        values: dict[str, float] = {}
+        for group, named in means.items():
+            hint = group.partition("#")[0]
+            name = "test" if not hint or VALIDATION.search(hint) else hint
+            for metric, value in self._evaluated_values(name if name != "train" else "train_eval", named):
+                values.setdefault(metric, value)
+        if values:
+            self._record(self.training, values, max(self.epochs.count, 1))
+
+
+def group_of(place: Place, loader: str, loader_key: int, is_training: bool) -> str:
+    """Return what tells one evaluated part from another: a hint at its name, and a key behind `#`."""
+    labels = [value for where, value in place.entries if isinstance(where, Loop) and isinstance(value, str)]
+    if labels and len(labels[-1]) <= 30:
+        return f"{part_of(labels[-1])}#label"
+    if loader_key:
+        return f"{'train' if is_training else part_of(loader)}#{loader_key}"
+    calls = tuple((id(where.code), where.start) for where, _ in place.entries if isinstance(where, Call))
+    return f"#{calls}"

@@ -1,0 +1,271 @@
+"""Keeps the models of a training, the best by validation loss and the last, as `mlflow.pytorch` does."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tabstudio.autologging.observer import Epoch, Observer, Training
+from tabstudio.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from torch.export import ExportedProgram
+
+    from tabstudio.autologging.session import Session
+    from tabstudio.tracking.signature import TensorSpec
+
+EXAMPLE_ROWS = 8
+"""Rows of the example that a model is kept with."""
+MOST_EXAMPLE_VALUES = 100_000
+"""An example of more numbers is not written down beside the model: it would be megabytes of text."""
+BY = "val_loss"
+
+
+@dataclass(eq=False)
+class Kept:
+    """What is known of one model: how it is called, and its weights in its best epoch."""
+
+    name: str
+    module: nn.Module
+    example: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+    handle: Any = None
+    best: dict[str, torch.Tensor] | None = None
+
+
+@dataclass(eq=False)
+class Course:
+    """What is known of one training: its models, its best epoch and its last one."""
+
+    models: dict[str, Kept] = field(default_factory=dict)
+    best: float = math.inf
+    epoch: int = 0
+    last: Epoch | None = None
+
+
+class Keeping(Observer):
+    """Copies weights when the validation loss has improved; exports when the training has ended.
+
+    The first call of a model with 2 rows or more gives the example that it is exported with. The user's
+    module is neither changed nor moved: a copy is exported, in evaluation mode.
+    """
+
+    name = "models"
+
+    def install(self, session: Session) -> None:
+        """Nothing is watched before a training has begun."""
+        self._session = session
+        self._courses: dict[Training, Course] = {}
+        self._registered = False
+
+    def remove(self) -> None:
+        """Take the hooks away."""
+        for course in self._courses.values():
+            for kept in course.models.values():
+                _unhook(kept)
+        self._courses.clear()
+
+    def training_began(self, training: Training) -> None:
+        """Wait for an example of what each model takes."""
+        if not self._session.options.log_models:
+            return
+        course = self._courses.setdefault(training, Course())
+        for name, module in training.models.items():
+            if name not in course.models:
+                kept = course.models[name] = Kept(name, module)
+                called = training.called[name]
+                kept.handle = called.register_forward_pre_hook(self._waiting_for(kept), with_kwargs=True)
+
+    def training_grew(self, training: Training) -> None:
+        """The same for the models that have joined."""
+        self.training_began(training)
+
+    def epoch_ended(self, training: Training, epoch: Epoch) -> None:
+        """Copy the weights where they are the best so far."""
+        course = self._courses.get(training)
+        if course is None:
+            return
+        course.last = epoch
+        if epoch.metrics.get(BY, math.nan) < course.best:
+            course.best, course.epoch = epoch.metrics[BY], epoch.number
+            for kept in course.models.values():
+                kept.best = _copied(kept.module.state_dict(), kept.best)
+
+    def model_logged(self, model: Any, preprocessor: Any, registered: bool) -> None:
+        """Another version of a model that is registered already is not made."""
+        self._registered = self._registered or registered
+
+    def training_ended(self, training: Training) -> None:
+        """Export the best and the last weights of every model."""
+        course = self._courses.pop(training, Course())
+        for kept in course.models.values():
+            _unhook(kept)
+            self._keep(training, course, kept)
+
+    def _waiting_for(self, kept: Kept) -> Any:
+        guarded = self._session.guarded(self, self._called)
+
+        def hook(_: Any, args: Any, kwargs: Any) -> None:
+            guarded(kept, args, kwargs)
+
+        return hook
+
+    def _called(self, kept: Kept, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        from tabstudio.model.export import few_rows
+
+        kept.example, rows = few_rows((args, kwargs), EXAMPLE_ROWS)
+        if rows > 1:
+            _unhook(kept)
+
+    def _keep(self, training: Training, course: Course, kept: Kept) -> None:
+        from tabstudio.model.export import evaluating_copy
+
+        name = "model" if len(course.models) == 1 else kept.name
+        name += training.suffix
+        last = evaluating_copy(kept.module)
+        best_is_last = course.last is not None and course.epoch == course.last.number
+        if kept.best is None or best_is_last:
+            self._log(training, course, kept, last, name, "last" if kept.best is None else "best and last")
+            return
+        best = evaluating_copy(kept.module)
+        best.load_state_dict(kept.best)
+        self._log(training, course, kept, best, name, "best")
+        self._log(training, course, kept, last, f"{name}_last", "last")
+
+    def _log(
+        self, training: Training, course: Course, kept: Kept, module: nn.Module, name: str, which: str
+    ) -> None:
+        wanted = self._session.options.registered_model_name if name == "model" else None
+        wanted = None if self._registered else wanted
+        with tempfile.TemporaryDirectory(prefix="tabstudio-") as scratch:
+            try:
+                exported = _export(module, kept, Path(scratch))
+            except ModelError as error:
+                self._keep_weights(training, kept, module, name, str(error), wanted)
+                return
+            epoch = course.epoch if which.startswith("best") else training.epochs
+            metrics = {f"best_{BY}": course.best} if which.startswith("best") else {}
+            training.run.network(
+                Path(scratch),
+                exported.inputs,
+                exported.outputs,
+                exported.example,
+                version=exported.version,
+                registered_name=wanted,
+                metrics=metrics,
+                card=_card(kept, which, epoch),
+                tags={"tabstudio.weights": which, "tabstudio.epoch": epoch},
+                name=name,
+                step=epoch,
+            )
+            self._registered = self._registered or wanted is not None
+
+    def _keep_weights(
+        self, training: Training, kept: Kept, module: nn.Module, name: str, why: str, wanted: str | None
+    ) -> None:
+        from safetensors.torch import save
+
+        tensors = {key: value.contiguous().clone() for key, value in module.state_dict().items()}
+        run = training.run
+        run.artifact(save(tensors), f"{name}/weights.safetensors")
+        run.artifact(_source(module).encode(), f"{name}/source.py")
+        run.artifact(f"{why}\n".encode(), f"{name}/why-not-exported.txt")
+        unregistered = f", and no version of {wanted} is registered" if wanted else ""
+        self._session.warn(
+            f"{kept.name} ({type(module).__name__}) cannot be exported ({why}); its weights and its source "
+            f"are kept under {name}/ instead{unregistered}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+    example: list[Any] | None
+    version: str
+
+
+def _export(module: nn.Module, kept: Kept, folder: Path) -> _Exported:
+    """Write `model.pt2`. Raises `ModelError` where the module cannot be exported."""
+    import torch
+
+    from tabstudio.model.export import exported, two_rows
+
+    if kept.example is None:
+        raise ModelError("it was not called after the first step, so nothing is known of what it takes")
+    args, kwargs = two_rows(kept.example)
+    program = exported(module, args, kwargs)
+    torch.export.save(program, folder / "model.pt2")
+    inputs = _specs(program, program.graph_signature.user_inputs)
+    outputs = _specs(program, program.graph_signature.user_outputs)
+    single = not kwargs and len(args) == 1 and isinstance(args[0], torch.Tensor)
+    small = single and args[0].numel() <= MOST_EXAMPLE_VALUES
+    return _Exported(inputs, outputs, args[0].tolist() if small else None, str(torch.__version__))
+
+
+def _specs(program: ExportedProgram, names: Any) -> list[TensorSpec]:
+    from tabstudio.tracking.signature import TensorSpec
+
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    tensors = [(name, values[name]) for name in names if hasattr(values.get(name), "shape")]
+    return [
+        TensorSpec(
+            name,
+            _numpy_name(str(tensor.dtype).removeprefix("torch.")),
+            tuple(int(size) if str(size).isdigit() else -1 for size in tensor.shape),
+        )
+        for name, tensor in tensors
+    ]
+
+
+def _numpy_name(dtype: str) -> str:
+    return "float32" if dtype == "bfloat16" else dtype
+
+
+def _copied(
+    state: Mapping[str, torch.Tensor], into: dict[str, torch.Tensor] | None
+) -> dict[str, torch.Tensor]:
+    """Copy weights to the CPU's memory, into the copy of an earlier epoch where there is one."""
+    tensors = {key: value for key, value in state.items() if hasattr(value, "detach")}
+    if into is None or into.keys() != tensors.keys():
+        return {key: value.detach().to("cpu", copy=True) for key, value in tensors.items()}
+    for key, value in tensors.items():
+        into[key].copy_(value.detach())
+    return into
+
+
+def _unhook(kept: Kept) -> None:
+    if kept.handle is not None:
+        kept.handle.remove()
+        kept.handle = None
+
+
+def _card(kept: Kept, which: str, epoch: int) -> str:
+    return (
+        f"`{kept.name}` ({type(kept.module).__name__}), weights: {which}, epoch {epoch}. Load it with "
+        "`mlflow.pytorch.load_model`: it is in evaluation mode and takes preprocessed tensors."
+    )
+
+
+def _source(module: nn.Module) -> str:
+    """The source of the user's own classes in a module, outermost first."""
+    classes = dict.fromkeys(type(part) for part in module.modules())
+    texts = []
+    for kind in classes:
+        if not kind.__module__.startswith("torch.") and kind.__module__ in sys.modules:
+            try:
+                texts.append(inspect.getsource(kind))
+            except (OSError, TypeError):  # typed into a prompt: the source is nowhere
+                texts.append(f"# the source of {kind.__qualname__} is not at hand\n")
+    return "\n\n".join([*texts, f"# as it prints itself:\n{_commented(repr(module))}\n"])
+
+
+def _commented(text: str) -> str:
+    return "\n".join(f"# {line}" for line in text.splitlines())

@@ -1,0 +1,276 @@
+"""Sees every loss that is computed: PyTorch's functions and modules, and what the user's own code returns.
+
+PyTorch has no hook on a function, so those of `torch.nn.functional` are replaced by ones that look at the
+result. They are the originals under `torch.compile` and in TorchScript, and do nothing once autologging ends.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from tabstudio.autologging import describing
+from tabstudio.autologging.patching import Patches
+from tabstudio.autologging.places import NOWHERE, Place, is_users_file
+from tabstudio.autologging.values import Loss
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_MORE_NAMES = ("cross_entropy", "binary_cross_entropy", "binary_cross_entropy_with_logits", "kl_div")
+
+
+@dataclass(frozen=True, slots=True)
+class Producer:
+    """What computes a loss: one criterion, function or model; `label` is how it is called."""
+
+    key: tuple[Any, ...]
+    label: str
+
+    @property
+    def name(self) -> str:
+        """A name of its own: the label, and what tells it from others of the same label."""
+        return f"{self.label}#{hash(self.key)}"
+
+
+@dataclass(slots=True)
+class Seen:
+    """A loss that was computed: a float or a tensor of its own without a graph, and over how many rows.
+
+    `value` is None where the result has several elements. `summed` says that it is a sum, not a mean.
+    `inputs` stays the same as long as the same target tensor goes in. `with_grad` says whether the inputs
+    want gradients.
+    """
+
+    producer: Producer
+    value: Any
+    rows: float
+    summed: bool
+    result: torch.Tensor | None
+    inputs: int
+    with_grad: bool
+    place: Place = NOWHERE
+
+    def loss(self) -> Loss:
+        """The loss as it counts in a mean."""
+        return Loss(self.value, 1.0 if self.summed else self.rows, self.rows)
+
+    def forget(self) -> None:
+        """Let the graph go."""
+        self.result = None
+
+
+class Losses:
+    """Watches everything that computes a loss and tells `seen`, with the frame that called it."""
+
+    def __init__(self, seen: Callable[[Seen, FrameType], None]) -> None:
+        self._seen = seen
+        self._patches = Patches()
+        self._handles: list[Any] = []
+        self._watched: set[int] = set()
+        self._within = self._inputs = 0
+        self._target: weakref.ref[torch.Tensor] | None = None
+        self._inner: list[tuple[float, bool]] = []
+        self.settings: dict[str, dict[str, Any]] = {}
+
+    def install(self, torch: ModuleType, guard: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
+        """Replace the functions, also where a module of the user has imported them by name."""
+        functional = torch.nn.functional
+        self._guard = guard
+        self._of_function = guard(self._function_returned)
+        made = {}
+        for name in [n for n in dir(functional) if n.endswith("_loss") or n in _MORE_NAMES]:
+            original = getattr(functional, name)
+            if isinstance(original, FunctionType):
+                made[original] = self._wrapped(original, name)
+                self._patches.set(functional, name, made[original])
+        for module, name, original in _imported_by_name(set(made)):
+            self._patches.set(module, name, made[original])
+
+    def remove(self) -> None:
+        """Put everything back."""
+        self._patches.undo()
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def watch(self, holder: Any, name: str, value: Any) -> bool:
+        """Watch a function or module of the user from now on: its result seems to be the loss.
+
+        Returns whether it can be watched.
+        """
+        import torch
+
+        if id(value) in self._watched:
+            return True
+        if isinstance(value, torch.nn.Module):
+            self._watch_module(value)
+        elif inspect.ismethod(value):
+            return self._replace(value.__self__.__class__, name, value.__func__)
+        elif isinstance(value, FunctionType) and is_users_file(value.__code__.co_filename):
+            return self._replace(sys.modules.get(value.__module__, holder), name, value)
+        else:
+            return False
+        self._watched.add(id(value))
+        return True
+
+    def _replace(self, owner: Any, name: str, function: Any) -> bool:
+        if vars(owner).get(name) is not function:
+            return False
+        self._patches.set(owner, name, self._watched_function(function))
+        return True
+
+    def _enter(self) -> None:
+        if not self._within:
+            self._inner.clear()
+        self._within += 1
+
+    def _watch_module(self, module: nn.Module) -> None:
+        """A criterion, or a model that returns its loss, of the user's own writing."""
+        label = type(module).__name__
+
+        def before(*_: Any) -> None:
+            self._enter()
+
+        def after(module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+            self._within -= 1
+            self._returned(("module", id(module)), label, result, args, kwargs, sys._getframe(1))
+
+        # Always called: an exception of the user's inside must not leave the count wrong.
+        self._handles += [
+            module.register_forward_pre_hook(self._guard(before)),
+            module.register_forward_hook(self._guard(after), with_kwargs=True, always_call=True),
+        ]
+
+    def _watched_function(self, function: Any) -> Any:
+        key, label, told = ("function", id(function)), function.__name__, self._guard(self._returned)
+
+        @functools.wraps(function)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            self._enter()
+            try:
+                result = function(*args, **kwargs)
+            finally:
+                self._within -= 1
+            told(key, label, result, args, kwargs, sys._getframe(1))
+            return result
+
+        return watched
+
+    def _returned(
+        self, key: tuple[Any, ...], label: str, result: Any, args: Any, kwargs: Any, frame: FrameType
+    ) -> None:
+        rows = max((rows for rows, _ in self._inner), default=0.0) or _rows((*args, *kwargs.values()))
+        summed = bool(self._inner) and all(summed for _, summed in self._inner)
+        for place, tensor in _scalars(result):
+            self._tell(Producer((*key, place), label), tensor, args, rows, summed, frame)
+
+    def _wrapped(self, function: Any, name: str) -> Any:
+        from torch.compiler import is_compiling
+
+        told = self._of_function
+
+        @functools.wraps(function)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            if is_compiling():
+                return function(*args, **kwargs)
+            result = function(*args, **kwargs)
+            told(name, result, args, kwargs, sys._getframe(1))
+            return result
+
+        # TorchScript compiles what these names say instead of what stands here.
+        watched.__script_if_tracing_wrapper = True  # type: ignore[attr-defined]
+        watched.__original_fn = function  # type: ignore[attr-defined]
+        return watched
+
+    def _function_returned(
+        self, name: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType
+    ) -> None:
+        target = args[1] if len(args) > 1 else kwargs.get("target")
+        rows, summed = _rows((target, *args)), kwargs.get("reduction") == "sum"
+        if self._within:
+            self._inner.append((rows, summed))
+            return
+        producer = Producer(("function", name), name)
+        if frame.f_code.co_filename.endswith(_LOSS_MODULES):
+            criterion = frame.f_locals["self"]
+            producer = Producer(("module", id(criterion)), type(criterion).__name__)
+            if producer.name not in self.settings:
+                self.settings[producer.name] = describing.criterion(criterion)
+        self._tell(producer, result, args, rows, summed, frame)
+
+    def _tell(
+        self, producer: Producer, result: Any, args: Any, rows: float, summed: bool, frame: FrameType
+    ) -> None:
+        import torch
+
+        if type(result) is not torch.Tensor or _is_transformed(torch):
+            return
+        tensors = [value for value in args if isinstance(value, torch.Tensor)]
+        with_grad = any(value.requires_grad for value in tensors)
+        value = read_later(result) if result.numel() == 1 else None
+        target = tensors[-1] if tensors else None
+        self._seen(Seen(producer, value, rows or 1.0, summed, result, self._number(target), with_grad), frame)
+
+    def _number(self, target: torch.Tensor | None) -> int:
+        if target is None:
+            return 0
+        if self._target is None or self._target() is not target:
+            self._target = weakref.ref(target)
+            self._inputs += 1
+        return self._inputs
+
+
+_LOSS_MODULES = ("torch/nn/modules/loss.py", "torch\\nn\\modules\\loss.py")
+
+
+def read_later(tensor: torch.Tensor) -> Any:
+    """Return the value of a tensor of one element: a float, or on a device a copy to be read later."""
+    if tensor.is_cpu:
+        return tensor.item()
+    return tensor.detach().clone()
+
+
+def _is_transformed(torch: Any) -> bool:
+    """Say whether `vmap`, `grad` or another transform of functions is at work: its tensors have no values."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def _rows(values: Any) -> float:
+    """Return the length of the first tensor that has one."""
+    for value in values:
+        shape = getattr(value, "shape", None)
+        if shape:
+            return float(shape[0])
+    return 0.0
+
+
+def _scalars(result: Any) -> Iterator[tuple[Any, Any]]:
+    """Iterate over the results of one element, with their places in a tuple, list or dictionary."""
+    if isinstance(result, tuple | list):
+        items: Any = enumerate(result)
+    elif hasattr(result, "items"):
+        items = result.items()
+    else:
+        items = [("", result)]
+    for place, value in items:
+        if getattr(value, "ndim", None) == 0 and value.is_floating_point():
+            yield place, value
+
+
+def _imported_by_name(functions: set[Any]) -> Iterator[tuple[ModuleType, str, Any]]:
+    """Find `from torch.nn.functional import mse_loss` in the modules of the user."""
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        if module.__name__ != "__main__" and (path is None or not is_users_file(path)):
+            continue
+        for name, value in list(vars(module).items()):
+            if isinstance(value, FunctionType) and value in functions:
+                yield module, name, value

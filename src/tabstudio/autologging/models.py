@@ -1,0 +1,83 @@
+"""The models of a training: the modules that hold what an optimizer changes, and what the user calls them."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from tabstudio.autologging import finding
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Models:
+    """Finds models, and has `before_forward(module, args)` called before each of their forward passes."""
+
+    def __init__(self, before_forward: Callable[[nn.Module, Any], None]) -> None:
+        self._before_forward = before_forward
+        self._handles: list[Any] = []
+        self._hooked: set[int] = set()
+        self.compiled = False
+
+    def found(self, parameters: set[int], frame: FrameType) -> dict[str, nn.Module]:
+        """Return the modules, outermost ones only, of which some parameters are among these (by `id`)."""
+        named = _holding(parameters, finding.variables(frame))
+        if not named:
+            named = _holding(parameters, (("", each) for each in gc.get_objects() if _is_module(each)))
+        inside = {id(m) for module in named.values() for m in module.modules() if m is not module}
+        return {name: module for name, module in named.items() if id(module) not in inside}
+
+    def hook(self, module: nn.Module) -> None:
+        """Be told of the forward passes of a module, and of the one inside it.
+
+        A compiled module is hooked outside only: a hook inside would have it compiled anew.
+        """
+        self.compiled = self.compiled or _is_compiled(module)
+        inner = module if _is_compiled(module) else unwrapped(module)
+        for each in {id(module): module, id(inner): inner}.values():
+            if id(each) not in self._hooked and getattr(each, "_compiled_call_impl", None) is None:
+                self._hooked.add(id(each))
+                self._handles.append(each.register_forward_pre_hook(self._before_forward))
+
+    def remove(self) -> None:
+        """Take the hooks away."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self._hooked.clear()
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """Return the user's own module: inside `torch.compile`, `DataParallel`, `DistributedDataParallel`."""
+    while True:
+        name = "_orig_mod" if _is_compiled(module) else "module"
+        wraps = _is_compiled(module) or type(module).__name__.endswith("DataParallel")
+        inner = getattr(module, name, None) if wraps else None
+        if inner is None:
+            return module
+        module = inner
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return type(module).__name__ == "OptimizedModule"
+
+
+def _is_module(value: Any) -> bool:
+    from torch import nn
+
+    return issubclass(type(value), nn.Module)
+
+
+def _holding(parameters: set[int], variables: Iterable[tuple[str, Any]]) -> dict[str, nn.Module]:
+    found: dict[str, nn.Module] = {}
+    known: set[int] = set()
+    for name, value in variables:
+        if _is_module(value) and id(value) not in known:
+            known.add(id(value))
+            if any(id(parameter) in parameters for parameter in value.parameters()):
+                called = name or type(unwrapped(value)).__name__
+                found.setdefault(called if called not in found else f"{called}_{len(found) + 1}", value)
+    return found

@@ -1,0 +1,279 @@
+"""Where in the user's code something happens: the loops around it, from the outermost to the innermost.
+
+A loop is found in the bytecode of each frame on the stack, so it does not matter over what it goes, or
+whether the source is at hand (a notebook's cell, a script piped in). The value of its variable tells one
+iteration from the next.
+"""
+
+from __future__ import annotations
+
+import dis
+import inspect
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from types import CodeType, FrameType
+from typing import Any
+
+_SKIPPED_PACKAGES = (
+    "IPython",
+    "_pytest",
+    "accelerate",
+    "click",
+    "ipykernel",
+    "lightning",
+    "lightning_fabric",
+    "lightning_utilities",
+    "nbclient",
+    "pluggy",
+    "pytorch_lightning",
+    "tabstudio",
+    "torch",
+    "tornado",
+    "tqdm",
+    "typer",
+)
+_READING_LOCALS = ("locals", "vars", "eval", "exec", "dir")
+_STORES = ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF")
+
+
+class _InCode:
+    """Compared by the code object itself: a notebook's cell that is run again is another one."""
+
+    __slots__ = ()
+    code: CodeType
+    start: int
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            type(self) is type(other) and self.code is other.code and self.start == other.start
+        )
+
+    def __hash__(self) -> int:
+        return hash((id(self.code), self.start))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Loop(_InCode):
+    """A loop: the bytecode from `start` to `end`; `name` is its variable, '' where it has none."""
+
+    code: CodeType
+    start: int
+    end: int
+    name: str
+    is_global: bool
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Call(_InCode):
+    """A place in the code from which the next frame was called."""
+
+    code: CodeType
+    start: int
+
+
+Entry = tuple[Loop | Call, Any]
+"""A loop with the value of its variable (None where it cannot be told), or a call with None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The loops and calls around a point of execution, outermost first; the last one is the point itself."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def loops(self) -> list[tuple[Loop, Any]]:
+        """The loops alone."""
+        return [(where, value) for where, value in self.entries if isinstance(where, Loop)]
+
+    @property
+    def point(self) -> Call | None:
+        """The innermost call."""
+        where = self.entries[-1][0] if self.entries else None
+        return where if isinstance(where, Call) else None
+
+
+_MOST_KNOWN = 8192
+_STATIC: dict[tuple[int, int], tuple[tuple[Loop, ...], Call]] = {}
+_USERS: dict[int, tuple[CodeType, bool]] = {}
+"""By the identity of code objects, which are kept, so that none takes the place of another."""
+
+NOWHERE = Place(())
+
+
+def place(frame: FrameType | None) -> Place:
+    """Return the place of a frame that is being executed."""
+    inner: list[tuple[Entry, ...]] = []
+    while frame is not None:
+        if _is_users(frame.f_code):
+            inner.append(_entries(frame))
+        frame = frame.f_back
+    return Place(tuple(entry for part in reversed(inner) for entry in part))
+
+
+def users_frames(frame: FrameType | None) -> Iterator[FrameType]:
+    """Iterate over the frames of the user's code, innermost first."""
+    while frame is not None:
+        if _is_users(frame.f_code):
+            yield frame
+        frame = frame.f_back
+
+
+def around(code: CodeType, offset: int) -> tuple[Loop, ...]:
+    """Return the loops around an instruction, outermost first."""
+    return tuple(loop for loop in loops_of(code) if loop.start <= offset < loop.end)
+
+
+def _entries(frame: FrameType) -> tuple[Entry, ...]:
+    code, offset = frame.f_code, frame.f_lasti
+    loops, call = _static(code, offset)
+    if not loops:
+        return ((call, None),)
+    return (*zip(loops, _values(frame, loops), strict=True), (call, None))
+
+
+def _static(code: CodeType, offset: int) -> tuple[tuple[Loop, ...], Call]:
+    key = (id(code), offset)  # a code object's own hash goes through all of its constants
+    known = _STATIC.get(key)
+    if known is None:
+        if len(_STATIC) > _MOST_KNOWN:
+            _STATIC.clear()
+        known = _STATIC[key] = _named_apart(list(around(code, offset))), Call(code, offset)
+    return known
+
+
+def _values(frame: FrameType, loops: tuple[Loop, ...]) -> list[Any]:
+    if all(loop.is_global or not loop.name for loop in loops):
+        return [_plain(frame.f_globals.get(loop.name)) for loop in loops]
+    names = frame.f_locals
+    values = [_plain(names.get(loop.name)) for loop in loops]
+    _forget(frame, names)
+    return values
+
+
+def locals_of(frame: FrameType) -> dict[str, Any]:
+    """Return a copy of a frame's local names, which lives no longer than its reader."""
+    names = frame.f_locals
+    copy = dict(names)
+    _forget(frame, names)
+    return copy
+
+
+def _named_apart(loops: list[Loop]) -> tuple[Loop, ...]:
+    """Of `for _ in ...: for _ in ...:` the outer variable cannot be read inside the inner loop."""
+    inner: set[str] = set()
+    apart: list[Loop] = []
+    for loop in reversed(loops):
+        apart.append(replace(loop, name="") if loop.name in inner else loop)
+        inner.add(loop.name)
+    return tuple(reversed(apart))
+
+
+def _forget(frame: FrameType, names: Any) -> None:
+    """Empty the copy of the locals that Python made for us.
+
+    Before Python 3.13 it lives as long as the frame, and would keep the user's tensors alive. It is left
+    alone where the user's code, or a debugger, may hold the same copy.
+    """
+    if sys.version_info < (3, 13) and _is_snapshot(frame.f_code) and sys.gettrace() is None:
+        names.clear()
+
+
+@lru_cache(maxsize=1024)
+def _is_snapshot(code: CodeType) -> bool:
+    return bool(code.co_flags & inspect.CO_OPTIMIZED) and not set(_READING_LOCALS) & set(code.co_names)
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int | str | float) else None
+
+
+@lru_cache(maxsize=1024)
+def loops_of(code: CodeType) -> tuple[Loop, ...]:
+    """Find the loops of a code object, outer ones before inner ones."""
+    found: dict[int, Loop] = {}
+    instructions = list(dis.get_instructions(code))
+    begins = _beginnings(instructions)
+    for number, instruction in enumerate(instructions):
+        if instruction.opname == "FOR_ITER":
+            name, is_global = _variable(instructions, number + 1)
+            end = int(instruction.argval)
+            found[instruction.offset] = Loop(code, instruction.offset, end, name, is_global)
+        elif _jumps_back(instruction):
+            start = begins.get(instruction.argval, instruction.argval)
+            if start not in found or not found[start].name:  # the last jump to a start reaches furthest
+                end = max(instruction.offset + 2, found[start].end if start in found else 0)
+                found[start] = Loop(code, start, end, "", False)
+    return _joined(sorted(found.values(), key=lambda loop: (loop.start, -loop.end)))
+
+
+def _joined(loops: list[Loop]) -> tuple[Loop, ...]:
+    """A `while` with a `continue` is repeated from two points, its test and its body: that is one loop."""
+    joined: list[Loop] = []
+    for loop in loops:
+        before = joined[-1] if joined else None
+        overlaps = before is not None and loop.start < before.end <= loop.end
+        if before is not None and overlaps and not before.name and not loop.name:
+            joined[-1] = replace(before, end=loop.end)
+        else:
+            joined.append(loop)
+    return tuple(joined)
+
+
+def _beginnings(instructions: list[dis.Instruction]) -> dict[int, int]:
+    """Map the beginning of each `for`, where the prefixes of a long jump stand, to the instruction itself."""
+    begins: dict[int, int] = {}
+    prefixes: list[int] = []
+    for instruction in instructions:
+        if instruction.opname == "EXTENDED_ARG":
+            prefixes.append(instruction.offset)
+            continue
+        if instruction.opname == "FOR_ITER":
+            begins |= dict.fromkeys(prefixes, instruction.offset)
+        prefixes = []
+    return begins
+
+
+def _jumps_back(instruction: dis.Instruction) -> bool:
+    return "BACKWARD" in instruction.opname and instruction.opname != "JUMP_BACKWARD_NO_INTERRUPT"
+
+
+def _variable(instructions: list[dis.Instruction], at: int) -> tuple[str, bool]:
+    """Return the first name that the loop assigns to: `i` of `for i, (x, y) in enumerate(batches)`."""
+    for instruction in instructions[at : at + 4]:
+        if instruction.opname in _STORES:
+            is_global = instruction.opname in ("STORE_NAME", "STORE_GLOBAL")
+            return str(instruction.argval), is_global
+        if instruction.opname.startswith("STORE_FAST"):  # 3.13 joins two into one instruction
+            names = instruction.argval
+            return str(names[0] if isinstance(names, tuple) else names), False
+        if not instruction.opname.startswith(("UNPACK", "EXTENDED", "CACHE")):
+            break
+    return "", False
+
+
+def _is_users(code: CodeType) -> bool:
+    known = _USERS.get(id(code))
+    if known is None:
+        if len(_USERS) > _MOST_KNOWN:
+            _USERS.clear()
+        known = _USERS[id(code)] = (code, is_users_file(code.co_filename))
+    return known[1]
+
+
+def is_users_file(path: str) -> bool:
+    """Say whether a file holds code of the user, not of a library."""
+    if path.startswith("<frozen"):
+        return False
+    root = f"{os.sep}site-packages{os.sep}"
+    if root in path:
+        package = path.rpartition(root)[2].partition(os.sep)[0].removesuffix(".py")
+        return package not in _SKIPPED_PACKAGES
+    return not path.startswith(_LIBRARIES)
+
+
+_LIBRARIES = (sysconfig.get_path("stdlib") + os.sep, os.path.dirname(os.path.dirname(__file__)) + os.sep)  # noqa: PTH120

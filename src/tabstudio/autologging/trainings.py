@@ -1,0 +1,257 @@
+"""Which training a step, a backward pass or an evaluation belongs to."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from tabstudio.autologging import describing, finding, lineage
+from tabstudio.autologging.backward import Source, free_name
+from tabstudio.autologging.epochs import MOST_WAITING, Evaluated, Trained
+from tabstudio.autologging.following import Following, Site
+from tabstudio.autologging.models import Models, unwrapped
+from tabstudio.autologging.observer import Epoch, Training
+from tabstudio.autologging.places import NOWHERE, Call, Loop, Place
+from tabstudio.autologging.values import Loss
+
+if TYPE_CHECKING:
+    from tabstudio.autologging.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Backward:
+    """A backward pass that no step of an optimizer has followed yet."""
+
+    event: Trained
+    source: Source
+    point: Call | None
+
+
+class Trainings:
+    """All trainings of the process; `current` is the one that goes on."""
+
+    def __init__(
+        self,
+        session: Session,
+        models: Models,
+        driven: Callable[[Loop], bool],
+        settings: Mapping[str, dict[str, Any]],
+    ) -> None:
+        self.current: Following | None = None
+        self.anything_made = False
+        self._session, self._models, self._driven, self._settings = session, models, driven, settings
+        self._all: list[Following] = []
+        self._owners: weakref.WeakKeyDictionary[Any, Following] = weakref.WeakKeyDictionary()
+        self._steps: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self._made: weakref.WeakKeyDictionary[Any, Place] = weakref.WeakKeyDictionary()
+        self._open: list[Backward] = []
+        self._early: list[Evaluated] = []
+        self._changes = _Changes()
+
+    @property
+    def steps(self) -> int:
+        """The number of steps of the current training."""
+        return self.current.training.steps if self.current is not None else 0
+
+    def made(self, optimizer: Any, place: Place) -> None:
+        """An optimizer was made."""
+        self.anything_made = True
+        self._made[optimizer] = place
+
+    def backward(self, event: Trained, source: Source, point: Call | None, tensor: Any) -> None:
+        """A backward pass is made. It counts when a step follows, or when there is no optimizer."""
+        if self.current is None and not self.anything_made and len(self._open) < 3:
+            self._changes.look(tensor)
+        self._open.append(Backward(event, source, point))
+        if len(self._open) >= MOST_WAITING:
+            self.settle()
+
+    def evaluated(self, event: Evaluated) -> None:
+        """A loss was computed only to be looked at."""
+        if self._open:
+            self.settle()
+        if self.current is not None:
+            self.current.epochs.take(event)
+        elif len(self._early) < 100 * MOST_WAITING:
+            self._early.append(event)
+
+    def about_to_train(self) -> None:
+        """A batch goes into a model that is trained."""
+        if self.current is not None and not self._open:
+            self.current.epochs.about_to_train()
+
+    def stepped(self, optimizer: Any, frame: FrameType, place: Callable[[], Place]) -> Following:
+        """An optimizer has made a step: the backward passes before it are its own."""
+        following = self._owners.get(optimizer)
+        if following is None:
+            following = self._owners[optimizer] = self._owner(optimizer, place())
+            self._introduce(following, optimizer, frame)
+        if following.epochs.shape is None:
+            following.epochs.stepped(place())
+        self.current = following
+        count = self._steps[optimizer] = self._steps.get(optimizer, 0) + 1
+        self._commit(following, id(optimizer), count)
+        following.training.steps = max(following.training.steps, count)
+        return following
+
+    def settle(self) -> None:
+        """Decide about backward passes that no step has followed.
+
+        Without an optimizer they are the steps, if they changed something. With one they are the rest of an
+        accumulated gradient where others of their kind were followed by a step; else something else.
+        """
+        if self.current is None and not self.anything_made and self._open and self._changes.seen:
+            self.current = self._begin()
+            self._params(describing.surroundings(), self.current)
+            self._session.tell("training_began", self.current.training)
+        current, open_, self._open = self.current, self._open, []
+        if current is None:
+            return
+        if not current.training.optimizers:
+            self._open = open_
+            self._commit(current, 0)
+            return
+        for owner in {owner for _, owner in current.sites}:
+            self._open = [backward for backward in open_ if (backward.point, owner) in current.sites]
+            self._commit(current, owner, current.training.steps + 1)
+
+    def end(self) -> None:
+        """The process ends: close everything."""
+        self.settle()
+        self._end_current()
+
+    def _commit(self, following: Following, owner: int, step: int = 0) -> None:
+        losses: dict[str, list[Loss]] = {}
+        open_, self._open = self._open, []
+        for backward in open_:
+            site = self._site(following, backward, owner)
+            named = {site.name: backward.source.loss, **backward.source.parts}
+            losses.setdefault(site.name, []).append(backward.source.loss)
+            following.epochs.take(replace(backward.event, losses=named, steps=following.training.steps))
+            if not owner:
+                following.training.steps += 1
+                following.step_loss(site.name, losses.pop(site.name), following.training.steps)
+        for name, several in losses.items():
+            following.step_loss(name, several, step)
+
+    def _site(self, following: Following, backward: Backward, owner: int) -> Site:
+        key, source = (backward.point, owner), backward.source
+        site = following.sites.get(key)
+        if site is None:
+            taken = {each.name for each in following.sites.values()}
+            site = following.sites[key] = Site(free_name(source.name, taken))
+            if source.batch_size and not taken:
+                self._params({"batch_size": source.batch_size}, following)
+        if source.label and not site.label:
+            name = "loss" if len(following.sites) == 1 else f"loss.{site.name}"
+            settings = self._settings.get(source.producer, {})
+            self._params({name: source.label, **{f"{name}.{k}": v for k, v in settings.items()}}, following)
+        site.label, site.producer, site.whole = source.label, source.producer, source.whole
+        return site
+
+    def _params(self, params: dict[str, Any], following: Following) -> None:
+        training = following.training
+        named = {f"{name}{training.suffix}": value for name, value in params.items()}
+        self._session.params(named, training.run)
+
+    def _owner(self, optimizer: Any, place: Place) -> Following:
+        """Find the training of an optimizer that steps for the first time."""
+        parameters = _parameters(optimizer)
+        for following in reversed(self._all):
+            if following.shares(parameters):
+                following.epochs.remade()
+                return following
+        current = self.current
+        if current is None or (current.training.optimizers and not current.epochs.joins(place)):
+            current = self._begin()
+        elif current.training.optimizers:
+            current.epochs.join(place)
+        if not current.training.optimizers:
+            current.epochs.made(self._made.get(optimizer, NOWHERE))
+        return current
+
+    def _begin(self) -> Following:
+        self._end_current()
+        training = self._session.begin_training()
+        options = self._session.options
+        following = Following(training, self._record, self._tell, self._driven, options.log_every_n_step)
+        self._all.append(following)
+        early, self._early = self._early, []
+        for event in early:
+            following.epochs.take(event)
+        return following
+
+    def _introduce(self, following: Following, optimizer: Any, frame: FrameType) -> None:
+        """Record what a training is made of, as far as its optimizers so far tell."""
+        training = following.training
+        first = not training.optimizers
+        alone = first and sum(made not in self._owners for made in self._made) == 0
+        parameters = _parameters(optimizer)
+        following.parameters |= {id(p): weakref.ref(p) for p in parameters}
+        called = "optimizer" if alone else finding.name_of(optimizer, frame) or "optimizer"
+        called = free_name(called, training.optimizers)
+        training.optimizers[called] = optimizer
+        params = describing.surroundings() if first else {}
+        params |= describing.optimizer(called, optimizer)
+        params |= self._introduce_models(training, parameters, frame, alone)
+        for _, value in finding.variables(frame):
+            if getattr(value, "optimizer", None) is optimizer and hasattr(value, "last_epoch"):
+                params |= describing.scheduler("scheduler" if alone else f"scheduler.{called}", value)
+        self._params(params, following)
+        self._session.tell("training_began" if first else "training_grew", training)
+
+    def _introduce_models(
+        self, training: Training, parameters: list[Any], frame: FrameType, alone: bool
+    ) -> dict[str, Any]:
+        found = self._models.found({id(p) for p in parameters}, frame)
+        params: dict[str, Any] = {}
+        for called, module in found.items():
+            inner = unwrapped(module)
+            self._models.hook(module)
+            if all(inner is not known for known in training.models.values()):
+                name = free_name("model" if alone and len(found) == 1 else called, training.models)
+                training.models[name] = inner
+                training.called[name] = module
+                params |= describing.model(name, inner)
+        return params
+
+    def _end_current(self) -> None:
+        if self.current is not None:
+            self.current.end()
+            training = self.current.training
+            self._params({"epochs": training.epochs or None, "steps": training.steps}, self.current)
+            self._session.tell("training_ended", self.current.training)
+
+    def _record(self, training: Training, values: dict[str, float], step: int) -> None:
+        self._session.metrics(
+            {f"{name}{training.suffix}": v for name, v in values.items()}, step, training.run
+        )
+
+    def _tell(self, training: Training, epoch: Epoch) -> None:
+        self._session.tell("epoch_ended", training, epoch)
+
+
+class _Changes:
+    """Without an optimizer, a loop of backward passes is a training if what they go to changes."""
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._before: list[tuple[weakref.ref[Any], float]] = []
+
+    def look(self, tensor: Any) -> None:
+        """Look at the leaves of a graph: for the first time, and whether they have changed since."""
+        if not self._before:
+            self._before = [(weakref.ref(leaf), _sum(leaf)) for leaf in lineage.leaves(tensor)]
+        changed = ((leaf := known()) is not None and _sum(leaf) != was for known, was in self._before)
+        self.seen = self.seen or any(changed)
+
+
+def _sum(tensor: Any) -> float:
+    return float(tensor.detach().double().sum())
+
+
+def _parameters(optimizer: Any) -> list[Any]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

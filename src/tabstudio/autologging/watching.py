@@ -1,0 +1,224 @@
+"""Watches PyTorch: what is computed, where `backward` is called, which optimizer steps.
+
+The hooks are PyTorch's own where it has some: steps of optimizers, the forward of modules. What has none is
+patched: `torch.autograd.backward` and `grad`, the scaling of a loss, the making of an optimizer, the
+functions that compute losses, and the iteration of data loaders.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from tabstudio.autologging import describing
+from tabstudio.autologging.backward import Pending
+from tabstudio.autologging.epochs import Evaluated, Trained
+from tabstudio.autologging.following import group_of
+from tabstudio.autologging.loaders import Loaders, Visit
+from tabstudio.autologging.losses import Losses, Seen
+from tabstudio.autologging.models import Models
+from tabstudio.autologging.observer import Observer
+from tabstudio.autologging.patching import Patches
+from tabstudio.autologging.places import Place, place
+from tabstudio.autologging.trainings import Trainings
+
+if TYPE_CHECKING:
+    import torch
+
+    from tabstudio.autologging.session import Session
+    from tabstudio.tracking.run import Status
+
+
+class Loops(Observer):
+    """The observer of training loops."""
+
+    name = "the training loop"
+
+    def install(self, session: Session) -> None:
+        """Watch PyTorch as soon as it is imported."""
+        self._session = session
+        self._patches = Patches()
+        self._handles: list[Any] = []
+        self._losses = Losses(self._computed)
+        self._loaders = Loaders()
+        self._models = Models(self._guard(self._before_forward))
+        self._pending = Pending(self._losses)
+        self._trainings = Trainings(session, self._models, self._loaders.drives, self._losses.settings)
+        self._in_backward = 0
+        self._step_began = self._step_went_back = False
+        self._looking: bool | None = None
+        self._thread = 0
+        session.imports.when("torch", self._install)
+
+    def remove(self) -> None:
+        """Put everything back."""
+        self._models.remove()
+        self._losses.remove()
+        self._loaders.remove()
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self._patches.undo()
+
+    def process_ends(self, status: Status) -> None:
+        """Record what is open."""
+        self._look_at_unused()
+        self._trainings.end()
+
+    def _guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return self._session.guarded(self, function)
+
+    def _install(self, torch: ModuleType) -> None:
+        from torch.optim import optimizer
+
+        self._torch = torch
+        self._losses.install(torch, self._guard)
+        self._loaders.install(sys.modules["torch.utils.data.dataloader"], self._guard)
+        self._handles += [
+            optimizer.register_optimizer_step_pre_hook(self._guard(self._before_step)),
+            optimizer.register_optimizer_step_post_hook(self._guard(self._after_step)),
+        ]
+        self._patch_making(optimizer.Optimizer)
+        self._patch_backward(torch.autograd)
+        self._patch_scaling(torch.amp.GradScaler)
+
+    def _patch_making(self, kind: Any) -> None:
+        make, made = kind.__init__, self._guard(self._optimizer_made)
+
+        def watched(optimizer: Any, *args: Any, **kwargs: Any) -> None:
+            make(optimizer, *args, **kwargs)
+            made(optimizer, sys._getframe(1))
+
+        self._patches.set(kind, "__init__", watched)
+
+    def _patch_backward(self, autograd: Any) -> None:
+        backward, grad = autograd.backward, autograd.grad
+        asked, asked_grad = self._guard(self._backward_asked), self._guard(self._gradient_asked)
+
+        def watched(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+            asked(tensors, sys._getframe(1))
+            self._in_backward += 1
+            try:
+                return backward(tensors, *args, **kwargs)
+            finally:
+                self._in_backward -= 1
+
+        def watched_grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            asked_grad(outputs, inputs, sys._getframe(1))
+            return grad(outputs, inputs, *args, **kwargs)
+
+        self._patches.set(autograd, "backward", watched)
+        self._patches.set(autograd, "grad", watched_grad)
+
+    def _patch_scaling(self, kind: Any) -> None:
+        scale, scaled = kind.scale, self._guard(self._loss_scaled)
+
+        def watched(scaler: Any, outputs: Any) -> Any:
+            result = scale(scaler, outputs)
+            scaled(outputs, result)
+            return result
+
+        self._patches.set(kind, "scale", watched)
+
+    def _computed(self, seen: Seen, frame: FrameType) -> None:
+        """A loss was computed: to train on, or to look at."""
+        result = seen.result
+        if self._in_backward or result is None or not self._is_here():
+            return
+        if result.requires_grad:
+            if self._looking:  # in evaluation mode; whether to train on it will show
+                seen.place = place(frame)
+            self._pending.add(seen)
+        elif not seen.with_grad and seen.value is not None:
+            seen.place = place(frame)
+            self._evaluated(seen, self._looking)
+
+    def _evaluated(self, seen: Seen, verified: bool | None) -> None:
+        visit = self._visit_at(seen.place)
+        part = visit.part if visit is not None else 0
+        group = group_of(seen.place, visit.name if visit else "", part, part in self._loaders.training)
+        number = self._loaders.visit.number if self._loaders.visit is not None else 0
+        steps, loss, name = self._trainings.steps, seen.loss(), seen.producer.name
+        self._trainings.evaluated(Evaluated(seen.place, group, name, loss, number, steps, verified))
+
+    def _visit_at(self, at: Place) -> Visit | None:
+        """Return the pass of a loader that goes on here, None outside of a loop over one."""
+        driven = any(self._loaders.drives(loop) for loop, _ in at.loops)
+        return self._loaders.visit if driven else None
+
+    def _before_forward(self, module: torch.nn.Module, _: Any) -> None:
+        """A model that is trained is about to compute: to be trained, or to be looked at."""
+        if self._torch.compiler.is_compiling() or self._in_backward or not self._is_here():
+            return
+        self._looking = not (module.training and self._torch.is_grad_enabled())
+        if not self._looking:
+            self._trainings.about_to_train()
+
+    def _loss_scaled(self, outputs: Any, result: Any) -> None:
+        if isinstance(outputs, self._torch.Tensor) and outputs.grad_fn is not None:
+            self._pending.scaled(outputs, result)
+
+    def _backward_asked(self, tensors: Any, frame: FrameType) -> None:
+        if self._in_backward or not self._is_here():
+            return
+        if self._step_began:  # a closure may be called many times in a step: its first loss is the step's
+            if self._step_went_back:
+                self._pending.unused()
+                return
+            self._step_went_back = True
+        for tensor in (tensors,) if isinstance(tensors, self._torch.Tensor) else tuple(tensors):
+            if tensor.numel() == 1 and tensor.grad_fn is not None:
+                self._train_on(tensor, frame)
+
+    def _gradient_asked(self, outputs: Any, inputs: Any, frame: FrameType) -> None:
+        """A loop without an optimizer may ask for gradients in this way."""
+        if self._in_backward or self._trainings.anything_made or not self._is_here():
+            return
+        tensors = (inputs,) if isinstance(inputs, self._torch.Tensor) else tuple(inputs)
+        is_loss = isinstance(outputs, self._torch.Tensor) and self._pending.knows(outputs)
+        if is_loss and all(tensor.is_leaf for tensor in tensors):
+            self._train_on(outputs, frame)
+
+    def _train_on(self, tensor: torch.Tensor, frame: FrameType) -> None:
+        at = place(frame)
+        source = self._pending.source(tensor, frame, at.point)
+        self._look_at_unused()
+        visit = self._visit_at(at)
+        if visit is not None:
+            self._loaders.training.add(visit.part)
+            source.batch_size = visit.batch_size
+        number = self._loaders.visit.number if self._loaders.visit is not None else 0
+        event = Trained(at, {}, number, self._trainings.steps, source.loss.weight, source.inputs)
+        self._looking = None if self._models.compiled else False
+        self._trainings.backward(event, source, at.point, tensor)
+
+    def _look_at_unused(self) -> None:
+        """What had a graph, but no backward pass came, was only looked at, if it was in evaluation mode."""
+        for seen in self._pending.unused():
+            if seen.place.entries and seen.value is not None:
+                self._evaluated(seen, True)
+
+    def _optimizer_made(self, optimizer: Any, frame: FrameType) -> None:
+        if self._is_here():
+            self._trainings.made(optimizer, place(frame))
+
+    def _before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        self._step_began, self._step_went_back = True, False
+
+    def _after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        self._step_began = False
+        if not self._is_here():
+            return
+        frame = sys._getframe(1)
+        following = self._trainings.stepped(optimizer, frame, lambda: place(frame))
+        following.rates(optimizer)
+        if following.wants_norm:
+            following.norm(describing.gradient_norm(optimizer))
+
+    def _is_here(self) -> bool:
+        """Say whether this is the thread that trains: the first one that was seen."""
+        self._thread = self._thread or threading.get_ident()
+        return self._thread == threading.get_ident()

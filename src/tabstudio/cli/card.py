@@ -1,0 +1,32 @@
+"""`tabstudio card`: what a model is, how good, and what became of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tabstudio.cli import options as o
+from tabstudio.cli.tables import AsJson, as_json
+
+
+def command(
+    model: o.Address,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Markdown file to write, in place of the terminal.")
+    ] = None,
+    json_: AsJson = False,
+) -> None:
+    """Show a model's card: what it is, its data, how good it is and where not, its limits, its stages."""
+    from tabstudio.registry.cards import card
+
+    found = card(model)
+    if output is not None:
+        found.save(output)
+    if json_:
+        as_json(found.to_json())
+    elif output is not None:
+        print(f"card: {output}")
+    else:
+        print(found.text)

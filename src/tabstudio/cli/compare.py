@@ -1,0 +1,41 @@
+"""`tabstudio compare`: two models side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tabstudio.cli import options as o
+from tabstudio.cli.tables import AsJson, as_json
+
+
+def command(
+    first: Annotated[str, typer.Argument(metavar="A", help=o.ADDRESS)],
+    second: Annotated[str, typer.Argument(metavar="B", help="The model that it is compared with.")],
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Rows with labels to compare on [default: the test rows]."),
+    ] = None,
+    slices: Annotated[
+        list[str] | None,
+        typer.Option("--slice", metavar="COLUMN", help="Compare each level of a column too. Repeat it."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for report.html, its pictures and numbers.")
+    ] = None,
+    json_: AsJson = False,
+) -> None:
+    """Compare two models on rows that neither was trained on, with intervals of the differences."""
+    from tabstudio.registry.comparing import compare
+
+    found = compare(first, second, data=data, slices=slices or ())
+    if output is not None:
+        found.save(output)
+    if json_:
+        as_json(found.to_json())
+        return
+    print(found.text())
+    if output is not None:
+        print(f"\nreport: {output / 'report.html'}")

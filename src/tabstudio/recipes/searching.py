@@ -1,0 +1,217 @@
+"""Search for better options: Optuna proposes them in batches, each batch is raced as packs.
+
+What the user has set stays as it is; all other choices that matter are searched around what `train` would
+choose. The first trial is that choice itself, so that a search never ends worse on its own rows.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from tabstudio.config import TrainConfig, configure
+from tabstudio.errors import ConfigError
+from tabstudio.model.encode import Encoder
+from tabstudio.model.networks import MAX_ONE_HOT
+from tabstudio.recipes.fitting import fit_encoder
+from tabstudio.table.schema import Schema
+from tabstudio.training.plan import choose
+from tabstudio.training.race import RUNGS, Outcome, Rows, Trial, race
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.study import Study
+
+GENERATION = 16
+"""Trials that are proposed and raced together: enough to fill packs, few enough for the search to learn."""
+WIDTHS = (0.25, 0.5, 1.0)
+"""Shares of the usual widths that are tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A trial's options beside those that were given, and how it ended."""
+
+    options: dict[str, Any]
+    outcome: Outcome
+
+    @property
+    def number(self) -> int:
+        """Number of the trial, from 0."""
+        return self.outcome.trial.number
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in self.options.items())
+        return f"trial {self.number}: {told}"
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """All trials of a search in their order, the rows and the encoder that they shared."""
+
+    tried: tuple[Tried, ...]
+    rows: Rows
+    encoder: Encoder
+    interrupted: bool
+
+    @property
+    def ranking(self) -> list[Tried]:
+        """Trials that were trained to the end, the best first."""
+        ended = [tried for tried in self.tried if tried.outcome.finalist is not None]
+        return sorted(ended, key=lambda tried: (tried.outcome.loss, tried.number))
+
+
+def search(
+    frame: pl.DataFrame,
+    schema: Schema,
+    labels: np.ndarray,
+    fold: np.ndarray,
+    config: TrainConfig,
+    *,
+    given: frozenset[str] = frozenset(),
+    on_tried: Callable[[Sequence[Tried]], None] = lambda _: None,
+) -> Searched:
+    """Try `config.search.trials` sets of options on the rows of `frame`.
+
+    `given` names the options that the user has set: they are not searched. `labels` and `fold` have one entry
+    per row. With `config.training.minutes` no trial goes on after that time. `on_tried` is told of each batch
+    of trials. Ctrl-C after the first batch ends in a result marked `interrupted`.
+
+    Raises `ConfigError` where every option is given, or no rows are held out.
+    """
+    assert schema.target is not None
+    ends = math.inf if config.training.minutes is None else time.monotonic() + 60 * config.training.minutes
+    config = replace(config, training=replace(config.training, minutes=None))
+    encoder = fit_encoder(frame, schema, labels, fold, config)
+    rows = Rows(encoder.encode(frame), labels, fold, schema.target, encoder.cardinalities)
+    space = Space.around(config, rows, given)
+    rungs = RUNGS if config.search.halving else ()
+    tried: list[Tried] = []
+    interrupted = False
+    try:
+        for proposals in _proposals(space, config, tried):
+            outcomes = race(rows, [trial for _, trial in proposals], rungs=rungs, deadline=ends)
+            pairs = zip(proposals, outcomes, strict=True)
+            ended = [Tried(options, outcome) for (options, _), outcome in pairs]
+            tried += ended
+            on_tried(ended)
+            if time.monotonic() >= ends:
+                break
+    except KeyboardInterrupt:
+        if not tried:
+            raise
+        interrupted = True
+    return Searched(tuple(tried), rows, encoder, interrupted)
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is searched: a distribution for each name, and the point that `train` would choose."""
+
+    distributions: dict[str, BaseDistribution]
+    usual: dict[str, Any]
+    hidden: tuple[int, ...]
+
+    @classmethod
+    def around(cls, config: TrainConfig, rows: Rows, given: frozenset[str]) -> Space:
+        """The space around the usual choice for these rows, without what is given.
+
+        Raises `ConfigError` where nothing is left to search.
+        """
+        from optuna.distributions import CategoricalDistribution as Words
+        from optuna.distributions import FloatDistribution as Numbers
+        from optuna.distributions import IntDistribution as Counts
+
+        network = config.network
+        plan = choose(config.training, network, rows.target.task, rows=rows.trained, folds=rows.folds)
+        rate, decay, depth = plan.learning_rate[0], plan.weight_decay[0], len(network.hidden)
+        space: dict[str, tuple[BaseDistribution, Any]] = {
+            "learning_rate": (Numbers(rate / 10, rate * 10, log=True), rate),
+            "weight_decay": (Numbers(1e-5, 0.3, log=True), min(max(decay, 1e-5), 0.3)),
+            "dropout": (Numbers(0.0, 0.6), min(network.dropout, 0.6)),
+        }
+        if rows.target.task != "regression":
+            space["label_smoothing"] = (Numbers(0.0, 0.2), min(plan.label_smoothing[0], 0.2))
+        if "hidden" not in given:
+            space["width"] = (Words(WIDTHS), 1.0)
+            space["depth"] = (Counts(max(depth - 2, 1), depth + 1), depth)
+        if plan.batch_size:
+            size = plan.batch_size
+            space["batch_size"] = (Words((size // 2, size, size * 2)), size)
+        if network.name == "tabular" and any(n > MAX_ONE_HOT for n in rows.cardinalities):
+            sizes = sorted({4, 8, 16, network.embedding})
+            space["embedding"] = (Words(sizes), network.embedding)
+        left = {name: value for name, value in space.items() if name not in given}
+        if not left:
+            raise ConfigError(
+                f"every option that is searched was given ({', '.join(space)}): leave one of them open"
+            )
+        distributions = {name: distribution for name, (distribution, _) in left.items()}
+        return cls(distributions, {name: usual for name, (_, usual) in left.items()}, network.hidden)
+
+    def options(self, point: dict[str, Any]) -> dict[str, Any]:
+        """A point of the space as options of the command line."""
+        options = {name: value for name, value in point.items() if name not in ("width", "depth")}
+        if "depth" in point:
+            depth, share = point["depth"], point["width"]
+            widths = [*self.hidden, *self.hidden[-1:] * depth][:depth]
+            options["hidden"] = tuple(max(round(width * share), 1) for width in widths)
+        return options
+
+
+def given_options(config: TrainConfig, options: Collection[str]) -> frozenset[str]:
+    """Names of the options that somebody has set: these, and what differs from the default."""
+    usual = TrainConfig().flat()
+    return frozenset(options) | {name for name, value in config.flat().items() if value != usual[name]}
+
+
+def shown(value: Any) -> str:
+    """An option's value in few characters."""
+    if isinstance(value, tuple):
+        return "-".join(map(str, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _proposals(
+    space: Space, config: TrainConfig, tried: list[Tried]
+) -> Iterator[list[tuple[dict[str, Any], Trial]]]:
+    """Batches of trials; after each, Optuna is told what has become of it."""
+    import optuna
+
+    # trials go by Optuna's own log; what is worth telling is told by the sweep
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        sampler=optuna.samplers.TPESampler(seed=config.training.seed, constant_liar=True)
+    )
+    study.enqueue_trial(space.usual)
+    while len(tried) < config.search.trials:
+        asked = [
+            study.ask(space.distributions) for _ in range(min(GENERATION, config.search.trials - len(tried)))
+        ]
+        proposals = []
+        for trial in asked:
+            options = space.options(trial.params)
+            chosen = configure(config, **options)
+            proposals.append((options, Trial(trial.number, chosen.network, chosen.training)))
+        yield proposals
+        for trial, ended in zip(asked, tried[-len(asked) :], strict=True):
+            _tell(study, trial, ended.outcome)
+
+
+def _tell(study: Study, trial: Any, outcome: Outcome) -> None:
+    from optuna.trial import TrialState
+
+    if not math.isfinite(outcome.loss):
+        study.tell(trial, state=TrialState.FAIL)
+        return
+    if outcome.ending == "finished":
+        study.tell(trial, outcome.loss)
+        return
+    trial.report(outcome.loss, outcome.steps[-1].epoch)
+    study.tell(trial, state=TrialState.PRUNED)

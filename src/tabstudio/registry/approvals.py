@@ -1,0 +1,102 @@
+"""Requests and what other people said to them, read from the history: nothing of it is kept elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tabstudio.errors import RegistryError
+from tabstudio.registry.chain import Chain
+from tabstudio.registry.records import Kind, Transition
+from tabstudio.registry.stages import Stage
+
+_KINDS: tuple[Kind, ...] = ("request", "approve", "reject", "promote")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to put a version into a stage: who asked, who agreed, and whether it is still open."""
+
+    asked: Transition
+    approvals: tuple[Transition, ...] = ()
+    closed: Transition | None = None
+
+    @property
+    def number(self) -> int:
+        """The number of its row in the history."""
+        return self.asked.number
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary for `json.dumps`."""
+        return {
+            "number": self.number,
+            "model": self.asked.model,
+            "version": self.asked.version,
+            "stage": self.asked.to_stage,
+            "asked": self.asked.to_json(),
+            "approvals": [row.to_json() for row in self.approvals],
+            "closed": self.closed.to_json() if self.closed else None,
+        }
+
+
+def requests(chain: Chain, version: int, created: int) -> list[Request]:
+    """Every request for a version, the newest first."""
+    rows = [row for row in chain.of_version(version, _KINDS) if row.created == created]
+    return [_request(row, rows) for row in rows if row.kind == "request"]
+
+
+def open_request(chain: Chain, version: int, created: int, stage: str | None = None) -> Request | None:
+    """Return the newest open request for a version, to one stage or to any."""
+    for request in requests(chain, version, created):
+        if request.closed is None and stage in (None, request.asked.to_stage):
+            return request
+    return None
+
+
+def check_approved(request: Request | None, stage: Stage, name: str, version: int) -> None:
+    """Let a promotion pass that enough other people agreed to.
+
+    Raises `RegistryError` saying what is missing, and how to get it.
+    """
+    if not stage.approvals:
+        return
+    if request is None:
+        raise RegistryError(
+            f"{name} {version}: {stage.name} needs the approval of {_people(stage.approvals)}; ask for it: "
+            f"`tabstudio request {name} {version} --to {stage.name} --reason ...`"
+        )
+    missing = stage.approvals - len(request.approvals)
+    if missing > 0:
+        agreed = ", ".join(row.actor for row in request.approvals) or "nobody"
+        raise RegistryError(
+            f"{name} {version}: {stage.name} needs the approval of {_people(missing)} more, so far {agreed} "
+            f"agreed; somebody else runs `tabstudio approve {name} {version}`"
+        )
+
+
+def check_may_answer(request: Request, stage: Stage, actor: str) -> None:
+    """Let an answer pass from a person who may give it. Raises `RegistryError` saying why not."""
+    who = f"{request.asked.model} {request.asked.version}: {actor}"
+    if same(actor, request.asked.actor):
+        raise RegistryError(f"{who} asked for this; somebody else has to answer")
+    if stage.approvers and not any(same(actor, name) for name in stage.approvers):
+        raise RegistryError(f"{who} may not answer for {stage.name}; {', '.join(stage.approvers)} may")
+    if any(same(actor, row.actor) for row in request.approvals):
+        raise RegistryError(f"{who} has agreed already; an approval counts once")
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two names are one person's: case and spaces around do not make another one."""
+    return one.strip().casefold() == other.strip().casefold()
+
+
+def _request(asked: Transition, rows: list[Transition]) -> Request:
+    answers = [row for row in reversed(rows) if row.refers == asked.number]
+    approvals = tuple(row for row in answers if row.kind == "approve")
+    return Request(
+        asked, approvals, next((row for row in answers if row.kind in ("reject", "promote")), None)
+    )
+
+
+def _people(number: int) -> str:
+    return "one other person" if number == 1 else f"{number} other people"

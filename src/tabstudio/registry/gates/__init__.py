@@ -1,0 +1,8 @@
+"""Gates: what a version must show before it may enter a stage. A gate that cannot be judged does not pass."""
+
+from __future__ import annotations
+
+from tabstudio.registry.gates.judging import judge, loads
+from tabstudio.registry.gates.rules import Gates, check
+
+__all__ = ["Gates", "check", "judge", "loads"]

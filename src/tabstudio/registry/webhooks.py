@@ -1,0 +1,194 @@
+"""Webhooks: an event is written in the transaction that it tells of, and sent until it was taken.
+
+The form is that of Standard Webhooks (standardwebhooks.com): headers `webhook-id`, `webhook-timestamp` and
+`webhook-signature`, the latter `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`. An event may
+come twice, with the same id. Its `text` is what chat programs show.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, func, select, update
+
+from tabstudio._version import __version__
+from tabstudio.causes import cause
+from tabstudio.database.tables import deliveries
+from tabstudio.errors import ConfigError
+from tabstudio.registry.chain import canonical, now, stamp
+from tabstudio.registry.records import Transition
+from tabstudio.registry.stages import Rules, Webhook, receiver
+from tabstudio.settings import secret
+
+if TYPE_CHECKING:
+    from tabstudio.database import Database
+
+ATTEMPTS = 20
+"""After so many an event is given up and stays in the table: with the pauses, after eleven days."""
+TOLERANCE = 300
+"""Seconds that a timestamp may be old: what a receiver should refuse beyond."""
+_TIMEOUT = 5
+_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=30), timedelta(days=1)
+_CLAIM = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a delivery did: events taken, events that wait for another attempt, events given up."""
+
+    delivered: int
+    waiting: int
+    given_up: int
+    problems: tuple[str, ...] = ()
+
+
+def enqueue(connection: Connection, rules: Rules, rows: Iterable[Transition]) -> None:
+    """Write down whom each row is to be told to, in the transaction that wrote the row."""
+    for row in rows:
+        for hook in rules.webhooks:
+            if not hook.kinds or row.kind in hook.kinds:
+                connection.execute(deliveries.insert().values(_event(row, hook.url)))
+
+
+def deliver(database: Database, rules: Rules, *, limit: int = 20) -> Sent:
+    """Send what is due, up to `limit` events, a few seconds each at most.
+
+    What is not taken waits 30 seconds, then a minute, two, and so on up to a day.
+    """
+    hooks = {hook.url: hook for hook in rules.webhooks}
+    problems = []
+    delivered = 0
+    for event in _claim(database, limit):
+        problem = _send(event, hooks.get(event["url"]))
+        _note(database, event, problem)
+        if problem:
+            problems.append(f"{receiver(event['url'])}: {problem}")
+        delivered += not problem
+    with database.reading() as connection:
+        open_ones = select(deliveries.c.due.is_not(None), func.count()).where(
+            deliveries.c.delivered.is_(None)
+        )
+        counts = dict(connection.execute(open_ones.group_by(deliveries.c.due.is_not(None))).tuples().all())
+    return Sent(delivered, counts.get(True, 0), counts.get(False, 0), tuple(dict.fromkeys(problems)))
+
+
+def signature(secret_text: str, event_id: str, timestamp: int, body: str) -> str:
+    """Return the header that proves who sent a body, as Standard Webhooks defines it.
+
+    >>> signature("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330,
+    ...           '{"test": 2432232314}')
+    'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE='
+    """
+    plain = secret_text.removeprefix("whsec_")
+    key = base64.b64decode(plain) if plain != secret_text else secret_text.encode()
+    signed = hmac.new(key, f"{event_id}.{timestamp}.{body}".encode(), hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(signed).decode()}"
+
+
+def is_genuine(secret_text: str, headers: Mapping[str, str], body: str) -> bool:
+    """Tell whether a request came from us within the last five minutes: for receivers in Python.
+
+    `headers` are those of the request, by lower-case names.
+    """
+    event_id, sent = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    if not sent.isdigit() or abs(time.time() - int(sent)) > TOLERANCE:
+        return False
+    expected = signature(secret_text, event_id, int(sent), body)
+    return any(hmac.compare_digest(expected, given) for given in headers.get("webhook-signature", "").split())
+
+
+def _event(row: Transition, url: str) -> dict[str, Any]:
+    event_id = str(uuid.uuid4())
+    body = {
+        "id": event_id,
+        "type": f"registry.{row.kind}",
+        "timestamp": row.time,
+        "text": f"{row}: {row.reason}" if row.reason else str(row),
+        "data": row.to_json(),
+    }
+    made = now()
+    return {
+        "id": event_id,
+        "url": url,
+        "body": canonical(body),
+        "created": made,
+        "attempts": 0,
+        "due": made,
+        "delivered": None,
+        "error": "",
+    }
+
+
+def _claim(database: Database, limit: int) -> list[dict[str, Any]]:
+    """Take what is due for a minute: another process does not send it meanwhile."""
+    with database.writing() as connection:
+        due = select(deliveries).where(deliveries.c.due <= now()).order_by(deliveries.c.due).limit(limit)
+        events = [dict(row) for row in connection.execute(due.with_for_update(skip_locked=True)).mappings()]
+        for event in events:
+            until = stamp(datetime.now(UTC) + _CLAIM + timedelta(seconds=_TIMEOUT * limit))
+            connection.execute(update(deliveries).where(deliveries.c.id == event["id"]).values(due=until))
+    return events
+
+
+def _note(database: Database, event: Mapping[str, Any], problem: str) -> None:
+    attempts = event["attempts"] + 1
+    if not problem:
+        values = {"delivered": now(), "due": None, "error": ""}
+    else:
+        pause = min(_FIRST_PAUSE * 2 ** (attempts - 1), _LONGEST_PAUSE)
+        due = None if attempts >= ATTEMPTS else stamp(datetime.now(UTC) + pause)
+        values = {"due": due, "error": problem}
+    with database.writing() as connection:
+        query = update(deliveries).where(deliveries.c.id == event["id"])
+        connection.execute(query.values(attempts=attempts, **values))
+
+
+def _send(event: Mapping[str, Any], hook: Webhook | None) -> str:
+    """Send one event; say what stood in the way, nothing where it was taken."""
+    if hook is None:
+        return "it is not among the webhooks of the configuration any more"
+    try:
+        headers = _headers(event, hook)
+        request = urllib.request.Request(event["url"], event["body"].encode(), headers, method="POST")  # noqa: S310 - http(s) only, checked when read
+        with _OPENER.open(request, timeout=_TIMEOUT) as answer:
+            answer.read(1024)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return f"it answered {error.code} {error.reason}"
+    except (OSError, HTTPException, ValueError, ConfigError) as error:
+        return cause(error)
+    return ""
+
+
+def _headers(event: Mapping[str, Any], hook: Webhook) -> dict[str, str]:
+    sent = int(time.time())
+    headers = {
+        "content-type": "application/json",
+        "user-agent": f"tabstudio/{__version__}",
+        "webhook-id": event["id"],
+        "webhook-timestamp": str(sent),
+    }
+    if hook.secret_env:
+        headers["webhook-signature"] = signature(secret(hook.secret_env), event["id"], sent, event["body"])
+    return headers
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A signed event goes where the configuration says, nowhere else: a redirect is an answer like any."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)

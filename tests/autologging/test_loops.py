@@ -1,0 +1,41 @@
+"""Every loop of `loops`: its metrics are what it prints, and it trains to the same bits as unwatched."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from . import loops
+
+LOSSES = ("train_", "val_", "test_")
+
+
+def bits(loop):
+    """Run a loop from the same seeds; what it told, and the state of all random numbers after it."""
+    torch.manual_seed(0)
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - the global state is what must not change
+    told = loop()
+    return told, torch.random.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
+
+
+@pytest.mark.parametrize("loop", loops.LOOPS, ids=lambda loop: loop.__name__)
+def test_the_metrics_are_what_the_loop_prints_and_nothing_changes(loop, watched):
+    plain = bits(loop)
+    with watched() as recorded:
+        seen = bits(loop)
+    assert recorded.warnings == []
+    told = seen[0]
+    assert told == plain[0]
+    assert torch.equal(seen[1], plain[1])
+    assert seen[2] == plain[2]
+    assert all(np.array_equal(a, b) for a, b in zip(seen[3], plain[3], strict=True))
+    for name, values in told.items():
+        got = [value for run in recorded.runs for _, value in run.metrics.get(name, [])]
+        assert got == pytest.approx(values, rel=1e-6), name
+    losses = {name for run in recorded.runs for name in run.metrics if name.startswith(LOSSES)}
+    steps = {f"{name}_step" for name in told}
+    assert losses - steps <= set(told)
