@@ -2,9 +2,11 @@
 
     python -m benchmarks.serving [--rounds 3] [--seconds 4] [--soak 60]
 
-A small network of 30 numbers, the tutorial's. Both servers run one worker; a process of its own loads them
-over 16 connections. Printed are requests/s, the median latency of one row and of 1,000 rows over one
-connection, the seconds from the start of the command to the first answer, and each as a ratio to MLflow's.
+A small network of 30 numbers, the tutorial's. All servers run one worker; a process of its own loads them
+over 16 connections. MLflow is measured with our bundle, and with the bare network as it keeps PyTorch modules
+itself, which checks no column. Printed are requests/s, the median latency of one row and of 1,000 rows over
+one connection, the seconds from the start of the command to the first answer, and each as a ratio to MLflow's
+of the bundle.
 `--soak` then loads our server with two workers over 64 connections while a new version is promoted and a
 worker is killed, beside 100 stalled sockets and a body of 1 GB, and counts what failed.
 """
@@ -214,6 +216,18 @@ def bundle(folder: Path, name: str = "cancer", version: int = 1) -> Path:
     return resolve(f"models:/{name}/{version}", tracking_uri=f"sqlite:///{folder}/mlflow.db").parent
 
 
+def bare_network(folder: Path) -> Path:
+    """The same layers as MLflow keeps a plain PyTorch module: a matrix in, a matrix out, nothing checked."""
+    import mlflow.pytorch
+    import numpy as np
+    from torch import nn
+
+    layers = (nn.Linear(30, 30), nn.ReLU(), nn.Linear(30, 15), nn.ReLU(), nn.Linear(15, 1), nn.Sigmoid())
+    example = np.zeros((2, 30), dtype=np.float32)
+    mlflow.pytorch.save_model(nn.Sequential(*layers).eval(), folder / "bare", input_example=example)
+    return folder / "bare"
+
+
 @dataclass
 class Figures:
     """One server's figures of one round."""
@@ -256,8 +270,12 @@ def compare(folder: Path, rounds: int, seconds: float) -> None:
     mlflow = [sys.executable, "-m", "mlflow", "models", "serve", "-m", source, "--env-manager", "local"]
     ours = [*TABSTUDIO, "serve", f"cancer={source}", "--no-log"]
     logged = [*ours[:-1], "--log-folder", "log"]
+    bare_mlflow = [*mlflow]
+    bare_mlflow[bare_mlflow.index("-m", 3) + 1] = str(bare_network(folder))
+    matrix = [{"inputs": [list(row.values()) for row in some]} for some in (rows[:1], thousand)]
     systems = {
         "mlflow models serve, /invocations": (mlflow, "/invocations", split),
+        "mlflow, the bare PyTorch network": (bare_mlflow, "/invocations", matrix),
         "tabstudio, typed, log off": (ours, "/v1/models/cancer/predict", typed),
         "tabstudio, /invocations": (ours, "/invocations", split),
         "tabstudio, typed, log on": (logged, "/v1/models/cancer/predict", typed),
