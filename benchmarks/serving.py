@@ -69,12 +69,12 @@ class Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Count an answer when it is whole, and ask again."""
-        self._got += data
+        self._got = self._got + data if self._got else data
         if self._need < 0:
             head = self._got.find(b"\r\n\r\n")
             if head < 0:
                 return
-            start = self._got.lower().index(b"content-length:") + 15
+            start = self._got.index(b"content-length: ") + 16  # both servers write it so
             self._need = head + 4 + int(self._got[start : self._got.index(b"\r", start)])
         if len(self._got) < self._need:
             return
@@ -85,7 +85,7 @@ class Client(asyncio.Protocol):
         self.asked = False
         if now >= self.until:
             self.transport.close()
-        elif b"connection: close" not in self._got[:500]:
+        elif self._got.find(b"connection: close", 0, 500) < 0:
             self._ask()
 
     def connection_lost(self, error: Exception | None) -> None:

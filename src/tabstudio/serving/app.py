@@ -214,19 +214,19 @@ class App:
             return
         runtime = lane.runtime
         record = Record(
-            request_id=request_id,
-            model=runtime.name,
-            version=runtime.version,
-            role=lane.role,
-            protocol=protocol,
-            caller=caller,
-            at=time.time(),
-            columns=runtime.contract.names,
-            rows=rows.raw,
-            labels=answer.labels,
-            probabilities=answer.probabilities,
-            classes=runtime.classes,
-            warnings=answer.warnings,
+            request_id,
+            runtime.name,
+            runtime.version,
+            lane.role,
+            protocol,
+            caller,
+            time.time(),
+            runtime.contract.names,
+            rows.raw,
+            answer.labels,
+            answer.probabilities,
+            runtime.classes,
+            answer.warnings,
         )
         for recorder in self.extensions.recorders:
             recorder(record)

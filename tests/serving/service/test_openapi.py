@@ -57,7 +57,7 @@ def test_requests_made_from_the_contract_meet_it(
 
 def test_the_contract_names_types_levels_and_ranges(asking: Asking) -> None:
     document = asking.get("/openapi.json").json()
-    row = document["components"]["schemas"]["Model0Row"]
+    row = document["components"]["schemas"]["illsRow"]
     columns = row["properties"]
     assert row["required"] == list(columns)
     assert columns["age"]["type"] == ["number", "null"]
