@@ -175,6 +175,8 @@ class Trainings:
         return current
 
     def _begin(self) -> Following:
+        if _rank():
+            self._session.muted = True
         self._end_current()
         training = self._session.begin_training()
         options = self._session.options
@@ -248,6 +250,14 @@ class _Changes:
             self._before = [(weakref.ref(leaf), _sum(leaf)) for leaf in lineage.leaves(tensor)]
         changed = ((leaf := known()) is not None and _sum(leaf) != was for known, was in self._before)
         self.seen = self.seen or any(changed)
+
+
+def _rank() -> int:
+    """Return the number of this process among those that train one model together."""
+    import torch
+
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_rank() if together else 0
 
 
 def _sum(tensor: Any) -> float:
