@@ -60,9 +60,8 @@ def points(count: int) -> None:
         cpu = _cpu() - before + _cpu_of(recorder._process._popen.pid)
         arrived = _count(Path(folder) / "mlflow.db") if delivery.complete else 0
     print(f"a point costs the training thread {took / count * 1e6:.1f} us (aim: {AIMS['point']:.0f})")
-    print(
-        f"a point costs {cpu / count * 1e6:.0f} us of CPU in all (aim: {AIMS['cpu']:.0f}); {arrived:,} arrived"
-    )
+    in_all = cpu / count * 1e6
+    print(f"a point costs {in_all:.0f} us of CPU in all (aim: {AIMS['cpu']:.0f}); {arrived:,} arrived")
 
 
 def step(rounds: int) -> None:
