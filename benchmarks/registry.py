@@ -37,9 +37,21 @@ from mlflow import MlflowClient
 client = MlflowClient("sqlite:///mlflow.db", "sqlite:///mlflow.db")
 client.set_registered_model_alias("cancer", "staging", "1")
 """
+GATES = """
+[registry.stages.production.gates]
+metrics = { roc_auc = 0.9, log_loss = 0.5 }
+calibration = 0.2
+slices = [{ column = "worst area", metrics = { accuracy = 0.5 } }]
+no_worse = true
+schema = true
+size = "10 MiB"
+"""
 OPENED = f"""
+import gc, os
+gc.disable()
 from mlflow import MlflowClient
 MlflowClient("sqlite:///mlflow.db", "sqlite:///mlflow.db").get_registered_model("{NAME}")
+os._exit(0)
 """
 COMMANDS = (
     ("models",),
@@ -71,18 +83,23 @@ def main() -> None:
 
 
 def _promotion(rounds: int) -> None:
+    """Version 2 takes the place of version 1 in production, through gates that need no training."""
     write_cancer_table(Path("cancer_classification.csv"))
-    train = ["train", "cancer_classification.csv", "-t", "diagnosis", "--name", "cancer", "--epochs", "20"]
-    _run([*TABSTUDIO, *train])
-    promote = [*TABSTUDIO, "promote", "cancer", "1", "--to", "production", "--reason", "benchmark"]
-    archive = [*TABSTUDIO, "archive", "cancer", "1", "--reason", "benchmark"]
+    Path("tabstudio.toml").write_text(GATES)
+    train = ["train", "cancer_classification.csv", "-t", "diagnosis", "--name", "cancer", "--no-references"]
+    for epochs in ("20", "30"):
+        _run([*TABSTUDIO, *train, "--epochs", epochs, "--slice", "worst area"])
+    told = ["--to", "production", "--reason", "benchmark", "--force"]
+    _run([*TABSTUDIO, "promote", "cancer", "1", *told])
+    alias = [sys.executable, "-W", "ignore", "-c", BARE]
     bare, own = [], []
     for round_ in range(-1, rounds):  # round -1 warms the caches of the disk
-        took = _run([sys.executable, "-W", "ignore", "-c", BARE]), _run(promote)
-        _run(archive)
+        took = _run(alias), _run([*TABSTUDIO, "promote", "cancer", "2", *told])
+        _run([*TABSTUDIO, "promote", "cancer", "1", *told])
         if round_ >= 0:
             bare.append(took[0])
             own.append(took[1])
+    Path("tabstudio.toml").unlink()  # the large model has no gates
     ratio = statistics.median(own) / statistics.median(bare)
     print(
         f"bare alias {statistics.median(bare):.2f} s, promotion with its gates {statistics.median(own):.2f} s"

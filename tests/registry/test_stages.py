@@ -26,6 +26,7 @@ def test_without_a_file_there_are_three_stages():
 )
 def test_the_nearest_file_that_speaks_of_the_registry_counts(tmp_path, monkeypatch, name, head):
     (tmp_path / name).write_text(f"[{head}]\nin_order = true\n[{head}.stages.production]\napprovals = 2\n")
+    (tmp_path / ".git").mkdir()
     inner = tmp_path / "project" / "src"
     inner.mkdir(parents=True)
     (tmp_path / "project" / "pyproject.toml").write_text("[project]\nname = 'x'\n")
@@ -34,6 +35,17 @@ def test_the_nearest_file_that_speaks_of_the_registry_counts(tmp_path, monkeypat
     assert (rules.in_order, rules.stage("production").approvals) == (True, 2)
     assert rules.stage("staging").approvals == 0
     assert rules.source == str(tmp_path / name)
+
+
+@pytest.mark.parametrize("mark", ["", "pyproject.toml", ".git"])
+def test_files_beyond_the_project_do_not_count(tmp_path, monkeypatch, mark):
+    (tmp_path / "tabstudio.toml").write_text("[registry]\nin_order = true\n")
+    project = tmp_path / "project"
+    project.mkdir()
+    if mark:
+        (project / mark).touch()
+    monkeypatch.chdir(project)
+    assert find_rules().source == "the defaults"
 
 
 def test_every_fault_is_named_at_once():

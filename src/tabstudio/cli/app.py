@@ -17,10 +17,12 @@ from tabstudio.cli import (
     card,
     compare,
     demo,
+    deployments,
     explore,
     export,
     gates,
     predict,
+    predictions,
     reproduce,
     serve,
     stages,
@@ -62,13 +64,16 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "reject": stages.reject,
     "webhooks": stages.webhooks,
     "serve": serve.command,
+    "deployments": deployments.command,
+    "predictions": predictions.command,
     "tokens": tokens.command,
     "export": export.command,
     "sync": sync.command,
     "demo": demo.command,
 }
+_PASSING_ON: dict[str, dict[str, Any]] = {"run": run_.SETTINGS, "deployments": deployments.PASSED_ON}
 for _name, _command in _COMMANDS.items():
-    app.command(_name, context_settings=run_.SETTINGS if _name == "run" else None)(_command)
+    app.command(_name, context_settings=_PASSING_ON.get(_name))(_command)
 
 
 def _tell_version(asked: bool) -> None:

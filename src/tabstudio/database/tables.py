@@ -7,10 +7,22 @@ every database, and are exactly what was hashed.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 VERSION_TABLE = "tabstudio_migrations"
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration. Written down here so that an up-to-date database opens without alembic."""
 
 METADATA = MetaData(
@@ -78,3 +90,19 @@ deliveries = Table(
     Index(None, "due"),
 )
 """Webhooks on their way: written in the transaction of what they tell, so none is lost."""
+
+deployments = Table(
+    "tabstudio_deployments",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("words", Text, nullable=False),  # what follows `tabstudio serve`, as a JSON list
+    Column("folder", Text, nullable=False),  # where it was started
+    Column("log", Text, nullable=False),  # the file that its output goes to
+    Column("machine", String(256), nullable=False),
+    Column("wanted", Boolean, nullable=False),  # whether it should run
+    Column("pid", Integer, nullable=False),  # of the service, or of who is starting it; 0: none
+    Column("born", Double, nullable=False),  # when that process began, Unix seconds: a pid may be reused
+    Column("url", Text, nullable=False),  # where it answers; empty until it does
+    Column("changed", String(27), nullable=False),
+)
+"""Services that were started by name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -256,6 +257,7 @@ def _positive(target: Target) -> int:
     return 1 if target.positive is None else target.classes.index(target.positive)
 
 
+@lru_cache(maxsize=64)
 def _label_array(labels: tuple[Label, ...]) -> Array:
     """Labels in their own type; labels of several types stay Python objects."""
     if len({type(label) for label in labels}) == 1:

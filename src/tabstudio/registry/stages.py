@@ -97,7 +97,7 @@ class Rules:
         found = {stage.name: stage for stage in self.stages}
         if name.lower() in found:
             return found[name.lower()]
-        near = difflib.get_close_matches(name.lower(), found, n=1)
+        near = difflib.get_close_matches(name.lower(), found, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}? " if near else ""
         raise RegistryError(f"stage {name!r}: {hint}The stages are {', '.join(found)} (from {self.source})")
 
@@ -127,11 +127,12 @@ def receiver(url: str) -> str:
 def find_rules(folder: Path | None = None) -> Rules:
     """Return the rules of the project: of `tabstudio.toml` or `pyproject.toml`, here or in a folder above.
 
-    The nearest file that says something of the registry counts; without one, the defaults.
+    The nearest file that says something of the registry counts; without one, the defaults. The project ends
+    at the folder that holds `.git`, else at the nearest `pyproject.toml`: beyond it are other people's files.
     Raises `ConfigError` as `make_rules` does.
     """
     folder = (folder or Path.cwd()).absolute()
-    for place in (folder, *folder.parents):
+    for place in _project(folder):
         for name in _FILES:
             table = _table(place / name)
             if table is not None:
@@ -161,6 +162,16 @@ def make_rules(table: Mapping[str, Any], source: str = "the defaults") -> Rules:
     if faults:
         raise ConfigError("\n".join(f"{source}: registry: {fault}" for fault in faults))
     return Rules(tuple(s for s in stages if s), told.in_order, tuple(w for w in webhooks if w), source)
+
+
+def _project(folder: Path) -> list[Path]:
+    """A folder and those above it that belong to the same project, the nearest first."""
+    above = [folder, *folder.parents]
+    for mark in (".git", "pyproject.toml"):
+        for place, candidate in enumerate(above):
+            if (candidate / mark).exists():
+                return above[: place + 1]
+    return [folder]
 
 
 def _table(path: Path) -> Mapping[str, Any] | None:

@@ -85,7 +85,7 @@ class App:
         self.endpoints[name].install(runtime, role, share, self.pool)
         if self.extensions.counters:
             self.extensions.counters.swapped(name, role, runtime.version)
-        log.info("%s: version %s answers as %s", name, runtime.version, role)
+        log.debug("%s: version %s answers as %s", name, runtime.version, role)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

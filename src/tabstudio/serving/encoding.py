@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 from zlib import crc32
 
@@ -23,7 +24,6 @@ from tabstudio.serving.contract import Row
 from tabstudio.table.schema import Schema
 
 Array = npt.NDArray[Any]
-_FARTHEST_DOWN, _FARTHEST_UP = np.float32(-FARTHEST), np.float32(FARTHEST)
 Warnings = dict[int, list[dict[str, str]]]
 """By row, only rows that have some: `column`, `code` (imputed, out_of_range, unseen_category), `message`."""
 
@@ -47,7 +47,7 @@ class RowEncoder:
             (order[coder.name], _coder(coder, _words(schema, coder.name))) for coder in encoder.coders
         ]
 
-    @np.errstate(over="ignore")
+    @np.errstate(over="ignore", invalid="ignore")
     def encode(self, rows: Sequence[Row], parsed: Mapping[str, pl.Series]) -> tuple[Array, Array, Warnings]:
         """Numbers float32 (n, d), codes int64 (n, c) and the warnings by row."""
         warnings: Warnings = {}
@@ -72,6 +72,7 @@ class _Numbers:
     ) -> None:
         self.columns = [order[column.name] for _, column in columns]
         self.whole = self.columns == list(range(len(order)))
+        self.pick = _picker(self.columns)
         self.out = np.array([place for place, _ in columns], dtype=np.intp)
         self.gaps = np.array([i for i, (_, column) in enumerate(columns) if column.gaps], dtype=np.intp)
         scales = [column.scale for _, column in columns]
@@ -95,49 +96,52 @@ class _Numbers:
     def write(self, rows: Sequence[Row], out: Array, warnings: Warnings) -> None:
         if not self.columns:
             return
-        values = self._values(rows)
-        missing = np.isnan(values)
-        gaps = bool(missing.any())
-        if gaps:
-            values = np.where(missing, self.fill, values)
-            self._tell(missing, self.missing_warnings, warnings)
+        cells = chain.from_iterable(rows if self.whole else map(self.pick, rows))
+        values = np.fromiter(cells, np.float64, len(rows) * len(self.columns))  # None becomes NaN
+        values = values.reshape(len(rows), -1)
         beyond = (values < self.low) | (values > self.high)
-        if beyond.any():
-            self._tell(beyond & ~missing, self.range_warnings, warnings)
-        scaled = self._scaled(values)
+        if np.count_nonzero(beyond):
+            self._tell(beyond, self.range_warnings, warnings)
+        scaled, missing = self._scaled(values)
+        if missing is not None:
+            self._tell(missing, self.missing_warnings, warnings)
         if self.plain and scaled.shape[1] == out.shape[1]:
             out[:] = scaled
         else:
             out[:, self.out] = scaled
         if len(self.gaps):
-            out[:, self.out[self.gaps] + 1] = missing[:, self.gaps]
+            out[:, self.out[self.gaps] + 1] = False if missing is None else missing[:, self.gaps]
 
-    def _values(self, rows: Sequence[Row]) -> Array:
-        if self.whole:
-            try:
-                flat = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * len(self.columns))
-                return flat.reshape(len(rows), -1)
-            except TypeError:  # a value is missing: None becomes NaN, more slowly
-                return np.array(rows, dtype=np.float64)
-        return np.array([[row[place] for place in self.columns] for row in rows], dtype=np.float64)
+    def _scaled(self, values: Array) -> tuple[Array, Array | None]:
+        """Scaled numbers without gaps, and where there were some; None is nowhere."""
+        scaled, missing = self._linear(values), None
+        flat = scaled.ravel()
+        if not np.dot(flat, flat) <= FARTHEST**2:  # something is missing or far away
+            missing = np.isnan(values)
+            scaled = np.clip(self._linear(np.where(missing, self.fill, values)), -FARTHEST, FARTHEST)
+        if self.clips:
+            root = np.square(scaled)
+            root *= np.float32(1 / 9)
+            root += np.float32(1)
+            squashed = np.divide(scaled, np.sqrt(root, out=root), out=root)
+            scaled = squashed if self.clips_all else np.where(self.clip, squashed, scaled)
+        return scaled, missing
 
-    def _scaled(self, values: Array) -> Array:
+    def _linear(self, values: Array) -> Array:
         values = values - self.centre
         values *= self.factor
         values += self.shift
-        scaled = values.astype(np.float32)
-        np.minimum(np.maximum(scaled, _FARTHEST_DOWN, out=scaled), _FARTHEST_UP, out=scaled)
-        if not self.clips:
-            return scaled
-        root = np.square(scaled)
-        root *= np.float32(1 / 9)
-        root += np.float32(1)
-        squashed = np.divide(scaled, np.sqrt(root, out=root), out=root)
-        return squashed if self.clips_all else np.where(self.clip, squashed, scaled)
+        return values.astype(np.float32)
 
     def _tell(self, where: Array, told: list[dict[str, str]], warnings: Warnings) -> None:
         for row, column in np.argwhere(where).tolist():
             _warn(warnings, row, told[column])
+
+
+def _picker(places: Sequence[int]) -> Callable[[Row], Row]:
+    if len(places) == 1:
+        return lambda row: (row[places[0]],)
+    return itemgetter(*places) if places else lambda _: ()
 
 
 Coder = Callable[[Any, int, Warnings], int]

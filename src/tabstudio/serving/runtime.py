@@ -90,10 +90,10 @@ class Runtime:
 
     def _settle(self, raw: Array) -> Array:
         """Members' raw outputs (k, n, outputs) as the mean of their probabilities or values."""
-        raw = raw.astype(np.float64)
         if self.target.task == "regression":
-            return np.asarray(raw[:, :, 0].mean(0) * self._scale + self._mean)
-        logits = raw / self._temperature
+            return np.asarray(raw[:, :, 0].mean(0, dtype=np.float64) * self._scale + self._mean)
+        logits = raw.astype(np.float64)
+        logits /= self._temperature
         if self.target.task == "multiclass":
             powers = np.exp(logits - logits.max(axis=2, keepdims=True))
             return np.asarray((powers / powers.sum(axis=2, keepdims=True)).mean(0))

@@ -103,6 +103,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse a connection beyond the bound, with 503."""
         super().connection_made(transport)
+        self._whole = OneWrite(transport)
         self._head_since = self.loop.time()
         if len(self.connections) > self.limits.connections:
             self._end(503, "TOO_MANY_CONNECTIONS", "too many connections are open", "retry-after: 1\r\n")
@@ -125,7 +126,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_since, self._head_bytes = None, 0
         self._body_since = self.loop.time()
         super().on_headers_complete()
-        self.cycle.transport = OneWrite(self.transport)  # type: ignore[assignment]
+        self.cycle.transport = self._whole  # type: ignore[assignment]
 
     def on_message_complete(self) -> None:
         """Stop timing."""
@@ -134,8 +135,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Send the head of a response that has no body."""
-        if isinstance(self.cycle.transport, OneWrite):
-            self.cycle.transport.flush()
+        self._whole.flush()
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-from tabstudio.errors import ModelError, TabstudioError
+from tabstudio.errors import ConfigError, ModelError, TabstudioError
 from tabstudio.serving.addresses import Found, find, identity
 from tabstudio.serving.control import Channel, Word
 from tabstudio.serving.options import Served, ServeOptions, as_json
@@ -61,6 +61,7 @@ class Supervisor:
         self.options, self.tell = options, tell
         self.places = [place for model in options.models for place in _places(model)]
         self.found: dict[Place, Found] = {}
+        self._failures: dict[Place, str] = {}
         self.workers: dict[int, Process] = {}
         self.socket = _listening(options.host, options.port)
         self._stopping = asyncio.Event()
@@ -206,13 +207,16 @@ class Supervisor:
                     return ""
                 found = await asyncio.to_thread(find, place.address)
                 failure = await self._roll_over(place, found, list(self.workers.values()))
-            except TabstudioError as error:
-                failure = str(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the old version goes on
+                failure = str(error) or type(error).__name__
         what = f"{place.name} ({place.role})"
         if failure:
             version = self.found[place].version
-            self.tell(f"{what}: a new version is not served, {version} goes on: {failure}")
+            if self._failures.get(place) != failure:
+                self.tell(f"{what}: a new version is not served, {version} goes on: {failure}")
+            self._failures[place] = failure
         else:
+            self._failures.pop(place, None)
             self.tell(f"{what}: version {self.found[place].version} is served")
         return failure
 
@@ -281,8 +285,11 @@ class Supervisor:
 def serve(options: ServeOptions, tell: Tell) -> None:
     """Serve until SIGTERM or Ctrl-C; `tell` gets a line for everything an operator wants to know.
 
-    Raises `ModelError` where a model cannot be served, `TabstudioError` where the port is taken.
+    Raises `ModelError` where a model cannot be served, `TabstudioError` where the port is taken and
+    `ConfigError` on Windows.
     """
+    if os.name == "nt":
+        raise ConfigError("tabstudio serve needs Linux or macOS: run it in WSL or in a container")
     supervisor = Supervisor(options, tell)
     asyncio.run(supervisor.run())
 

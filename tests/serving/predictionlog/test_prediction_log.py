@@ -16,8 +16,9 @@ import polars as pl
 import pytest
 
 import tabstudio
+from tabstudio.cli.app import run
 from tabstudio.errors import ConfigError, DataError, TabstudioError
-from tabstudio.serving.predictionlog import compaction, writer
+from tabstudio.serving.predictionlog import compaction, feedback, writer
 from tabstudio.serving.predictionlog.catalogue import Catalogue, model_folder
 from tabstudio.serving.predictionlog.options import LogOptions
 from tabstudio.serving.predictionlog.reader import models, prediction_log
@@ -338,3 +339,18 @@ def test_workers_start_compaction_in_a_process_of_its_own(monkeypatch):
     log._keeper._process.wait()
     log.close()
     assert kept()["request_id"].to_list() == ["r0"]
+
+
+def test_the_command_shows_versions_last_rows_and_labels(capsys):
+    written(*map(record, range(5)))
+    with Catalogue(Path("log")) as catalogue:
+        feedback.store(catalogue, [feedback.Told("r4", "no")], "lab")
+    assert run(["predictions", "--folder", "log"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "cancer"
+    assert lines[2].split() == ["1", "live", "5", "1", "2026-03-04", "05:06:07Z", "2026-03-04", "05:06:11Z"]
+    assert run(["predictions", "cancer", "--folder", "log", "--last", "2"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.split() == ["2026-03-04", "05:06:11Z", "r4", "0", "1", "live", "me", "yes", "no"]
+    assert run(["predictions", "cancr", "--folder", "log"]) == 1
+    assert "did you mean 'cancer'" in capsys.readouterr().err

@@ -105,6 +105,21 @@ def test_a_long_body_is_refused_at_its_head_and_not_kept(address: tuple[str, int
         assert connection.recv(4096).startswith(b"HTTP/1.1 413")
 
 
+def test_requests_in_one_piece_are_answered_in_their_order(address: tuple[str, int]) -> None:
+    """Pipelined requests, one of them answered by a head alone."""
+    asked = [b"HEAD /health", b"GET /v2/health/live", b"HEAD /ping", b"GET /v1/models"]
+    with socket.create_connection(address) as connection:
+        connection.sendall(b"".join(line + b" HTTP/1.1\r\nHost: localhost\r\n\r\n" for line in asked))
+        connection.settimeout(10)
+        got = b""
+        while b'"served"' not in got:
+            more = connection.recv(4096)
+            assert more
+            got += more
+    assert got.count(b"HTTP/1.1 200 OK") == 4
+    assert got.index(b'"live":true') < got.index(b'"models"')
+
+
 def _closed(connection: socket.socket) -> bool:
     try:
         while connection.recv(4096):

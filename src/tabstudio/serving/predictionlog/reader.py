@@ -29,9 +29,7 @@ def prediction_log(model: str, folder: str | Path | None = None) -> pl.LazyFrame
 
     >>> tabstudio.prediction_log("breast-cancer").tail(3).collect()  # doctest: +SKIP
     """
-    place = log_folder(folder)
-    if not (place / SEGMENTS).is_dir() and not (place / NAME).exists():
-        raise DataError(f"{place}: there is no prediction log; `tabstudio serve` writes one")
+    place = _existing(folder)
     with Catalogue(place) as catalogue:
         frames, stored = _consistent(catalogue, model)
         if not frames and not stored:
@@ -40,6 +38,12 @@ def prediction_log(model: str, folder: str | Path | None = None) -> pl.LazyFrame
         whole = pl.concat(parts, how="diagonal_relaxed")
         labels = latest_labels(catalogue, model, whole.collect_schema()["prediction"])
     return whole.join(labels.lazy(), on=["request_id", "row"], how="left").sort("time", "request_id", "row")
+
+
+def logged_models(folder: str | Path | None = None) -> list[str]:
+    """Names of the models that have predictions. Raises `DataError` where there is no log."""
+    with Catalogue(_existing(folder)) as catalogue:
+        return models(catalogue)
 
 
 def models(catalogue: Catalogue) -> list[str]:
@@ -67,6 +71,13 @@ def latest_labels(catalogue: Catalogue, model: str, dtype: pl.DataType) -> pl.Da
             "label_caller": pl.Series(callers, dtype=pl.String),
         }
     )
+
+
+def _existing(folder: str | Path | None) -> Path:
+    place = log_folder(folder)
+    if not (place / SEGMENTS).is_dir() and not (place / NAME).exists():
+        raise DataError(f"{place}: there is no prediction log; `tabstudio serve` writes one")
+    return place
 
 
 def _consistent(catalogue: Catalogue, model: str) -> tuple[list[pl.DataFrame], list[Stored]]:
