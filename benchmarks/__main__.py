@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("first_model", "cancer", "throughput", "packs", "reading", "exploring", "registry", "serving")
+NAMES = (
+    *("first_model", "cancer", "throughput", "packs", "reading", "exploring", "registry", "serving"),
+    "watched",
+)
 
 for name in NAMES:
     print(f"\n== {name}", flush=True)

@@ -97,6 +97,25 @@ def test_a_loaders_tensors_are_described_by_their_content():
     assert (other.rows, other.schema, other.source) == (3, [], "builtins.list")
 
 
+def test_loaders_are_inputs_by_their_names(watched):
+    rows = torch.randn(12, 2)
+    train_loader = DataLoader(TensorDataset(rows[:8], rows[:8, :1]), batch_size=4)
+    other = DataLoader(TensorDataset(rows[8:], rows[8:, :1]), batch_size=4)
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with watched(Loops(), Inputs()) as recorded:
+        for _ in range(3):
+            for batch, target in train_loader:
+                optimizer.zero_grad()
+                functional.mse_loss(model(batch), target).backward()
+                optimizer.step()
+            with torch.no_grad():
+                for batch, target in other:
+                    functional.mse_loss(model(batch), target)
+    assert shown(recorded) == {("train_loader", "training", 8), ("other", "validation", 4)}
+    assert len(recorded.values("val_loss")) == 3
+
+
 @pytest.fixture
 def main(monkeypatch):
     """The script's own names, as `__main__` holds them."""

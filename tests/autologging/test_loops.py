@@ -39,3 +39,30 @@ def test_the_metrics_are_what_the_loop_prints_and_nothing_changes(loop, watched)
     losses = {name for run in recorded.runs for name in run.metrics if name.startswith(LOSSES)}
     steps = {f"{name}_step" for name in told}
     assert losses - steps <= set(told)
+
+
+@pytest.mark.parametrize(
+    ("loop", "rows", "batch_size"),
+    [(loops.full_batch, "100", "100"), (loops.two_functions, "100", "32"), (loops.in_a_class, "100", "50")],
+)
+def test_rows_and_batch_size_are_parameters(loop, rows, batch_size, watched):
+    with watched() as recorded:
+        loop()
+    (run,) = recorded.runs
+    assert (run.params["rows"], run.params["batch_size"]) == (rows, batch_size)
+
+
+def test_a_scheduler_is_told_by_its_settings_not_by_its_state(watched):
+    with watched() as recorded:
+        loops.best_model_is_tested()
+    scheduler = {n: v for n, v in recorded.runs[0].params.items() if n.startswith("scheduler")}
+    assert scheduler["scheduler"] == "ReduceLROnPlateau"
+    assert scheduler["scheduler.patience"] == "1"
+    assert "scheduler.best" not in scheduler
+
+
+def test_steps_without_epochs_have_no_number_of_epochs(watched):
+    with watched() as recorded:
+        loops.by_steps()
+    assert "epochs" not in recorded.runs[0].params
+    assert recorded.runs[0].params["batch_size"] == "16"

@@ -32,7 +32,6 @@ class Source:
     producer: str = ""
     whole: bool = False
     inputs: int = 0
-    batch_size: int | None = None
     parts: dict[str, Loss] = field(default_factory=dict)
 
 

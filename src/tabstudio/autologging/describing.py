@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Iterable, Mapping
@@ -67,9 +68,9 @@ def surroundings() -> dict[str, Any]:
 def scheduler(name: str, value: Any) -> dict[str, Any]:
     """Describe a scheduler of learning rates: its class and its settings."""
     described: dict[str, Any] = {name: type(value).__name__}
-    for key, setting in vars(value).items():
-        known = isinstance(setting, int | float | str | list | tuple)
-        if known and not key.startswith("_") and key not in ("last_epoch", "base_lrs"):
+    for key in inspect.signature(type(value)).parameters:
+        setting = vars(value).get(key)
+        if key != "last_epoch" and isinstance(setting, int | float | str | list | tuple):
             described[f"{name}.{key}"] = _plain(setting)
     return described
 

@@ -34,8 +34,8 @@ Where = Literal["inside", "middle", "other", "outside"]
 class Trained:
     """A backward pass, after so many `steps` of optimizers.
 
-    `visit` numbers the passes of data loaders. `inputs` is a number that stays the same as long as the same
-    tensors go in, 0 where that is not known.
+    `visit` numbers the passes of data loaders, `rows` is NaN where it is not known. `inputs` is a number that
+    stays the same as long as the same tensors go in, 0 where that is not known.
     """
 
     place: Place
@@ -80,6 +80,7 @@ class Stretch:
     evaluated: dict[str, dict[str, Mean]] = field(default_factory=dict)
     passes: int = 0
     rows: float = 0.0
+    batch: float = 0.0
     steps: int = 0
     began: float = 0.0
     trained: float = 0.0
@@ -218,6 +219,8 @@ class Epochs:
         if len(self._waiting) < 100 * MOST_WAITING:
             self._waiting.append(event)
         if self.shape is not None:
+            if isinstance(event, Trained):
+                self._key = event.place.entries[: len(self.shape.key)]
             self._decide()
         elif len(self._waiting) >= MOST_WAITING and isinstance(event, Trained):
             self._without_steps()
@@ -321,6 +324,7 @@ class Epochs:
             now.stale = set(now.evaluated) - now.ahead
         now.passes += 1
         now.rows += event.rows
+        now.batch = max(now.batch, event.rows)
         now.steps = event.steps
         now.began = now.began or event.time
         now.trained = now.ended = event.time

@@ -39,6 +39,7 @@ class Following:
         training: Training,
         record: Callable[[Training, dict[str, float], int], None],
         tell: Callable[[Training, Epoch], None],
+        describe: Callable[[dict[str, Any], Following], None],
         driven: Callable[[Loop], bool],
         every: int | None,
     ) -> None:
@@ -46,14 +47,14 @@ class Following:
         self.epochs = Epochs(self._over, driven)
         self.sites: dict[tuple[Call | None, int], Site] = {}
         self.parameters: dict[int, weakref.ref[Any]] = {}
-        self._record, self._tell, self._every = record, tell, every
+        self._record, self._tell, self._describe, self._every = record, tell, describe, every
         self._groups: dict[str, str] = {}
         self._names: dict[str, str] = {}
         self._steps: list[tuple[int, str, Loss]] = []
         self._rates: dict[int, list[Any]] = {}
         self._last_rates: dict[str, float] = {}
         self._norms: list[Any] = []
-        self._trained_at = 0.0
+        self._sized = False
 
     def shares(self, parameters: list[Any]) -> bool:
         """Say whether some of these are trained here already."""
@@ -100,6 +101,10 @@ class Following:
             values["grad_norm"] = read(self._norms)[0]
             self._norms.clear()
         self._record(self.training, values, stretch.number)
+        if not self._sized and stretch.batch > 0 and (self.epochs.by_steps or stretch.rows > 0):
+            self._sized = True
+            rows = {} if self.epochs.by_steps else {"rows": int(stretch.rows)}
+            self._describe({"batch_size": int(stretch.batch), **rows}, self)
         if stretch.passes > 1 or self.epochs.by_steps:
             self._flush_steps()
         if not self.epochs.by_steps:
@@ -177,7 +182,7 @@ class Following:
         if self.epochs.by_steps or unknown or seconds <= 0:
             return {}
         values = {"epoch_seconds": seconds}
-        if stretch.rows and training > 0:
+        if stretch.rows > 0 and training > 0:  # NaN where a batch's rows are not known
             values["rows_per_second"] = stretch.rows / training
         return values
 

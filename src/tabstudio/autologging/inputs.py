@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from tabstudio.autologging import calls
+from tabstudio.autologging import calls, finding
 from tabstudio.autologging.observer import Observer, Training
 from tabstudio.autologging.patching import Patches
 from tabstudio.errors import DataError
@@ -47,11 +47,12 @@ class Inputs(Observer):
         """Look on where scikit-learn splits. There is no hook for it."""
         self._session = session
         self._patches = Patches()
-        self._split: list[Data] = []
-        self._loaders: list[Data] = []
+        self._noted: list[Data] = []
+        self._loaders: weakref.WeakSet[Any] = weakref.WeakSet()
         self._known: set[tuple[int, str, str]] = set()
         self._handles: list[Any] = []
         session.imports.when("sklearn.model_selection", self._watch_splits)
+        session.imports.when("torch.utils.data.dataloader", self._watch_loaders)
 
     def remove(self) -> None:
         """Put everything back."""
@@ -62,19 +63,13 @@ class Inputs(Observer):
         """Record what was split for it; if nothing was, see whether one tensor is trained on all the time."""
         if not self._session.options.log_datasets:
             return
-        for data in self._split:
+        for data in self._noted:
             self._record(training.run, data)
-        if not self._split:
+        if not self._noted:
             self._unhook()
             for name, module in training.called.items():
                 hook = self._session.guarded(self, _Same(self, training.run, f"{name}_input").look)
                 self._handles.append(module.register_forward_pre_hook(hook))
-
-    def loader_seen(self, loader: Any, name: str, training: bool) -> None:
-        """Record what a loader loads."""
-        if self._session.options.log_datasets:
-            self._unhook()
-            self._record(self._session.run, _loaded(loader, name, "training" if training else "validation"))
 
     def training_ended(self, training: Training) -> None:
         """Look no longer."""
@@ -94,6 +89,33 @@ class Inputs(Observer):
         if data is not None and (id(run), data.context, data.fingerprint) not in self._known:
             self._known.add((id(run), data.context, data.fingerprint))
             run.dataset(data.name, data.fingerprint, data.schema, data.rows, data.source, data.context)
+
+    def _note(self, data: Data) -> None:
+        """Keep it for the trainings to come, and record it where there is one."""
+        self._noted.append(data)
+        if self._session.trainings:
+            self._record(self._session.trainings[-1].run, data)
+
+    def _watch_loaders(self, module: ModuleType) -> None:
+        iterate = module.DataLoader.__iter__
+        seen = self._session.guarded(self, self._was_iterated)
+
+        def watched_iter(loader: Any) -> Any:
+            seen(loader)
+            return iterate(loader)
+
+        self._patches.set(module.DataLoader, "__iter__", watched_iter)
+
+    def _was_iterated(self, loader: Any) -> None:
+        frame = None if loader in self._loaders else calls.caller()
+        if frame is None or not self._session.options.log_datasets:
+            return
+        self._loaders.add(loader)
+        name = next(iter(finding.names_of(loader, frame)), "") or "loader"
+        data = _loaded(loader, name, _context(finding.part_of(name)))
+        if data is not None:
+            self._unhook()
+            self._note(data)
 
     def _watch_splits(self, module: ModuleType) -> None:
         split = module.train_test_split
@@ -116,7 +138,7 @@ class Inputs(Observer):
             for context, part in zip(("training", "testing"), parts[2 * pair :], strict=False):
                 data = _of(called or f"data_{pair + 1}", context, part)
                 if data is not None:
-                    self._split.append(data)
+                    self._note(data)
 
 
 class _Same:
@@ -196,6 +218,14 @@ def _hash(tensor: Any, digest: Any) -> None:
         tensor = tensor.detach().cpu()
         tensor = (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
     digest.update(np.ascontiguousarray(tensor).tobytes())
+
+
+def _context(part: str) -> str:
+    """What data is for, by what the user calls it; else by whether gradients are wanted."""
+    import torch
+
+    known = {"val": "validation", "test": "testing", "train": "training"}
+    return known.get(part, "training" if torch.is_grad_enabled() else "validation")
 
 
 def _loaded(loader: Any, name: str, context: str) -> Data | None:

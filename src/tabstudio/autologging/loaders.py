@@ -18,12 +18,11 @@ _VISIT = "_tabstudio_visit"
 
 @dataclass(eq=False, slots=True)
 class Visit:
-    """One pass of a loader: what it goes over, what the user calls the loader, how many rows a batch has."""
+    """One pass of a loader: what it goes over, and what the user calls the loader."""
 
     number: int
     part: int
     name: str
-    batch_size: int | None = None
     began: bool = False
 
 
@@ -74,7 +73,7 @@ class Loaders:
             names = list(names_of(loader, frame))
             self._names[loader] = next((name for name in names if part_of(name)), "")
         self._passes += 1
-        visit = Visit(self._passes, _part(loader), self._names[loader], loader.batch_size)
+        visit = Visit(self._passes, _part(loader), self._names[loader])
         setattr(iterator, _VISIT, visit)
 
     def _asked(self, iterator: Any, frame: FrameType) -> None:

@@ -191,8 +191,7 @@ class Losses:
             return result
 
         # TorchScript compiles what these names say instead of what stands here.
-        watched.__script_if_tracing_wrapper = True  # type: ignore[attr-defined]
-        watched.__original_fn = function  # type: ignore[attr-defined]
+        vars(watched).update({"__script_if_tracing_wrapper": True, "__original_fn": function})
         return watched
 
     def _function_returned(

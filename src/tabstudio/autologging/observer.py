@@ -66,9 +66,6 @@ class Observer:
     def epoch_ended(self, training: Training, epoch: Epoch) -> None:
         """An epoch has ended."""
 
-    def loader_seen(self, loader: Any, name: str, training: bool) -> None:
-        """A `DataLoader` gave its first batch, to be trained on or to be looked at."""
-
     def model_logged(self, model: Any, preprocessor: Any, registered: bool) -> None:
         """The user's code has logged a model by `tabstudio.log_model`, as a registered version or not."""
 

@@ -113,10 +113,9 @@ def place(frame: FrameType | None) -> Place:
         known = _USERS.get(id(code))
         if known[1] if known is not None else _is_users(code):
             loops, call = _static(code, frame.f_lasti)
-            here = (
-                (*zip(loops, _values(frame, loops), strict=True), (call, None)) if loops else ((call, None),)
-            )
-            entries = here + entries
+            entries = ((call, None), *entries)
+            if loops:
+                entries = (*zip(loops, _values(frame, loops), strict=True), *entries)
         frame = frame.f_back
     return Place(entries)
 

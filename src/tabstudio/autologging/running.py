@@ -40,7 +40,7 @@ def run_script(path: str | Path, arguments: list[str], options: Options) -> int:
     session.observe(Output(script.absolute()))
     session.observe(_FewerCollections())
     module = _as_main(str(path), arguments)
-    status, code, error = _executed(module, source, str(path))
+    status, code, error = _executed(module, source)
     threading._shutdown()  # type: ignore[attr-defined]  # as Python at its end: threads that work end first
     session.end(status, error)
     leave_in_order(module)
@@ -67,20 +67,20 @@ def _read(script: Path) -> bytes:
 def _as_main(path: str, arguments: list[str]) -> types.ModuleType:
     """A fresh `__main__`, and the interpreter's state as `python path arguments` has it."""
     module = types.ModuleType("__main__")
-    module.__file__ = path
-    module.__loader__ = importlib.machinery.SourceFileLoader("__main__", path)
-    module.__dict__.update(__builtins__=builtins, __cached__=None)
+    module.__file__ = str(Path(path).absolute())
+    module.__loader__ = importlib.machinery.SourceFileLoader("__main__", module.__file__)
+    module.__dict__.update(__builtins__=builtins, __cached__=None, __annotations__={})
     sys.modules["__main__"] = module
     sys.argv = [path, *arguments]
     sys.path[0] = str(Path(path).resolve().parent)
     return module
 
 
-def _executed(module: types.ModuleType, source: bytes, path: str) -> tuple[Status, int, BaseException | None]:
+def _executed(module: types.ModuleType, source: bytes) -> tuple[Status, int, BaseException | None]:
     """Run the code. Gives the run's status, the exit code, and the exception that ended it."""
     gc.enable()
     try:
-        exec(compile(source, path, "exec"), module.__dict__)  # noqa: S102 - what the command is for
+        exec(compile(source, str(module.__file__), "exec"), module.__dict__)  # noqa: S102 - what the command is for
     except SystemExit as leaving:
         code = _exit_code(leaving.code)
         return ("FAILED" if code else "FINISHED"), code, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 from collections.abc import Mapping
 from types import TracebackType
@@ -55,6 +56,8 @@ def autolog(
         if _session is not None:
             _session.close()
         return
+    if os.environ.get("RANK", "0") != "0":  # of several processes that train one model, the first one records
+        return
     options = Options(
         experiment,
         run_name,
@@ -94,13 +97,14 @@ def _observers() -> list[Observer]:
     """Every observer there is, in the order in which they are told of things."""
     from tabstudio.autologging.advice import Advice
     from tabstudio.autologging.figures import Figures
+    from tabstudio.autologging.frameworks import Lightning
     from tabstudio.autologging.guests import Guests
     from tabstudio.autologging.inputs import Inputs
     from tabstudio.autologging.keeping import Keeping
     from tabstudio.autologging.scores import Scores
     from tabstudio.autologging.watching import Loops
 
-    return [Guests(), Loops(), Figures(), Scores(), Inputs(), Keeping(), Advice()]
+    return [Guests(), Lightning(), Loops(), Figures(), Scores(), Inputs(), Keeping(), Advice()]
 
 
 class _Ending(Observer):

@@ -144,8 +144,6 @@ class Trainings:
         if site is None:
             taken = {each.name for each in following.sites.values()}
             site = following.sites[key] = Site(free_name(source.name, taken))
-            if source.batch_size and not taken:
-                self._params({"batch_size": source.batch_size}, following)
         if source.label and not site.label:
             name = "loss" if len(following.sites) == 1 else f"loss.{site.name}"
             settings = self._settings.get(source.producer, {})
@@ -175,10 +173,14 @@ class Trainings:
         return current
 
     def _begin(self) -> Following:
+        if _rank():
+            self._session.muted = True
         self._end_current()
         training = self._session.begin_training()
         options = self._session.options
-        following = Following(training, self._record, self._tell, self._driven, options.log_every_n_step)
+        following = Following(
+            training, self._record, self._tell, self._params, self._driven, options.log_every_n_step
+        )
         self._all.append(following)
         early, self._early = self._early, []
         for event in early:
@@ -223,7 +225,8 @@ class Trainings:
         if self.current is not None:
             self.current.end()
             training = self.current.training
-            self._params({"epochs": training.epochs or None, "steps": training.steps}, self.current)
+            epochs = {"epochs": training.epochs} if training.epochs else {}
+            self._params({**epochs, "steps": training.steps}, self.current)
             self._session.tell("training_ended", self.current.training)
 
     def _record(self, training: Training, values: dict[str, float], step: int) -> None:
@@ -248,6 +251,14 @@ class _Changes:
             self._before = [(weakref.ref(leaf), _sum(leaf)) for leaf in lineage.leaves(tensor)]
         changed = ((leaf := known()) is not None and _sum(leaf) != was for known, was in self._before)
         self.seen = self.seen or any(changed)
+
+
+def _rank() -> int:
+    """Return the number of this process among those that train one model together."""
+    import torch
+
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_rank() if together else 0
 
 
 def _sum(tensor: Any) -> float:

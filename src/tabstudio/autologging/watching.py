@@ -7,6 +7,7 @@ functions that compute losses, and the iteration of data loaders.
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from collections.abc import Callable
@@ -50,6 +51,7 @@ class Loops(Observer):
         self._in_backward = 0
         self._step_began = self._step_went_back = False
         self._looking: bool | None = None
+        self._rows = math.nan
         self._thread = 0
         session.imports.when("torch", self._install)
 
@@ -151,12 +153,14 @@ class Loops(Observer):
             return None
         return visit
 
-    def _before_forward(self, module: torch.nn.Module, _: Any) -> None:
+    def _before_forward(self, module: torch.nn.Module, args: Any) -> None:
         """A model that is trained is about to compute: to be trained, or to be looked at."""
         if self._torch.compiler.is_compiling() or self._in_backward or not self._is_here():
             return
         self._looking = not (module.training and self._torch.is_grad_enabled())
         if not self._looking:
+            shapes = (getattr(value, "shape", None) for value in args)
+            self._rows = next((float(shape[0]) for shape in shapes if shape), math.nan)
             self._trainings.about_to_train()
 
     def _loss_scaled(self, outputs: Any, result: Any) -> None:
@@ -191,9 +195,10 @@ class Loops(Observer):
         visit = self._visit_at(at)
         if visit is not None:
             self._loaders.training.add(visit.part)
-            source.batch_size = visit.batch_size
         number = self._loaders.visit.number if self._loaders.visit is not None else 0
-        event = Trained(at, {}, number, self._trainings.steps, source.loss.weight, source.inputs)
+        known = source.label or source.parts or source.loss.weight != 1.0
+        rows = source.loss.weight if known else self._rows
+        event = Trained(at, {}, number, self._trainings.steps, rows, source.inputs)
         self._looking = None if self._models.compiled else False
         self._trainings.backward(event, source, at.point, tensor)
 
