@@ -24,6 +24,7 @@ from tabstudio.recipes import recording, tutorial, writing
 from tabstudio.recipes.naming import stem
 from tabstudio.recipes.reporter import Reporter
 from tabstudio.recipes.result import Assessment, TrainResult
+from tabstudio.recipes.trials import Children
 
 if TYPE_CHECKING:
     from tabstudio.evaluation import ReferenceJob
@@ -49,6 +50,7 @@ class Job:
     network: NetworkFactory | None
     reporter: Reporter
     resume: bool
+    given: frozenset[str]
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -116,11 +118,14 @@ def train(
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="tabstudio-")))
         checkpoint = _checkpoint(job, data, recorder.spool)
         with recorder.start(experiment=experiment, run_name=job.name) as run:
-            fitted, assessment = _work(job, data, run, references, scratch, checkpoint, register=register)
+            children = Children(recorder, run, job.reporter, job.config.search.trials)
+            fitted, assessment = _work(
+                job, data, run, children, references, scratch, checkpoint, register=register
+            )
             if folder is not None:
                 writing.publish(scratch, folder)
             run.finish("KILLED" if fitted.partial else "FINISHED")
-        delivery = recorder.wait()
+        delivery = children.delivered()
     seconds = time.monotonic() - job.started
     return TrainResult(
         job.name, data.exploration, data.parts, fitted, assessment, delivery, folder, fitted.partial, seconds
@@ -148,14 +153,21 @@ def asked(
     config = configure(config, **options)
     if config.recipe == "tutorial":
         config = tutorial.settle(config)
+    if config.search.search and (network or resume or config.recipe == "tutorial"):
+        raise ConfigError(
+            "option search: it tries options of the built-in networks, with the default recipe and from the "
+            "start; leave out --search, or the other"
+        )
     name = check_model_name(name or stem(source))
-    return Job(source, target, name, config, network, reporter or Reporter(), resume)
+    given = frozenset(options)
+    return Job(source, target, name, config, network, reporter or Reporter(), resume, given)
 
 
 def _work(
     job: Job,
     data: Data,
     run: Run,
+    children: Children,
     references: ReferenceJob | None,
     scratch: Path,
     checkpoint: Path,
@@ -167,7 +179,9 @@ def _work(
     data.exploration.save(scratch / "exploration")
     run.artifact(scratch / "exploration", "exploration")
     job.reporter.step("explored the table", _warnings(data))
-    fitted = _fit(job, data, run, checkpoint)
+    fitted = (
+        _search(job, data, run, children) if job.config.search.search else _fit(job, data, run, checkpoint)
+    )
     assessment = _assess(job, data, fitted, None if fitted.partial else references)
     recording.assessment(run, assessment, fitted.model.threshold)
     story = _story(job, data, fitted, assessment)
@@ -292,6 +306,30 @@ def _fit(job: Job, data: Data, run: Run, checkpoint: Path) -> Fitted:
     )
     if learned.stopped in ("epochs", "patience"):
         shutil.rmtree(checkpoint, ignore_errors=True)
+    return fitted
+
+
+def _search(job: Job, data: Data, run: Run, children: Children) -> Fitted:
+    """Try options, and make the model of the best."""
+    from tabstudio.recipes.searching import fit_by_search, given_options
+
+    fitted = fit_by_search(
+        data.learning.frame,
+        data.learning.schema,
+        data.learning.labels(),
+        data.fold,
+        job.config,
+        given=given_options(job.config, job.given),
+        on_tried=children.add,
+    )
+    recording.plan(run, fitted.learned)
+    run.params({"ensemble": "\n".join(fitted.notes)})
+    threshold = [f"threshold {fitted.threshold.reason}"] if fitted.threshold else []
+    job.reporter.step(
+        f"made one model of {len(fitted.model.pack)} networks, of {len(fitted.notes)} of "
+        f"{len(children.runs)} trials",
+        [*fitted.model.encoder.notes, *fitted.notes, *threshold],
+    )
     return fitted
 
 

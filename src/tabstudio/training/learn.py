@@ -29,19 +29,24 @@ Factory = Callable[[int, int], torch.nn.Module]
 class Learned:
     """A trained pack and what is known of it.
 
-    `pack` holds each member's best weights, in evaluation mode, on the CPU. `out_of_fold` (n, outputs) are
-    raw outputs averaged over the members that held the row out, nan where none did. `stopped` is `epochs`,
-    `patience`, `minutes` or `interrupted`.
+    `pack` holds each member's best weights, in evaluation mode, on the CPU. `rounds` (c, n, outputs) are raw
+    outputs by the members that held the row out, nan where none did, a round for every so many members as
+    there are folds. `stopped` is `epochs`, `patience`, `minutes` or `interrupted`.
     """
 
     pack: Pack
     seeds: tuple[int, ...]
     history: list[Epoch]
-    out_of_fold: np.ndarray
+    rounds: np.ndarray
     target_mean: float
     target_scale: float
     stopped: str
     plan: Plan
+
+    @property
+    def out_of_fold(self) -> np.ndarray:
+        """Raw outputs (n, outputs) by all members that held the row out, their mean."""
+        return np.asarray(self.rounds.mean(axis=0))
 
 
 def learn(
@@ -83,12 +88,13 @@ def learn(
     state = _train(pack.to_device(device), data, plan, on_epoch, checkpoint, resume)
     state.restore_best()
     pack.eval()
-    raw = out_of_fold(pack, data, target.outputs)
+    rounds = plan.members // folds if folds and plan.members % folds == 0 else 1
+    raw = out_of_fold(pack, data, target.outputs, rounds)
     return Learned(
         pack=pack.to_device(torch.device("cpu")),
         seeds=plan.seeds,
         history=state.history,
-        out_of_fold=raw,
+        rounds=raw,
         target_mean=data.target_mean,
         target_scale=data.target_scale,
         stopped=state.stopped,

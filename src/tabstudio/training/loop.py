@@ -248,10 +248,14 @@ def validate(pack: Pack, data: Data) -> np.ndarray:
 
 
 @torch.inference_mode()
-def out_of_fold(pack: Pack, data: Data, outputs: int) -> np.ndarray:
-    """Raw outputs (n, outputs), averaged over the members that hold a row out; nan where none does."""
-    sums = torch.zeros(len(data), outputs, device=data.numbers.device)
-    counts = torch.zeros(len(data), 1, device=data.numbers.device)
+def out_of_fold(pack: Pack, data: Data, outputs: int, rounds: int = 1) -> np.ndarray:
+    """Raw outputs (rounds, n, outputs) of members that hold a row out, their mean; nan where none does.
+
+    A round is as many members as there are folds, the next ones another round: ways to predict each row.
+    """
+    size = data.members // rounds
+    sums = torch.zeros(rounds, len(data), outputs, device=data.numbers.device)
+    counts = torch.zeros(rounds, len(data), 1, device=data.numbers.device)
     for at, weights in zip(
         torch.split(data.held, EVALUATED_AT_ONCE, dim=1),
         torch.split(data.held_weights, EVALUATED_AT_ONCE, dim=1),
@@ -259,8 +263,8 @@ def out_of_fold(pack: Pack, data: Data, outputs: int) -> np.ndarray:
     ):
         raw = pack(data.numbers[at], data.codes[at]) * weights.unsqueeze(-1)
         for m in range(data.members):
-            sums.index_add_(0, at[m], raw[m])
-            counts.index_add_(0, at[m], weights[m].unsqueeze(-1))
+            sums[m // size].index_add_(0, at[m], raw[m])
+            counts[m // size].index_add_(0, at[m], weights[m].unsqueeze(-1))
     return np.asarray((sums / counts).cpu().numpy())
 
 

@@ -85,10 +85,11 @@ class Finalist:
     """The networks of a trial that was trained to the end.
 
     `out_of_fold` (n, outputs) are raw outputs by the members that held a row out, nan where none did.
+    `history` is that of its own members.
     """
 
     pack: Pack
-    plan: Plan
+    history: list[Epoch]
     out_of_fold: np.ndarray
     target_mean: float
     target_scale: float
@@ -214,9 +215,10 @@ class _Heat:
     def _finalist(self, number: int) -> Finalist:
         at = list(self.members(number))
         pack, data = self.state.whole.members(at), self.data.members_at(at)
-        raw = out_of_fold(pack, data, self.rows.target.outputs)
+        raw = out_of_fold(pack, data, self.rows.target.outputs)[0]
         pack = pack.to_device(torch.device("cpu"))
-        return Finalist(pack, self.plans[number], raw, data.target_mean, data.target_scale)
+        history = [_of(epoch, at) for epoch in self.state.history]
+        return Finalist(pack, history, raw, data.target_mean, data.target_scale)
 
 
 def _heats(rows: Rows, trials: Sequence[Trial]) -> list[_Heat]:
@@ -247,6 +249,18 @@ def _spec(rows: Rows, trials: Sequence[Trial], size: int) -> NetworkSpec:
     network = replace(trials[0].network, hidden=widest)
     numbers = rows.inputs.numbers.shape[1]
     return NetworkSpec(network.name, numbers, rows.cardinalities, rows.target.outputs, network, own)
+
+
+def _of(epoch: Epoch, at: list[int]) -> Epoch:
+    """An epoch of some of the members."""
+    return replace(
+        epoch,
+        train_loss=epoch.train_loss[at],
+        val_loss=epoch.val_loss[at],
+        learning_rate=epoch.learning_rate[at],
+        best=epoch.best[at],
+        active=epoch.active[at],
+    )
 
 
 def _step(epoch: Epoch, at: list[int], moment: float) -> Step:
