@@ -62,6 +62,9 @@ def command(
     ] = None,
     trials: o.Trials = None,
     halving: o.Halving = None,
+    distill: Annotated[
+        bool | None, typer.Option("--distill", help="Make one network of the ensemble, for cheap serving.")
+    ] = None,
     device: o.DeviceOption = None,
     precision: o.PrecisionOption = None,
     minutes: o.Minutes = None,
@@ -107,6 +110,7 @@ def command(
         search=search,
         trials=trials,
         halving=halving,
+        distill=distill,
         device=device,
         precision=precision,
         minutes=minutes,

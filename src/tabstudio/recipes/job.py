@@ -182,6 +182,8 @@ def _work(
     fitted = (
         _search(job, data, run, children) if job.config.search.search else _fit(job, data, run, checkpoint)
     )
+    if job.config.training.distill and not fitted.partial:
+        fitted = _distil(job, data, fitted)
     assessment = _assess(job, data, fitted, None if fitted.partial else references)
     recording.assessment(run, assessment, fitted.model.threshold)
     story = _story(job, data, fitted, assessment)
@@ -331,6 +333,19 @@ def _search(job: Job, data: Data, run: Run, children: Children) -> Fitted:
         [*fitted.model.encoder.notes, *fitted.notes, *threshold],
     )
     return fitted
+
+
+def _distil(job: Job, data: Data, fitted: Fitted) -> Fitted:
+    """Put one network in the place of many."""
+    from tabstudio.recipes.distilling import distil
+    from tabstudio.recipes.fitting import Learning
+
+    learning = data.learning
+    rows = Learning(learning.frame, learning.schema, learning.labels(), data.fold, job.config)
+    student = distil(fitted, rows, job.network)
+    threshold = [f"threshold {student.threshold.reason}"] if student.threshold else []
+    job.reporter.step(f"distilled: {student.notes[-1]}", threshold)
+    return student
 
 
 def _chosen(plan: Plan) -> list[str]:

@@ -192,7 +192,7 @@ class Space:
         if plan.batch_size:
             size = plan.batch_size
             space["batch_size"] = (Words((size // 2, size, size * 2)), size)
-        if network.name == "tabular" and any(n > MAX_ONE_HOT for n in rows.cardinalities):
+        if network.name != "mlp" and any(n > MAX_ONE_HOT for n in rows.cardinalities):
             sizes = sorted({4, 8, 16, network.embedding})
             space["embedding"] = (Words(sizes), network.embedding)
         left = {name: value for name, value in space.items() if name not in given}

@@ -64,7 +64,8 @@ def learn(
 ) -> Learned:
     """Train one member per fold, or as many as `training.members` says.
 
-    `labels` (n,) are indices into the target's classes, or values. `fold` (n,) names the fold that holds a
+    `labels` (n,) are indices into the target's classes, or values; (n, classes) are probabilities to be
+    imitated. `fold` (n,) names the fold that holds a
     row out, -1 for rows that are always trained on. `cardinalities` are the numbers of codes of the columns
     of `inputs.codes`. `on_epoch` is told of every epoch. `checkpoint` is a folder that a checkpoint is kept
     in; with `resume` the training goes on from there, to the same bits as one that was never cut off.

@@ -170,6 +170,9 @@ def fit(pack: Pack, data: Data, plan: Plan, state: State | None = None) -> Itera
             factor = plan.rate(_progress(plan, len(state.history) + i / count(data, plan), before, started))
             with torch.autocast(data.numbers.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
                 raw = pack(numbers, codes)
+            if pack.heads > 1:
+                labels = torch.cat([labels] * pack.heads)
+                weights = torch.cat([weights] * pack.heads, dim=1)
             losses = mean_per_member(loss(raw.float(), labels, data.task, plan.label_smoothing), weights)
             losses.sum().backward()  # type: ignore[no-untyped-call]  # a loss depends on its own member alone
             state.optimizer.step(factor)

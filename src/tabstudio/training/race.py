@@ -22,7 +22,7 @@ import torch
 
 from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.errors import ConfigError
-from tabstudio.model.networks import NetworkSpec, Pack, build
+from tabstudio.model.networks import MASKABLE, NetworkSpec, Pack, build
 from tabstudio.table.schema import Target
 from tabstudio.training.data import assemble, held_out
 from tabstudio.training.loop import Epoch, State, fit, out_of_fold
@@ -226,7 +226,8 @@ def _heats(rows: Rows, trials: Sequence[Trial]) -> list[_Heat]:
     alike: dict[str, list[tuple[Trial, Plan]]] = {}
     for trial in trials:
         plan = choose(trial.training, trial.network, rows.target.task, rows=rows.trained, folds=rows.folds)
-        shape = replace(trial.network, hidden=(0,) * len(trial.network.hidden), dropout=0.0)
+        hidden = trial.network.hidden
+        shape = replace(trial.network, hidden=(0,) * len(hidden) if _maskable(trial) else hidden, dropout=0.0)
         key = repr((shape, replace(plan.members_at([]), members=plan.members, reasons={})))
         alike.setdefault(key, []).append((trial, plan))
     heats = []
@@ -239,6 +240,10 @@ def _heats(rows: Rows, trials: Sequence[Trial]) -> list[_Heat]:
             part = several[start : start + size]
             heats.append(_Heat(rows, [trial for trial, _ in part], [plan for _, plan in part]))
     return heats
+
+
+def _maskable(trial: Trial) -> bool:
+    return trial.network.name in MASKABLE
 
 
 def _spec(rows: Rows, trials: Sequence[Trial], size: int) -> NetworkSpec:
