@@ -290,6 +290,7 @@ def _fit(job: Job, data: Data, run: Run, checkpoint: Path) -> Fitted:
         job.config,
         network=job.network,
         choose=not job.tutorial,
+        on_plan=lambda plan: job.reporter.step(plan.reasons["budget"]),
         on_epoch=on_epoch,
         checkpoint=checkpoint,
         resume=job.resume,
@@ -350,7 +351,9 @@ def _distil(job: Job, data: Data, fitted: Fitted) -> Fitted:
 
 def _chosen(plan: Plan) -> list[str]:
     """What the user left open and why it was settled so, a line each."""
-    return [f"{name.replace('_', ' ')}: {reason}" for name, reason in plan.reasons.items()]
+    return [
+        f"{name.replace('_', ' ')}: {reason}" for name, reason in plan.reasons.items() if name != "budget"
+    ]
 
 
 def _assess(job: Job, data: Data, fitted: Fitted, references: ReferenceJob | None) -> Assessment:

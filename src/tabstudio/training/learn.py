@@ -14,6 +14,7 @@ from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.errors import ConfigError, TrainingError
 from tabstudio.model.networks import NetworkSpec, Pack, build, custom
 from tabstudio.table.schema import Target
+from tabstudio.training.budget import budgeted
 from tabstudio.training.checkpoint import Keeper, digest
 from tabstudio.training.data import Data, assemble, held_out
 from tabstudio.training.loop import Epoch, State, fit, out_of_fold
@@ -58,6 +59,7 @@ def learn(
     training: TrainingConfig,
     *,
     cardinalities: Sequence[int] = (),
+    on_plan: Callable[[Plan], Any] | None = None,
     on_epoch: Callable[[Epoch, Plan], Any] | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -65,10 +67,11 @@ def learn(
     """Train one member per fold, or as many as `training.members` says.
 
     `labels` (n,) are indices into the target's classes, or values; (n, classes) are probabilities to be
-    imitated. `fold` (n,) names the fold that holds a
-    row out, -1 for rows that are always trained on. `cardinalities` are the numbers of codes of the columns
-    of `inputs.codes`. `on_epoch` is told of every epoch. `checkpoint` is a folder that a checkpoint is kept
-    in; with `resume` the training goes on from there, to the same bits as one that was never cut off.
+    imitated. `fold` (n,) names the fold that holds a row out, -1 for rows that are always trained on.
+    `cardinalities` are the numbers of codes of the columns of `inputs.codes`. `on_plan` is told of the plan,
+    with what it will take, before the training, `on_epoch` of every epoch. `checkpoint` is a folder that a
+    checkpoint is kept in; with `resume` the training goes on from there, to the same bits as one that was
+    never cut off.
 
     Raises `ConfigError` for options that do not fit, `TrainingError` where a loss is not finite or the
     checkpoint is of another training. Ctrl-C after the first epoch ends in a result marked `interrupted`.
@@ -86,7 +89,11 @@ def learn(
     device = torch.device(plan.device)
     data = assemble(inputs, labels, held_out(fold, plan.members), target, balance=plan.balance, device=device)
     pack = _pack(network, plan, inputs.numbers.shape[1], tuple(cardinalities), target.outputs)
-    state = _train(pack.to_device(device), data, plan, on_epoch, checkpoint, resume)
+    pack = pack.to_device(device)
+    if on_plan is not None:
+        plan = budgeted(pack, data, plan)
+        on_plan(plan)
+    state = _train(pack, data, plan, on_epoch, checkpoint, resume)
     state.restore_best()
     pack.eval()
     rounds = plan.members // folds if folds and plan.members % folds == 0 else 1
