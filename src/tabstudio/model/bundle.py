@@ -274,7 +274,7 @@ def _model(files: Mapping[str, bytes], where: str, network: Factory | None) -> M
             schema,
             encoder,
             _pack(facts, encoder, schema, files[WEIGHTS], network, where),
-            weights=facts["weights"],
+            weights=facts.get("weights"),
             temperature=facts["temperature"],
             threshold=facts["threshold"],
             target_mean=facts["target_mean"],

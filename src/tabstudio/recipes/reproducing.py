@@ -65,8 +65,8 @@ def reproduce(
         )
     if side.config.search.search or side.config.training.distill:
         raise ModelError(
-            f"model {address}: it was made by --search or --distill, which are not made again; a training with "
-            "the options that the search found can be"
+            f"model {address}: it was made by --search or --distill, which are not made again; a training "
+            "with the options that the search found can be"
         )
     with _threads(told["threads"]):
         again, checks = _again(side, data, told, reporter or Reporter())
