@@ -58,7 +58,6 @@ class Runtime:
         self.class_names = tuple(map(str, self.classes))
         self.prediction, self.shares = _structures(self.class_names)
         self.signature = dict(input_columns(record.schema))
-        self.report = record.report
         self._temperature, self._threshold = record.network["temperature"], record.network["threshold"]
         self._weights: list[float] | None = record.network.get("weights")
         self._mean, self._scale = record.network["target_mean"], record.network["target_scale"]
