@@ -78,6 +78,18 @@ def test_a_request_that_was_turned_down_is_over(place):
     assert promote(place)[0].version == 1
 
 
+def test_a_request_can_be_taken_back_and_an_approver_can_change_their_mind(place):
+    asked(place)
+    with place.open("ann", TWO) as registry:
+        assert registry.reject("ill", 1, reason="my mistake").actor == "ann"
+    asked(place)
+    agree(place, "bob")
+    with place.open("bob", TWO) as registry:
+        registry.reject("ill", 1, reason="I looked again")
+    with pytest.raises(RegistryError, match="needs the approval of 2"):
+        promote(place)
+
+
 def test_approvals_are_used_up_by_the_promotion(place):
     asked(place)
     agree(place, "bob")

@@ -354,6 +354,7 @@ def test_only_those_who_may_change_a_stage_do(place):
             lambda: registry.promote("ill", 2, "production", reason="mine", force=True),
             lambda: registry.archive("ill", 1, reason="away with it"),
             lambda: registry.rollback("ill", reason="back"),
+            lambda: registry.promote("ill", 1, "staging", reason="down with it"),
         ):
             with pytest.raises(RegistryError, match="mallory may not change production; Ann, bob may"):
                 call()

@@ -49,6 +49,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "sweep": sweep.command,
     "run": run_.command,
     "predict": predict.command,
+    "predictions": predictions.command,
     "models": versions.models,
     "versions": versions.versions,
     "history": versions.history,
@@ -65,15 +66,14 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "webhooks": stages.webhooks,
     "serve": serve.command,
     "deployments": deployments.command,
-    "predictions": predictions.command,
     "tokens": tokens.command,
     "export": export.command,
     "sync": sync.command,
     "demo": demo.command,
 }
-_PASSING_ON: dict[str, dict[str, Any]] = {"run": run_.SETTINGS, "deployments": deployments.PASSED_ON}
+_PASSED_ON: dict[str, dict[Any, Any]] = {"run": run_.SETTINGS, "deployments": deployments.PASSED_ON}
 for _name, _command in _COMMANDS.items():
-    app.command(_name, context_settings=_PASSING_ON.get(_name))(_command)
+    app.command(_name, context_settings=_PASSED_ON.get(_name))(_command)
 
 
 def _tell_version(asked: bool) -> None:

@@ -134,13 +134,18 @@ def record(folder: str | Path) -> Record:
         )
 
 
+def encoding(record: Record) -> Encoder | Preprocessing:
+    """What turns raw rows into the network's numbers and codes, of a bundle that was read with `record`."""
+    return _encoder(record.encoder)
+
+
 def network(record: Record, where: str) -> Pack:
     """Build the network of a bundle that was read with `record`.
 
     Raises `ModelError` where the weights do not fit it, or it is one of a user's own.
     """
     with _fitting(where):
-        encoder = Encoder.from_json(record.encoder)
+        encoder = encoding(record)
         return _pack(record.network, encoder, record.schema, record.weights, None, where)
 
 

@@ -23,7 +23,7 @@ class Evidence:
 
     A key is that of the features alone, see `feature_keys`. `numbers` (n,) are the rows' places in the table
     as it was read, `labels` (n,) places in the target's classes or values, `predictions` (n, classes)
-    probabilities or (n,) values. Of a very large test part every so-manieth row is kept.
+    probabilities or (n,) values. Of a very large test part only every second or later row is kept.
     """
 
     trained: Seen

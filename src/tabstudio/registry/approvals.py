@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tabstudio.errors import RegistryError
 from tabstudio.registry.chain import Chain
@@ -74,14 +74,19 @@ def check_approved(request: Request | None, stage: Stage, name: str, version: in
         )
 
 
-def check_may_answer(request: Request, stage: Stage, actor: str) -> None:
-    """Let an answer pass from a person who may give it. Raises `RegistryError` saying why not."""
+def check_may_answer(kind: Literal["approve", "reject"], request: Request, stage: Stage, actor: str) -> None:
+    """Let an answer pass from a person who may give it: everybody may take their own request back.
+
+    Raises `RegistryError` saying why not.
+    """
     who = f"{request.asked.model} {request.asked.version}: {actor}"
     if same(actor, request.asked.actor):
+        if kind == "reject":
+            return
         raise RegistryError(f"{who} asked for this; somebody else has to answer")
     if stage.approvers and not any(same(actor, name) for name in stage.approvers):
         raise RegistryError(f"{who} may not answer for {stage.name}; {', '.join(stage.approvers)} may")
-    if any(same(actor, row.actor) for row in request.approvals):
+    if kind == "approve" and any(same(actor, row.actor) for row in request.approvals):
         raise RegistryError(f"{who} has agreed already; an approval counts once")
 
 

@@ -57,15 +57,17 @@ def card(address: str | Path, *, tracking_uri: str | None = None, registry_uri: 
         version = registry.version(found.name, found.version)
         moves, notes = registry.moves(version), registry.notes(version)
         facts = {"stage": version.stage, "moves": [move.to_json() for move in moves]}
-        return _card(version.address, registry.bundle(version), facts, *_registered(version, moves, notes))
+        sections, told = _registered(version, moves, notes), version.description
+        return _card(version.address, registry.bundle(version), facts, *sections, description=told)
 
 
-def _card(address: str, folder: Path, facts: dict[str, Any], *sections: str) -> Card:
+def _card(address: str, folder: Path, facts: dict[str, Any], *sections: str, description: str = "") -> Card:
     report = record(folder).report
-    if "card" not in report:
+    body = report.get("card") or description
+    if not body:
         raise ModelError(f"model {address}: it has no card; models that `tabstudio train` makes have one")
     facts = {name: report.get(name) for name in _OF_REPORT} | facts
-    return Card(address, markdown.card(report["card"], address, *sections), facts)
+    return Card(address, markdown.card(body, address, *sections), facts)
 
 
 def _registered(version: Version, moves: list[Transition], notes: list[Transition]) -> Iterator[str]:

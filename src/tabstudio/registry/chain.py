@@ -114,6 +114,11 @@ class Chain:
         query = select(h).join(newest, and_(self._mine, h.c.number == newest.c.number))
         return {row.version: row for row in self._all(query)}
 
+    def stage_of(self, version: int, created: int) -> str | None:
+        """The stage of a version; moves of another one that had its number before do not count."""
+        moved = self.stages([version]).get(version)
+        return moved.to_stage if moved and moved.created == created else None
+
     def touched(self) -> dict[int, str | None]:
         """The stage of each version that moved since MLflow was told last."""
         query = select(h.c.version).where(self._mine, _MOVED, h.c.number > self.head.mirrored).distinct()

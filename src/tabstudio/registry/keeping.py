@@ -95,7 +95,7 @@ class Keeper:
             return _basis(chain, version, stage)
 
     def commit(
-        self, move: Move, basis: Basis, check: Callable[[Chain], None] | None = None
+        self, move: Move, basis: Basis, check: Callable[[Chain], object] | None = None
     ) -> list[Transition]:
         """Write a move, and tell MLflow. `check` may look at the locked history and raise.
 
@@ -104,7 +104,8 @@ class Keeper:
         """
         name, number = move.version.model, move.version.number
         with self.history.writing(name) as chain:
-            if _basis(chain, number, move.to_stage) != basis:
+            is_there = chain.stage_of(number, move.version.created) == move.to_stage
+            if is_there or _basis(chain, number, move.to_stage) != basis:
                 raise ConflictError(_conflict(chain, move))
             if check is not None:
                 check(chain)
@@ -113,7 +114,7 @@ class Keeper:
         self._tell_now(move)
         return rows
 
-    def note(self, move: Move, check: Callable[[Chain], None] | None = None) -> Transition:
+    def note(self, move: Move, check: Callable[[Chain], object] | None = None) -> Transition:
         """Write a row that moves nothing: a request, an answer, a finding. `check` as for `commit`."""
         with self.history.writing(move.version.model) as chain:
             if check is not None:
@@ -124,8 +125,7 @@ class Keeper:
         return row
 
     def _write(self, chain: Chain, move: Move) -> list[Transition]:
-        left = chain.stages([move.version.number]).get(move.version.number)
-        came_from = left.to_stage if left and left.created == move.version.created else None
+        came_from = chain.stage_of(move.version.number, move.version.created)
         stage = self.rules.stage(move.to_stage) if move.to_stage else None
         holder = chain.holder(stage.name) if stage and stage.exclusive else None
         rows = [_append(chain, move, from_stage=came_from)]

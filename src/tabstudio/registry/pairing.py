@@ -13,7 +13,7 @@ import polars as pl
 
 from tabstudio.errors import DataError
 from tabstudio.model.evidence import feature_keys
-from tabstudio.registry.rows import check_targets, unseen_rows
+from tabstudio.registry.rows import Rows, check_targets, unseen_rows
 from tabstudio.registry.side import Side
 from tabstudio.table.conforming import conform
 from tabstudio.table.schema import Schema, Target
@@ -44,10 +44,18 @@ class Paired:
         return len(self.labels)
 
 
-def pair(first: Side, second: Side, data: str | Path | None = None, columns: Sequence[str] = ()) -> Paired:
+def pair(
+    first: Side,
+    second: Side,
+    data: str | Path | None = None,
+    columns: Sequence[str] = (),
+    *,
+    trusting: bool = False,
+) -> Paired:
     """Bring two models' answers to the same rows together.
 
-    With `data` both predict those of its rows that neither was trained on. Without, the answers that the
+    With `data` both predict those of its rows that neither was trained on; see `unseen_rows` for `trusting`.
+    Without, the answers that the
     bundles keep are used where both were tested on the same rows; else one of them is asked about the test
     rows of the other, read from the other's table, without those that it was trained on; where no table is
     left, the test rows that both have in common must do.
@@ -57,7 +65,8 @@ def pair(first: Side, second: Side, data: str | Path | None = None, columns: Seq
     target = check_targets(first, second)
     columns = tuple(columns)
     if data is not None:
-        return _on_data(first, second, target, data, columns)
+        rows = unseen_rows(data, (first, second), trusting=trusting)
+        return _on_data(first, second, target, rows, columns)
     common = _in_common(first, second)
     if common.whole:
         return _kept(first, second, target, common, columns)
@@ -152,8 +161,7 @@ def _on_table(owner: Side, other: Side, target: Target, columns: tuple[str, ...]
     )
 
 
-def _on_data(first: Side, second: Side, target: Target, data: str | Path, columns: tuple[str, ...]) -> Paired:
-    rows = unseen_rows(data, (first, second))
+def _on_data(first: Side, second: Side, target: Target, rows: Rows, columns: tuple[str, ...]) -> Paired:
     return Paired(
         target,
         rows.labels,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from tabstudio.database import Database, database_address
-from tabstudio.errors import ModelError, RegistryError
+from tabstudio.errors import ConflictError, ModelError, RegistryError
 from tabstudio.registry import approvals
 from tabstudio.registry.approvals import Request
 from tabstudio.registry.catalog import Model, as_version, with_run
@@ -16,7 +16,7 @@ from tabstudio.registry.chain import Chain
 from tabstudio.registry.client import Client
 from tabstudio.registry.conditions import check_gates, check_right, check_way, given, target_of_rollback
 from tabstudio.registry.history import History, Verification
-from tabstudio.registry.keeping import Basis, Keeper, Move
+from tabstudio.registry.keeping import Keeper, Move
 from tabstudio.registry.mirror import ANCHOR, Mirror
 from tabstudio.registry.records import MOVES, Evidence, GateResult, Transition, Version
 from tabstudio.registry.stages import ARCHIVE, Rules, Stage, find_rules
@@ -39,10 +39,8 @@ class Registry:
     Raises `ModelError` where there is no registry yet, `TrackingError` where it cannot be reached,
     `DatabaseError` where our own tables cannot be used, `ConfigError` for rules that do not hold.
 
-    >>> registry = Registry()
-    >>> registry.promote("breast-cancer", 3, "production", reason="better on every slice")
-    >>> registry.current("breast-cancer", "production").number
-    3
+    >>> registry = Registry()  # doctest: +SKIP
+    >>> registry.promote("breast-cancer", 3, "production", reason="better on every slice")  # doctest: +SKIP
     """
 
     def __init__(
@@ -182,12 +180,14 @@ class Registry:
         from tabstudio.registry import gates
 
         stage, reason = self.rules.stage(to), given(reason)
-        check_right(self.rules, stage, self.actor)
+        self._check_right(stage.name)
         self._keeper.look(name)
         candidate = self.version(name, version)
+        self._check_right(candidate.stage)
         basis = self._keeper.basis(name, candidate.number, stage.name)
         self._check_way(candidate, stage)
-        request = self._approved(candidate, stage)
+        with self._history.reading(name) as chain:
+            request = _approved(chain, candidate, stage)
         results = tuple(gates.judge(self, candidate, self.current(name, stage.name), stage, options or {}))
         check_gates(candidate, stage, results, force=force)
         move = Move(
@@ -200,7 +200,7 @@ class Registry:
             forced=force and not all(result.passed for result in results),
             refers=request.number if request else None,
         )
-        return self._commit(move, basis, stage)
+        return self._keeper.commit(move, basis, lambda chain: _approved(chain, candidate, stage))
 
     def archive(self, name: str, version: int | str, *, reason: str) -> list[Transition]:
         """Take a version out of its stage. Raises as `promote` does; no gate is asked."""
@@ -211,11 +211,9 @@ class Registry:
         found = self.version(name, version)
         if found.stage == to_stage:
             raise RegistryError(f"{name} {found.number} is in {to_stage or 'no stage'} already")
-        for stage in (found.stage, to_stage):
-            if stage in names:
-                check_right(self.rules, self.rules.stage(str(stage)), self.actor)
+        self._check_right(found.stage, to_stage)
         basis = self._keeper.basis(name, found.number, to_stage)
-        return self._commit(Move("archive", found, to_stage, self.actor, reason, Evidence()), basis)
+        return self._keeper.commit(Move("archive", found, to_stage, self.actor, reason, Evidence()), basis)
 
     def rollback(
         self, name: str, *, reason: str, to_version: int | None = None, stage: str = "production"
@@ -232,16 +230,17 @@ class Registry:
         rule, reason = self.rules.stage(stage), given(reason)
         if not rule.exclusive:
             raise RegistryError(f"stage {rule.name} holds many versions: there is no way back in it")
-        check_right(self.rules, rule, self.actor)
+        self._check_right(rule.name)
         self._keeper.look(name)
         with self._history.reading(name) as chain:
             goal = target_of_rollback(chain, rule.name, to_version)
         target = self.version(name, goal)
+        self._check_right(target.stage)
         basis = self._keeper.basis(name, target.number, rule.name)
         results = (gates.loads(self, target),)
         check_gates(target, rule, results, force=False)
         evidence = self._evidence(target, results, None)
-        return self._commit(Move("rollback", target, rule.name, self.actor, reason, evidence), basis)
+        return self._keeper.commit(Move("rollback", target, rule.name, self.actor, reason, evidence), basis)
 
     # agreeing
 
@@ -299,19 +298,10 @@ class Registry:
         return [row for row in rows if row.created == version.created]
 
     def deliver(self) -> Sent:
-        """Send the webhooks that are due. `promote` and the others do so; a server may do it now and then."""
+        """Send the webhooks that are due. Each command does so as it ends; in Python it is yours to call."""
         return deliver(self.database, self.rules)
 
     # how
-
-    def _commit(self, move: Move, basis: Basis, stage: Stage | None = None) -> list[Transition]:
-        def check(chain: Chain) -> None:
-            if stage is not None and move.kind == "promote":
-                version = move.version
-                asked = approvals.open_request(chain, version.number, version.created, stage.name)
-                approvals.check_approved(asked, stage, version.model, version.number)
-
-        return self._keeper.commit(move, basis, check)
 
     def _answer(
         self, kind: Literal["approve", "reject"], name: str, version: int | str, to: str | None, reason: str
@@ -329,7 +319,9 @@ class Registry:
 
         def check(chain: Chain) -> None:
             asked = approvals.open_request(chain, found.number, found.created, stage.name)
-            approvals.check_may_answer(asked or request, stage, self.actor)
+            if asked is None or asked.number != request.number:
+                raise ConflictError(f"{name} {found.number}: somebody answered this request meanwhile")
+            approvals.check_may_answer(kind, asked, stage, self.actor)
 
         return self._keeper.note(move, check)
 
@@ -371,8 +363,14 @@ class Registry:
         with self._history.reading(version.model) as chain:
             check_way(self.rules, chain, version, stage)
 
-    def _approved(self, version: Version, stage: Stage) -> Request | None:
-        with self._history.reading(version.model) as chain:
-            request = approvals.open_request(chain, version.number, version.created, stage.name)
-        approvals.check_approved(request, stage, version.model, version.number)
-        return request
+    def _check_right(self, *stages: str | None) -> None:
+        """Of the stage that a version goes to, and of the one that it leaves."""
+        for stage in self.rules.stages:
+            if stage.name in stages:
+                check_right(self.rules, stage, self.actor)
+
+
+def _approved(chain: Chain, version: Version, stage: Stage) -> Request | None:
+    request = approvals.open_request(chain, version.number, version.created, stage.name)
+    approvals.check_approved(request, stage, version.model, version.number)
+    return request

@@ -47,19 +47,29 @@ class Rows:
         return pl.DataFrame([typed[name] if name in typed.columns else self.frame[name] for name in names])
 
 
-def unseen_rows(source: str | Path, sides: Sequence[Side]) -> Rows:
+def unseen_rows(source: str | Path, sides: Sequence[Side], *, trusting: bool = False) -> Rows:
     """The rows of a file that have a label and that no side was trained on.
 
+    With `trusting`, a side that keeps no record of its rows is taken as it is, and a note says so.
+
     Raises `DataError` where none is left or the file cannot be read, `InputError` where it does not fit a
-    model's schema.
+    model's schema, `ModelError` where a side keeps no record.
     """
     config = sides[0].config.read
-    frame = pl.concat(list(scan(source, sides[0].record.schema, config)))
+    chunks = list(scan(source, sides[0].record.schema, config))
+    if not chunks:
+        raise DataError(f"{source}: it holds no rows")
+    frame = pl.concat(chunks, how="diagonal_relaxed")
     labels, labelled = _labels(frame, sides[0], str(source))
     kept, notes = labelled.copy(), []
     if not labelled.all():
         notes.append(f"{int((~labelled).sum()):,} rows without a label were left out")
     for side in sides:
+        if trusting and side.record.evidence is None:
+            notes.append(
+                f"nobody knows which of these rows {side.address} was trained on: it keeps no record"
+            )
+            continue
         seen = side.evidence.trained.contains(feature_keys(_conform(frame, side, source), side.record.schema))
         if (kept & seen).any():
             notes.append(

@@ -70,7 +70,7 @@ class Side:
         if self.record.evidence is None:
             raise ModelError(
                 f"model {self.address}: it keeps no record of its rows, so that nobody can say which ones it "
-                "was trained on; models that `tabstudio train` makes do: train it again"
+                "was trained on; models that `tabstudio train` makes keep one"
             )
         return self.record.evidence
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from tabstudio.errors import ConfigError, ModelError
+from tabstudio.errors import ConfigError
 from tabstudio.registry import resolve
 from tabstudio.serving.options import Candidate, Served
-from tabstudio.settings import registry_address, tracking_address
+
+if TYPE_CHECKING:
+    from tabstudio.registry.client import Client
 
 _SHARE = re.compile(r"(?P<address>.+)=(?P<share>\d+(?:\.\d+)?)%")
 _NAME = re.compile(r"[\w.\- ]{1,200}")
@@ -42,7 +44,8 @@ def name_of(address: str) -> tuple[str, str]:
 def identity(address: str) -> str:
     """What tells whether an address has moved: a version's number, or the digest of a folder's manifest.
 
-    Nothing is downloaded. Raises `ModelError` where the address stands for nothing.
+    Nothing is downloaded. Raises `ModelError` where the address stands for nothing, `TrackingError` where the
+    registry cannot be asked.
     """
     if address.startswith("models:/"):
         return _number(address)
@@ -75,41 +78,22 @@ def _own_name(address: str) -> str:
 
 
 def _number(address: str) -> str:
-    """The version's number, asked of the registry in one call for an alias; a logged model is its own."""
+    """The version's number, asked of the registry unless the address says it; a logged model is its own."""
     rest = address.removeprefix("models:/")
-    name, at, alias = rest.partition("@")
-    if not at and "/" not in rest:
-        return rest
-    if not at and rest.rpartition("/")[2].isdigit():
+    if "@" not in rest and ("/" not in rest or rest.rpartition("/")[2].isdigit()):
         return rest.rpartition("/")[2]
-    client = _client(address)
-    from mlflow.exceptions import MlflowException
+    from tabstudio.registry.versions import Lookup
 
-    try:
-        if at:
-            return str(client.get_model_version_by_alias(name, alias).version)
-        name, _, stage = rest.partition("/")
-        found = client.search_model_versions(f"name = '{name}'", max_results=1000)
-    except MlflowException as error:
-        resolve(address)  # says in full what there is instead
-        raise ModelError(f"model {address}: {' '.join(str(error).split())[:300]}") from error
-    numbers = [int(v.version) for v in found if stage == "latest" or v.current_stage == stage]
-    if not numbers:
-        resolve(address)
-        raise ModelError(f"model {address}: it stands for no version")
-    return str(max(numbers))
+    version = Lookup(address, _client()).version()
+    assert version is not None
+    return str(version.version)
 
 
-def _client(address: str) -> Any:
-    tracking = tracking_address()
-    registry = registry_address(None, tracking)
-    path = registry.removeprefix("sqlite:///").partition("?")[0]
-    if path != registry and not Path(path).exists():
-        resolve(address)  # says that there is no database; MLflow would make an empty one
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    from mlflow import MlflowClient
+@lru_cache(maxsize=1)
+def _client() -> Client:
+    from tabstudio.registry.client import Client
 
-    return MlflowClient(tracking, registry)
+    return Client()
 
 
 def served(models: Sequence[str], canaries: Sequence[str], shadows: Sequence[str]) -> tuple[Served, ...]:

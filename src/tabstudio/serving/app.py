@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from tabstudio.errors import InputError
 from tabstudio.serving.contract import Rows
-from tabstudio.serving.endpoint import Endpoint, Lane, too_late
+from tabstudio.serving.endpoint import Endpoint, Lane, refused, too_late
 from tabstudio.serving.hooks import Extensions, Record, Refused
 from tabstudio.serving.http import (
     Bodies,
@@ -165,8 +166,8 @@ class App:
             finally:
                 self.bodies.release(len(body))
             return Response(200, reply.body, reply.content_type, reply.headers), rows
-        except Refused as refused:
-            return error(refused, asked_id), 0
+        except Refused as answered:
+            return error(answered, asked_id), 0
         except Disconnected:
             raise
         except Exception:
@@ -191,7 +192,10 @@ class App:
             raise too_late()
         runtime, speech = job.lane.runtime, job.hot.speech
         question = speech.read(runtime, job.body, job.asked, self.bounds.rows)
-        answer = runtime.answer(question.rows)
+        try:
+            answer = runtime.answer(question.rows)
+        except InputError as error:
+            raise refused(error) from error
         reply = question.write(answer)
         self._record(job.lane, question.rows, answer, speech.name, job.asked.request_id, job.caller)
         return question, answer, reply
@@ -210,19 +214,19 @@ class App:
             return
         runtime = lane.runtime
         record = Record(
-            request_id=request_id,
-            model=runtime.name,
-            version=runtime.version,
-            role=lane.role,
-            protocol=protocol,
-            caller=caller,
-            at=time.time(),
-            columns=runtime.contract.names,
-            rows=rows.raw,
-            labels=answer.labels,
-            probabilities=answer.probabilities,
-            classes=runtime.classes,
-            warnings=answer.warnings,
+            request_id,
+            runtime.name,
+            runtime.version,
+            lane.role,
+            protocol,
+            caller,
+            time.time(),
+            runtime.contract.names,
+            rows.raw,
+            answer.labels,
+            answer.probabilities,
+            runtime.classes,
+            answer.warnings,
         )
         for recorder in self.extensions.recorders:
             recorder(record)
@@ -247,8 +251,8 @@ class App:
                 rows = contract.take([dict(zip(names, row, strict=True)) for row in rows.raw], len(rows.raw))
             until = time.monotonic() + self.bounds.deadline
             other = await shadow.answer(rows, until)
-        except Refused as refused:
-            log.warning("shadow %s of %s: %s", shadow.runtime.version, shadow.runtime.name, refused.message)
+        except Refused as answered:
+            log.warning("shadow %s of %s: %s", shadow.runtime.version, shadow.runtime.name, answered.message)
             return
         self._record(shadow, rows, other, "shadow", request_id, "")
         if self.extensions.counters:

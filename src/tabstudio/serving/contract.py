@@ -16,6 +16,7 @@ import polars as pl
 
 from tabstudio.model.columns import CategoryColumn
 from tabstudio.model.encode import Encoder
+from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.serving import strictjson
 from tabstudio.serving.hooks import Refused
 from tabstudio.table.parse import Typing, convert, strip_missing
@@ -41,8 +42,9 @@ class Contract:
     `fields` are the features in the order of the schema; extra columns of a row are passed over.
     """
 
-    def __init__(self, schema: Schema, encoder: Encoder) -> None:
-        known = (coder for coder in encoder.coders if isinstance(coder, CategoryColumn))
+    def __init__(self, schema: Schema, encoder: Encoder | Preprocessing) -> None:
+        coders = encoder.coders if isinstance(encoder, Encoder) else ()
+        known = (coder for coder in coders if isinstance(coder, CategoryColumn))
         levels = {coder.name: (*coder.levels, *coder.rare) for coder in known}
         self.schema = schema
         self.fields = tuple(Field(column, levels.get(column.name)) for column in schema.features)

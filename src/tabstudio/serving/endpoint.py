@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from hashlib import blake2b
 from typing import NamedTuple
 
+from tabstudio.errors import InputError
 from tabstudio.serving.contract import Rows
 from tabstudio.serving.hooks import Refused
 from tabstudio.serving.runtime import Answer, Runtime, join
@@ -106,15 +107,27 @@ class Lane:
     def _compute(self, batch: list[_Waiting]) -> None:
         try:
             answer = self.runtime.answer(join([waiting.rows for waiting in batch]))
+        except InputError as error:  # the steps of a network made by hand refuse rows
+            self._compute_each(batch, error)
         except Exception as error:  # noqa: BLE001 - every request of the batch must hear of it
             _fail(batch, error)
         else:
             _share_out(batch, answer)
 
+    def _compute_each(self, batch: list[_Waiting], error: InputError) -> None:
+        """One request's rows were refused: the others must not suffer for it."""
+        if len(batch) == 1:
+            _fail(batch, refused(error))
+            return
+        for waiting in batch:
+            self._compute([waiting])
+
     async def _compute_beside(self, batch: list[_Waiting]) -> None:
         rows = join([waiting.rows for waiting in batch])
         try:
             answer = await asyncio.get_running_loop().run_in_executor(self.pool, self.runtime.answer, rows)
+        except InputError as error:
+            self._compute_each(batch, error)
         except Exception as error:  # noqa: BLE001 - every request of the batch must hear of it
             _fail(batch, error)
         else:
@@ -166,6 +179,11 @@ def place(name: str, key: str) -> float:
     """A point in [0, 1) that stands for a routing key of a model, by BLAKE2b."""
     digest = blake2b(f"{name}\0{key}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) / (1 << 64)
+
+
+def refused(error: InputError) -> Refused:
+    """Answer to rows that the model's own steps do not take."""
+    return Refused(422, "INVALID_ROWS", str(error))
 
 
 def too_late() -> Refused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,6 @@ from tabstudio.serving.endpoint import Endpoint
 from tabstudio.serving.options import Bounds
 from tabstudio.serving.runtime import Runtime
 
-GREATEST = 1.7976931348623157e308
 _ERRORS = {
     "400": "The body is no strict JSON, or the host is not ours.",
     "401": "A token is demanded, and none or a wrong one came.",
@@ -30,19 +30,20 @@ def document(endpoints: Mapping[str, Endpoint], bounds: Bounds) -> dict[str, Any
     """Return the whole document."""
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {"Error": _error(), "Warning": _warning()}
-    for place, endpoint in enumerate(endpoints.values()):
+    for endpoint in endpoints.values():
         runtime = endpoint.live.runtime
-        key = f"Model{place}"
+        key = _key(endpoint.name, schemas)
         schemas[f"{key}Row"] = row_schema(runtime)
         schemas[f"{key}Request"] = _request(key, bounds)
         schemas[f"{key}Answer"] = _answer(runtime)
         paths[f"/v1/models/{endpoint.name}/predict"] = {"post": _predict(endpoint.name, key)}
         paths[f"/v1/models/{endpoint.name}/reload"] = {"post": _reload(endpoint.name)}
-        paths[f"/v1/models/{endpoint.name}"] = {"get": _get(f"What {endpoint.name} is.", "Model")}
-    paths["/v1/models"] = {"get": _get("The models that are served.", "Models")}
-    paths["/health"] = {
-        "get": {"summary": "Whether the server lives.", "responses": {"200": _plain("It does.")}}
-    }
+        paths[f"/v1/models/{endpoint.name}"] = {
+            "get": {"tags": [endpoint.name], **_get(f"What {endpoint.name} is.", "Model")}
+        }
+    paths["/v1/models"] = {"get": {"tags": ["server"], **_get("The models that are served.", "Models")}}
+    health = {"summary": "Whether the server lives.", "responses": {"200": _plain("It does.")}}
+    paths["/health"] = {"get": {"tags": ["server"], **health, "security": []}}
     schemas["Model"] = _OBJECT
     schemas["Models"] = {
         "type": "object",
@@ -58,6 +59,14 @@ def document(endpoints: Mapping[str, Endpoint], bounds: Bounds) -> dict[str, Any
         },
         "security": [{}, {"token": []}],
     }
+
+
+def _key(name: str, taken: Mapping[str, Any]) -> str:
+    """A model's name as the names of schemas may be, each once."""
+    key = re.sub(r"\W+", "_", name, flags=re.ASCII)
+    while f"{key}Row" in taken:
+        key += "_"
+    return key
 
 
 def row_schema(runtime: Runtime) -> dict[str, Any]:
@@ -86,7 +95,7 @@ def _property(field: Field, profile: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _number(profile: Mapping[str, Any]) -> dict[str, Any]:
-    made: dict[str, Any] = {"type": ["number", "null"], "minimum": -GREATEST, "maximum": GREATEST}
+    made: dict[str, Any] = {"type": ["number", "null"]}
     quantiles = profile.get("quantiles")
     if (
         quantiles
@@ -104,9 +113,11 @@ def _number(profile: Mapping[str, Any]) -> dict[str, Any]:
 def _category(field: Field, profile: Mapping[str, Any]) -> dict[str, Any]:
     types = ["string", "number", "null"] if field.counted else ["string", "null"]
     levels = sorted(field.levels or profile.get("levels", {}))
-    known = {"enum": levels, "description": "Categories that training knew."}
-    other = {"type": types, "description": "Any other: it is answered with a warning."}
-    return {"anyOf": [known, other], "examples": levels[:3]} if levels else {"type": types}
+    if not levels:
+        return {"type": types}
+    shown = ", ".join(levels[:20]) + (", ..." if len(levels) > 20 else "")
+    said = f"Training knew {shown}; any other is answered with a warning."
+    return {"type": types, "description": said, "x-categories": levels, "examples": levels[:3]}
 
 
 def _request(key: str, bounds: Bounds) -> dict[str, Any]:
@@ -154,6 +165,7 @@ def _answer(runtime: Runtime) -> dict[str, Any]:
 def _predict(name: str, key: str) -> dict[str, Any]:
     header = {"in": "header", "required": False, "schema": {"type": "string"}}
     return {
+        "tags": [name],
         "summary": f"Predict rows with {name}.",
         "operationId": f"predict_{key}",
         "parameters": [
@@ -167,6 +179,7 @@ def _predict(name: str, key: str) -> dict[str, Any]:
 
 def _reload(name: str) -> dict[str, Any]:
     return {
+        "tags": [name],
         "summary": f"Look whether {name} has a newer version, and serve it.",
         "responses": {
             "200": _json("What is served now.", "Model"),

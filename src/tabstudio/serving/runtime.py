@@ -12,16 +12,19 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tabstudio.errors import ModelError
+from tabstudio.errors import InputError, ModelError
 from tabstudio.model import bundle
 from tabstudio.model.encode import Encoder
 from tabstudio.model.predictor import decided
+from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.serving import plan
 from tabstudio.serving.contract import Contract, Row, Rows
 from tabstudio.serving.encoding import RowEncoder, Warnings
+from tabstudio.serving.framing import FrameEncoder
 from tabstudio.tracking.signature import input_columns
 
 Array = npt.NDArray[Any]
+_UNKNOWN_SECONDS = 1e-4
 
 
 class Answer(NamedTuple):
@@ -46,11 +49,11 @@ class Runtime:
 
     def __init__(self, record: bundle.Record, name: str, version: str, where: str) -> None:
         assert record.schema.target is not None
-        encoder = Encoder.from_json(record.encoder)
+        encoder = bundle.encoding(record)
         self.name, self.version, self.digest = name, version, record.digest
         self.schema, self.profile, self.target = record.schema, record.profile, record.schema.target
         self.contract = Contract(record.schema, encoder)
-        self.encoder = RowEncoder(record.schema, encoder, record.profile)
+        self.encoder = _row_encoder(record, encoder)
         self.classes = self.target.classes
         self.class_names = tuple(map(str, self.classes))
         self.prediction, self.shares = _structures(self.class_names)
@@ -59,7 +62,10 @@ class Runtime:
         self._temperature, self._threshold = record.network["temperature"], record.network["threshold"]
         self._mean, self._scale = record.network["target_mean"], record.network["target_scale"]
         self._forward = _forward(record, where)
-        self.seconds_per_row = self._warmed(where)
+        try:
+            self.seconds_per_row = self._warmed(where)
+        except InputError:  # steps that refuse made-up rows: what they take is not known without a profile
+            self.seconds_per_row = _UNKNOWN_SECONDS
 
     @property
     def threshold(self) -> float | None:
@@ -146,10 +152,16 @@ def join(parts: list[Rows]) -> Rows:
     return Rows(raw, {name: pl.concat([part.parsed[name] for part in parts]) for name in parts[0].parsed})
 
 
+def _row_encoder(record: bundle.Record, encoder: Encoder | Preprocessing) -> RowEncoder | FrameEncoder:
+    if isinstance(encoder, Encoder):
+        return RowEncoder(record.schema, encoder, record.profile)
+    return FrameEncoder(record.schema, encoder)
+
+
 def _forward(record: bundle.Record, where: str) -> plan.Forward:
     from safetensors.numpy import load as load_arrays
 
-    spec = record.network["spec"]
+    spec = record.network.get("spec")
     forward = plan.compiled(spec, load_arrays(record.weights)) if spec else None
     return forward or _by_torch(record, where)
 
@@ -182,7 +194,7 @@ def _example(profile: Mapping[str, Any], kind: str) -> Any:
         return None
     if kind == "number":
         quantiles = profile.get("quantiles")
-        return float(quantiles[len(quantiles) // 2]) if quantiles else None
+        return float(quantiles[len(quantiles) // 2]) if quantiles else 0.0
     levels = list(profile.get("levels", {}))
     if kind == "boolean":
         return levels[0] == "true" if levels else None

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import polars as pl
 import pytest
 
 from tabstudio.errors import ConfigError
@@ -248,3 +249,67 @@ def test_figures_that_were_validated_on_prove_nothing(cancer_csv, tmp_path):
     (result,) = _attempt("metrics.f1", lambda: figures.metric(case, "f1", 0.0))
     assert not result.passed
     assert "they prove nothing" in result.message
+
+
+@pytest.fixture
+def adopted(tmp_path, monkeypatch):
+    """A network of somebody's own loop, logged whole: no evidence, no configuration, no figures."""
+    import torch
+    from sklearn.preprocessing import StandardScaler
+
+    import tabstudio
+    from tabstudio.registry.registry import Registry
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    frame = pl.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [0.5, 0.1, 0.9, 0.3]})
+    scaler = StandardScaler().fit(frame.to_numpy())
+    network = torch.nn.Sequential(torch.nn.Linear(2, 1))
+    tabstudio.log_model(
+        network, preprocessor=scaler, columns=["a", "b"], classes=["no", "yes"], registered_model_name="own"
+    )
+    return Registry()
+
+
+def test_a_logged_network_goes_through_the_gates_that_suit_it(adopted):
+    version = adopted.version("own", 1)
+    declared = {"loads": True, "size": "1 MiB", "schema": True, "no_worse": True}
+    results = gates.judge(adopted, version, None, Stage("production", gates=declared))
+    assert all(result.passed for result in results), results
+    assert gates.loads(adopted, version).passed
+    assert adopted.promote("own", 1, "production", reason="try it")
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"metrics": {"f1": 0.1}},
+        {"calibration": 0.5},
+        {"slices": [{"column": "a", "metrics": {"f1": 0.1}}]},
+        {"latency": {"row": 1000.0}},
+        {"reproduces": True},
+    ],
+)
+def test_what_a_logged_network_does_not_say_is_told_without_a_traceback(adopted, declared):
+    version = adopted.version("own", 1)
+    results = gates.judge(adopted, version, None, Stage("production", gates=declared))
+    assert not results[-1].passed
+    assert results[-1].measured == "could not be judged"
+    assert results[-1].message
+
+
+def test_a_logged_network_is_compared_on_rows_that_are_named(adopted, tmp_path):
+    from tabstudio.errors import ModelError
+    from tabstudio.recipes.reproducing import reproduce
+    from tabstudio.registry.cards import card
+    from tabstudio.registry.comparing import compare
+
+    with pytest.raises(ModelError, match="keeps no record of its rows"):
+        compare("models:/own/1", "models:/own/1")
+    with pytest.raises(ModelError, match="does not say what it was made with"):
+        reproduce("models:/own/1")
+    rows = pl.DataFrame({"a": [1.0, 2.0] * 20, "b": [0.2, 0.4] * 20, "target": ["no", "yes"] * 20})
+    rows.write_csv(tmp_path / "rows.csv")
+    found = compare("models:/own/1", "models:/own/1", data=tmp_path / "rows.csv")
+    assert found.rows == 40
+    assert "nobody knows which of these rows models:/own/1 was trained on" in found.notes[0]
+    assert "Version 1 of own" in card("models:/own/1").text

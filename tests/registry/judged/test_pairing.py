@@ -146,3 +146,16 @@ def test_keys_of_the_evidence_are_those_of_the_table(shelf, sides):
     np.testing.assert_array_equal(
         side.evidence.keys, feature_keys(frame[side.evidence.numbers], side.record.schema)
     )
+
+
+def test_files_without_rows_and_of_different_columns_are_no_fault_of_ours(sides, shelf, tmp_path):
+    frame = table(shelf)
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    test = frame[sides[0].evidence.numbers]
+    test.head(60).write_parquet(folder / "a.parquet")
+    test.tail(60).with_columns(ward=pl.lit("north")).write_parquet(folder / "b.parquet")
+    assert len(unseen_rows(folder, sides[:1]).labels) == 120
+    frame.head(0).write_parquet(tmp_path / "none.parquet")
+    with pytest.raises(DataError, match=r"none\.parquet"):
+        unseen_rows(tmp_path / "none.parquet", sides[:1])

@@ -16,6 +16,8 @@ from tabstudio.model.networks import NetworkSpec, build
 from tabstudio.model.predictor import Model
 from tabstudio.serving import plan, runtime
 
+from .conftest import in_process
+
 SHAPES = [
     ("mlp", 30, (), (30, 15), 1, 1),
     ("mlp", 4, (3, 12, 300), (16,), 1, 3),
@@ -125,3 +127,52 @@ def test_serving_imports_neither_torch_nor_mlflow_nor_starlette(model: Model, tm
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_network_trained_by_hand_is_served_with_its_steps(tmp_path: Path) -> None:
+    import pandas as pd
+    from sklearn.compose import ColumnTransformer
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    from tabstudio.model.adopt import adopted
+
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"a": rng.normal(5, 2, 50), "b": rng.normal(size=50), "c": rng.choice(["x", "y"], 50)}
+    )
+    steps = ColumnTransformer([("n", StandardScaler(), ["a", "b"]), ("c", OneHotEncoder(), ["c"])]).fit(table)
+    module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
+    model = adopted(module, preprocessor=steps, classes=["no", "yes"], rows=table)
+    with in_process({"m": model}, tmp_path) as asking:
+        rows = table.to_dict("records")
+        said = asking.post("/v1/models/m/predict", {"rows": rows}).json()["predictions"]
+        found = [list(one["probabilities"].values()) for one in said]
+        np.testing.assert_allclose(found, model.predict_proba(table), atol=1e-6)
+        for bad in ({**rows[0], "c": "z"}, {**rows[0], "a": None}):
+            answer = asking.post("/v1/models/m/predict", {"rows": [bad]})
+            assert (answer.status_code, answer.json()["error_code"]) == (422, "INVALID_ROWS")
+
+
+def test_rows_that_steps_refuse_do_not_spoil_the_batch(tmp_path: Path) -> None:
+    import asyncio
+    import time
+
+    from sklearn.preprocessing import StandardScaler
+
+    from tabstudio.model.adopt import adopted
+
+    scaler = StandardScaler().fit(np.arange(20.0).reshape(10, 2))
+    model = adopted(torch.nn.Linear(2, 1), preprocessor=scaler, columns=["a", "b"], target="y")
+    with in_process({"m": model}, tmp_path) as asking:
+        lane = asking.app.endpoints["m"].live
+        rows = [{"a": 1.0, "b": 2.0}, {"a": None, "b": 2.0}, {"a": 3.0, "b": 2.0}]
+
+        async def ask() -> list:
+            until = time.monotonic() + 10
+            taken = [lane.runtime.contract.take([row], 1) for row in rows]
+            return await asyncio.gather(*(lane.answer(one, until) for one in taken), return_exceptions=True)
+
+        first, second, third = asyncio.run(ask())
+        assert getattr(second, "status", None) == 422
+        expected = model.predict([rows[0], rows[2]])
+        np.testing.assert_allclose([first.labels[0], third.labels[0]], expected, rtol=1e-6)

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
 import psutil
 import pytest
 
 from tabstudio.model.predictor import Model
+from tabstudio.tracking import Recorder
 
 from .conftest import server
 
@@ -230,3 +232,31 @@ def test_wrong_words_are_told(words: list[str], said: str) -> None:
     with contextlib.redirect_stderr(errors):
         assert run(["serve", *words]) == 2
     assert said in errors.getvalue()
+
+
+def test_an_alias_is_followed_without_a_failed_request(
+    make_model: Callable[..., Model], frame: pl.DataFrame, rows: Rows, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with Recorder(tracking_uri=uri) as recorder:
+        for seed in (1, 2):
+            model = make_model(seed=seed)
+            saved = model.save(tmp_path / f"saved{seed}")
+            with recorder.start("ills") as run:
+                run.model(saved, model.schema, frame.head(2), registered_name="ills", card="# Ills")
+        recorder.wait(120)
+    client = MlflowClient(uri, uri)
+    client.set_registered_model_alias("ills", "production", "1")
+    words = ["models:/ills@production", "--canary", "models:/ills/2=50%", "--watch", "0.2"]
+    with server(*words, log=tmp_path / "log") as (url, _):
+        assert version(url) == "1"
+        load = Load(url, rows[1], 2)
+        until(lambda: load.versions == {"1", "2"})
+        client.set_registered_model_alias("ills", "production", "2")
+        until(lambda: version(url) == "2")
+        load.stop()
+        assert not load.failed
+        served = httpx.get(f"{url}/v1/models/ills").json()["served"]
+        assert [(one["version"], one["role"]) for one in served] == [("2", "live"), ("2", "canary")]

@@ -46,7 +46,7 @@ def compare(
         Side(str(address), resolve(address, **places), network)
         for address, network in zip((first, second), networks, strict=True)
     )
-    pairs = pair(one, two, data, slices)
+    pairs = pair(one, two, data, slices, trusting=True)
     thresholds = one.threshold, two.threshold
     asked = pairs.target, pairs.labels, pairs.second, pairs.first
     found = compare_answers(*asked, thresholds=thresholds[::-1], resamples=resamples)

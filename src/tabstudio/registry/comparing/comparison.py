@@ -229,7 +229,7 @@ def differences(found: Comparison) -> list[tuple[str, list[tuple[str, str, str]]
         ("made with", found.environment),
     )
     return [
-        (title, [(name, _plain(one), _plain(two)) for name, one, two in rows])
+        (title, [(name.replace("_", " "), _plain(one), _plain(two)) for name, one, two in rows])
         for title, rows in named
         if rows
     ]
