@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -105,7 +106,11 @@ class Trainings:
         """
         if self.current is None and not self.anything_made and self._open and self._changes.seen:
             self.current = self._begin()
-            self._params(describing.surroundings(), self.current)
+            params = describing.surroundings()
+            params |= self._introduce_models(
+                self.current.training, self._changes.leaves(), sys._getframe(1), alone=True
+            )
+            self._params(params, self.current)
             self._session.tell("training_began", self.current.training)
         current, open_, self._open = self.current, self._open, []
         if current is None:
@@ -251,6 +256,10 @@ class _Changes:
             self._before = [(weakref.ref(leaf), _sum(leaf)) for leaf in lineage.leaves(tensor)]
         changed = ((leaf := known()) is not None and _sum(leaf) != was for known, was in self._before)
         self.seen = self.seen or any(changed)
+
+    def leaves(self) -> list[Any]:
+        """Return the leaves that still exist."""
+        return [leaf for known, _ in self._before if (leaf := known()) is not None]
 
 
 def _rank() -> int:
