@@ -119,8 +119,9 @@ class Trainings:
             self._open = open_
             self._commit(current, 0)
             return
-        for owner in {owner for _, owner in current.sites}:
-            self._open = [backward for backward in open_ if (backward.point, owner) in current.sites]
+        owners = dict(current.sites.keys())
+        for owner in set(owners.values()):
+            self._open = [backward for backward in open_ if owners.get(backward.point) == owner]
             self._commit(current, owner, current.training.steps + 1)
 
     def end(self) -> None:
@@ -178,8 +179,6 @@ class Trainings:
         return current
 
     def _begin(self) -> Following:
-        if _rank():
-            self._session.muted = True
         self._end_current()
         training = self._session.begin_training()
         options = self._session.options
@@ -260,14 +259,6 @@ class _Changes:
     def leaves(self) -> list[Any]:
         """Return the leaves that still exist."""
         return [leaf for known, _ in self._before if (leaf := known()) is not None]
-
-
-def _rank() -> int:
-    """Return the number of this process among those that train one model together."""
-    import torch
-
-    together = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return torch.distributed.get_rank() if together else 0
 
 
 def _sum(tensor: Any) -> float:
