@@ -66,3 +66,21 @@ def test_steps_without_epochs_have_no_number_of_epochs(watched):
         loops.by_steps()
     assert "epochs" not in recorded.runs[0].params
     assert recorded.runs[0].params["batch_size"] == "16"
+
+
+def test_the_model_of_a_loop_without_an_optimizer_is_found(watched):
+    net = torch.nn.Linear(5, 1)
+
+    def loop():
+        x, y, _, _ = loops.data()
+        for _epoch in range(3):
+            net.zero_grad()
+            torch.nn.functional.mse_loss(net(x), y).backward()
+            with torch.no_grad():
+                for parameter in net.parameters():
+                    parameter -= 0.1 * parameter.grad
+
+    with watched() as recorded:
+        loop()
+    assert len(recorded.values("train_loss")) == 3
+    assert recorded.runs[0].params["model"] == "Linear"

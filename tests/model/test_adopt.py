@@ -223,7 +223,7 @@ class Searching(Branching):
 @pytest.mark.parametrize(
     ("module", "options", "message"),
     [
-        (Branching, {}, "data-dependent|Could not guard"),
+        (Branching, {}, "kept as a graph of operators: its path through the code depends on the values"),
         (Noisy, {}, "aten.randn_like.default, which is not among the operators"),
         (Searching, {}, "linalg_svdvals.*mlflow.pytorch.log_model"),
         (Frozen, {}, "it works for 7 rows only"),

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from tabstudio.autologging.output import Output
+from tabstudio.autologging.running import DELIVERY_SECONDS
 from tabstudio.autologging.session import Options
 from tabstudio.autologging.starting import current, start
 from tabstudio.errors import ConfigError, MissingExtraError, TabstudioError
 from tabstudio.settings import spool_folder, tracking_address
 from tabstudio.tracking.run import Status
 
-DELIVERY_SECONDS = 60.0
 _HERE = "__import__('tabstudio.autologging.notebook', fromlist=['begin'])"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -105,7 +106,11 @@ class Trainings:
         """
         if self.current is None and not self.anything_made and self._open and self._changes.seen:
             self.current = self._begin()
-            self._params(describing.surroundings(), self.current)
+            params = describing.surroundings()
+            params |= self._introduce_models(
+                self.current.training, self._changes.leaves(), sys._getframe(1), alone=True
+            )
+            self._params(params, self.current)
             self._session.tell("training_began", self.current.training)
         current, open_, self._open = self.current, self._open, []
         if current is None:
@@ -114,8 +119,9 @@ class Trainings:
             self._open = open_
             self._commit(current, 0)
             return
-        for owner in {owner for _, owner in current.sites}:
-            self._open = [backward for backward in open_ if (backward.point, owner) in current.sites]
+        owners = dict(current.sites.keys())
+        for owner in set(owners.values()):
+            self._open = [backward for backward in open_ if owners.get(backward.point) == owner]
             self._commit(current, owner, current.training.steps + 1)
 
     def end(self) -> None:
@@ -173,8 +179,6 @@ class Trainings:
         return current
 
     def _begin(self) -> Following:
-        if _rank():
-            self._session.muted = True
         self._end_current()
         training = self._session.begin_training()
         options = self._session.options
@@ -252,13 +256,9 @@ class _Changes:
         changed = ((leaf := known()) is not None and _sum(leaf) != was for known, was in self._before)
         self.seen = self.seen or any(changed)
 
-
-def _rank() -> int:
-    """Return the number of this process among those that train one model together."""
-    import torch
-
-    together = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return torch.distributed.get_rank() if together else 0
+    def leaves(self) -> list[Any]:
+        """Return the leaves that still exist."""
+        return [leaf for known, _ in self._before if (leaf := known()) is not None]
 
 
 def _sum(tensor: Any) -> float:

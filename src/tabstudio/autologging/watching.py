@@ -51,6 +51,7 @@ class Loops(Observer):
         self._in_backward = 0
         self._step_began = self._step_went_back = False
         self._looking: bool | None = None
+        self._trains = False
         self._rows = math.nan
         self._thread = 0
         session.imports.when("torch", self._install)
@@ -189,6 +190,11 @@ class Loops(Observer):
             self._train_on(outputs, frame)
 
     def _train_on(self, tensor: torch.Tensor, frame: FrameType) -> None:
+        if not self._trains:
+            self._trains = True
+            self._session.muted = _rank() != 0
+        if self._session.muted:
+            return
         at = place(frame)
         source = self._pending.source(tensor, frame, at.point)
         self._look_at_unused()
@@ -229,3 +235,11 @@ class Loops(Observer):
         """Say whether this is the thread that trains: the first one that was seen."""
         self._thread = self._thread or threading.get_ident()
         return self._thread == threading.get_ident()
+
+
+def _rank() -> int:
+    """Return the number of this process among those that train one model together."""
+    import torch
+
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_rank() if together else 0

@@ -111,7 +111,10 @@ def _graph(
         raise ModelError("a network with parameters was expected, this module has none")
     with torch.no_grad():
         expected = _tried(twin, probe, width)
-    program = exported(twin, (probe,))
+    try:
+        program = exported(twin, (probe,))
+    except ModelError as error:
+        raise ModelError(f"the network cannot be kept as a graph of operators: {error}") from error
     graph = Graph(*graph_of(program, answers, len(labels)), goal.outputs).eval()
     with torch.no_grad():
         _same(graph, probe, expected)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import io
+import logging
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,7 +36,7 @@ def exported(
     shapes = _mapped(
         example, lambda t: {0: Dim.AUTO} if t.dim() and t.shape[0] == rows else {}, lambda _: None
     )
-    with untouched_random_state(), warnings.catch_warnings():
+    with untouched_random_state(), warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore")  # of the exporter's own doings, such as those with an LSTM's weights
         try:
             twin = evaluating_copy(module)
@@ -138,6 +140,20 @@ def _on_cpu(value: Any) -> Any:
     return _mapped(value, lambda tensor: tensor.detach().cpu())
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Whatever goes wrong is told in one sentence, not in the exporter's pages."""
+    logger = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    before, logger.disabled = logger.disabled, True
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logger.disabled = before
+
+
 def _reason(error: Exception) -> str:
+    if type(error).__name__.startswith("GuardOnDataDependent"):
+        return "its path through the code depends on the values of tensors; torch.where would not"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

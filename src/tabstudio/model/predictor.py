@@ -269,10 +269,15 @@ def _positive(target: Target) -> int:
     return 1 if target.positive is None else target.classes.index(target.positive)
 
 
-@lru_cache(maxsize=64)
 def _label_array(labels: tuple[Label, ...]) -> Array:
     """Labels in their own type; labels of several types stay Python objects."""
-    if len({type(label) for label in labels}) == 1:
+    return _array_of(labels, tuple(type(label) for label in labels))
+
+
+@lru_cache(maxsize=64)
+def _array_of(labels: tuple[Label, ...], types: tuple[type, ...]) -> Array:
+    # The types belong to the key: (0, 1) and (False, True) are equal.
+    if len(set(types)) == 1:
         return np.asarray(labels)
     array = np.empty(len(labels), dtype=object)
     array[:] = labels
