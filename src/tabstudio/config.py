@@ -61,10 +61,11 @@ class SplitConfig:
 class NetworkConfig:
     """The network. `tabular` is the default for tables; `mlp` is plain layers of the given widths.
 
+    `tabm` is an ensemble that shares most of its weights, `resnet` has a residual block for each width.
     `embedding` is the width of the learned vector that `tabular` gives each category of a column with many.
     """
 
-    name: Literal["tabular", "mlp"] = "tabular"
+    name: Literal["tabular", "mlp", "tabm", "resnet"] = "tabular"
     hidden: tuple[int, ...] = (256, 256, 256)
     dropout: float = 0.15
     activation: Literal["relu", "gelu", "selu", "silu", "tanh", "mish"] = "silu"
@@ -78,7 +79,8 @@ class TrainingConfig:
 
     `members` is the number of networks trained in the pack, at least one per fold. `minutes` bounds the
     wall-clock time of the training. `patience` counts epochs without a better validation loss; 0 trains
-    all epochs and keeps the last weights. `batch_size` 0 takes all rows at once, in their order.
+    all epochs and keeps the last weights. `batch_size` 0 takes all rows at once, in their order. `distill`
+    makes one network of the ensemble in the end, for cheap serving.
     """
 
     epochs: int | None = None
@@ -89,6 +91,7 @@ class TrainingConfig:
     patience: int | None = None
     members: int | None = None
     balance: bool = False
+    distill: bool = False
     device: Device = "auto"
     precision: Precision = "auto"
     minutes: float | None = None

@@ -19,8 +19,8 @@ NUMBERS, CODES = torch.randn(7, 4), torch.stack([torch.arange(7) % n for n in LE
 
 def packs(seeds: list[int]) -> list[Pack]:
     specs = [
-        NetworkSpec(name, 4, LEVELS, 2, NetworkConfig(name, (8, 6), 0.5))  # type: ignore[arg-type]
-        for name in ("mlp", "tabular")
+        NetworkSpec(name, 4, LEVELS, 2, NetworkConfig(name, (8, 8) if name == "resnet" else (8, 6), 0.5))  # type: ignore[arg-type]
+        for name in ("mlp", "tabular", "tabm", "resnet")
     ]
     own = custom(
         lambda i, o: nn.Sequential(nn.Linear(i, 5), nn.Dropout(0.5), nn.Linear(5, o)), seeds, 4, LEVELS, 2
@@ -110,5 +110,5 @@ def test_one_hot_codes_stand_behind_the_numbers() -> None:
 
 
 def test_a_network_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(ConfigError, match="one of mlp, tabular was expected, got 'resnet'"):
-        build(NetworkSpec("resnet", 1, (), 1, NetworkConfig()), [0])
+    with pytest.raises(ConfigError, match="one of mlp, tabular, tabm, resnet was expected, got 'forest'"):
+        build(NetworkSpec("forest", 1, (), 1, NetworkConfig()), [0])

@@ -47,7 +47,7 @@ def own(inputs: int, outputs: int) -> nn.Module:
 def network(name: str, outputs: int, seeds: tuple[int, ...], **more: Any) -> Pack:
     if name == "custom":
         return custom(own, seeds, 4, LEVELS, outputs)
-    config = NetworkConfig(name, (16, 12), 0.2)  # type: ignore[arg-type]
+    config = NetworkConfig(name, (12, 12), 0.2)  # type: ignore[arg-type]
     return build(NetworkSpec(name, 4, LEVELS, outputs, config, **more), seeds)
 
 
@@ -83,7 +83,7 @@ def assert_member(pack: Pack, member: int, other: Pack, place: int) -> None:
 
 @pytest.mark.parametrize("small", [0, 10**9])
 @pytest.mark.parametrize("vectors", VECTORS)
-@pytest.mark.parametrize("name", ["mlp", "tabular", "custom"])
+@pytest.mark.parametrize("name", ["mlp", "tabular", "tabm", "resnet", "custom"])
 def test_a_pack_equals_separate_trainings(
     name: str, vectors: str, small: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +112,7 @@ def test_every_task_and_batch_is_the_same_in_a_pack(task: str, batch_size: int) 
 
 
 @pytest.mark.parametrize("vectors", VECTORS)
-@pytest.mark.parametrize("name", ["mlp", "tabular", "custom"])
+@pytest.mark.parametrize("name", ["mlp", "tabular", "tabm", "resnet", "custom"])
 def test_members_that_leave_change_nothing_for_the_others(name: str, vectors: str) -> None:
     data, plan = setting(vectors=vectors)
     whole, losing = network(name, 1, plan.seeds), network(name, 1, plan.seeds)
@@ -144,7 +144,7 @@ def test_a_member_that_leaves_keeps_the_weights_it_had() -> None:
 @pytest.mark.parametrize("parametrised", ["mlp", "tabular"])
 def test_a_narrow_member_is_the_narrow_network(parametrised: str) -> None:
     data, plan = setting(vectors="regularised")
-    widths = ((16, 12), (5, 3), (9, 12))
+    widths = ((12, 12), (5, 3), (9, 12))
     together = network(parametrised, 1, plan.seeds, own_hidden=widths)
     state = trained(
         together, data, plan, lambda state: state.keep([0, 1]) if len(state.history) == 3 else None
@@ -170,7 +170,7 @@ def test_a_narrow_member_is_the_narrow_network(parametrised: str) -> None:
 
 def test_what_is_padded_stays_zero() -> None:
     data, plan = setting(vectors="optimizer")
-    pack = network("tabular", 1, plan.seeds, own_hidden=((16, 12), (5, 3), (9, 12)))
+    pack = network("tabular", 1, plan.seeds, own_hidden=((12, 12), (5, 3), (9, 12)))
     trained(pack, data, plan)
     weights = dict(pack.named_parameters())
     assert not weights["layers.0.weight"][1, :, 5:].any()

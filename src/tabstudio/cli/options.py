@@ -51,7 +51,7 @@ Group = Annotated[str | None, typer.Option(metavar="COLUMN", help="Rows of one g
 Time = Annotated[str | None, typer.Option(metavar="COLUMN", help="Later rows are tested on earlier ones.")]
 SplitColumn = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of train, validation, test.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the split, the weights and the order of rows.")]
-Network = Annotated[str | None, typer.Option(help="tabular or mlp.")]
+Network = Annotated[str | None, typer.Option(help="tabular, mlp, tabm or resnet.")]
 Hidden = Annotated[str | None, typer.Option(metavar="WIDTHS", help="Widths of the hidden layers: 30,15.")]
 Dropout = Annotated[float | None, typer.Option(help="Share of units dropped while training.")]
 Activation = Annotated[str | None, typer.Option(help="relu, gelu, selu, silu, tanh or mish.")]

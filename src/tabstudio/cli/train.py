@@ -56,6 +56,15 @@ def command(
     patience: o.Patience = None,
     members: o.Members = None,
     balance: o.Balance = None,
+    search: Annotated[
+        bool | None,
+        typer.Option("--search", help="Try options first; the model is made of the best trials."),
+    ] = None,
+    trials: o.Trials = None,
+    halving: o.Halving = None,
+    distill: Annotated[
+        bool | None, typer.Option("--distill", help="Make one network of the ensemble, for cheap serving.")
+    ] = None,
     device: o.DeviceOption = None,
     precision: o.PrecisionOption = None,
     minutes: o.Minutes = None,
@@ -102,6 +111,10 @@ def command(
         patience=patience,
         members=members,
         balance=balance,
+        search=search,
+        trials=trials,
+        halving=halving,
+        distill=distill,
         device=device,
         precision=precision,
         minutes=minutes,

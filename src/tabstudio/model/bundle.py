@@ -203,9 +203,10 @@ def _network(model: Model) -> dict[str, Any]:
     factory = getattr(pack, "factory", None)
     return {
         "graph": pack.to_json() if isinstance(pack, Graph) else None,
-        "spec": pack.spec.to_json() if pack.spec else None,
+        "spec": None if factory or isinstance(pack, Graph) else pack.description(),
         "factory": _name_of(factory) if factory else None,
         "seeds": list(pack.seeds),
+        "weights": model.weights,
         "temperature": model.temperature,
         "threshold": model.threshold,
         "target_mean": model.target_mean,
@@ -273,6 +274,7 @@ def _model(files: Mapping[str, bytes], where: str, network: Factory | None) -> M
             schema,
             encoder,
             _pack(facts, encoder, schema, files[WEIGHTS], network, where),
+            weights=facts.get("weights"),
             temperature=facts["temperature"],
             threshold=facts["threshold"],
             target_mean=facts["target_mean"],
@@ -362,7 +364,7 @@ def _pack(
 ) -> Pack:
     from safetensors.torch import load as load_tensors
 
-    from tabstudio.model.networks import NetworkSpec, build
+    from tabstudio.model.networks import rebuilt
 
     assert schema.target is not None
     if facts.get("graph") is not None:
@@ -370,7 +372,7 @@ def _pack(
 
         return Graph.from_json(facts["graph"], load_tensors(weights))
     if facts["spec"] is not None:
-        pack = build(NetworkSpec.from_json(facts["spec"]), facts["seeds"])
+        pack = rebuilt(facts["spec"], facts["seeds"])
     elif network is None:
         raise ModelError(
             f"{where}: this model holds a network of your own, {facts['factory']}. A file is not trusted to "

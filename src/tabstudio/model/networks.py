@@ -1,7 +1,8 @@
 """The networks: raw outputs from encoded rows, k members at once.
 
 `mlp` is plain layers, as anybody would write them by hand. `tabular` is the default for tables, after RealMLP
-("Better by default", Holzmüller et al., NeurIPS 2024). `custom` runs a factory of the user's own.
+("Better by default", Holzmüller et al., NeurIPS 2024), `tabm` shares most weights between many heads (ICLR
+2025), `resnet` adds to what came in. `custom` runs a factory of the user's own.
 """
 
 from __future__ import annotations
@@ -86,10 +87,13 @@ class Pack(nn.Module):
 
     numbers (rows, d) or (k, rows, d), float; codes (rows, c) or (k, rows, c), int64. Raw outputs are
     logits, for a regression the standardised value. `generators` hold where each member's random numbers
-    have come to. `dropout` has one share per member; it is for training alone, and changed there.
+    have come to. `dropout` has one share per member; it is for training alone, and changed there. While a
+    network of several `heads` is in training mode, it answers for each: (k, heads * rows, outputs), all rows
+    of the first head first; else with the heads' mean.
     """
 
     spec: NetworkSpec | None
+    heads = 1
 
     def __init__(self, spec: NetworkSpec | None, seeds: Sequence[int]) -> None:
         super().__init__()
@@ -158,6 +162,54 @@ class Pack(nn.Module):
         return x if x.dim() == 3 else x.unsqueeze(0)
 
 
+class Joined(Pack):
+    """Packs of several shapes as one: their members one after the other. It is for predicting."""
+
+    def __init__(self, packs: Sequence[Pack]) -> None:
+        super().__init__(None, [seed for pack in packs for seed in pack.seeds])
+        self.packs = tuple(packs)
+        self.parts = nn.ModuleList(packs)
+
+    def __repr__(self) -> str:
+        return f"Joined({', '.join(map(repr, self.packs))})"
+
+    def description(self) -> dict[str, Any]:
+        """The networks' descriptions and seeds, as plain data."""
+        return {"joined": [{"spec": pack.description(), "seeds": list(pack.seeds)} for pack in self.packs]}
+
+    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        """Raw outputs (k, rows, outputs)."""
+        return torch.cat([part(numbers, codes) for part in self.packs])
+
+
+def join(packs: Sequence[Pack]) -> Pack:
+    """Packs of `build` as one: where all have one shape, the same tensors, longer."""
+    if len(packs) == 1:
+        return packs[0]
+    first, *others = packs
+    if any(_shape(pack) != _shape(first) for pack in others) or (first.spec and first.spec.own_hidden):
+        return Joined(packs)
+    assert first.spec is not None
+    whole = build(first.spec, [seed for pack in packs for seed in pack.seeds])
+    with torch.no_grad():
+        for name, tensor in whole.tensors().items():
+            tensor.copy_(torch.cat([pack.tensors()[name] for pack in packs]))
+    return whole.train(first.training)
+
+
+def _shape(pack: Pack) -> NetworkSpec:
+    """What decides the layers of a pack: all but its dropout, which is for training."""
+    assert pack.spec is not None
+    return replace(pack.spec, config=replace(pack.spec.config, dropout=0.0))
+
+
+def rebuilt(description: dict[str, Any], seeds: Sequence[int]) -> Pack:
+    """A pack of the network that `Pack.description` tells of; its weights are still to be loaded."""
+    if "joined" in description:
+        return Joined([rebuilt(part["spec"], part["seeds"]) for part in description["joined"]])
+    return build(NetworkSpec.from_json(description), seeds)
+
+
 class Mlp(Pack):
     """Linear layers, an activation and dropout after each but the last; categories enter as one-hot codes."""
 
@@ -181,10 +233,10 @@ class Mlp(Pack):
         return self._left(last(x))
 
 
-class Tabular(Pack):
-    """Embeddings of numbers and categories, a scaling layer, wide layers.
+class Embedded(Pack):
+    """What the networks for tables share: embeddings of numbers and of categories, shared by no two members.
 
-    Layers are in neural-tangent parametrisation with parametric activations; the last one starts at zero.
+    `chunks` are the widths that each column's representation has, in order, `entering` their sum.
     """
 
     def __init__(self, spec: NetworkSpec, seeds: Sequence[int]) -> None:
@@ -192,41 +244,23 @@ class Tabular(Pack):
         self.few = [i for i, n in enumerate(spec.cardinalities) if n <= MAX_ONE_HOT]
         self.many = [i for i, n in enumerate(spec.cardinalities) if n > MAX_ONE_HOT]
         self.periodic = self.embedding = None
-        plain = spec.numbers
+        self.chunks = [1] * spec.numbers
         if 0 < spec.numbers <= MAX_PERIODIC:
             self.periodic = PeriodicEmbedding(spec.numbers, WAVES, WAVES_OUT, WAVES_SIGMA, self.generators)
-            plain *= 1 + WAVES_OUT
+            self.chunks = [1 + WAVES_OUT] * spec.numbers
         if self.many:
             levels = [spec.cardinalities[i] for i in self.many]
             self.embedding = PackedEmbedding(levels, spec.config.embedding, self.generators)
         self.one_hot = tuple(spec.cardinalities[i] for i in self.few)
-        entering = plain + sum(self.one_hot) + spec.config.embedding * len(self.many)
-        self.scale = PackedScale(entering, len(self))
-        self.layers = nn.ModuleList()
-        self.activations = nn.ModuleList()
-        self.widths = [each(spec.hidden(i), len(self)) for i in range(len(spec.config.hidden))]
-        width: Widths = entering
-        for hidden in self.widths:
-            self.layers.append(PackedLinear(width, hidden, self.generators, "ntk"))
-            self.activations.append(PackedActivation(spec.config.activation, max(hidden), len(self)))
-            width = hidden
-        self.last = PackedLinear(width, spec.outputs, self.generators, "ntk", zeros=True)
-
-    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
-        """Raw outputs (k, rows, outputs)."""
-        assert self.spec is not None
-        x = self._entered(self.scale(self._entered(self._features(numbers, codes))))
-        for layer, activation, widths in zip(self.layers, self.activations, self.widths, strict=True):
-            x = activation(layer(x))
-            if self.training:
-                x = quick_dropout(x, self.dropout, self.generators, widths)
-        return self._left(self.last(x))
+        self.chunks += [*self.one_hot, *[spec.config.embedding] * len(self.many)]
+        self.entering = sum(self.chunks)
 
     def decays(self, name: str) -> bool:
         """Weight decay is for the matrices of the layers, as in RealMLP."""
         return name.endswith("weight") and not name.startswith("periodic")
 
-    def _features(self, numbers: Tensor, codes: Tensor) -> Tensor:
+    def features(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        """Representations of all columns (rows, entering) or (k, rows, entering)."""
         x = numbers if self.periodic is None else self.periodic(numbers)
         if self.few:
             hot = with_one_hot(numbers[..., :0], codes[..., self.few], self.one_hot)
@@ -235,6 +269,35 @@ class Tabular(Pack):
             vectors = self.embedding(codes[..., self.many])
             x = torch.cat([x.expand(*vectors.shape[:-1], -1), vectors], dim=-1)
         return x
+
+
+class Tabular(Embedded):
+    """Embeddings of numbers and categories, a scaling layer, wide layers.
+
+    Layers are in neural-tangent parametrisation with parametric activations; the last one starts at zero.
+    """
+
+    def __init__(self, spec: NetworkSpec, seeds: Sequence[int]) -> None:
+        super().__init__(spec, seeds)
+        self.scale = PackedScale(self.entering, len(self))
+        self.layers = nn.ModuleList()
+        self.activations = nn.ModuleList()
+        self.widths = [each(spec.hidden(i), len(self)) for i in range(len(spec.config.hidden))]
+        width: Widths = self.entering
+        for hidden in self.widths:
+            self.layers.append(PackedLinear(width, hidden, self.generators, "ntk"))
+            self.activations.append(PackedActivation(spec.config.activation, max(hidden), len(self)))
+            width = hidden
+        self.last = PackedLinear(width, spec.outputs, self.generators, "ntk", zeros=True)
+
+    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        """Raw outputs (k, rows, outputs)."""
+        x = self._entered(self.scale(self._entered(self.features(numbers, codes))))
+        for layer, activation, widths in zip(self.layers, self.activations, self.widths, strict=True):
+            x = activation(layer(x))
+            if self.training:
+                x = quick_dropout(x, self.dropout, self.generators, widths)
+        return self._left(self.last(x))
 
 
 def corner(tensor: Tensor, like: Tensor) -> Tensor:
@@ -250,7 +313,26 @@ def with_one_hot(numbers: Tensor, codes: Tensor, cardinalities: Sequence[int]) -
     return torch.cat([numbers, *hot], dim=-1)
 
 
-_NETWORKS: dict[str, Callable[[NetworkSpec, Sequence[int]], Pack]] = {"mlp": Mlp, "tabular": Tabular}
+def _tabm(spec: NetworkSpec, seeds: Sequence[int]) -> Pack:
+    from tabstudio.model.networks_tabm import Tabm
+
+    return Tabm(spec, seeds)
+
+
+def _resnet(spec: NetworkSpec, seeds: Sequence[int]) -> Pack:
+    from tabstudio.model.networks_resnet import Resnet
+
+    return Resnet(spec, seeds)
+
+
+_NETWORKS: dict[str, Callable[[NetworkSpec, Sequence[int]], Pack]] = {
+    "mlp": Mlp,
+    "tabular": Tabular,
+    "tabm": _tabm,
+    "resnet": _resnet,
+}
+MASKABLE = ("mlp", "tabular")
+"""Networks whose members may be of different widths."""
 
 
 def build(spec: NetworkSpec, seeds: Sequence[int]) -> Pack:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -37,7 +37,8 @@ class Model:
     """A trained model that predicts on raw rows: an ensemble of networks, and all that stands around it.
 
     `schema` says what the rows look like and `encoder` makes tensors of them; both belong to the model, so
-    that training and serving cannot differ. `threshold` is the probability of the positive class from which
+    that training and serving cannot differ. The answer is the members' mean, by `weights` where these are
+    given (sums to 1). `threshold` is the probability of the positive class from which
     on a row is called positive (binary tasks; None is one half). `unseen` and `gaps` count, per column, the
     categories that training did not know and the missing values where it had none, over all rows predicted.
     `evidence` is what is kept of the rows it was trained and tested on.
@@ -56,6 +57,7 @@ class Model:
         encoder: Encoder | Preprocessing,
         pack: Pack,
         *,
+        weights: Sequence[float] | None = None,
         temperature: float = 1.0,
         threshold: float | None = None,
         target_mean: float = 0.0,
@@ -71,6 +73,7 @@ class Model:
         self.target: Target = schema.target
         self.encoder = encoder
         self.pack = pack.eval()
+        self.weights = None if weights is None else tuple(float(weight) for weight in weights)
         self.temperature = temperature
         self.threshold = threshold
         self.target_mean = target_mean
@@ -229,12 +232,21 @@ class Model:
         import torch
 
         if self.target.task == "regression":
-            return np.asarray(raw[:, :, 0].mean(0) * self.target_scale + self.target_mean)
+            return np.asarray(self._mean(raw[:, :, 0]) * self.target_scale + self.target_mean)
         logits = raw / self.temperature
         if self.target.task == "multiclass":
-            return np.asarray(torch.softmax(logits, dim=2).mean(0))
-        second = torch.sigmoid(logits[:, :, 0]).mean(0)
+            return np.asarray(self._mean(torch.softmax(logits, dim=2)))
+        second = self._mean(torch.sigmoid(logits[:, :, 0]))
         return np.asarray(torch.stack([1 - second, second], dim=1))
+
+    def _mean(self, answers: torch.Tensor) -> torch.Tensor:
+        if self.weights is None:
+            return answers.mean(0)
+        # member by member: a product of matrices would add up in an order that depends on the rows beside
+        total = answers[0] * self.weights[0]
+        for answer, weight in zip(answers[1:], self.weights[1:], strict=True):
+            total += answer * weight
+        return total
 
     def _no_rows(self) -> Array:
         return np.empty((0, len(self.classes)) if self.classes else 0, dtype=np.float64)

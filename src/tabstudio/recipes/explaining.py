@@ -36,7 +36,9 @@ def _by_held_out(fitted: Fitted, frame: pl.DataFrame, fold: np.ndarray) -> np.nd
 
     model, learned = fitted.model, fitted.learned
     mask = fold == (np.arange(len(model.pack)) % fitted.folds)[:, None]
-    weights = (mask / mask.sum(axis=0, keepdims=True))[:, :, None]
+    own = np.ones(len(model.pack)) if model.weights is None else np.asarray(model.weights)
+    weights = mask * own[:, None]
+    weights = (weights / weights.sum(axis=0, keepdims=True))[:, :, None]
     inputs = model.encoder.encode(frame)
     with torch.inference_mode():
         raw = model.pack(inputs.numbers, inputs.codes).numpy()

@@ -6,7 +6,7 @@ This is the one path that every front uses: the main job, the estimators, a swee
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,11 @@ import polars as pl
 
 from tabstudio.config import TrainConfig
 from tabstudio.evaluation.calibrate import fit_temperature
+from tabstudio.evaluation.ensemble import ensemble_weights
 from tabstudio.evaluation.threshold import Threshold, choose_threshold
 from tabstudio.model.encode import Encoder
 from tabstudio.model.predictor import Model
+from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.model.profile import profile
 from tabstudio.table.schema import Schema, Target
 
@@ -35,6 +37,7 @@ class Fitted:
     `folds` is the number of folds: member m held out the rows of fold m modulo that number.
     `validated` numbers the rows that some member held out; `validation` holds their predictions by the
     members that had not seen them: probabilities (rows, classes) after calibration, or values (rows,).
+    `notes` says what the model was made of, where it was chosen.
     """
 
     model: Model
@@ -43,6 +46,7 @@ class Fitted:
     validated: np.ndarray
     validation: np.ndarray
     threshold: Threshold | None
+    notes: tuple[str, ...] = ()
 
     @property
     def partial(self) -> bool:
@@ -59,6 +63,7 @@ def fit(
     *,
     network: NetworkFactory | None = None,
     choose: bool = True,
+    on_plan: Callable[[Any], None] | None = None,
     on_epoch: Callable[[Any, Any], None] | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -67,7 +72,7 @@ def fit(
 
     `labels` and `fold` have one entry per row, as `Table.labels` and `Split.fold` give them. Rows that
     every member holds out (a single fold beside -1) are never seen in training, by the scaler neither.
-    `choose` False leaves the probabilities uncalibrated and the threshold at one half.
+    `choose` False leaves the probabilities uncalibrated, the threshold at one half and all members alike.
 
     Raises `DataError` where no feature can be used and `TrainingError` where the loss is not finite.
     """
@@ -75,7 +80,7 @@ def fit(
 
     target = schema.target
     assert target is not None
-    seen = seen_rows(fold)
+    rows = Learning(frame, schema, labels, fold, config)
     encoder = fit_encoder(frame, schema, labels, fold, config, coded=network is None)
     learned = learn(
         encoder.encode(frame),
@@ -85,12 +90,68 @@ def fit(
         network or config.network,
         config.training,
         cardinalities=encoder.cardinalities,
+        on_plan=on_plan,
         on_epoch=on_epoch,
         checkpoint=checkpoint,
         resume=resume,
     )
-    validated = np.flatnonzero(~np.isnan(learned.out_of_fold).any(axis=1))
-    raw = learned.out_of_fold[validated]
+    return settle(rows, encoder, *selected(learned, labels, target, choose=choose), choose=choose)
+
+
+@dataclass(frozen=True)
+class Learning:
+    """The rows that members train on or hold out, and how: see `fit`."""
+
+    frame: pl.DataFrame
+    schema: Schema
+    labels: np.ndarray
+    fold: np.ndarray
+    config: TrainConfig
+
+    @property
+    def seen(self) -> pl.DataFrame:
+        """The rows that some member trains on."""
+        return self.frame.filter(seen_rows(self.fold))
+
+
+def selected(
+    learned: Learned, labels: np.ndarray, target: Target, *, choose: bool
+) -> tuple[Learned, np.ndarray]:
+    """The members that the best mean of rounds needs, and the weight (c,) of each round that is left."""
+    rounds = len(learned.rounds)
+    if rounds == 1 or not choose:
+        return learned, np.full(rounds, 1.0 / rounds)
+    weights = weights_of(learned.rounds, labels, target, learned.target_mean, learned.target_scale)
+    kept, size = np.flatnonzero(weights), len(learned.pack) // rounds
+    members = [int(c) * size + m for c in kept for m in range(size)]
+    pack = learned.pack.members(members).eval()
+    return replace(learned, pack=pack, seeds=pack.seeds, rounds=learned.rounds[kept]), weights[kept]
+
+
+def weights_of(
+    rounds: np.ndarray, labels: np.ndarray, target: Target, mean: float, scale: float
+) -> np.ndarray:
+    """Weights (c,) of rounds of raw outputs (c, rows, outputs) by greedy selection on held-out rows."""
+    known = ~np.isnan(rounds).any(axis=(0, 2))
+    predictions = np.stack([as_prediction(raw[known], target, 1.0, mean, scale) for raw in rounds])
+    return ensemble_weights(predictions, labels[known], target)
+
+
+def settle(
+    rows: Learning,
+    encoder: Encoder | Preprocessing,
+    learned: Learned,
+    weights: np.ndarray,
+    *,
+    choose: bool = True,
+) -> Fitted:
+    """Calibrate, choose the threshold, and put the model together. `weights` (c,) are the rounds'."""
+    target = rows.schema.target
+    assert target is not None
+    labels, config = rows.labels, rows.config
+    raw = np.tensordot(weights, learned.rounds, axes=1)
+    validated = np.flatnonzero(~np.isnan(raw).any(axis=1))
+    raw = raw[validated]
     classify = target.task != "regression" and len(validated) > 0 and choose
     temperature = fit_temperature(labels[validated], raw, target) if classify else 1.0
     validation = as_prediction(raw, target, temperature, learned.target_mean, learned.target_scale)
@@ -103,18 +164,20 @@ def fit(
         if classify and target.task == "binary"
         else None
     )
+    size = len(learned.pack) // len(weights)
     model = Model(
-        schema=schema,
+        schema=rows.schema,
         encoder=encoder,
         pack=learned.pack,
+        weights=None if len(set(weights)) == 1 else np.repeat(weights / size, size).tolist(),
         temperature=temperature,
         threshold=threshold.value if threshold else (0.5 if target.task == "binary" else None),
         target_mean=learned.target_mean,
         target_scale=learned.target_scale,
-        profile=profile(frame.filter(seen), schema),
+        profile=profile(rows.seen, rows.schema),
         config=config.flat(),
     )
-    return Fitted(model, learned, int(fold.max(initial=-1)) + 1, validated, validation, threshold)
+    return Fitted(model, learned, int(rows.fold.max(initial=-1)) + 1, validated, validation, threshold)
 
 
 def fit_encoder(

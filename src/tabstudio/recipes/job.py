@@ -22,6 +22,7 @@ from tabstudio.recipes.naming import stem
 from tabstudio.recipes.reporter import Reporter
 from tabstudio.recipes.result import Assessment, TrainResult
 from tabstudio.recipes.steps import Data, Job, learn, measure, prepare
+from tabstudio.recipes.trials import Children
 
 if TYPE_CHECKING:
     from tabstudio.evaluation import ReferenceJob
@@ -74,11 +75,14 @@ def train(
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="tabstudio-")))
         checkpoint = _checkpoint(job, data, recorder.spool)
         with recorder.start(experiment=experiment, run_name=job.name) as run:
-            fitted, assessment = _work(job, data, run, references, scratch, checkpoint, register=register)
+            children = Children(recorder, run, job.reporter, job.config.search.trials)
+            fitted, assessment = _work(
+                job, data, run, children, references, scratch, checkpoint, register=register
+            )
             if folder is not None:
                 writing.publish(scratch, folder)
             run.finish("KILLED" if fitted.partial else "FINISHED")
-        delivery = recorder.wait()
+        delivery = children.delivered()
     seconds = time.monotonic() - job.started
     return TrainResult(
         job.name, data.exploration, data.parts, fitted, assessment, delivery, folder, fitted.partial, seconds
@@ -106,14 +110,21 @@ def asked(
     config = configure(config, **options)
     if config.recipe == "tutorial":
         config = tutorial.settle(config)
+    if config.search.search and (network or resume or config.recipe == "tutorial"):
+        raise ConfigError(
+            "option search: it tries options of the built-in networks, with the default recipe and from the "
+            "start; leave out --search, or the other"
+        )
     name = check_model_name(name or stem(source))
-    return Job(source, target, name, config, network, reporter or Reporter(), resume)
+    given = frozenset(options)
+    return Job(source, target, name, config, network, reporter or Reporter(), resume, given)
 
 
 def _work(
     job: Job,
     data: Data,
     run: Run,
+    children: Children,
     references: ReferenceJob | None,
     scratch: Path,
     checkpoint: Path,
@@ -127,7 +138,11 @@ def _work(
     data.exploration.save(scratch / "exploration")
     run.artifact(scratch / "exploration", "exploration")
     job.reporter.step("explored the table", _warnings(data))
-    fitted = _fit(job, data, run, checkpoint)
+    fitted = (
+        _search(job, data, run, children) if job.config.search.search else _fit(job, data, run, checkpoint)
+    )
+    if job.config.training.distill and not fitted.partial:
+        fitted = _distil(job, data, fitted)
     assessment = _assess(job, data, fitted, None if fitted.partial else references)
     recording.assessment(run, assessment, fitted.model.threshold)
     story = _story(job, data, fitted, assessment)
@@ -195,7 +210,9 @@ def _fit(job: Job, data: Data, run: Run, checkpoint: Path) -> Fitted:
         job.reporter.epoch(epoch, plan)
         recording.epoch(run, epoch)
 
-    fitted = learn(job, data, on_epoch, checkpoint)
+    fitted = learn(
+        job, data, on_epoch, checkpoint, on_plan=lambda plan: job.reporter.step(plan.reasons["budget"])
+    )
     learned = fitted.learned
     if not learned.history:
         raise KeyboardInterrupt
@@ -213,9 +230,48 @@ def _fit(job: Job, data: Data, run: Run, checkpoint: Path) -> Fitted:
     return fitted
 
 
+def _search(job: Job, data: Data, run: Run, children: Children) -> Fitted:
+    """Try options, and make the model of the best."""
+    from tabstudio.recipes.searching import fit_by_search, given_options
+
+    fitted = fit_by_search(
+        data.learning.frame,
+        data.learning.schema,
+        data.learning.labels(),
+        data.fold,
+        job.config,
+        given=given_options(job.config, job.given),
+        on_tried=children.add,
+    )
+    recording.plan(run, fitted.learned)
+    run.params({"ensemble": "\n".join(fitted.notes)})
+    threshold = [f"threshold {fitted.threshold.reason}"] if fitted.threshold else []
+    job.reporter.step(
+        f"made one model of {len(fitted.model.pack)} networks, of {len(fitted.notes)} of "
+        f"{len(children.runs)} trials",
+        [*fitted.model.encoder.notes, *fitted.notes, *threshold],
+    )
+    return fitted
+
+
+def _distil(job: Job, data: Data, fitted: Fitted) -> Fitted:
+    """Put one network in the place of many."""
+    from tabstudio.recipes.distilling import distil
+    from tabstudio.recipes.fitting import Learning
+
+    learning = data.learning
+    rows = Learning(learning.frame, learning.schema, learning.labels(), data.fold, job.config)
+    student = distil(fitted, rows, job.network)
+    threshold = [f"threshold {student.threshold.reason}"] if student.threshold else []
+    job.reporter.step(f"distilled: {student.notes[-1]}", threshold)
+    return student
+
+
 def _chosen(plan: Plan) -> list[str]:
     """What the user left open and why it was settled so, a line each."""
-    return [f"{name.replace('_', ' ')}: {reason}" for name, reason in plan.reasons.items()]
+    return [
+        f"{name.replace('_', ' ')}: {reason}" for name, reason in plan.reasons.items() if name != "budget"
+    ]
 
 
 def _assess(job: Job, data: Data, fitted: Fitted, references: ReferenceJob | None) -> Assessment:

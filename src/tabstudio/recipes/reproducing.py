@@ -63,6 +63,11 @@ def reproduce(
             f"model {address}: it is of a network of your own, {side.record.network['factory']}: hand its "
             "factory over, tabstudio.reproduce(address, network=factory)"
         )
+    if side.config.search.search or side.config.training.distill:
+        raise ModelError(
+            f"model {address}: it was made by --search or --distill, which are not made again; a training "
+            "with the options that the search found can be"
+        )
     with _threads(told["threads"]):
         again, checks = _again(side, data, told, reporter or Reporter())
     found = deviations(side.record, again)

@@ -16,11 +16,12 @@ import numpy as np
 import polars as pl
 
 from tabstudio.config import TrainConfig, configure
-from tabstudio.errors import ConfigError
+from tabstudio.errors import ConfigError, TrainingError
 from tabstudio.model.encode import Encoder
-from tabstudio.model.networks import MAX_ONE_HOT
-from tabstudio.recipes.fitting import fit_encoder
+from tabstudio.model.networks import MAX_ONE_HOT, join
+from tabstudio.recipes.fitting import Fitted, Learning, fit_encoder, settle, weights_of
 from tabstudio.table.schema import Schema
+from tabstudio.training.learn import Learned
 from tabstudio.training.plan import choose
 from tabstudio.training.race import RUNGS, Outcome, Rows, Trial, race
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 GENERATION = 16
 """Trials that are proposed and raced together: enough to fill packs, few enough for the search to learn."""
+CANDIDATES = 24
+"""So many of the best trials may enter an ensemble."""
 WIDTHS = (0.25, 0.5, 1.0)
 """Shares of the usual widths that are tried."""
 
@@ -53,10 +56,9 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """All trials of a search in their order, the rows and the encoder that they shared."""
+    """All trials of a search in their order, and the encoder that they shared."""
 
     tried: tuple[Tried, ...]
-    rows: Rows
     encoder: Encoder
     interrupted: bool
 
@@ -83,7 +85,8 @@ def search(
     per row. With `config.training.minutes` no trial goes on after that time. `on_tried` is told of each batch
     of trials. Ctrl-C after the first batch ends in a result marked `interrupted`.
 
-    Raises `ConfigError` where every option is given, or no rows are held out.
+    Raises `ConfigError` where every option is given, or no rows are held out, and `TrainingError` where no
+    trial could be trained to the end.
     """
     assert schema.target is not None
     ends = math.inf if config.training.minutes is None else time.monotonic() + 60 * config.training.minutes
@@ -107,7 +110,52 @@ def search(
         if not tried:
             raise
         interrupted = True
-    return Searched(tuple(tried), rows, encoder, interrupted)
+    searched = Searched(tuple(tried), encoder, interrupted)
+    if not searched.ranking:
+        raise TrainingError(
+            "no trial was trained to the end: their losses were not finite; look for extreme values in the "
+            "table, or give a lower --learning-rate"
+        )
+    return searched
+
+
+def fit_by_search(
+    frame: pl.DataFrame,
+    schema: Schema,
+    labels: np.ndarray,
+    fold: np.ndarray,
+    config: TrainConfig,
+    *,
+    given: frozenset[str] = frozenset(),
+    on_tried: Callable[[Sequence[Tried]], None] = lambda _: None,
+) -> Fitted:
+    """Search, and make one model of the best trials: see `search` for the arguments, `fit` for the result.
+
+    The trials and their weights are chosen by greedy selection on held-out rows.
+    """
+    searched = search(frame, schema, labels, fold, config, given=given, on_tried=on_tried)
+    target = schema.target
+    assert target is not None
+    best = searched.ranking[:CANDIDATES]
+    finalists = [tried.outcome.finalist for tried in best if tried.outcome.finalist is not None]
+    rounds = np.stack([finalist.out_of_fold for finalist in finalists])
+    mean, scale = finalists[0].target_mean, finalists[0].target_scale
+    weights = weights_of(rounds, labels, target, mean, scale)
+    kept = np.flatnonzero(weights)
+    pack = join([finalists[i].pack for i in kept])
+    learned = Learned(
+        pack=pack,
+        seeds=pack.seeds,
+        history=finalists[0].history,
+        rounds=rounds[kept],
+        target_mean=mean,
+        target_scale=scale,
+        stopped="interrupted" if searched.interrupted else "search",
+        plan=best[0].outcome.plan,
+    )
+    fitted = settle(Learning(frame, schema, labels, fold, config), searched.encoder, learned, weights[kept])
+    notes = [f"{weights[i]:.0%} {best[i]} (validation loss {best[i].outcome.loss:.4f})" for i in kept]
+    return replace(fitted, notes=tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -144,7 +192,7 @@ class Space:
         if plan.batch_size:
             size = plan.batch_size
             space["batch_size"] = (Words((size // 2, size, size * 2)), size)
-        if network.name == "tabular" and any(n > MAX_ONE_HOT for n in rows.cardinalities):
+        if network.name != "mlp" and any(n > MAX_ONE_HOT for n in rows.cardinalities):
             sizes = sorted({4, 8, 16, network.embedding})
             space["embedding"] = (Words(sizes), network.embedding)
         left = {name: value for name, value in space.items() if name not in given}

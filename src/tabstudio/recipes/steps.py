@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """One training as it was asked for."""
+    """One training as it was asked for. `given` names the options that somebody has set."""
 
     source: Any
     target: str
@@ -34,6 +34,7 @@ class Job:
     network: NetworkFactory | None
     reporter: Reporter
     resume: bool = False
+    given: frozenset[str] = frozenset()
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -129,6 +130,7 @@ def learn(
     data: Data,
     on_epoch: Callable[[Any, Any], None] | None = None,
     checkpoint: Path | None = None,
+    on_plan: Callable[[Any], None] | None = None,
 ) -> Fitted:
     """Train, calibrate, choose the threshold; errors are those of `fitting.fit`."""
     from tabstudio.recipes.fitting import fit
@@ -141,6 +143,7 @@ def learn(
         job.config,
         network=job.network,
         choose=not job.tutorial,
+        on_plan=on_plan,
         on_epoch=on_epoch,
         checkpoint=checkpoint,
         resume=job.resume,

@@ -7,26 +7,25 @@ import io
 import json
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tabstudio.config import TrainConfig
-from tabstudio.errors import ConfigError, TrainingError
+from tabstudio.errors import ConfigError
 from tabstudio.recipes import recording
 from tabstudio.recipes.job import asked
 from tabstudio.recipes.reporter import Reporter
 from tabstudio.recipes.steps import prepare
+from tabstudio.recipes.trials import Children
 
 if TYPE_CHECKING:
-    from tabstudio.recipes.searching import Searched, Tried
-    from tabstudio.tracking import Delivery, Recorder, Run
+    from tabstudio.recipes.searching import Searched
+    from tabstudio.tracking import Delivery, Run
 
 _OF_SEARCH = ("search", "trials", "halving", "minutes")
-PATIENCE_WITH_MLFLOW = 60.0
-"""Seconds that a finished sweep waits until MLflow has all its trials, at most."""
 SHOWN = 5
 
 
@@ -108,20 +107,22 @@ def sweep(
     Raises `DataError` where the table cannot be used, `ConfigError` for options that do not exist or fit,
     `TrainingError` where no trial could be trained to the end.
     """
-    from tabstudio.recipes.searching import given_options, search
     from tabstudio.tracking import Recorder
 
+    # First of all: its process imports MLflow while this one imports the rest and works.
     with Recorder(tracking_uri=tracking_uri) as recorder:
+        from tabstudio.recipes.searching import given_options, search
+
         job = asked(source, target, name, None, reporter, False, config, options)
         if job.tutorial:
             raise ConfigError("option recipe: the tutorial leaves nothing open to search; leave --recipe out")
         file = None if output is None else _claimed(Path(output))
         data = prepare(job)
-        given = given_options(job.config, options)
+        given = given_options(job.config, job.given)
         kept = {key: value for key, value in job.config.flat().items() if key in given - set(_OF_SEARCH)}
         with recorder.start(experiment=experiment, run_name=f"{job.name} sweep") as run:
             recording.start(run, job.config, data)
-            children = _Children(recorder, run, job.reporter, job.config.search.trials)
+            children = Children(recorder, run, job.reporter, job.config.search.trials)
             searched = search(
                 data.learning.frame,
                 data.learning.schema,
@@ -141,48 +142,8 @@ def sweep(
     return SweepResult(job.name, shown, target, kept, file, searched, delivery, seconds)
 
 
-class _Children:
-    """Records each batch of trials as child runs, and tells of it."""
-
-    def __init__(self, recorder: Recorder, parent: Run, reporter: Reporter, trials: int) -> None:
-        self.recorder, self.parent, self.reporter, self.trials = recorder, parent, reporter, trials
-        self.runs: list[Run] = []
-        self.best: Tried | None = None
-
-    def add(self, batch: Sequence[Tried]) -> None:
-        """Record trials that have ended."""
-        for tried in batch:
-            self.runs.append(recording.trial(self.recorder, self.parent, tried))
-            ended = tried.outcome.finalist is not None
-            if ended and (self.best is None or tried.outcome.loss < self.best.outcome.loss):
-                self.best = tried
-            if self.best is not None:
-                self.parent.metrics({"best_val_loss": self.best.outcome.loss}, step=tried.number)
-        found = [f"{self.best.outcome.loss:.4f}  {self.best}"] if self.best else []
-        self.reporter.step(f"{len(self.runs)} of {self.trials} trials", found)
-
-    def delivered(self) -> Delivery:
-        """Wait until MLflow has the trials and their parent; what it has of them all."""
-        from dataclasses import replace
-
-        ends = time.monotonic() + PATIENCE_WITH_MLFLOW
-        parts = [
-            self.recorder.wait(max(ends - time.monotonic(), 0.0), run) for run in (*self.runs, self.parent)
-        ]
-        error = next((part.error for part in parts if part.error), "")
-        return replace(parts[-1], pending=sum(part.pending for part in parts), error=error)
-
-
 def _record(run: Run, searched: Searched, kept: dict[str, Any]) -> None:
-    """Record the best trial in the parent run, and a table of all.
-
-    Raises `TrainingError` where none was trained to the end.
-    """
-    if not searched.ranking:
-        raise TrainingError(
-            "no trial was trained to the end: their losses were not finite; look for extreme values in the "
-            "table, or give a lower --learning-rate"
-        )
+    """Record the best trial in the parent run, and a table of all."""
     best = searched.ranking[0]
     run.params({f"best.{name}": recording.said(value) for name, value in best.options.items()})
     run.params({"best.trial": best.number})

@@ -38,6 +38,7 @@ def settle(config: TrainConfig) -> TrainConfig:
             weight_decay=0.0,
             patience=0,
             members=1,
+            distill=False,
             precision="float32",
         ),
     )

@@ -29,10 +29,10 @@ _BIAS_RATE, _SCALE_RATE, _MAX_ONE_HOT = np.float32(0.1), np.float32(6.0), 9
 def compiled(spec: Mapping[str, Any], tensors: Mapping[str, Array]) -> Forward | None:
     """Fold a pack's tensors, as `Pack.state_dict` names them; None for a network that is not known here.
 
-    `spec` is `NetworkSpec.to_json()`. A network of the name but with other tensors is not known either.
+    `spec` is `Pack.description()`. A network of the name but with other tensors is not known either.
     """
-    make = {"mlp": _mlp, "tabular": _tabular}.get(spec["name"])
-    if make is None or spec["config"]["activation"] not in _ACTIVATIONS:
+    make = {"mlp": _mlp, "tabular": _tabular}.get(spec.get("name", ""))
+    if make is None or spec.get("own_hidden") or spec["config"]["activation"] not in _ACTIVATIONS:
         return None
     left = dict(tensors)
     try:

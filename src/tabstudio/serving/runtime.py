@@ -58,8 +58,8 @@ class Runtime:
         self.class_names = tuple(map(str, self.classes))
         self.prediction, self.shares = _structures(self.class_names)
         self.signature = dict(input_columns(record.schema))
-        self.report = record.report
         self._temperature, self._threshold = record.network["temperature"], record.network["threshold"]
+        self._weights: list[float] | None = record.network.get("weights")
         self._mean, self._scale = record.network["target_mean"], record.network["target_scale"]
         self._forward = _forward(record, where)
         try:
@@ -97,17 +97,26 @@ class Runtime:
     def _settle(self, raw: Array) -> Array:
         """Members' raw outputs (k, n, outputs) as the mean of their probabilities or values."""
         if self.target.task == "regression":
-            return np.asarray(raw[:, :, 0].mean(0, dtype=np.float64) * self._scale + self._mean)
+            return np.asarray(self._joined(raw[:, :, 0].astype(np.float64)) * self._scale + self._mean)
         logits = raw.astype(np.float64)
         logits /= self._temperature
         if self.target.task == "multiclass":
             powers = np.exp(logits - logits.max(axis=2, keepdims=True))
-            return np.asarray((powers / powers.sum(axis=2, keepdims=True)).mean(0))
+            return self._joined(powers / powers.sum(axis=2, keepdims=True))
         second = 1 / (1 + np.exp(-logits[:, :, 0]))
         both = np.empty((second.shape[1], 2))
-        both[:, 1] = second[0] if len(second) == 1 else second.mean(0)
+        both[:, 1] = second[0] if len(second) == 1 else self._joined(second)
         np.subtract(1, both[:, 1], out=both[:, 0])
         return both
+
+    def _joined(self, answers: Array) -> Array:
+        """The mean over the members (k, ...), by their weights where the model has some."""
+        if self._weights is None:
+            return np.asarray(answers.mean(0))
+        total = answers[0] * self._weights[0]
+        for answer, weight in zip(answers[1:], self._weights[1:], strict=True):
+            total += answer * weight
+        return np.asarray(total)
 
     def _warmed(self, where: str) -> float:
         """Answer made-up rows, one and many, so that the first request finds everything in its place."""

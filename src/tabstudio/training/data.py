@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 class Data:
     """What k members train and validate on.
 
-    numbers (n, d), codes (n, c), labels (n,): float32, for multiclass int64; a regression's are
-    standardised by `target_mean` and `target_scale`. weights (k, n): a row's weight in a member's loss, 0
-    where the member holds it out. trained (t,): the rows that some member trains on, ascending. held (k,
-    r): the rows that each member holds out, filled up with row 0 where `held_weights` (k, r) is 0; r is 0
-    where nobody holds out anything.
+    numbers (n, d), codes (n, c), labels (n,): float32, for multiclass int64 or, where each row is given
+    a distribution, float32 (n, classes); a regression's are standardised by `target_mean` and
+    `target_scale`. weights (k, n): a row's weight in a member's loss, 0 where the member holds it out.
+    trained (t,): the rows that some member trains on, ascending. held (k, r): the rows that each member
+    holds out, filled up with row 0 where `held_weights` (k, r) is 0; r is 0 where nobody holds out
+    anything.
     """
 
     task: Task
@@ -63,12 +64,13 @@ def assemble(
 ) -> Data:
     """Tensors of a training on `device`.
 
-    `held_by` (k, n) is True where a member holds a row out. `balance` weighs each class by the inverse of its
+    `labels` (n,) are class numbers or values, or (n, classes) probabilities. `held_by` (k, n) is True where a
+    member holds a row out. `balance` weighs each class by the inverse of its
     share of the training rows.
     """
     weights = (~held_by).astype(np.float32)
     trained = np.flatnonzero(~held_by.all(axis=0))
-    if balance and target.task != "regression":
+    if balance and labels.ndim == 1 and target.task != "regression":
         counts = np.bincount(labels[trained].astype(np.int64), minlength=max(len(target.classes), 2))
         share = counts / counts.sum()
         present = np.count_nonzero(counts)
@@ -76,17 +78,13 @@ def assemble(
             labels.astype(np.int64)
         ]
     mean, scale = _moments(labels[trained]) if target.task == "regression" else (0.0, 1.0)
-    wanted = (
-        torch.from_numpy(labels.astype(np.int64))
-        if target.task == "multiclass"
-        else torch.from_numpy(((labels - mean) / scale).astype(np.float32))
-    )
+    wanted = _wanted(labels, target, mean, scale)
     held, held_weights = _ragged(held_by)
     return Data(
         task=target.task,
         numbers=inputs.numbers.to(device),
         codes=inputs.codes.to(device),
-        labels=wanted.to(device),
+        labels=torch.from_numpy(wanted).to(device),
         weights=torch.from_numpy(weights).to(device),
         trained=torch.from_numpy(trained).to(device),
         held=torch.from_numpy(held).to(device),
@@ -105,6 +103,15 @@ def held_out(fold: np.ndarray, members: int) -> np.ndarray:
     if folds == 0:
         return np.zeros((members, len(fold)), dtype=bool)
     return np.asarray(fold[None, :] == (np.arange(members) % folds)[:, None])
+
+
+def _wanted(labels: np.ndarray, target: Target, mean: float, scale: float) -> np.ndarray:
+    """What the loss compares raw outputs with."""
+    if target.task == "multiclass":
+        return labels.astype(np.float32 if labels.ndim == 2 else np.int64)
+    if labels.ndim == 2:
+        return labels[:, 1].astype(np.float32)
+    return ((labels - mean) / scale).astype(np.float32)
 
 
 def _moments(labels: np.ndarray) -> tuple[float, float]:

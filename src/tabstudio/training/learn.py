@@ -14,6 +14,7 @@ from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.errors import ConfigError, TrainingError
 from tabstudio.model.networks import NetworkSpec, Pack, build, custom
 from tabstudio.table.schema import Target
+from tabstudio.training.budget import budgeted
 from tabstudio.training.checkpoint import Keeper, digest
 from tabstudio.training.data import Data, assemble, held_out
 from tabstudio.training.loop import Epoch, State, fit, out_of_fold
@@ -29,19 +30,24 @@ Factory = Callable[[int, int], torch.nn.Module]
 class Learned:
     """A trained pack and what is known of it.
 
-    `pack` holds each member's best weights, in evaluation mode, on the CPU. `out_of_fold` (n, outputs) are
-    raw outputs averaged over the members that held the row out, nan where none did. `stopped` is `epochs`,
-    `patience`, `minutes` or `interrupted`.
+    `pack` holds each member's best weights, in evaluation mode, on the CPU. `rounds` (c, n, outputs) are raw
+    outputs by the members that held the row out, nan where none did, a round for every so many members as
+    there are folds. `stopped` is `epochs`, `patience`, `minutes` or `interrupted`.
     """
 
     pack: Pack
     seeds: tuple[int, ...]
     history: list[Epoch]
-    out_of_fold: np.ndarray
+    rounds: np.ndarray
     target_mean: float
     target_scale: float
     stopped: str
     plan: Plan
+
+    @property
+    def out_of_fold(self) -> np.ndarray:
+        """Raw outputs (n, outputs) by all members that held the row out, their mean."""
+        return np.asarray(self.rounds.mean(axis=0))
 
 
 def learn(
@@ -53,16 +59,19 @@ def learn(
     training: TrainingConfig,
     *,
     cardinalities: Sequence[int] = (),
+    on_plan: Callable[[Plan], Any] | None = None,
     on_epoch: Callable[[Epoch, Plan], Any] | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
 ) -> Learned:
     """Train one member per fold, or as many as `training.members` says.
 
-    `labels` (n,) are indices into the target's classes, or values. `fold` (n,) names the fold that holds a
-    row out, -1 for rows that are always trained on. `cardinalities` are the numbers of codes of the columns
-    of `inputs.codes`. `on_epoch` is told of every epoch. `checkpoint` is a folder that a checkpoint is kept
-    in; with `resume` the training goes on from there, to the same bits as one that was never cut off.
+    `labels` (n,) are indices into the target's classes, or values; (n, classes) are probabilities to be
+    imitated. `fold` (n,) names the fold that holds a row out, -1 for rows that are always trained on.
+    `cardinalities` are the numbers of codes of the columns of `inputs.codes`. `on_plan` is told of the plan,
+    with what it will take, before the training, `on_epoch` of every epoch. `checkpoint` is a folder that a
+    checkpoint is kept in; with `resume` the training goes on from there, to the same bits as one that was
+    never cut off.
 
     Raises `ConfigError` for options that do not fit, `TrainingError` where a loss is not finite or the
     checkpoint is of another training. Ctrl-C after the first epoch ends in a result marked `interrupted`.
@@ -80,15 +89,20 @@ def learn(
     device = torch.device(plan.device)
     data = assemble(inputs, labels, held_out(fold, plan.members), target, balance=plan.balance, device=device)
     pack = _pack(network, plan, inputs.numbers.shape[1], tuple(cardinalities), target.outputs)
-    state = _train(pack.to_device(device), data, plan, on_epoch, checkpoint, resume)
+    pack = pack.to_device(device)
+    if on_plan is not None:
+        plan = budgeted(pack, data, plan)
+        on_plan(plan)
+    state = _train(pack, data, plan, on_epoch, checkpoint, resume)
     state.restore_best()
     pack.eval()
-    raw = out_of_fold(pack, data, target.outputs)
+    rounds = plan.members // folds if folds and plan.members % folds == 0 else 1
+    raw = out_of_fold(pack, data, target.outputs, rounds)
     return Learned(
         pack=pack.to_device(torch.device("cpu")),
         seeds=plan.seeds,
         history=state.history,
-        out_of_fold=raw,
+        rounds=raw,
         target_mean=data.target_mean,
         target_scale=data.target_scale,
         stopped=state.stopped,

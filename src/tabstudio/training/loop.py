@@ -20,6 +20,8 @@ from tabstudio.training.plan import Plan
 
 EVALUATED_AT_ONCE = 8192
 """Rows per member and call when nothing is learned: bounds the memory."""
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Numbers (b, d), codes (b, c), labels (b,), weights (k, b)."""
 WORTH_COMPACTING = 0.75
 """A pack is compacted when no more than this share of its members still learn."""
 
@@ -165,17 +167,10 @@ def fit(pack: Pack, data: Data, plan: Plan, state: State | None = None) -> Itera
         started, before = time.perf_counter(), state.seconds
         sums, seen = torch.zeros(2, plan.members, device=data.numbers.device), 0
         pack.train()
-        steps = batches(data, plan, state.order)
-        for i, (numbers, codes, labels, weights) in enumerate(steps):
+        for i, batch in enumerate(batches(data, plan, state.order)):
             factor = plan.rate(_progress(plan, len(state.history) + i / count(data, plan), before, started))
-            with torch.autocast(data.numbers.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
-                raw = pack(numbers, codes)
-            losses = mean_per_member(loss(raw.float(), labels, data.task, plan.label_smoothing), weights)
-            losses.sum().backward()  # type: ignore[no-untyped-call]  # a loss depends on its own member alone
-            state.optimizer.step(factor)
-            weight = weights.sum(-1)
-            sums += torch.stack([losses.detach() * weight, weight])
-            seen += len(numbers)
+            sums += step(state, batch, factor)
+            seen += len(batch[0])
             if plan.minutes is not None and before + time.perf_counter() - started > 60.0 * plan.minutes:
                 state.stopped = "minutes"
                 break
@@ -209,13 +204,27 @@ def fit(pack: Pack, data: Data, plan: Plan, state: State | None = None) -> Itera
         yield epoch
 
 
-def batches(
-    data: Data, plan: Plan, order: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Slices of one random order of the training rows.
+def step(state: State, batch: Batch, factor: float) -> Tensor:
+    """One step of the optimizer at `factor` times the learning rates.
 
-    Each is numbers (b, d), codes (b, c), labels (b,), weights (k, b).
+    The answer (2, k) holds each member's mean loss times its rows' weight, and that weight.
     """
+    pack, plan = state.pack, state.plan
+    numbers, codes, labels, weights = batch
+    with torch.autocast(numbers.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
+        raw = pack(numbers, codes)
+    if pack.heads > 1:
+        labels = torch.cat([labels] * pack.heads)
+        weights = torch.cat([weights] * pack.heads, dim=1)
+    losses = mean_per_member(loss(raw.float(), labels, state.data.task, plan.label_smoothing), weights)
+    losses.sum().backward()  # type: ignore[no-untyped-call]  # a loss depends on its own member alone
+    state.optimizer.step(factor)
+    weight = weights.sum(-1)
+    return torch.stack([losses.detach() * weight, weight])
+
+
+def batches(data: Data, plan: Plan, order: torch.Generator) -> Iterator[Batch]:
+    """Slices of one random order of the training rows."""
     rows = data.trained
     if not plan.batch_size and len(rows) == len(data):
         yield data.numbers, data.codes, data.labels, data.weights
@@ -248,10 +257,14 @@ def validate(pack: Pack, data: Data) -> np.ndarray:
 
 
 @torch.inference_mode()
-def out_of_fold(pack: Pack, data: Data, outputs: int) -> np.ndarray:
-    """Raw outputs (n, outputs), averaged over the members that hold a row out; nan where none does."""
-    sums = torch.zeros(len(data), outputs, device=data.numbers.device)
-    counts = torch.zeros(len(data), 1, device=data.numbers.device)
+def out_of_fold(pack: Pack, data: Data, outputs: int, rounds: int = 1) -> np.ndarray:
+    """Raw outputs (rounds, n, outputs) of members that hold a row out, their mean; nan where none does.
+
+    A round is as many members as there are folds, the next ones another round: ways to predict each row.
+    """
+    size = data.members // rounds
+    sums = torch.zeros(rounds, len(data), outputs, device=data.numbers.device)
+    counts = torch.zeros(rounds, len(data), 1, device=data.numbers.device)
     for at, weights in zip(
         torch.split(data.held, EVALUATED_AT_ONCE, dim=1),
         torch.split(data.held_weights, EVALUATED_AT_ONCE, dim=1),
@@ -259,8 +272,8 @@ def out_of_fold(pack: Pack, data: Data, outputs: int) -> np.ndarray:
     ):
         raw = pack(data.numbers[at], data.codes[at]) * weights.unsqueeze(-1)
         for m in range(data.members):
-            sums.index_add_(0, at[m], raw[m])
-            counts.index_add_(0, at[m], weights[m].unsqueeze(-1))
+            sums[m // size].index_add_(0, at[m], raw[m])
+            counts[m // size].index_add_(0, at[m], weights[m].unsqueeze(-1))
     return np.asarray((sums / counts).cpu().numpy())
 
 

@@ -17,12 +17,16 @@ TINY = 1e-12
 def loss(raw: Tensor, labels: Tensor, task: Task, smoothing: Sequence[float] = (0.0,)) -> Tensor:
     """Binary: cross-entropy with logits; multiclass: cross-entropy; regression: squared error.
 
-    Labels are float32 for binary and regression, int64 for multiclass. `smoothing`, one figure for all
+    Labels are float32 for binary and regression, for multiclass int64 or float32 probabilities with a
+    further axis of classes. `smoothing`, one figure for all
     members or one for each, moves that share of each label evenly to all classes (Szegedy et al. 2016).
     """
     if task == "multiclass":
-        wanted = labels.expand(raw.shape[:2]).reshape(-1)
-        rows = functional.cross_entropy(raw.flatten(0, 1), wanted, reduction="none").view(raw.shape[:2])
+        if labels.is_floating_point():
+            rows = -(functional.log_softmax(raw, dim=-1) * labels).sum(-1)
+        else:
+            wanted = labels.expand(raw.shape[:2]).reshape(-1)
+            rows = functional.cross_entropy(raw.flatten(0, 1), wanted, reduction="none").view(raw.shape[:2])
         if not any(smoothing):
             return rows
         share = _column(smoothing, raw)

@@ -110,7 +110,7 @@ def choose(
     members = _members(config, folds, reasons)
     batch_size = _batch_size(config, rows, reasons)
     epochs = _epochs(config, rows, batch_size, reasons)
-    rate = _rate(config, task, ours, reasons)
+    rate = _rate(config, task, network.name if network else "", reasons)
     decay = config.weight_decay if config.weight_decay is not None else (0.02 if ours else 0.0)
     device = _device(config.device, reasons)
     precision, reasons["precision"] = choose_precision(config.precision, device, network, batch_size or rows)
@@ -166,10 +166,11 @@ def _epochs(config: TrainingConfig, rows: int, batch_size: int, reasons: dict[st
     return epochs
 
 
-def _rate(config: TrainingConfig, task: Task, ours: bool, reasons: dict[str, str]) -> float:
+def _rate(config: TrainingConfig, task: Task, name: str, reasons: dict[str, str]) -> float:
     if config.learning_rate is not None:
         return config.learning_rate
-    rate = (0.1 if task == "regression" else 0.04) if ours else 1e-3
+    ours = name == "tabular"
+    rate = (0.1 if task == "regression" else 0.04) if ours else (2e-3 if name == "tabm" else 1e-3)
     reasons["learning_rate"] = f"{rate:g}, the network's usual one"
     return rate
 

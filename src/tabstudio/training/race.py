@@ -22,7 +22,7 @@ import torch
 
 from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.errors import ConfigError
-from tabstudio.model.networks import NetworkSpec, Pack, build
+from tabstudio.model.networks import MASKABLE, NetworkSpec, Pack, build
 from tabstudio.table.schema import Target
 from tabstudio.training.data import assemble, held_out
 from tabstudio.training.loop import Epoch, State, fit, out_of_fold
@@ -85,10 +85,11 @@ class Finalist:
     """The networks of a trial that was trained to the end.
 
     `out_of_fold` (n, outputs) are raw outputs by the members that held a row out, nan where none did.
+    `history` is that of its own members.
     """
 
     pack: Pack
-    plan: Plan
+    history: list[Epoch]
     out_of_fold: np.ndarray
     target_mean: float
     target_scale: float
@@ -214,9 +215,10 @@ class _Heat:
     def _finalist(self, number: int) -> Finalist:
         at = list(self.members(number))
         pack, data = self.state.whole.members(at), self.data.members_at(at)
-        raw = out_of_fold(pack, data, self.rows.target.outputs)
+        raw = out_of_fold(pack, data, self.rows.target.outputs)[0]
         pack = pack.to_device(torch.device("cpu"))
-        return Finalist(pack, self.plans[number], raw, data.target_mean, data.target_scale)
+        history = [_of(epoch, at) for epoch in self.state.history]
+        return Finalist(pack, history, raw, data.target_mean, data.target_scale)
 
 
 def _heats(rows: Rows, trials: Sequence[Trial]) -> list[_Heat]:
@@ -224,7 +226,8 @@ def _heats(rows: Rows, trials: Sequence[Trial]) -> list[_Heat]:
     alike: dict[str, list[tuple[Trial, Plan]]] = {}
     for trial in trials:
         plan = choose(trial.training, trial.network, rows.target.task, rows=rows.trained, folds=rows.folds)
-        shape = replace(trial.network, hidden=(0,) * len(trial.network.hidden), dropout=0.0)
+        hidden = trial.network.hidden
+        shape = replace(trial.network, hidden=(0,) * len(hidden) if _maskable(trial) else hidden, dropout=0.0)
         key = repr((shape, replace(plan.members_at([]), members=plan.members, reasons={})))
         alike.setdefault(key, []).append((trial, plan))
     heats = []
@@ -239,6 +242,10 @@ def _heats(rows: Rows, trials: Sequence[Trial]) -> list[_Heat]:
     return heats
 
 
+def _maskable(trial: Trial) -> bool:
+    return trial.network.name in MASKABLE
+
+
 def _spec(rows: Rows, trials: Sequence[Trial], size: int) -> NetworkSpec:
     """A network as wide as the widest trial's, each member with the widths of its own trial."""
     hidden = [trial.network.hidden for trial in trials]
@@ -247,6 +254,18 @@ def _spec(rows: Rows, trials: Sequence[Trial], size: int) -> NetworkSpec:
     network = replace(trials[0].network, hidden=widest)
     numbers = rows.inputs.numbers.shape[1]
     return NetworkSpec(network.name, numbers, rows.cardinalities, rows.target.outputs, network, own)
+
+
+def _of(epoch: Epoch, at: list[int]) -> Epoch:
+    """An epoch of some of the members."""
+    return replace(
+        epoch,
+        train_loss=epoch.train_loss[at],
+        val_loss=epoch.val_loss[at],
+        learning_rate=epoch.learning_rate[at],
+        best=epoch.best[at],
+        active=epoch.active[at],
+    )
 
 
 def _step(epoch: Epoch, at: list[int], moment: float) -> Step:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tabstudio.errors import ConfigError
 from tabstudio.model.coded import FIRST, MISSING, UNSEEN, CodedColumn
 from tabstudio.model.columns import CategoryColumn, NumberColumn
+from tabstudio.model.encode import Encoder
 from tabstudio.model.predictor import Model
 
 NO_VALUE = -1
@@ -43,6 +44,11 @@ def columns_of(model: Model) -> Columns:
     Raises `ConfigError` naming every column whose preparation cannot go into a program of tensors.
     """
     encoder = model.encoder
+    if not isinstance(encoder, Encoder):
+        raise ConfigError(
+            "the model's preparation is a scikit-learn pipeline of its author's, which cannot go into this "
+            "format: export the model with --to folder, which holds everything"
+        )
     columns = (*encoder.writers, *encoder.coders)
     outside = [c for c in columns if not isinstance(c, NumberColumn | CategoryColumn | CodedColumn)]
     if outside:
@@ -77,6 +83,7 @@ class Program(nn.Module):
     def __init__(self, model: Model, columns: Columns) -> None:
         super().__init__()
         self.pack, self.task = model.pack, model.target.task
+        self.weights = model.weights
         self.temperature, self.positive = model.temperature, model.positive if model.classes else 0
         self.threshold = 0.5 if model.threshold is None else model.threshold
         self.target_mean, self.target_scale = model.target_mean, model.target_scale
@@ -91,15 +98,23 @@ class Program(nn.Module):
             codes = self.coded(numbers, codes)
         raw = self.pack(self.scale(numbers), codes).double()
         if self.task == "regression":
-            return raw[:, :, 0].mean(0) * self.target_scale + self.target_mean
+            return self._joined(raw[:, :, 0]) * self.target_scale + self.target_mean
         logits = raw / self.temperature
         if self.task == "multiclass":
-            probabilities = torch.softmax(logits, dim=2).mean(0)
+            probabilities = self._joined(torch.softmax(logits, dim=2))
             return probabilities.argmax(dim=1), probabilities
-        second = torch.sigmoid(logits[:, :, 0]).mean(0)
+        second = self._joined(torch.sigmoid(logits[:, :, 0]))
         probabilities = torch.stack([1 - second, second], dim=1)
         said = (probabilities[:, self.positive] >= self.threshold).long()
         return (said if self.positive else 1 - said), probabilities
+
+    def _joined(self, answers: Tensor) -> Tensor:
+        """The mean over the members (k, ...), by their weights where the model has some."""
+        if self.weights is None:
+            return answers.mean(0)
+        return torch.stack(
+            [weight * answer for weight, answer in zip(self.weights, answers, strict=True)]
+        ).sum(0)
 
 
 class _Scales(nn.Module):

@@ -1,0 +1,48 @@
+"""The trials of a search as child runs of the run that searches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tabstudio.recipes import recording
+
+if TYPE_CHECKING:
+    from tabstudio.recipes.reporter import Reporter
+    from tabstudio.recipes.searching import Tried
+    from tabstudio.tracking import Delivery, Recorder, Run
+
+PATIENCE_WITH_MLFLOW = 60.0
+"""Seconds that a finished job waits until MLflow has all its trials, at most."""
+
+
+class Children:
+    """Records each batch of trials as child runs, and tells of it."""
+
+    def __init__(self, recorder: Recorder, parent: Run, reporter: Reporter, trials: int) -> None:
+        self.recorder, self.parent, self.reporter, self.trials = recorder, parent, reporter, trials
+        self.runs: list[Run] = []
+        self.best: Tried | None = None
+
+    def add(self, batch: Sequence[Tried]) -> None:
+        """Record trials that have ended."""
+        for tried in batch:
+            self.runs.append(recording.trial(self.recorder, self.parent, tried))
+            ended = tried.outcome.finalist is not None
+            if ended and (self.best is None or tried.outcome.loss < self.best.outcome.loss):
+                self.best = tried
+            if self.best is not None:
+                self.parent.metrics({"best_val_loss": self.best.outcome.loss}, step=tried.number)
+        found = [f"{self.best.outcome.loss:.4f}  {self.best}"] if self.best else []
+        self.reporter.step(f"{len(self.runs)} of {self.trials} trials", found)
+
+    def delivered(self) -> Delivery:
+        """Wait until MLflow has the trials and their parent; what it has of them all."""
+        ends = time.monotonic() + PATIENCE_WITH_MLFLOW
+        parts = [
+            self.recorder.wait(max(ends - time.monotonic(), 0.0), run) for run in (*self.runs, self.parent)
+        ]
+        error = next((part.error for part in parts if part.error), "")
+        return replace(parts[-1], pending=sum(part.pending for part in parts), error=error)

@@ -1,0 +1,114 @@
+"""Our networks against the packages of the papers' authors and plain PyTorch, with the same weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tabstudio.config import NetworkConfig
+from tabstudio.errors import ConfigError
+from tabstudio.model.networks import NetworkSpec, build
+from tabstudio.model.networks_tabm import HEADS, Tabm
+from tabstudio.model.packed import BIAS_RATE, PeriodicEmbedding
+
+NUMBERS, ROWS = 5, 11
+LEVELS = (3, 12)
+
+
+def rows() -> tuple[torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(0)
+    codes = torch.stack([torch.randint(0, n, (ROWS,), generator=random) for n in LEVELS], dim=1)
+    return torch.randn(ROWS, NUMBERS, generator=random), codes
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_tabm_equals_the_authors_package(outputs: int) -> None:
+    tabm = pytest.importorskip("tabm", reason="tabm is installed with the extra dev")
+    config = NetworkConfig("tabm", (16, 16), 0.0, "relu")
+    pack = build(NetworkSpec("tabm", NUMBERS, LEVELS, outputs, config), [3, 4])
+    assert isinstance(pack, Tabm)
+    for parameter in pack.parameters():  # so that no factor is 1 any more
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
+    numbers, codes = rows()
+    entering = pack.features(numbers, codes).detach()
+    for m in range(2):
+        theirs = tabm.TabM(
+            n_num_features=pack.entering,
+            d_out=outputs,
+            n_blocks=2,
+            d_block=16,
+            dropout=0.0,
+            k=HEADS,
+            start_scaling_init="normal",
+        )
+        for block, layer in zip(theirs.backbone.blocks, pack.layers, strict=True):
+            block[0].weight.data = layer.weight[m].T
+            for mine, name in ((layer.before, "r"), (layer.behind, "s"), (layer.bias, "bias")):
+                getattr(block[0], name).data = mine[m]
+        theirs.output.weight.data, theirs.output.bias.data = pack.last.weight[m], pack.last.bias[m]
+        expected = theirs(entering[m]).transpose(0, 1)
+        pack.train()
+        raw = pack(numbers, codes)[m].view(HEADS, ROWS, outputs)
+        torch.testing.assert_close(raw, expected, rtol=1e-4, atol=1e-5)
+        pack.eval()
+        torch.testing.assert_close(pack(numbers, codes)[m], expected.mean(0), rtol=1e-4, atol=1e-5)
+
+
+def test_heads_start_apart_and_share_their_matrices() -> None:
+    pack = build(NetworkSpec("tabm", NUMBERS, LEVELS, 1, NetworkConfig("tabm", (16,), 0.0)), [0])
+    raw = pack.train()(*rows())[0].view(HEADS, ROWS)
+    assert len(torch.unique(raw[:, 0])) == HEADS
+    assert pack.layers[0].weight.shape == (1, pack.entering, 16)  # type: ignore[union-attr,index]
+    first = pack.layers[0].before[0, :, :4]  # type: ignore[union-attr,index]
+    assert torch.equal(first, first[:, :1].expand(-1, 4))  # one factor for all entries of a column
+
+
+def test_periodic_embeddings_equal_the_authors_package() -> None:
+    rtdl = pytest.importorskip("rtdl_num_embeddings", reason="it is installed with the extra dev")
+    mine = PeriodicEmbedding(NUMBERS, 16, 3, 0.1, [torch.Generator().manual_seed(1)])
+    theirs = rtdl.PeriodicEmbeddings(NUMBERS, 3, n_frequencies=32, activation=False, lite=False)
+    frequency, phase = BIAS_RATE * mine.frequency.data[0, :, 0], BIAS_RATE * mine.phase.data[0, :, 0]
+    # cos(a + b) = cos b cos a - sin b sin a: their cosines and sines at the same frequencies
+    theirs.periodic.weight.data = torch.cat([frequency, frequency], dim=1) / (2 * torch.pi)
+    weight = BIAS_RATE * mine.weight.data[0]
+    split = torch.zeros(NUMBERS, 64, 3)
+    split[:, :16], split[:, 32:48] = phase.cos().unsqueeze(2) * weight, -phase.sin().unsqueeze(2) * weight
+    theirs.linear.weight.data, theirs.linear.bias.data = split, BIAS_RATE * mine.bias.data[0, :, 0]
+    x = rows()[0]
+    got = mine(x)[0].view(ROWS, NUMBERS, 4)
+    torch.testing.assert_close(got[:, :, 0], x)
+    torch.testing.assert_close(got[:, :, 1:], theirs(x), rtol=1e-4, atol=1e-5)
+
+
+def test_resnet_equals_plain_torch() -> None:
+    pack = build(
+        NetworkSpec("resnet", NUMBERS, LEVELS, 2, NetworkConfig("resnet", (8, 8), 0.0, "relu")), [1, 2]
+    )
+    for parameter in pack.parameters():
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
+    numbers, codes = rows()
+    entering = pack.features(numbers, codes).detach()  # type: ignore[operator]
+
+    def linear(layer: nn.Module, m: int) -> nn.Linear:
+        plain = nn.Linear(*layer.weight.shape[1:])  # type: ignore[index,misc]
+        plain.weight.data, plain.bias.data = layer.weight[m].T, layer.bias[m]  # type: ignore[index,assignment]
+        return plain
+
+    def norm(layer: nn.Module, m: int) -> nn.LayerNorm:
+        plain = nn.LayerNorm(8)
+        plain.weight.data, plain.bias.data = layer.gain[m], layer.shift[m]  # type: ignore[index,assignment]
+        return plain
+
+    for m in range(2):
+        x = linear(pack.first, m)(entering[m])  # type: ignore[arg-type]
+        for block in pack.blocks:  # type: ignore[union-attr]
+            inner = torch.relu(linear(block["into"], m)(norm(block["norm"], m)(x)))
+            x = x + linear(block["back"], m)(inner)
+        expected = linear(pack.last, m)(torch.relu(norm(pack.norm, m)(x)))  # type: ignore[arg-type]
+        torch.testing.assert_close(pack.eval()(numbers, codes)[m], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_resnet_of_several_widths_is_refused() -> None:
+    with pytest.raises(ConfigError, match="blocks of one width"):
+        build(NetworkSpec("resnet", 1, (), 1, NetworkConfig("resnet", (8, 4))), [0])
