@@ -17,7 +17,9 @@ from tabstudio.model.coded import CodedColumn
 from tabstudio.model.encode import Encoder
 from tabstudio.model.networks import NetworkSpec, build, custom
 from tabstudio.model.predictor import Model
+from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.model.profile import profile
+from tabstudio.model.steps import Chain
 from tabstudio.serving.export import checking, exporting, onnx_file, pt2_file
 from tabstudio.serving.export.checking import TOLERANCE, check, sample_rows
 from tabstudio.serving.export.exporting import export
@@ -188,6 +190,16 @@ def test_columns_that_cannot_go_inside_are_all_named(to, monkeypatch):
         export(model, f"m.{to}", to)
     assert list(Path().iterdir()) == []
     assert export(model, "m", "folder").checked.difference == 0.0
+
+
+def test_a_preparation_of_the_authors_own_cannot_go_inside():
+    model = make(names=("age", "label"), network="mlp")
+    chain = Chain(())
+    model.encoder = Preprocessing(("age", "label"), chain, 2)
+    for to in ("onnx", "pt2"):
+        with pytest.raises(ConfigError, match="scikit-learn pipeline of its author's.*--to folder"):
+            export(model, f"m.{to}", to)
+    assert list(Path().iterdir()) == []
 
 
 def test_a_file_whose_answers_differ_never_appears(monkeypatch):

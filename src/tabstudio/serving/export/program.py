@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tabstudio.errors import ConfigError
 from tabstudio.model.coded import FIRST, MISSING, UNSEEN, CodedColumn
 from tabstudio.model.columns import CategoryColumn, NumberColumn
+from tabstudio.model.encode import Encoder
 from tabstudio.model.predictor import Model
 
 NO_VALUE = -1
@@ -43,6 +44,11 @@ def columns_of(model: Model) -> Columns:
     Raises `ConfigError` naming every column whose preparation cannot go into a program of tensors.
     """
     encoder = model.encoder
+    if not isinstance(encoder, Encoder):
+        raise ConfigError(
+            "the model's preparation is a scikit-learn pipeline of its author's, which cannot go into this "
+            "format: export the model with --to folder, which holds everything"
+        )
     columns = (*encoder.writers, *encoder.coders)
     outside = [c for c in columns if not isinstance(c, NumberColumn | CategoryColumn | CodedColumn)]
     if outside:
