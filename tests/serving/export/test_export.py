@@ -197,7 +197,7 @@ def test_a_preparation_of_the_authors_own_cannot_go_inside():
     chain = Chain(())
     model.encoder = Preprocessing(("age", "label"), chain, 2)
     for to in ("onnx", "pt2"):
-        with pytest.raises(ConfigError, match="scikit-learn pipeline of its author's.*--to folder"):
+        with pytest.raises(ConfigError, match=r"scikit-learn pipeline of its author's.*--to folder"):
             export(model, f"m.{to}", to)
     assert list(Path().iterdir()) == []
 
