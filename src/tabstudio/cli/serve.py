@@ -55,6 +55,9 @@ def command(
     json_logs: Annotated[
         bool, typer.Option("--json-logs", help="Write the server's own log as JSON lines.")
     ] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Send a span of every request to OpenTelemetry, as OTEL_... say.")
+    ] = False,
 ) -> None:
     """Serve models over HTTP, with a typed contract, until SIGTERM or Ctrl-C."""
     from tabstudio.serving.addresses import served
@@ -64,6 +67,10 @@ def command(
     from tabstudio.serving.tokens import gate
 
     gate(host)  # a token that is demanded and missing is told before anything is loaded
+    if trace:
+        from tabstudio.serving import tracing
+
+        tracing.check()
     kept = LogOptions(
         enabled=log,
         folder=str(log_folder or ""),
@@ -84,5 +91,6 @@ def command(
         log=kept,
         json_logs=json_logs,
         access_log=access_log,
+        trace=trace,
     )
     serve(options, lambda line: print(line, flush=True))

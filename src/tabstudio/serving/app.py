@@ -14,7 +14,7 @@ import msgspec
 from tabstudio.errors import InputError
 from tabstudio.serving.contract import Rows
 from tabstudio.serving.endpoint import Endpoint, Lane, refused, too_late
-from tabstudio.serving.hooks import Extensions, Record, Refused
+from tabstudio.serving.hooks import Extensions, Finished, Record, Refused
 from tabstudio.serving.http import (
     Bodies,
     Disconnected,
@@ -97,22 +97,26 @@ class App:
         asked_id = request_id(headers)
         hot = self._predicts(scope["path"]) if scope["method"] == "POST" else None
         self.in_flight += 1
-        rows = 0
+        rows, version, role = 0, "", ""
         try:
             if hot is None:
                 route, status = await self._page(scope, receive, send, headers, asked_id)
                 name = ""
             else:
                 route, name = hot.route, hot.endpoint.name
-                response, rows = await self._answer(hot, scope, receive, headers, asked_id, started)
+                response, rows, lane = await self._answer(hot, scope, receive, headers, asked_id, started)
                 status = response.status
+                if lane:
+                    version, role = lane.runtime.version, lane.role
                 await respond(send, response, asked_id)
         except Disconnected:
             return
         finally:
             self.in_flight -= 1
         if self.extensions.counters:
-            self.extensions.counters.finished(route, name, status, time.monotonic() - started, rows, asked_id)
+            seconds = time.monotonic() - started
+            done = Finished(scope, route, name, version, role, status, seconds, rows, asked_id)
+            self.extensions.counters.finished(done)
 
     async def predict(
         self, name: str, row: dict[str, Any], *, protocol: str, request_id: str, caller: str
@@ -148,7 +152,8 @@ class App:
         headers: dict[bytes, bytes],
         asked_id: str,
         started: float,
-    ) -> tuple[Response, int]:
+    ) -> tuple[Response, int, Lane | None]:
+        lane = None
         try:
             caller = self.admit(scope, headers)
             key = headers.get(b"x-routing-key")
@@ -165,14 +170,15 @@ class App:
                     rows, reply = self._finish(job, question, answer)
             finally:
                 self.bodies.release(len(body))
-            return Response(200, reply.body, reply.content_type, reply.headers), rows
+            return Response(200, reply.body, reply.content_type, reply.headers), rows, lane
         except Refused as answered:
-            return error(answered, asked_id), 0
+            return error(answered, asked_id), 0, lane
         except Disconnected:
             raise
         except Exception:
             log.exception("request %s failed", asked_id)
-            return error(Refused(500, "INTERNAL", "the server failed; its log says why"), asked_id), 0
+            failed = Refused(500, "INTERNAL", "the server failed; its log says why")
+            return error(failed, asked_id), 0, lane
 
     def _lane(self, hot: Hot, key: str) -> Lane:
         if hot.version is None:

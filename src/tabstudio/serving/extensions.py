@@ -6,23 +6,26 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabstudio.serving import logs
 from tabstudio.serving.form import Form
-from tabstudio.serving.hooks import Extensions, Record, Service
+from tabstudio.serving.hooks import Extensions, Finished, Record, Service
 from tabstudio.serving.metrics import SNAPSHOT_SECONDS, Metrics
 from tabstudio.serving.options import ServeOptions
 from tabstudio.serving.predictionlog.writer import PredictionLog
 from tabstudio.serving.tokens import gate
 from tabstudio.table.schema import Schema
 
+if TYPE_CHECKING:
+    from tabstudio.serving.tracing import Tracing
+
 
 def extensions(options: ServeOptions, worker: int) -> Extensions:
     """Make what stands around the answering of requests in worker number `worker`, from 0 on.
 
     Raises `ConfigError` where a token is demanded and there is none, `TabstudioError` where the prediction
-    log cannot be written.
+    log cannot be written, `MissingExtraError` for traces without the extra `otel`.
     """
     around = Around(options, worker)
     return Extensions(
@@ -48,6 +51,7 @@ class Around:
         if self.log is not None:
             self.recorders = (*self.recorders, self.log)
             self.metrics.lost = partial(getattr, self.log, "lost")
+        self.tracing = _tracing(worker) if options.trace else None
         self.forms: dict[str, Form] = {}
         self.service: Service
         self._ticking: asyncio.Task[None] | None = None
@@ -59,13 +63,13 @@ class Around:
         if role == "live":
             self.forms[model] = Form(model, version, schema, profile)
 
-    def finished(
-        self, route: str, model: str, status: int, seconds: float, rows: int, request_id: str
-    ) -> None:
-        """Count one HTTP request, and write a line where that was asked for."""
-        self.metrics.finished(route, model, status, seconds, rows)
+    def finished(self, done: Finished) -> None:
+        """Count one HTTP request, write a line and make a span where that was asked for."""
+        self.metrics.finished(done.route, done.model, done.status, done.seconds, done.rows)
         if self.options.access_log:
-            logs.access(route, model, status, seconds, rows, request_id)
+            logs.access(done.route, done.model, done.status, done.seconds, done.rows, done.request_id)
+        if self.tracing is not None:
+            self.tracing.finished(done)
 
     def routes(self) -> list[Any]:
         """Routes of Starlette: metrics, feedback, forms."""
@@ -82,7 +86,7 @@ class Around:
         self._ticking = asyncio.create_task(self._tick())
 
     async def stop(self) -> None:
-        """Leave the last numbers, and bring the log to the disk."""
+        """Leave the last numbers, bring the log to the disk, send the last spans."""
         if self._ticking is not None:
             self._ticking.cancel()
             with suppress(asyncio.CancelledError):
@@ -90,8 +94,16 @@ class Around:
         self.metrics.snapshot()
         if self.log is not None:
             await asyncio.to_thread(self.log.close)
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.stop)
 
     async def _tick(self) -> None:
         while True:
             self.metrics.snapshot()
             await asyncio.sleep(SNAPSHOT_SECONDS)
+
+
+def _tracing(worker: int) -> Tracing:
+    from tabstudio.serving.tracing import Tracing
+
+    return Tracing(worker)

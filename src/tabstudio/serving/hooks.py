@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -49,13 +49,29 @@ class Record(NamedTuple):
     warnings: dict[int, list[dict[str, Any]]]
 
 
+class Finished(NamedTuple):
+    """One HTTP request that was answered, `scope` as ASGI has it.
+
+    `route` is a path with NAME for the model's name. `model` is "" where the path predicts nothing, `version`
+    and `role` where no version was chosen yet.
+    """
+
+    scope: MutableMapping[str, Any]
+    route: str
+    model: str
+    version: str
+    role: str
+    status: int
+    seconds: float
+    rows: int
+    request_id: str
+
+
 class Counters(Protocol):
     """Somebody who counts. Called on the loop's thread, so it must be quick."""
 
-    def finished(
-        self, route: str, model: str, status: int, seconds: float, rows: int, request_id: str
-    ) -> None:
-        """One HTTP request was answered; `route` is a path with NAME for the model's name."""
+    def finished(self, done: Finished) -> None:
+        """One HTTP request was answered."""
 
     def swapped(self, model: str, role: str, version: str) -> None:
         """A model's version was loaded and answers from now on."""

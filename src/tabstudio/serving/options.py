@@ -67,8 +67,8 @@ class ServeOptions:
     """One server. `watch` is how often, in seconds, addresses that can move are asked again; 0 never.
 
     `hosts` are the names that a request's `Host` may have beside those of the loopback; `*` allows all.
-    `json_logs` writes the server's own log as JSON lines, `access_log` a line for every request. `scratch` is
-    a folder of this run where its workers meet.
+    `json_logs` writes the server's own log as JSON lines, `access_log` a line for every request, `trace`
+    sends spans to an OpenTelemetry collector. `scratch` is a folder of this run where its workers meet.
     """
 
     models: tuple[Served, ...]
@@ -81,6 +81,7 @@ class ServeOptions:
     log: LogOptions = field(default_factory=LogOptions)
     json_logs: bool = False
     access_log: bool = False
+    trace: bool = False
     scratch: str = ""
 
     def __post_init__(self) -> None:

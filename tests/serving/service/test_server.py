@@ -22,6 +22,7 @@ import psutil
 import pytest
 
 from tabstudio.model.predictor import Model
+from tabstudio.serving.tokens import create
 from tabstudio.tracking import Recorder
 
 from .conftest import server
@@ -191,6 +192,21 @@ def _flood(host: str, port: int, megabytes: int) -> None:
         with suppress(OSError):
             for _ in range(megabytes):
                 connection.sendall(b"100000\r\n" + bytes(1 << 20) + b"\r\n")
+
+
+def test_a_browser_is_told_to_ask_for_the_token(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = tmp_path / "tokens"
+    secret = create("ward-3", tokens)
+    monkeypatch.setenv("TABSTUDIO_SERVE_TOKENS", str(tokens))
+    with server(str(folder), log=tmp_path / "log") as (url, _):
+        for asked in (httpx.get(f"{url}/try"), httpx.post(f"{url}/v1/models/ills/predict", json={})):
+            assert (asked.status_code, asked.json()["error_code"]) == (401, "UNAUTHENTICATED")
+            challenge = 'Bearer realm="tabstudio", Basic realm="tabstudio"'
+            assert asked.headers["www-authenticate"] == challenge
+        assert "<form" in httpx.get(f"{url}/try/ills", auth=("anybody", secret)).raise_for_status().text
+        assert httpx.get(f"{url}/health").is_success
 
 
 def test_a_model_that_cannot_be_served_is_told_on_one_line(folder: Path, tmp_path: Path) -> None:
