@@ -66,16 +66,20 @@ class Pending:
 
     def source(self, tensor: torch.Tensor, frame: FrameType, point: Call | None) -> Source:
         """Find out what the tensor is that `backward` is called on."""
-        number = lineage.number_of(tensor)
-        source = self._scaled.pop(number, None) if number is not None else None
+        source = self._was_scaled(tensor) if self._scaled else None
         source = source or self._resolve(tensor)
-        if point not in self._names:
+        name = self._names.get(point)
+        if name is None:
             user = next(users_frames(frame), None)
-            self._names[point] = finding.name_of(tensor, user) or source.label or "loss"
-        source.name = self._names[point]
+            name = self._names[point] = finding.name_of(tensor, user) or source.label or "loss"
+        source.name = name
         if not source.label and point not in self._studied:
             self._study(source, tensor, frame, point)
         return source
+
+    def _was_scaled(self, tensor: torch.Tensor) -> Source | None:
+        number = lineage.number_of(tensor)
+        return self._scaled.pop(number, None) if number is not None else None
 
     def unused(self) -> list[Seen]:
         """Return the losses that no backward pass has asked for, and forget them."""

@@ -147,7 +147,7 @@ class Epochs:
         self._round: tuple[Any, ...] = ()
         self._visit = self._steps = self._restarts = 0
         self._at: Any = None
-        self._stepless = self._validated = False
+        self._stepless = self._validated = self._is_sure = False
 
     def made(self, place: Place) -> None:
         """An optimizer of this training was made here."""
@@ -182,6 +182,7 @@ class Epochs:
             self.shape = replace(shape if shared == len(shape.key) else self.shape, key=shape.key[:shared])
             self._key = self._key[:shared]
             self._round = self._round_of(self._key, self._visit, self._steps)
+            self._is_sure = False
 
     def take(self, event: Event) -> None:
         """A backward pass was made, or a loss was computed that none follows."""
@@ -238,7 +239,7 @@ class Epochs:
         self._begin(Shape.of(first.place, self._made, self._driven))
 
     def _begin(self, shape: Shape) -> None:
-        self.shape = shape
+        self.shape, self._is_sure = shape, False
         first = _first(self._waiting)
         if first is not None:
             self._key = first.place.entries[: len(shape.key)]
@@ -281,6 +282,11 @@ class Epochs:
     def _train(self, event: Trained) -> None:
         assert self.shape is not None
         key = event.place.entries[: len(self.shape.key)]
+        if self._goes_on(key, event.visit):
+            self._steps = event.steps
+            self._take_before()
+            self._add(event)
+            return
         if not self.shape.matches(key):  # another loop goes on with the same training: a notebook's next cell
             self._leave(event)
             return
@@ -290,8 +296,13 @@ class Epochs:
             self._close()
         self._key, self._round = key, round_
         self._visit, self._steps = event.visit, event.steps
+        self._is_sure = self.shape.data is not None and None not in round_
         self._take_before()
         self._add(event)
+
+    def _goes_on(self, key: tuple[Entry, ...], visit: int) -> bool:
+        """Say at little cost that a step belongs to the epoch of the one before: nearly all do."""
+        return self._is_sure and key == self._key and visit == self._visit and not self.by_steps
 
     def _leave(self, event: Trained) -> None:
         if self._now.passes:
@@ -319,7 +330,10 @@ class Epochs:
     def _add(self, event: Trained) -> None:
         now = self._now
         for name, loss in event.losses.items():
-            now.train.setdefault(name, Mean()).add(loss)
+            mean = now.train.get(name)
+            if mean is None:
+                mean = now.train[name] = Mean()
+            mean.add(loss)
         if now.ended > now.trained > 0.0:
             now.stale = set(now.evaluated) - now.ahead
         now.passes += 1
@@ -388,6 +402,8 @@ class Epochs:
 
     def _take_before(self) -> None:
         """Take what was evaluated before the first step of an epoch, where it stands in the same loops."""
+        if not self._after:
+            return
         after, self._after = self._after, []
         for event in after:
             if not self.by_steps and self._where(event) == "inside":

@@ -38,6 +38,7 @@ class Following:
         self,
         training: Training,
         record: Callable[[Training, dict[str, float], int], None],
+        record_series: Callable[[Training, str, list[tuple[int, float]]], None],
         tell: Callable[[Training, Epoch], None],
         describe: Callable[[dict[str, Any], Following], None],
         driven: Callable[[Loop], bool],
@@ -47,7 +48,8 @@ class Following:
         self.epochs = Epochs(self._over, driven)
         self.sites: dict[tuple[Call | None, int], Site] = {}
         self.parameters: dict[int, weakref.ref[Any]] = {}
-        self._record, self._tell, self._describe, self._every = record, tell, describe, every
+        self._record, self._record_series = record, record_series
+        self._tell, self._describe, self._every = tell, describe, every
         self._groups: dict[str, str] = {}
         self._names: dict[str, str] = {}
         self._steps: list[tuple[int, str, Loss]] = []
@@ -188,9 +190,11 @@ class Following:
 
     def _flush_steps(self) -> None:
         losses = read([loss.value for _, _, loss in self._steps])
+        series: dict[str, list[tuple[int, float]]] = {}
         for (step, name, loss), value in zip(self._steps, losses, strict=True):
-            mean = value * loss.factor / loss.weight
-            self._record(self.training, {f"train_{self._called(name)}_step": mean}, step)
+            series.setdefault(name, []).append((step, value * loss.factor / loss.weight))
+        for name, means in series.items():
+            self._record_series(self.training, f"train_{self._called(name)}_step", means)
         self._steps.clear()
 
     def _tests(self, after: list[Evaluated]) -> None:

@@ -82,7 +82,7 @@ class Losses:
     def install(self, torch: ModuleType, guard: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
         """Replace the functions, also where a module of the user has imported them by name."""
         functional = torch.nn.functional
-        self._guard = guard
+        self._guard, self._torch = guard, torch
         self._of_function = guard(self._function_returned)
         made = {}
         for name in [n for n in dir(functional) if n.endswith("_loss") or n in _MORE_NAMES]:
@@ -172,7 +172,7 @@ class Losses:
     def _returned(
         self, key: tuple[Any, ...], label: str, result: Any, args: Any, kwargs: Any, frame: FrameType
     ) -> None:
-        rows = max((rows for rows, _ in self._inner), default=0.0) or _rows((*args, *kwargs.values()))
+        rows = max((rows for rows, _ in self._inner), default=0.0) or rows_of((*args, *kwargs.values()))
         summed = bool(self._inner) and all(summed for _, summed in self._inner)
         for place, tensor in _scalars(result):
             self._tell(self._producer((*key, place), label), tensor, args, rows, summed, frame)
@@ -198,7 +198,7 @@ class Losses:
         self, name: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType
     ) -> None:
         target = args[1] if len(args) > 1 else kwargs.get("target")
-        rows, summed = _rows((target, *args)), kwargs.get("reduction") == "sum"
+        rows, summed = rows_of((target, *args)), kwargs.get("reduction") == "sum"
         if self._within:
             self._inner.append((rows, summed))
             return
@@ -214,12 +214,11 @@ class Losses:
     def _tell(
         self, producer: Producer, result: Any, args: Any, rows: float, summed: bool, frame: FrameType
     ) -> None:
-        import torch
-
-        if type(result) is not torch.Tensor or _is_transformed(torch):
+        kind = self._torch.Tensor
+        if type(result) is not kind or _is_transformed(self._torch):
             return
-        tensors = [value for value in args if isinstance(value, torch.Tensor)]
-        with_grad = any(value.requires_grad for value in tensors)
+        tensors = [value for value in args if isinstance(value, kind)]
+        with_grad = True in [value.requires_grad for value in tensors]
         value = read_later(result) if result.numel() == 1 else None
         target = tensors[-1] if tensors else None
         self._seen(Seen(producer, value, rows or 1.0, summed, result, self._number(target), with_grad), frame)
@@ -248,8 +247,8 @@ def _is_transformed(torch: Any) -> bool:
     return torch._C._functorch.peek_interpreter_stack() is not None
 
 
-def _rows(values: Any) -> float:
-    """Return the length of the first tensor that has one."""
+def rows_of(values: Any) -> float:
+    """Return the length of the first tensor that has one, 0 without."""
     for value in values:
         shape = getattr(value, "shape", None)
         if shape:

@@ -37,6 +37,7 @@ _SKIPPED_PACKAGES = (
     "typer",
 )
 _READING_LOCALS = ("locals", "vars", "eval", "exec", "dir")
+_PLAIN = (int, str, float)
 _STORES = ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF")
 
 
@@ -97,8 +98,22 @@ class Place:
         return where if isinstance(where, Call) else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """What is always the same at one instruction: the loops around it, and itself as an entry.
+
+    `by_frame` says that a loop's variable is a local of its frame, `snapshot` that reading locals leaves a
+    copy of them behind.
+    """
+
+    loops: tuple[Loop, ...]
+    entry: Entry
+    by_frame: bool
+    snapshot: bool
+
+
 _MOST_KNOWN = 8192
-_STATIC: dict[tuple[int, int], tuple[tuple[Loop, ...], Call]] = {}
+_STATIC: dict[tuple[int, int], _Point] = {}
 _USERS: dict[int, tuple[CodeType, bool]] = {}
 """By the identity of code objects, which are kept, so that none takes the place of another."""
 
@@ -107,17 +122,19 @@ NOWHERE = Place(())
 
 def place(frame: FrameType | None) -> Place:
     """Return the place of a frame that is being executed."""
-    entries: tuple[Entry, ...] = ()
+    entries: list[Entry] = []  # innermost first
     while frame is not None:
         code = frame.f_code
         known = _USERS.get(id(code))
         if known[1] if known is not None else _is_users(code):
-            loops, call = _static(code, frame.f_lasti)
-            entries = ((call, None), *entries)
-            if loops:
-                entries = (*zip(loops, _values(frame, loops), strict=True), *entries)
+            # a code object's own hash goes through all of its constants
+            point = _STATIC.get((id(code), frame.f_lasti)) or _static(code, frame.f_lasti)
+            entries.append(point.entry)
+            if point.loops:
+                entries += _values(frame, point)
         frame = frame.f_back
-    return Place(entries)
+    entries.reverse()
+    return Place(tuple(entries))
 
 
 def users_frames(frame: FrameType | None) -> Iterator[FrameType]:
@@ -133,30 +150,32 @@ def around(code: CodeType, offset: int) -> tuple[Loop, ...]:
     return tuple(loop for loop in loops_of(code) if loop.start <= offset < loop.end)
 
 
-def _static(code: CodeType, offset: int) -> tuple[tuple[Loop, ...], Call]:
-    key = (id(code), offset)  # a code object's own hash goes through all of its constants
-    known = _STATIC.get(key)
-    if known is None:
-        if len(_STATIC) > _MOST_KNOWN:
-            _STATIC.clear()
-        known = _STATIC[key] = _named_apart(list(around(code, offset))), Call(code, offset)
-    return known
+def _static(code: CodeType, offset: int) -> _Point:
+    if len(_STATIC) > _MOST_KNOWN:
+        _STATIC.clear()
+    loops = _named_apart(list(around(code, offset)))
+    by_frame = any(loop.name and not loop.is_global for loop in loops)
+    point = _Point(loops[::-1], (Call(code, offset), None), by_frame, _is_snapshot(code))
+    _STATIC[id(code), offset] = point
+    return point
 
 
-def _values(frame: FrameType, loops: tuple[Loop, ...]) -> list[Any]:
-    if all(loop.is_global or not loop.name for loop in loops):
-        return [_plain(frame.f_globals.get(loop.name)) for loop in loops]
+def _values(frame: FrameType, point: _Point) -> list[Entry]:
+    if not point.by_frame:
+        return [(loop, _plain(frame.f_globals.get(loop.name))) for loop in point.loops]
     names = frame.f_locals
-    values = [_plain(names.get(loop.name)) for loop in loops]
-    _forget(frame, names)
-    return values
+    entries: list[Entry] = [(loop, _plain(names.get(loop.name))) for loop in point.loops]
+    if point.snapshot:
+        _forget(names)
+    return entries
 
 
 def locals_of(frame: FrameType) -> dict[str, Any]:
     """Return a copy of a frame's local names, which lives no longer than its reader."""
     names = frame.f_locals
     copy = dict(names)
-    _forget(frame, names)
+    if _is_snapshot(frame.f_code):
+        _forget(names)
     return copy
 
 
@@ -170,23 +189,25 @@ def _named_apart(loops: list[Loop]) -> tuple[Loop, ...]:
     return tuple(reversed(apart))
 
 
-def _forget(frame: FrameType, names: Any) -> None:
+def _forget(names: Any) -> None:
     """Empty the copy of the locals that Python made for us.
 
     Before Python 3.13 it lives as long as the frame, and would keep the user's tensors alive. It is left
     alone where the user's code, or a debugger, may hold the same copy.
     """
-    if sys.version_info < (3, 13) and _is_snapshot(frame.f_code) and sys.gettrace() is None:
+    if sys.gettrace() is None:
         names.clear()
 
 
 @lru_cache(maxsize=1024)
 def _is_snapshot(code: CodeType) -> bool:
-    return bool(code.co_flags & inspect.CO_OPTIMIZED) and not set(_READING_LOCALS) & set(code.co_names)
+    """Say whether reading a frame's locals makes a copy of them that nobody but us can know of."""
+    copied = sys.version_info < (3, 13) and bool(code.co_flags & inspect.CO_OPTIMIZED)
+    return copied and not set(_READING_LOCALS) & set(code.co_names)
 
 
 def _plain(value: Any) -> Any:
-    return value if isinstance(value, int | str | float) else None
+    return value if isinstance(value, _PLAIN) else None
 
 
 @lru_cache(maxsize=1024)

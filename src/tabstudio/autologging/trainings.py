@@ -45,8 +45,8 @@ class Trainings:
         self.anything_made = False
         self._session, self._models, self._driven, self._settings = session, models, driven, settings
         self._all: list[Following] = []
-        self._owners: weakref.WeakKeyDictionary[Any, Following] = weakref.WeakKeyDictionary()
-        self._steps: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self._owners: dict[int, Following] = {}  # by the identity of optimizers, which their trainings hold
+        self._steps: dict[int, int] = {}
         self._made: weakref.WeakKeyDictionary[Any, Place] = weakref.WeakKeyDictionary()
         self._open: list[Backward] = []
         self._early: list[Evaluated] = []
@@ -86,15 +86,16 @@ class Trainings:
 
     def stepped(self, optimizer: Any, frame: FrameType, place: Callable[[], Place]) -> Following:
         """An optimizer has made a step: the backward passes before it are its own."""
-        following = self._owners.get(optimizer)
+        owner = id(optimizer)
+        following = self._owners.get(owner)
         if following is None:
-            following = self._owners[optimizer] = self._owner(optimizer, place())
+            following = self._owners[owner] = self._owner(optimizer, place())
             self._introduce(following, optimizer, frame)
         if following.epochs.shape is None:
             following.epochs.stepped(place())
         self.current = following
-        count = self._steps[optimizer] = self._steps.get(optimizer, 0) + 1
-        self._commit(following, id(optimizer), count)
+        count = self._steps[owner] = self._steps.get(owner, 0) + 1
+        self._commit(following, owner, count)
         following.training.steps = max(following.training.steps, count)
         return following
 
@@ -183,7 +184,13 @@ class Trainings:
         training = self._session.begin_training()
         options = self._session.options
         following = Following(
-            training, self._record, self._tell, self._params, self._driven, options.log_every_n_step
+            training,
+            self._record,
+            self._record_series,
+            self._tell,
+            self._params,
+            self._driven,
+            options.log_every_n_step,
         )
         self._all.append(following)
         early, self._early = self._early, []
@@ -195,7 +202,7 @@ class Trainings:
         """Record what a training is made of, as far as its optimizers so far tell."""
         training = following.training
         first = not training.optimizers
-        alone = first and sum(made not in self._owners for made in self._made) == 0
+        alone = first and all(id(made) in self._owners for made in self._made)
         parameters = _parameters(optimizer)
         following.parameters |= {id(p): weakref.ref(p) for p in parameters}
         called = "optimizer" if alone else finding.name_of(optimizer, frame) or "optimizer"
@@ -237,6 +244,9 @@ class Trainings:
         self._session.metrics(
             {f"{name}{training.suffix}": v for name, v in values.items()}, step, training.run
         )
+
+    def _record_series(self, training: Training, name: str, values: list[tuple[int, float]]) -> None:
+        training.run.series(f"{name}{training.suffix}", values)
 
     def _tell(self, training: Training, epoch: Epoch) -> None:
         self._session.tell("epoch_ended", training, epoch)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import sys
-import threading
 from collections.abc import Callable
+from threading import get_ident
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from tabstudio.autologging.backward import Pending
 from tabstudio.autologging.epochs import Evaluated, Trained
 from tabstudio.autologging.following import group_of
 from tabstudio.autologging.loaders import Loaders, Visit
-from tabstudio.autologging.losses import Losses, Seen
+from tabstudio.autologging.losses import Losses, Seen, rows_of
 from tabstudio.autologging.models import Models
 from tabstudio.autologging.observer import Observer
 from tabstudio.autologging.patching import Patches
@@ -78,6 +78,7 @@ class Loops(Observer):
         from torch.optim import optimizer
 
         self._torch = torch
+        self._is_compiling, self._grads_wanted = torch.compiler.is_compiling, torch.is_grad_enabled
         self._losses.install(torch, self._guard)
         self._loaders.install(sys.modules["torch.utils.data.dataloader"], self._guard)
         self._handles += [
@@ -156,12 +157,11 @@ class Loops(Observer):
 
     def _before_forward(self, module: torch.nn.Module, args: Any) -> None:
         """A model that is trained is about to compute: to be trained, or to be looked at."""
-        if self._torch.compiler.is_compiling() or self._in_backward or not self._is_here():
+        if self._in_backward or self._is_compiling() or not self._is_here():
             return
-        self._looking = not (module.training and self._torch.is_grad_enabled())
+        self._looking = not (module.training and self._grads_wanted())
         if not self._looking:
-            shapes = (getattr(value, "shape", None) for value in args)
-            self._rows = next((float(shape[0]) for shape in shapes if shape), math.nan)
+            self._rows = rows_of(args) or math.nan
             self._trainings.about_to_train()
 
     def _loss_scaled(self, outputs: Any, result: Any) -> None:
@@ -233,8 +233,9 @@ class Loops(Observer):
 
     def _is_here(self) -> bool:
         """Say whether this is the thread that trains: the first one that was seen."""
-        self._thread = self._thread or threading.get_ident()
-        return self._thread == threading.get_ident()
+        here = get_ident()
+        self._thread = self._thread or here
+        return self._thread == here
 
 
 def _rank() -> int:

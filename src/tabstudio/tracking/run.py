@@ -6,7 +6,7 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -67,6 +67,12 @@ class Run:
         if self.status is not None:
             raise TrackingError(_OVER)
         self._journal.points(values, step, int(time.time() * 1000) if timestamp is None else timestamp)
+
+    def series(self, name: str, values: Iterable[tuple[int, float]]) -> None:
+        """Record many points of one metric, (step, value) each, as of now; cheaper than one by one."""
+        if self.status is not None:
+            raise TrackingError(_OVER)
+        self._journal.series(name, values, int(time.time() * 1000))
 
     def tags(self, values: Mapping[str, Any]) -> None:
         """Set tags."""

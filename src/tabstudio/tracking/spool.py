@@ -23,7 +23,7 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -271,6 +271,13 @@ class Journal:
         for name, value in values.items():
             text = repr(float(value))
             lines.append(f'["m",{names[name]},{_NOT_FINITE.get(text, text)},{step},{timestamp}]\n')
+        self._append("".join(lines).encode())
+
+    def series(self, name: str, values: Iterable[tuple[int, float]], timestamp: int) -> None:
+        """Append points of one metric, (step, value) each, in one write."""
+        name = self._names[name]
+        texts = ((step, repr(float(value))) for step, value in values)
+        lines = [f'["m",{name},{_NOT_FINITE.get(text, text)},{step},{timestamp}]\n' for step, text in texts]
         self._append("".join(lines).encode())
 
     def event(self, kind: str, **body: Any) -> None:
