@@ -56,9 +56,17 @@ def cancer_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test works in an empty folder of its own: nothing is written beside the code."""
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every test works in an empty folder of its own: nothing is written beside the code.
+
+    What it or MLflow puts into the environment is gone after it.
+    """
     monkeypatch.chdir(tmp_path)
+    before = dict(os.environ)
+    yield
+    for name in set(os.environ) - set(before):
+        if name.startswith("MLFLOW_"):
+            del os.environ[name]
 
 
 @pytest.fixture

@@ -237,9 +237,8 @@ def test_the_tutorials_script_as_it_is(tmp_path, monkeypatch):
         in seen.stderr
     )
     assert len(done.inputs.dataset_inputs) == 4
-    mlflow.set_tracking_uri(f"sqlite:///{Path.cwd()}/mlflow.db")
     (output,) = done.outputs.model_outputs
-    model = mlflow.pytorch.load_model(f"models:/{output.model_id}")
+    model = mlflow.pytorch.load_model(client().get_logged_model(output.model_id).artifact_location)
     arrays = np.load("seen.npz")
     again = torch.sigmoid(model(torch.tensor(arrays["x"], dtype=torch.float32)))
     assert torch.equal(again, torch.tensor(arrays["y"]))

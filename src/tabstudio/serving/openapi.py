@@ -121,7 +121,9 @@ def _category(field: Field, profile: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _request(key: str, bounds: Bounds) -> dict[str, Any]:
-    rows = {"type": "array", "items": _ref(f"{key}Row"), "minItems": 1, "maxItems": bounds.rows}
+    # no maxItems: more rows fit the schema, but are refused as too large (413)
+    said = f"At most {bounds.rows:,} rows at a time; more are answered with 413."
+    rows = {"type": "array", "items": _ref(f"{key}Row"), "minItems": 1, "description": said}
     return {
         "type": "object",
         "properties": {"rows": rows},
