@@ -172,6 +172,13 @@ def _host_name(name: str) -> bytes:
     return (f"[{name}]" if name.count(":") > 1 and not name.startswith("[") else name).lower().encode()
 
 
+_CHALLENGES = (
+    (b"www-authenticate", b'Bearer realm="tabstudio"'),
+    (b"www-authenticate", b'Basic realm="tabstudio"'),
+)
+"""In headers of their own: of several schemes in one, Chromium sees the first alone, and asks nobody."""
+
+
 class Response(NamedTuple):
     """Status, body and headers beside length and request id."""
 
@@ -206,5 +213,5 @@ def error(refused: Refused, request_id: str) -> Response:
     if refused.retry_after is not None:
         more.append((b"retry-after", b"%d" % refused.retry_after))
     if refused.status == 401:
-        more.append((b"www-authenticate", b'Bearer realm="tabstudio", Basic realm="tabstudio"'))
+        more += _CHALLENGES
     return Response(refused.status, msgspec.json.encode(content), headers=tuple(more))
