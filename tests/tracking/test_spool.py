@@ -56,6 +56,15 @@ def test_values_that_are_not_finite_are_kept(journal):
     assert values[1:] == [math.inf, -math.inf]
 
 
+def test_a_series_is_kept_as_its_points_would_be(journal):
+    journal.series("loss", [(1, 0.5), (3, math.inf), (5, 1)], 17)
+    assert drained(RunFolder(journal.path)) == [
+        ["m", "loss", 0.5, 1, 17],
+        ["m", "loss", math.inf, 3, 17],
+        ["m", "loss", 1.0, 5, 17],
+    ]
+
+
 def test_a_torn_line_is_waited_for_and_a_damaged_one_left_out_with_a_note(journal):
     path = journal.path / "journal-000001.jsonl"
     path.write_bytes(b'["m","a",1.0,0,0]\n["m","a",\xff\n["m","a",2.0,')

@@ -40,23 +40,23 @@ class Pending:
 
     def __init__(self, losses: Losses) -> None:
         self._losses = losses
-        self._seen: dict[int, Seen] = {}
+        self.seen: dict[int, Seen] = {}
         self._scaled: dict[int, Source] = {}
         self._names: dict[Call | None, str] = {}
         self._studied: set[Call | None] = set()
 
     def add(self, seen: Seen) -> None:
         """Keep a loss; its graph is not kept."""
-        number = None if seen.result is None else lineage.number_of(seen.result)
-        if number is not None:
-            if len(self._seen) >= _MOST_PENDING:
-                self._seen.clear()
-            seen.forget()
-            self._seen[number] = seen
+        node = None if seen.result is None else seen.result.grad_fn
+        if node is not None:
+            if len(self.seen) >= _MOST_PENDING:
+                self.seen.clear()
+            seen.result = None
+            self.seen[node._sequence_nr()] = seen
 
     def knows(self, tensor: torch.Tensor) -> bool:
         """Say whether a tensor is a loss that was seen, or a multiple of one."""
-        return lineage.ancestor(tensor, self._seen) is not None
+        return lineage.ancestor(tensor, self.seen) is not None
 
     def scaled(self, loss: torch.Tensor, result: torch.Tensor) -> None:
         """A loss was multiplied by the factor of a `GradScaler`: what counts is the loss."""
@@ -66,7 +66,7 @@ class Pending:
 
     def source(self, tensor: torch.Tensor, frame: FrameType, point: Call | None) -> Source:
         """Find out what the tensor is that `backward` is called on."""
-        source = self._was_scaled(tensor) if self._scaled else None
+        source = self._was_scaled(tensor) if self._scaled else self._whole(tensor)
         source = source or self._resolve(tensor)
         name = self._names.get(point)
         if name is None:
@@ -81,9 +81,20 @@ class Pending:
         number = lineage.number_of(tensor)
         return self._scaled.pop(number, None) if number is not None else None
 
+    def _whole(self, tensor: torch.Tensor) -> Source | None:
+        """Return the commonest source at little cost: a loss as its producer has returned it."""
+        node = tensor.grad_fn
+        number = -1 if node is None else int(node._sequence_nr())
+        seen = self.seen.get(number)
+        if seen is None or seen.value is None:
+            return None
+        del self.seen[number]
+        return Source(seen.loss(), "", seen.producer.label, seen.producer.name, True, seen.inputs)
+
     def unused(self) -> list[Seen]:
         """Return the losses that no backward pass has asked for, and forget them."""
-        unused, self._seen = list(self._seen.values()), {}
+        unused = list(self.seen.values())
+        self.seen.clear()
         return unused
 
     def _study(self, source: Source, tensor: torch.Tensor, frame: FrameType, point: Call | None) -> None:
@@ -100,10 +111,10 @@ class Pending:
                 source.loss = Loss(source.loss.value, watched[0].rows, watched[0].rows)
 
     def _resolve(self, tensor: torch.Tensor) -> Source:
-        found = lineage.ancestor(tensor, self._seen)
+        found = lineage.ancestor(tensor, self.seen)
         if found is not None:
             return self._multiple(tensor, found)
-        parts = [self._seen.pop(number) for number in lineage.parts(tensor, self._seen)]
+        parts = [self.seen.pop(number) for number in lineage.parts(tensor, self.seen)]
         rows = max((seen.rows for seen in parts), default=0.0) or 1.0
         summed = bool(parts) and all(seen.summed for seen in parts)
         named: dict[str, Loss] = {}
@@ -116,7 +127,7 @@ class Pending:
 
     def _multiple(self, tensor: torch.Tensor, found: lineage.Ancestor) -> Source:
         """Divided by a whole number, it is a share of an accumulated gradient: the loss itself counts."""
-        seen = self._seen.pop(found.number)
+        seen = self.seen.pop(found.number)
         share = found.exact and not found.reduced and found.divided == round(found.divided) >= 1
         if share and seen.value is not None:
             loss = seen.loss()

@@ -138,9 +138,9 @@ class Keeping(Observer):
     ) -> None:
         import torch
 
-        from tabstudio.model.export import few_rows
-
         if kept.example is None or kept.rows < 2:
+            from tabstudio.model.export import few_rows
+
             kept.example, kept.rows = few_rows((args, kwargs), EXAMPLE_ROWS)
         looks = not (training_mode and torch.is_grad_enabled())
         if kept.looked and not looks:

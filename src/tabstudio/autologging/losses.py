@@ -60,10 +60,6 @@ class Seen:
         """The loss as it counts in a mean."""
         return Loss(self.value, 1.0 if self.summed else self.rows, self.rows)
 
-    def forget(self) -> None:
-        """Let the graph go."""
-        self.result = None
-
 
 class Losses:
     """Watches everything that computes a loss and tells `seen`, with the frame that called it."""

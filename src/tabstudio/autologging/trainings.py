@@ -134,11 +134,11 @@ class Trainings:
         losses: dict[str, list[Loss]] = {}
         open_, self._open = self._open, []
         for backward in open_:
-            site = self._site(following, backward, owner)
-            named = {site.name: backward.source.loss, **backward.source.parts}
-            losses.setdefault(site.name, []).append(backward.source.loss)
-            backward.event.losses, backward.event.steps = named, following.training.steps
-            following.epochs.take(backward.event)
+            site, source, event = self._site(following, backward, owner), backward.source, backward.event
+            losses.setdefault(site.name, []).append(source.loss)
+            event.losses = {site.name: source.loss, **source.parts}
+            event.steps = following.training.steps
+            following.epochs.take(event)
             if not owner:
                 following.training.steps += 1
                 following.step_loss(site.name, losses.pop(site.name), following.training.steps)

@@ -130,7 +130,7 @@ class Loops(Observer):
     def _computed(self, seen: Seen, frame: FrameType) -> None:
         """A loss was computed: to train on, or to look at."""
         result = seen.result
-        if self._in_backward or result is None or not self._is_here():
+        if self._in_backward or result is None or (get_ident() != self._thread and not self._is_here()):
             return
         if result.requires_grad:
             if self._looking:  # in evaluation mode; whether to train on it will show
@@ -157,7 +157,7 @@ class Loops(Observer):
 
     def _before_forward(self, module: torch.nn.Module, args: Any) -> None:
         """A model that is trained is about to compute: to be trained, or to be looked at."""
-        if self._in_backward or self._is_compiling() or not self._is_here():
+        if self._in_backward or self._is_compiling() or (get_ident() != self._thread and not self._is_here()):
             return
         self._looking = not (module.training and self._grads_wanted())
         if not self._looking:
@@ -169,7 +169,7 @@ class Loops(Observer):
             self._pending.scaled(outputs, result)
 
     def _backward_asked(self, tensors: Any, frame: FrameType) -> None:
-        if self._in_backward or not self._is_here():
+        if self._in_backward or (get_ident() != self._thread and not self._is_here()):
             return
         if self._step_began:  # a closure may be called many times in a step: its first loss is the step's
             if self._step_went_back:
@@ -196,17 +196,20 @@ class Loops(Observer):
         if self._session.muted:
             return
         at = place(frame)
-        source = self._pending.source(tensor, frame, at.point)
-        self._look_at_unused()
-        visit = self._visit_at(at)
-        if visit is not None:
-            self._loaders.training.add(visit.part)
-        number = self._loaders.visit.number if self._loaders.visit is not None else 0
+        point = at.point
+        source = self._pending.source(tensor, frame, point)
+        if self._pending.seen:
+            self._look_at_unused()
+        last, number = self._loaders.visit, 0
+        if last is not None:
+            number = last.number
+            if self._visit_at(at) is not None:
+                self._loaders.training.add(last.part)
         known = source.label or source.parts or source.loss.weight != 1.0
         rows = source.loss.weight if known else self._rows
         event = Trained(at, {}, number, self._trainings.steps, rows, source.inputs)
         self._looking = None if self._models.compiled else False
-        self._trainings.backward(event, source, at.point, tensor)
+        self._trainings.backward(event, source, point, tensor)
 
     def _look_at_unused(self) -> None:
         """What had a graph, but no backward pass came, was only looked at, if it was in evaluation mode."""
@@ -223,7 +226,7 @@ class Loops(Observer):
 
     def _after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         self._step_began = False
-        if not self._is_here():
+        if get_ident() != self._thread and not self._is_here():
             return
         frame = sys._getframe(1)
         following = self._trainings.stepped(optimizer, frame, lambda: place(frame))

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Callable
 from functools import partial
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Courier:
         self.about, self.state = folder.about, folder.state
         self.done = False
         self.samples: list[Metric] = []
+        self._ahead: list[tuple[int, Any]] = []
         self._connect = connect
         self._latest: dict[str, Metric] = {}
         self._resumed = bool(self.state.run_id)
@@ -55,9 +56,9 @@ class Courier:
             self.state.described = True
             self.folder.save()
             return True
-        events = self.folder.read()
-        if events:
-            self._next(events)
+        self._ahead = self._ahead or self.folder.read()
+        if self._ahead:
+            self._next(self._ahead)
             return True
         if self.samples:
             self._unless_refused(self._push_samples)
@@ -144,16 +145,18 @@ class Courier:
         self._artifacts(here, "environment")
 
     def _next(self, events: list[tuple[int, Any]]) -> None:
-        points = list(takewhile(lambda item: isinstance(item[1], list), events))[:METRICS_PER_BATCH]
+        points = list(takewhile(lambda item: isinstance(item[1], list), islice(events, METRICS_PER_BATCH)))
         if points:
             self._points([event for _, event in points])
             self._delivered(points[-1][0])
+            del events[: len(points)]
             return
         offset, event = events[0]
         if event is not None:
             self._unless_refused(lambda: getattr(self, f"_on_{event['kind']}")(event))
         if not self.done:
             self._delivered(offset)
+        del events[0]
 
     def _unless_refused(self, action: Callable[[], None]) -> None:
         """Do it. What the store will never take is left out with a note: it must not hold up the rest."""
