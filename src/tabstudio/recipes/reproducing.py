@@ -138,7 +138,7 @@ def _threads(count: int) -> Iterator[None]:
 
 def _table_check(side: Side, data: Data) -> Check:
     recorded, now = str(side.data["fingerprint"]), data.table.fingerprint
-    return Check("table", f"sha256 {recorded[:16]}", f"sha256 {now[:16]}", recorded == now)
+    return Check("table", f"blake3 {recorded[:16]}", f"blake3 {now[:16]}", recorded == now)
 
 
 def _time_check(side: Side) -> Iterator[Check]:
