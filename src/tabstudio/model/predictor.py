@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +25,28 @@ if TYPE_CHECKING:
     from tabstudio.model.networks import Pack
 
 Array = npt.NDArray[Any]
+Answers = TypeVar("Answers")
+"""A tensor or an array."""
 
 ROWS = 8192
 """Rows that go through the network at a time, so that a table of any length needs bounded memory."""
 MULTIPLE = 64
 """Rows are filled up to a multiple of this: libraries take other paths through small matrix products, and
 through the last few elements of an array, than through the rest, and the last bits differ."""
+
+
+def mean_of_members(answers: Answers, weights: Sequence[float] | None) -> Answers:
+    """The mean over the members (k, ...) of a tensor or an array, by their weights where these are given."""
+    members: Any = answers
+    if weights is None:
+        mean: Answers = members.mean(0)
+        return mean
+    # member by member: a product of matrices would add up in an order that depends on the rows beside
+    total = members[0] * weights[0]
+    for member, weight in zip(members[1:], weights[1:], strict=True):
+        total = total + member * weight
+    whole: Answers = total
+    return whole
 
 
 class Model:
@@ -232,21 +248,14 @@ class Model:
         import torch
 
         if self.target.task == "regression":
-            return np.asarray(self._mean(raw[:, :, 0]) * self.target_scale + self.target_mean)
+            return np.asarray(
+                mean_of_members(raw[:, :, 0], self.weights) * self.target_scale + self.target_mean
+            )
         logits = raw / self.temperature
         if self.target.task == "multiclass":
-            return np.asarray(self._mean(torch.softmax(logits, dim=2)))
-        second = self._mean(torch.sigmoid(logits[:, :, 0]))
+            return np.asarray(mean_of_members(torch.softmax(logits, dim=2), self.weights))
+        second = mean_of_members(torch.sigmoid(logits[:, :, 0]), self.weights)
         return np.asarray(torch.stack([1 - second, second], dim=1))
-
-    def _mean(self, answers: torch.Tensor) -> torch.Tensor:
-        if self.weights is None:
-            return answers.mean(0)
-        # member by member: a product of matrices would add up in an order that depends on the rows beside
-        total = answers[0] * self.weights[0]
-        for answer, weight in zip(answers[1:], self.weights[1:], strict=True):
-            total += answer * weight
-        return total
 
     def _no_rows(self) -> Array:
         return np.empty((0, len(self.classes)) if self.classes else 0, dtype=np.float64)

@@ -15,7 +15,7 @@ import polars as pl
 from tabstudio.errors import InputError, ModelError
 from tabstudio.model import bundle
 from tabstudio.model.encode import Encoder
-from tabstudio.model.predictor import decided
+from tabstudio.model.predictor import decided, mean_of_members
 from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.serving import plan
 from tabstudio.serving.contract import Contract, Row, Rows
@@ -97,26 +97,19 @@ class Runtime:
     def _settle(self, raw: Array) -> Array:
         """Members' raw outputs (k, n, outputs) as the mean of their probabilities or values."""
         if self.target.task == "regression":
-            return np.asarray(self._joined(raw[:, :, 0].astype(np.float64)) * self._scale + self._mean)
+            return np.asarray(
+                mean_of_members(raw[:, :, 0].astype(np.float64), self._weights) * self._scale + self._mean
+            )
         logits = raw.astype(np.float64)
         logits /= self._temperature
         if self.target.task == "multiclass":
             powers = np.exp(logits - logits.max(axis=2, keepdims=True))
-            return self._joined(powers / powers.sum(axis=2, keepdims=True))
+            return np.asarray(mean_of_members(powers / powers.sum(axis=2, keepdims=True), self._weights))
         second = 1 / (1 + np.exp(-logits[:, :, 0]))
         both = np.empty((second.shape[1], 2))
-        both[:, 1] = second[0] if len(second) == 1 else self._joined(second)
+        both[:, 1] = second[0] if len(second) == 1 else mean_of_members(second, self._weights)
         np.subtract(1, both[:, 1], out=both[:, 0])
         return both
-
-    def _joined(self, answers: Array) -> Array:
-        """The mean over the members (k, ...), by their weights where the model has some."""
-        if self._weights is None:
-            return np.asarray(answers.mean(0))
-        total = answers[0] * self._weights[0]
-        for answer, weight in zip(answers[1:], self._weights[1:], strict=True):
-            total += answer * weight
-        return np.asarray(total)
 
     def _warmed(self, where: str) -> float:
         """Answer made-up rows, one and many, so that the first request finds everything in its place."""

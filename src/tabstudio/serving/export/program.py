@@ -16,7 +16,7 @@ from tabstudio.errors import ConfigError
 from tabstudio.model.coded import FIRST, MISSING, UNSEEN, CodedColumn
 from tabstudio.model.columns import CategoryColumn, NumberColumn
 from tabstudio.model.encode import Encoder
-from tabstudio.model.predictor import Model
+from tabstudio.model.predictor import Model, mean_of_members
 
 NO_VALUE = -1
 """The level number of a missing category; every number without a level is one that training did not know."""
@@ -98,23 +98,15 @@ class Program(nn.Module):
             codes = self.coded(numbers, codes)
         raw = self.pack(self.scale(numbers), codes).double()
         if self.task == "regression":
-            return self._joined(raw[:, :, 0]) * self.target_scale + self.target_mean
+            return mean_of_members(raw[:, :, 0], self.weights) * self.target_scale + self.target_mean
         logits = raw / self.temperature
         if self.task == "multiclass":
-            probabilities = self._joined(torch.softmax(logits, dim=2))
+            probabilities = mean_of_members(torch.softmax(logits, dim=2), self.weights)
             return probabilities.argmax(dim=1), probabilities
-        second = self._joined(torch.sigmoid(logits[:, :, 0]))
+        second = mean_of_members(torch.sigmoid(logits[:, :, 0]), self.weights)
         probabilities = torch.stack([1 - second, second], dim=1)
         said = (probabilities[:, self.positive] >= self.threshold).long()
         return (said if self.positive else 1 - said), probabilities
-
-    def _joined(self, answers: Tensor) -> Tensor:
-        """The mean over the members (k, ...), by their weights where the model has some."""
-        if self.weights is None:
-            return answers.mean(0)
-        return torch.stack(
-            [weight * answer for weight, answer in zip(self.weights, answers, strict=True)]
-        ).sum(0)
 
 
 class _Scales(nn.Module):
