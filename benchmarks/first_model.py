@@ -9,14 +9,12 @@ empty folder of its own, one after the other. Ratios are of medians.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
+from benchmarks.processes import timed
 from tabstudio.recipes.demo import write_cancer_table
 
 HERE = Path(__file__).parent
@@ -66,13 +64,7 @@ def _light_commands(rounds: int = 10) -> None:
 def _run(command: list[str]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         write_cancer_table(Path(folder) / "cancer_classification.csv")
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-        start = time.perf_counter()
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-        took = time.perf_counter() - start
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
-    return took
+        return timed(command, folder)
 
 
 if __name__ == "__main__":

@@ -10,15 +10,13 @@ Each round runs both in an empty folder, one after the other. The ratio is of me
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
+from benchmarks.processes import timed
 from tabstudio.recipes.demo import write_cancer_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,13 +62,7 @@ def _run(command: list[str], code: str) -> float:
         write_cancer_table(Path(folder) / "data" / "cancer_classification.csv")
         write_cancer_table(work / "cancer_classification.csv")
         (work / "train.py").write_text(code, encoding="utf-8")
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-        start = time.perf_counter()
-        done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True)
-        took = time.perf_counter() - start
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
-    return took
+        return timed(command, work)
 
 
 if __name__ == "__main__":
