@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -176,3 +177,23 @@ def test_rows_that_steps_refuse_do_not_spoil_the_batch(tmp_path: Path) -> None:
         assert getattr(second, "status", None) == 422
         expected = model.predict([rows[0], rows[2]])
         np.testing.assert_allclose([first.labels[0], third.labels[0]], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_an_ensemble_answers_by_the_weights_of_its_members(
+    task: str, make_model: Callable[..., Model], frame: pl.DataFrame, tmp_path: Path
+) -> None:
+    model = make_model(task)
+    plain = runtime.load(model.save(tmp_path / "plain"), "m", "1")
+    size = len(model.pack)
+    model.weights = tuple(2 * (m + 1) / (size * (size + 1)) for m in range(size))
+    ready = runtime.load(model.save(tmp_path / "weighted"), "m", "1")
+    rows = frame.select(ready.contract.names).to_dicts()
+    expected = model.predict(rows) if task == "regression" else model.predict_proba(rows)
+
+    def said(one: runtime.Runtime) -> np.ndarray:
+        answer = one.answer(one.contract.take(rows, 1000))
+        return np.array(answer.labels if task == "regression" else answer.probabilities)
+
+    np.testing.assert_allclose(said(ready), expected, rtol=1e-6, atol=1e-6)
+    assert np.abs(said(plain) - expected).max() > 1e-3
