@@ -24,6 +24,7 @@ ROW = (
     ("serving",),
     ("recipes",),
     ("estimators",),
+    ("studio",),
     ("cli",),
 )
 PLACE = {room: place for place, rooms in enumerate(ROW) for room in rooms}

@@ -1,0 +1,49 @@
+"""The application put together: the guard at the door, the REST API, the pages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+from nicegui import ui
+
+from tabstudio._version import __version__
+from tabstudio.studio import pages
+from tabstudio.studio.guard import Guard
+from tabstudio.studio.options import StudioOptions
+from tabstudio.studio.studio import Studio
+from tabstudio.studio.ui.favicon import FAVICON
+
+STATIC = Path(__file__).parent / "ui" / "static"
+RECONNECT_SECONDS = 10.0
+
+
+def build(options: StudioOptions) -> FastAPI:
+    """Make the application of one studio. NiceGUI keeps its pages per process: build one only."""
+    studio = Studio(options)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        studio.feed.start()
+        yield
+        await studio.feed.stop()
+        studio.close()
+
+    app = FastAPI(title="tabstudio", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(Guard, studio=studio)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    pages.install(studio)
+    ui.run_with(
+        app,
+        title="tabstudio",
+        favicon=FAVICON,
+        dark=None,
+        binding_refresh_interval=None,
+        reconnect_timeout=RECONNECT_SECONDS,
+        tailwind=False,
+        show_welcome_message=False,
+    )
+    return app

@@ -1,0 +1,67 @@
+"""What the pages and the REST API stand on: registry, runs, services and training processes of one place."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from tabstudio.database import Database, database_address
+from tabstudio.settings import registry_address, tracking_address
+from tabstudio.studio.feed import Feed
+from tabstudio.studio.options import StudioOptions
+from tabstudio.studio.topics import sources
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from tabstudio.registry import Registry
+    from tabstudio.serving.deployments import Deployments
+    from tabstudio.studio.access.roles import Who
+
+
+class Studio:
+    """One per process. Everything here may be called from several threads."""
+
+    def __init__(self, options: StudioOptions) -> None:
+        self.options = options
+        self.tracking_uri = tracking_address()
+        self.registry_uri = registry_address(None, self.tracking_uri)
+        self.database = Database(database_address(registry_uri=self.registry_uri))
+        self.feed = Feed(sources(self))
+        self._registries: dict[str, Registry] = {}
+        self._lock = Lock()
+
+    @cached_property
+    def mlflow(self) -> MlflowClient:
+        """MLflow's client for runs; a local database is made where there is none yet."""
+        from mlflow import MlflowClient
+
+        from tabstudio.tracking.template import opened
+
+        return opened(self.tracking_uri, lambda: MlflowClient(self.tracking_uri, self.registry_uri))
+
+    @cached_property
+    def deployments(self) -> Deployments:
+        """The services that were started by name."""
+        from tabstudio.serving.deployments import Deployments
+
+        return Deployments(self.database)
+
+    def registry(self, who: Who) -> Registry:
+        """The registry, with this person as who acts."""
+        from tabstudio.registry import Registry
+
+        _ = self.mlflow  # makes the local database, so that an empty registry can be looked at
+        with self._lock:
+            if who.name not in self._registries:
+                self._registries[who.name] = Registry(
+                    tracking_uri=self.tracking_uri, registry_uri=self.registry_uri, actor=who.name
+                )
+            return self._registries[who.name]
+
+    def close(self) -> None:
+        """Give every connection back."""
+        for registry in self._registries.values():
+            registry.close()
+        self.database.close()
