@@ -27,7 +27,8 @@ class Badge:
     tone: str = ""
 
 
-Cell = str | int | float | Link | Badge | None
+Cell = str | int | float | Link | Badge | None | tuple["Cell", ...]
+"""What stands in a cell; several things beside each other as a tuple."""
 
 
 def plain(
@@ -76,6 +77,8 @@ def _cells(row: Sequence[Cell], wide: bool) -> Iterable[str]:
 def _cell(cell: Cell) -> str:
     if isinstance(cell, Link):
         return f'<a href="{escape(cell.address, quote=True)}">{escape(cell.text)}</a>'
+    if isinstance(cell, tuple):
+        return " ".join(_cell(part) for part in cell) or "–"
     if isinstance(cell, Badge):
         return f'<span class="badge {escape(cell.tone, quote=True)}">{escape(cell.text)}</span>'
     if cell is None or isinstance(cell, int | float):
