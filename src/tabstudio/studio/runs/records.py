@@ -1,0 +1,83 @@
+"""Runs as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from tabstudio.evaluation.result import to_plain
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+PARENT = "mlflow.parentRunId"
+STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run in a list. `started` and `ended` are in milliseconds since 1970.
+
+    `children` is the number of runs below it, None where nobody asked. `metrics` are the last points.
+    """
+
+    id: str
+    name: str
+    experiment_id: str
+    experiment: str
+    status: str
+    started: int | None
+    ended: int | None
+    user: str
+    source: str
+    parent: str
+    metrics: Mapping[str, float]
+    params: Mapping[str, str]
+    children: int | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None while it goes on."""
+        return (
+            None
+            if self.started is None or self.ended is None or not self.ended
+            else (self.ended - self.started) / 1000
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary for `json.dumps`; figures that are not finite are None."""
+        plain: dict[str, Any] = to_plain(asdict(self) | {"seconds": self.seconds})
+        return plain
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Some rows of a list, and how many the whole list has."""
+
+    rows: tuple[RunRow, ...]
+    total: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary for `json.dumps`."""
+        return {"total": self.total, "runs": [row.to_json() for row in self.rows]}
+
+
+def as_row(run: Run, experiment: str, children: int | None = None) -> RunRow:
+    """Make a row of MLflow's run."""
+    info, tags = run.info, run.data.tags
+    return RunRow(
+        id=info.run_id,
+        name=info.run_name or tags.get("mlflow.runName", "") or info.run_id[:8],
+        experiment_id=info.experiment_id,
+        experiment=experiment,
+        status=info.status,
+        started=info.start_time,
+        ended=info.end_time or None,
+        user=tags.get("mlflow.user") or info.user_id or "",
+        source=tags.get("mlflow.source.name", ""),
+        parent=tags.get(PARENT, ""),
+        metrics=dict(sorted(run.data.metrics.items())),
+        params=dict(sorted(run.data.params.items())),
+        children=children,
+    )
