@@ -52,7 +52,7 @@ def as_version(found: Any, moved: Transition | None, aliases: Mapping[str, int])
         description=found.description or "",
         aliases=tuple(sorted(alias for alias, number in aliases.items() if number == int(found.version))),
         tags=tags,
-        size=int(tags[SIZE_TAG]) if tags.get(SIZE_TAG, "").isdigit() else _size_of(found.source),
+        size=int(tags[SIZE_TAG]) if tags.get(SIZE_TAG, "").isdigit() else size_of(found.source),
     )
 
 
@@ -94,7 +94,7 @@ def _dataset(given: Any) -> dict[str, str]:
     return {"name": given.dataset.name, "digest": given.dataset.digest, "context": context}
 
 
-def _size_of(source: str | None) -> int | None:
+def size_of(source: str | None) -> int | None:
     """Bytes of artifacts that lie on this machine, None where they do not."""
     folder = Path((source or "").removeprefix("file://"))
     if not source or not folder.is_absolute() or not folder.is_dir():

@@ -300,6 +300,11 @@ class Registry:
         with self._history.reading(name) as chain:
             return approvals.requests(chain, found.number, found.created)
 
+    def open_requests(self, name: str) -> list[Request]:
+        """Return the requests of a model that wait for an answer or a promotion, the newest first."""
+        with self._history.reading(name) as chain:
+            return approvals.all_open(chain)
+
     def note(self, version: Version, reason: str, facts: Mapping[str, Any]) -> Transition:
         """Keep a finding about a version in its history, such as the result of a reproduction."""
         self._keeper.look(version.model)

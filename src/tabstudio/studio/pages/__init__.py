@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
 
-PAGES = ("home",)
+PAGES = ("home", "monitor", "model")
 
 
 def install(studio: Studio) -> None:

@@ -79,12 +79,12 @@ def lines(
     y: str = "",
     log: bool = False,
     area: tuple[float, float] | None = None,
+    span: tuple[float, float] | None = None,
     height: int = 280,
 ) -> Chart:
-    """One line per name over a common numeric axis; `area` fixes the ends of the vertical one."""
-    return Chart(
-        title, line_options(series, x=x, y=y, log=log, area=area), lambda: _points(series, x), height=height
-    )
+    """One line per name over a common numeric axis; `span` fixes its ends, `area` those of the vertical one."""
+    options = line_options(series, x=x, y=y, log=log, area=area, span=span)
+    return Chart(title, options, lambda: _points(series, x), height=height)
 
 
 def redraw_lines(
@@ -106,9 +106,11 @@ def line_options(
     y: str = "",
     log: bool = False,
     area: tuple[float, float] | None = None,
+    span: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
     """ECharts options of `lines`."""
     low, high = area or (None, None)
+    left, right = span or ("dataMin", "dataMax")
     return {
         "legend": {"show": len(series) > 1},
         "xAxis": {
@@ -116,8 +118,8 @@ def line_options(
             "name": x,
             "nameLocation": "middle",
             "nameGap": 28,
-            "min": "dataMin",
-            "max": "dataMax",
+            "min": left,
+            "max": right,
         },
         "grid": {"bottom": 28},
         "yAxis": {"type": "log" if log else "value", "name": y, "scale": True, "min": low, "max": high},
@@ -314,6 +316,8 @@ def _styled(options: dict[str, Any]) -> dict[str, Any]:
     for axis in ("xAxis", "yAxis", "parallelAxis"):
         if axis in options:
             given = options[axis]
+            if axis == "yAxis":  # its name stands above it, and to the left there is no room
+                given = _deep({"nameTextStyle": {"align": "left"}}, given)
             made[axis] = (
                 [_deep(_AXIS, one) for one in given] if isinstance(given, list) else _deep(_AXIS, given)
             )

@@ -12,6 +12,7 @@ from fastapi import Request
 from nicegui import background_tasks, ui
 
 from tabstudio.errors import TabstudioError
+from tabstudio.studio.access.access import Claim
 from tabstudio.studio.access.roles import Who
 
 if TYPE_CHECKING:
@@ -37,8 +38,13 @@ class View:
 
     def __init__(self, studio: Studio, request: Request) -> None:
         self.studio = studio
-        self.who: Who = request.scope["state"]["who"]
+        self._claim: Claim = request.scope["state"]["claim"]
         self.client = ui.context.client
+
+    @property
+    def who(self) -> Who:
+        """Who looks at it, with the role that they have now. Raises `AccessError` once they have logged out."""
+        return self.studio.access.checked(self._claim)
 
     def follow(self, topic: str, follower: Callable[[], Awaitable[None] | None]) -> None:
         """Call `follower` after each change of a topic, where this stands, until the page is closed."""
@@ -107,8 +113,10 @@ def frame(view: View, place: str, theme: str) -> Iterator[None]:
                 link = ui.link(name, address)
                 if name == place:
                     link.props('aria-current="page"')
+            if view.studio.mlflow_url:
+                ui.link("MLflow", view.studio.mlflow_url, new_tab=True).props('rel="noopener"')
         ui.element("span").classes("grow")
-        ui.label(f"{view.who.name} · {view.who.role}").classes("who")
+        _who(view)
         _theme_button(dark)
     with ui.element("main").props('id="main" tabindex="-1"').classes("page"):
         yield
@@ -164,6 +172,24 @@ def empty(text: str) -> None:
 def badge(text: str, tone: str = "") -> ui.label:
     """A word in a coloured frame; `tone` is good, warning, danger or nothing: colour never stands alone."""
     return ui.label(text).classes(f"badge {tone}")
+
+
+def _who(view: View) -> None:
+    """Who is logged in, as what; and the way out."""
+    who = view.who
+    shown = ui.label(f"{who.name} · {who.role}").classes("who")
+    if not view.studio.options.login:
+        return
+
+    def follow() -> None:
+        shown.text = f"{view.who.name} · {view.who.role}"
+
+    view.follow("people", follow)
+    if who.may("admin"):
+        ui.link("People", "/people").classes("who")
+    if not view.studio.options.user_header:
+        with ui.element("form").props('method="post" action="/logout"').classes("logout"):
+            tag("button", "Log out").props('type="submit"')
 
 
 def _theme_button(dark: ui.dark_mode) -> None:
