@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 SECONDS = 2.0
 """How long a service may think about what it is asked."""
 _PREDICT_SECONDS = 35.0
+_SERVED = re.compile(r"[\w.\- ]{1,200}")
+_ODD = re.compile(r"[^A-Za-z0-9._-]+")
+_LINE_BYTES = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,45 @@ def remove(studio: Studio, who: Who, name: str) -> None:
         studio.deployments.remove(name)
     finally:
         studio.feed.touch("deployments")
+
+
+def words_of(model: str, which: str, *, port: int = 0, workers: int = 1, watch: float = 10.0) -> list[str]:
+    """What follows `tabstudio serve` for a registered model; `which` is a stage or the number of a version.
+
+    >>> words_of("churn (2026)", "production")
+    ['churn-2026=models:/churn (2026)@production', '--port', '0', '--workers', '1', '--watch', '10']
+    """
+    address = f"models:/{model}/{which}" if which.isdigit() else f"models:/{model}@{which}"
+    name = served_name(model)
+    served = address if name == model else f"{name}={address}"
+    return [served, "--port", str(port), "--workers", str(workers), "--watch", f"{watch:g}"]
+
+
+def served_name(model: str) -> str:
+    """By what name a registered model is served: its own, where that can stand in a path."""
+    return model if _SERVED.fullmatch(model) else plain_name(model)
+
+
+def plain_name(text: str) -> str:
+    """Any name in the signs that the name of a service may have."""
+    return _ODD.sub("-", text).strip("-._")[:60] or "model"
+
+
+def log_size(studio: Studio, name: str) -> int:
+    """Bytes of a service's output so far."""
+    log = studio.deployments.find(name, ask=False).log
+    return log.stat().st_size if log.exists() else 0
+
+
+def log_tail(service: Deployment, lines: int) -> str:
+    """The last lines of a service's output, however long all of it is."""
+    if not service.log.exists():
+        return ""
+    with service.log.open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(0, file.tell() - lines * _LINE_BYTES))
+        said = file.read().decode(errors="replace")
+    return "\n".join(said.splitlines()[-lines:])
 
 
 def lanes(service: Deployment) -> list[Lane]:

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 from tabstudio.database import Database, database_address
 from tabstudio.settings import registry_address, tracking_address
+from tabstudio.studio.access.access import Access
+from tabstudio.studio.access.asking import settled
+from tabstudio.studio.data.tables import Tables
 from tabstudio.studio.feed import Feed
+from tabstudio.studio.mlflowserver import web_address
 from tabstudio.studio.options import StudioOptions
 from tabstudio.studio.topics import sources
 
@@ -18,16 +22,25 @@ if TYPE_CHECKING:
     from tabstudio.registry import Registry
     from tabstudio.serving.deployments import Deployments
     from tabstudio.studio.access.roles import Who
+    from tabstudio.studio.gauges import Gauges
+    from tabstudio.studio.jobs import Jobs
+    from tabstudio.studio.runs.listing import Runs
 
 
 class Studio:
-    """One per process. Everything here may be called from several threads."""
+    """One per process. Everything here may be called from several threads.
+
+    Raises `ConfigError` where people must log in and there is nobody.
+    """
 
     def __init__(self, options: StudioOptions) -> None:
-        self.options = options
         self.tracking_uri = tracking_address()
         self.registry_uri = registry_address(None, self.tracking_uri)
         self.database = Database(database_address(registry_uri=self.registry_uri))
+        self.tables = Tables(options.data, options.upload_bytes)
+        self.access = Access(self.database)
+        self.options = settled(options, self.access.people)
+        self.mlflow_url = web_address(self.tracking_uri)
         self.feed = Feed(sources(self))
         self._registries: dict[str, Registry] = {}
         self._lock = Lock()
@@ -47,6 +60,29 @@ class Studio:
         from tabstudio.serving.deployments import Deployments
 
         return Deployments(self.database)
+
+    @cached_property
+    def gauges(self) -> Gauges:
+        """What the services count of themselves."""
+        from tabstudio.studio.gauges import Gauges
+
+        return Gauges(lambda name: self.deployments.find(name, ask=False))
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Trainings and searches that were started from the studio."""
+        from tabstudio.studio.jobs import Jobs
+
+        return Jobs(self.database, self.tables)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """All runs of the tracking store."""
+        from tabstudio.registry.client import Client
+        from tabstudio.studio.runs.listing import Runs
+
+        _ = self.mlflow  # makes the local database, so that an empty one can be looked at
+        return Runs(Client(self.tracking_uri, self.registry_uri))
 
     def registry(self, who: Who) -> Registry:
         """The registry, with this person as who acts."""

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from tabstudio.database.tables import deployments, models
+from tabstudio.database.tables import models, sessions, users
+from tabstudio.registry.chain import now
+from tabstudio.studio import gauges, services, traffic
 from tabstudio.studio.feed import Source
 
 if TYPE_CHECKING:
@@ -15,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def sources(studio: Studio) -> dict[str, Source]:
-    """Every topic: `registry`, `runs`, `run:ID` and `deployments`."""
+    """Every topic.
+
+    `registry`, `runs`, `run:ID`, `deployments`, `service:NAME`, `log:NAME`, `traffic`, `people`, `jobs`,
+    `job:ID`.
+    """
 
     def registry(_: str) -> Hashable:
         with studio.database.reading() as connection:
@@ -35,14 +41,31 @@ def sources(studio: Studio) -> dict[str, Source]:
         points = found.to_dictionary()["data"]["metrics"]
         return found.info.status, len(found.data.params), tuple(sorted(points.items()))
 
-    def services(_: str) -> Hashable:
+    def deployments(_: str) -> Hashable:
+        found = studio.deployments.list(ask=False)
+        return tuple((one.name, one.state, one.url, one.changed) for one in found)
+
+    def log(name: str) -> Hashable:
+        return services.log_size(studio, name)
+
+    def jobs(job_id: str) -> Hashable:
+        return studio.jobs.token(job_id)
+
+    def people(_: str) -> Hashable:
         with studio.database.reading() as connection:
-            rows = connection.execute(select(deployments.c.name, deployments.c.changed, deployments.c.url))
-            return tuple(tuple(row) for row in rows)
+            roles = connection.execute(select(users.c.name, users.c.role).order_by(users.c.name)).all()
+            alive = select(sessions.c.hash).where(sessions.c.expires > now()).order_by(sessions.c.hash)
+            return tuple(map(tuple, roles)), tuple(connection.execute(alive).scalars())
 
     return {
         "registry": Source(registry, 1.0),
         "runs": Source(runs, 2.0),
         "run": Source(run, 1.0),
-        "deployments": Source(services, 1.0),
+        "deployments": Source(deployments, 1.0),
+        "service": Source(lambda name: studio.gauges.look(name), gauges.SECONDS),
+        "log": Source(log, 0.5),
+        "traffic": Source(traffic.token, 2.0),
+        "people": Source(people, 1.0),
+        "jobs": Source(jobs, 1.0),
+        "job": Source(jobs, 0.5),
     }

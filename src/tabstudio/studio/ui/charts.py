@@ -34,7 +34,7 @@ class Chart:
         height: int = 280,
     ) -> None:
         self._numbers = numbers
-        with ui.element("figure").classes("chart").style(f"--height:{height}px"):
+        with ui.element("figure").classes("chart").style(f"--height:{height}px") as self.figure:
             with ui.element("figcaption"):
                 ui.label(title)
             self.echart = ui.echart(_styled(options), renderer="svg")
@@ -50,6 +50,10 @@ class Chart:
         self.echart.update()
         if self._open:
             self._table.set_content(self._markup())
+
+    def show(self, shown: bool) -> None:
+        """Show it, or leave its place to others."""
+        self.figure.set_visibility(shown)
 
     def _details(self) -> None:
         self._open = False
@@ -82,7 +86,7 @@ def lines(
     span: tuple[float, float] | None = None,
     height: int = 280,
 ) -> Chart:
-    """One line per name over a common numeric axis; `span` fixes its ends, `area` those of the vertical one."""
+    """One line per name over a common numeric axis; `span` fixes its ends, `area` those of the other."""
     options = line_options(series, x=x, y=y, log=log, area=area, span=span)
     return Chart(title, options, lambda: _points(series, x), height=height)
 
@@ -94,9 +98,10 @@ def redraw_lines(
     x: str,
     y: str = "",
     log: bool = False,
+    span: tuple[float, float] | None = None,
 ) -> None:
     """Give a chart of `lines` other points."""
-    chart.update(line_options(series, x=x, y=y, log=log), lambda: _points(series, x))
+    chart.update(line_options(series, x=x, y=y, log=log, span=span), lambda: _points(series, x))
 
 
 def line_options(
@@ -148,6 +153,33 @@ def bars(
     height: int = 280,
 ) -> Chart:
     """Bars by label, one colour a series; `sideways` where labels are long."""
+    options = bar_options(labels, series, stacked=stacked, sideways=sideways, value=value)
+    return Chart(title, options, lambda: _amounts(labels, series), height=height)
+
+
+def redraw_bars(
+    chart: Chart,
+    labels: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    *,
+    stacked: bool = False,
+    sideways: bool = False,
+    value: str = "",
+) -> None:
+    """Give a chart of `bars` other bars."""
+    options = bar_options(labels, series, stacked=stacked, sideways=sideways, value=value)
+    chart.update(options, lambda: _amounts(labels, series))
+
+
+def bar_options(
+    labels: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    *,
+    stacked: bool = False,
+    sideways: bool = False,
+    value: str = "",
+) -> dict[str, Any]:
+    """ECharts options of `bars`."""
     names: dict[str, Any] = {
         "type": "category",
         "data": list(labels),
@@ -156,7 +188,7 @@ def bars(
     amount = {"type": "value", "name": value}
     if sideways:
         names |= {"inverse": True}
-    options = {
+    return {
         "legend": {"show": len(series) > 1},
         "xAxis": amount if sideways else names,
         "yAxis": names if sideways else amount,
@@ -172,10 +204,6 @@ def bars(
             for name, values in series.items()
         ],
     }
-    rows: list[list[Cell]] = [
-        [label, *(values[place] for values in series.values())] for place, label in enumerate(labels)
-    ]
-    return Chart(title, options, lambda: (["", *series], rows), height=height)
 
 
 def heatmap(
@@ -330,6 +358,13 @@ def _deep(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(below[key], dict) and isinstance(above[key], dict):
             merged[key] = _deep(below[key], above[key])
     return merged
+
+
+def _amounts(labels: Sequence[str], series: Mapping[str, Sequence[float]]) -> Numbers:
+    """The bars by label."""
+    return ["", *series], [
+        [label, *(values[place] for values in series.values())] for place, label in enumerate(labels)
+    ]
 
 
 def _points(series: Mapping[str, Sequence[tuple[float, float]]], x: str) -> Numbers:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from nicegui import ui
+from nicegui import run, ui
 
 from tabstudio.errors import TabstudioError
 
@@ -15,7 +14,7 @@ class Question:
     """A dialog with a title, a sentence, room for more (`with question.body:`), a reason, and two buttons.
 
     `act(reason)` is called in a thread. What it returns is told as text, and the dialog closes; a
-    `TabstudioError` stands in the dialog, which stays, and is handed to `failed`. Escape closes it.
+    `TabstudioError` stands in the dialog, which stays, and is handed to `failed`. `busy` is told meanwhile.
     """
 
     def __init__(
@@ -28,9 +27,10 @@ class Question:
         reason: bool = True,
         optional: bool = False,
         danger: bool = False,
+        busy: str = "",
         failed: Callable[[TabstudioError], None] = lambda _: None,
     ) -> None:
-        self._act, self._failed = act, failed
+        self._act, self._failed, self._busy = act, failed, busy
         self._needs = reason and not optional
         self.dialog = dialog = ui.dialog()
         dialog.on("hide", dialog.delete)
@@ -43,6 +43,7 @@ class Question:
             self.body = ui.element("div").classes("question-body")
             self.reason = ui.textarea("Reason" if self._needs else "Reason, if you like")
             self.reason.props('outlined autogrow rows="2" maxlength="2000" autofocus').set_visibility(reason)
+            self._progress = ui.label("").classes("muted").props('aria-live="polite"')
             self.wrong = ui.label("").classes("problem").props('role="alert"')
             self.wrong.set_visibility(False)
             with ui.element("div").classes("row-wrap ends"):
@@ -70,13 +71,16 @@ class Question:
             return
         self.complain("")
         self.button.props("loading").disable()
+        self._progress.text = self._busy
         try:
-            told = await asyncio.to_thread(self._act, why)
+            told = await run.io_bound(self._act, why)
         except TabstudioError as error:
-            self.button.props(remove="loading").enable()
             self.complain(str(error))
             self._failed(error)
             return
+        finally:
+            self._progress.text = ""
+            self.button.props(remove="loading").enable()
         if told is not None:
             ui.notify(str(told), type="positive", multi_line=True)
         self.dialog.close()

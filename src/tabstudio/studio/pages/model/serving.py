@@ -3,39 +3,119 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 
 from nicegui import ui
 
-from tabstudio.studio.services import Lane, all_lanes
+from tabstudio.report.wording import say
+from tabstudio.studio.services import Lane, all_lanes, served_name
+from tabstudio.studio.traffic import BINS, Traffic, traffic
+from tabstudio.studio.ui.charts import bars, lines, redraw_bars, redraw_lines
 from tabstudio.studio.ui.frame import View, section
 from tabstudio.studio.ui.places import service_page, version_page
 from tabstudio.studio.ui.tables import Cell, Link, markup
 
+PERIODS = {1: "the last hour", 24: "the last day", 168: "the last week"}
+QUANTILES = ("5 %", "25 %", "median", "75 %", "95 %")
+AXIS = "minutes before now"
+
 
 class Serving:
-    """The services that answer with this model."""
+    """The services that answer with this model, and its traffic from the prediction log."""
 
     def __init__(self, view: View, name: str) -> None:
         self.view, self.name = view, name
         with section("Served"):
-            self.table = ui.html("", sanitize=False).classes("scroll")
-            self.table.props('tabindex="0" role="region" aria-label="Services"')
+            with ui.element("div").classes("row-wrap tools"):
+                if view.who.may("editor"):
+                    start = ui.button("Serve it…", on_click=self._serve).props("outline no-caps")
+                    start.props["aria-label"] = f"Start a service with {name}"
+            self.table = _region("Services")
             self.nothing = ui.label("").classes("nothing")
             view.soon(self.refresh, "4rem")
         view.follow("deployments", self.refresh)
+        with section(
+            "Traffic", "Every prediction that was answered, as the prediction log of this folder keeps it."
+        ):
+            Watched(view, served_name(name))
 
     async def refresh(self) -> None:
         """Ask the services again."""
         lanes = await asyncio.to_thread(all_lanes, self.view.studio)
-        rows = [_row(lane) for lane in lanes if lane.model == self.name]
+        rows = [_row(self.name, lane) for lane in lanes if lane.model == served_name(self.name)]
         self.table.set_content(markup(("Service", "Version", "Role", "Share"), rows))
         self.table.set_visibility(bool(rows))
         self.nothing.text = "" if rows else "No running service answers with this model."
 
+    def _serve(self) -> None:
+        from tabstudio.studio.pages.deployments.starting import Starting
 
-def _row(lane: Lane) -> list[Cell]:
+        Starting(self.view, self.name)
+
+
+class Watched:
+    """Charts of the traffic within a period, brought up to date as predictions come."""
+
+    def __init__(self, view: View, served: str) -> None:
+        self.view, self.served = view, served
+        with ui.element("div").classes("row-wrap tools"):
+            self.period = ui.select(PERIODS, label="Period", value=1, on_change=self.refresh)
+            self.period.props("outlined dense options-dense").classes("wide")
+        self.table = _region("Traffic by version")
+        self.nothing = ui.label("").classes("nothing")
+        with ui.element("div").classes("grid charts") as self.charts:
+            self.requests = lines("Requests per minute", {}, x=AXIS, height=240)
+            self.answers = bars("Answers", [], {}, height=240)
+            self.scores = bars("Probability of the answer", [], {}, height=240)
+        view.soon(self.refresh, "4rem")
+        view.follow("traffic", self.refresh)
+
+    async def refresh(self) -> None:
+        """Read the log again."""
+        hours = float(self.period.value)
+        found = await asyncio.to_thread(traffic, self.served, hours=hours)
+        self.table.set_content(markup(("Version", "Rows", "Labels that came later", ""), _rows(found)))
+        self.table.set_visibility(bool(found.rows))
+        self.charts.set_visibility(bool(found.rows))
+        self.nothing.text = "" if found.rows else f"Nothing was asked in {PERIODS[int(hours)]}."
+        if found.rows:
+            self._draw(found)
+
+    def _draw(self, found: Traffic) -> None:
+        redraw_lines(self.requests, found.requests, x=AXIS, span=(-60 * found.hours, 0))
+        if found.values:
+            redraw_bars(self.answers, QUANTILES, found.values, value="answer")
+        else:
+            redraw_bars(self.answers, *_counted(found.classes), value="rows")
+        self.scores.show(bool(found.scores))
+        parts = [f"{place / BINS:.2f}" for place in range(BINS)]
+        redraw_bars(self.scores, parts, found.scores, value="share of rows")
+
+
+def _counted(classes: Mapping[str, Mapping[str, int]]) -> tuple[list[str], dict[str, list[float]]]:
+    """Rows by label, the labels of all versions in one order."""
+    labels = list(dict.fromkeys(label for counts in classes.values() for label in counts))
+    return labels, {name: [counts.get(label, 0) for label in labels] for name, counts in classes.items()}
+
+
+def _rows(found: Traffic) -> list[Sequence[Cell]]:
+    rows: list[Sequence[Cell]] = []
+    for name, count in found.rows.items():
+        told, score = found.labelled.get(name, (0, 0.0))
+        quality = f"mean error {say(score)}" if found.values else f"{score:.1%} right"
+        rows.append((name, count, told, quality if told else None))
+    return rows
+
+
+def _row(model: str, lane: Lane) -> list[Cell]:
     share = None if lane.share is None else f"{lane.share:.0%}"
     number: Cell = lane.version
     if lane.version.isdigit():
-        number = Link(f"version {lane.version}", version_page(lane.model, lane.version))
+        number = Link(f"version {lane.version}", version_page(model, lane.version))
     return [Link(lane.service, service_page(lane.service)), number, lane.role, share]
+
+
+def _region(name: str) -> ui.html:
+    made = ui.html("", sanitize=False).classes("scroll")
+    made.props('tabindex="0" role="region"').props["aria-label"] = name
+    return made
