@@ -31,6 +31,7 @@ from tabstudio.cli import (
     sync,
     tokens,
     train,
+    users,
     versions,
 )
 from tabstudio.cli import run as run_
@@ -68,6 +69,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "serve": serve.command,
     "deployments": deployments.command,
     "studio": studio.command,
+    "users": users.command,
     "tokens": tokens.command,
     "export": export.command,
     "sync": sync.command,

@@ -13,7 +13,8 @@ from nicegui import ui
 from tabstudio._version import __version__
 from tabstudio.studio import pages
 from tabstudio.studio.guard import Guard
-from tabstudio.studio.options import StudioOptions
+from tabstudio.studio.pages import login
+from tabstudio.studio.sockets import Sockets
 from tabstudio.studio.studio import Studio
 from tabstudio.studio.ui.favicon import FAVICON
 
@@ -21,13 +22,16 @@ STATIC = Path(__file__).parent / "ui" / "static"
 RECONNECT_SECONDS = 10.0
 
 
-def build(options: StudioOptions) -> FastAPI:
+def build(studio: Studio) -> FastAPI:
     """Make the application of one studio. NiceGUI keeps its pages per process: build one only."""
-    studio = Studio(options)
+    sockets = Sockets(studio)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         studio.feed.start()
+        sockets.install()
+        if studio.options.login:
+            studio.feed.follow("people", sockets.watch)
         yield
         await studio.feed.stop()
         studio.close()
@@ -35,6 +39,7 @@ def build(options: StudioOptions) -> FastAPI:
     app = FastAPI(title="tabstudio", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(Guard, studio=studio)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.include_router(login.router(studio))
     pages.install(studio)
     ui.run_with(
         app,

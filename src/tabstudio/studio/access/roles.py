@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from tabstudio.errors import TabstudioError
+from tabstudio.errors import AccessError
 
 Role = Literal["viewer", "editor", "approver", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -17,7 +17,7 @@ MEANING: dict[Role, str] = {
 }
 
 
-class ForbiddenError(TabstudioError):
+class ForbiddenError(AccessError):
     """Somebody asked for what their role does not allow."""
 
 

@@ -43,7 +43,7 @@ class View:
 
     @property
     def who(self) -> Who:
-        """Who looks at it, with the role that they have now. Raises `AccessError` once they have logged out."""
+        """Who looks at it, in the role that they have now. Raises `AccessError` once they have logged out."""
         return self.studio.access.checked(self._claim)
 
     def follow(self, topic: str, follower: Callable[[], Awaitable[None] | None]) -> None:
