@@ -66,6 +66,11 @@ class Runs:
             below = self._finder.children(ids, experiments) if children and ids else {}
         return RunPage(tuple(_row(run, names, below) for run in found), total)
 
+    def children(self, run_id: str, experiments: Sequence[str]) -> int:
+        """How many runs of these experiments are below one."""
+        with self.client.asking("search the runs"):
+            return self._finder.children([run_id], experiments)[run_id]
+
     def columns(self, query: RunQuery) -> Columns:
         """The metrics and parameters of the newest runs that a query asks for, most frequent first."""
         rows = self.page(query, 0, NEWEST).rows
