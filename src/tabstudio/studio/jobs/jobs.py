@@ -275,30 +275,31 @@ class Jobs:
         return self._reader(row).read().ended is not None
 
     def _seen(self, row: Any) -> Job:
+        runs = _runs(row)  # before the diary is read: what it writes last is read then
+        progress = self._reader(row).read()
         return Job(
             row["id"],
             row["kind"],
             row["title"],
-            self._state(row),
+            _state(row, progress, runs=runs),
             json.loads(row["options"]),
             row["actor"],
             row["started"],
             row["machine"],
             row["pid"],
-            self._reader(row).progress,
+            progress,
             _log(Path(row["diary"])),
         )
 
-    def _state(self, row: Any) -> State:
-        runs = _runs(row)  # before the diary is read: what it writes last is read then
-        progress = self._reader(row).read()
-        if progress.ended is not None:
-            return progress.ended
-        if row["machine"] != socket.gethostname():
-            return "elsewhere"
-        if runs:
-            return "stopping" if progress.stopping else "running"
-        return "stopped" if progress.stopping else "died"
+
+def _state(row: Any, progress: Progress, *, runs: bool) -> State:
+    if progress.ended is not None:
+        return progress.ended
+    if row["machine"] != socket.gethostname():
+        return "elsewhere"
+    if runs:
+        return "stopping" if progress.stopping else "running"
+    return "stopped" if progress.stopping else "died"
 
 
 def _runs(row: Any) -> bool:
