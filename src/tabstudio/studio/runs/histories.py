@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tabstudio.studio.runs.records import as_logged
+
 if TYPE_CHECKING:
     from tabstudio.registry.client import Client
 
@@ -26,7 +28,7 @@ def history(client: Client, run_id: str, metric: str, points: int = POINTS) -> P
             found = store.get_metric_history_bulk_interval([run_id], metric, points, None, None)
         else:
             found = client.mlflow.get_metric_history(run_id, metric)
-    curve = sorted((m.step, m.timestamp, m.value) for m in found if math.isfinite(m.value))
+    curve = sorted((m.step, m.timestamp, m.value) for m in found if math.isfinite(as_logged(m.value)))
     return [(float(step), float(value)) for step, _, value in _thinned(curve, points)]
 
 

@@ -25,7 +25,7 @@ NUMBERS = "evaluation/evaluation.json"
 class Outcome:
     """The evaluation of a run on its test rows, and what belongs to it.
 
-    `references` are measures of simple models on the same rows, by name; `verdict` is the sentence about them.
+    `references` are measures of simple models on the same rows, by name; `verdict` says how they compare.
     """
 
     test: Evaluation

@@ -127,7 +127,10 @@ def read(runs: Runs, run_id: str) -> RunDetails:
 
 def _versions(mlflow: Any, run_id: str) -> list[tuple[str, int, str]]:
     found = mlflow.search_model_versions(f"run_id = '{run_id}'", max_results=MOST_VERSIONS)
-    return sorted((version.name, int(version.version), version.model_id or "") for version in found)
+    # Some stores tell which model a version was made of by its source only.
+    return sorted(
+        (v.name, int(v.version), v.model_id or (v.source or "").removeprefix("models:/")) for v in found
+    )
 
 
 def _models(mlflow: Any, run: Run, versions: list[tuple[str, int, str]]) -> tuple[RunModel, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -63,9 +65,15 @@ class RunPage:
         return {"total": self.total, "runs": [row.to_json() for row in self.rows]}
 
 
+def as_logged(value: float) -> float:
+    """A value as it was logged: MLflow's databases keep infinity as the largest number there is."""
+    return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
+
+
 def as_row(run: Run, experiment: str, children: int | None = None) -> RunRow:
     """Make a row of MLflow's run."""
     info, tags = run.info, run.data.tags
+    user = tags.get("mlflow.user") or info.user_id or ""
     return RunRow(
         id=info.run_id,
         name=info.run_name or tags.get("mlflow.runName", "") or info.run_id[:8],
@@ -74,10 +82,10 @@ def as_row(run: Run, experiment: str, children: int | None = None) -> RunRow:
         status=info.status,
         started=info.start_time,
         ended=info.end_time or None,
-        user=tags.get("mlflow.user") or info.user_id or "",
+        user="" if user == "unknown" else user,  # what MLflow says of a run without one
         source=tags.get("mlflow.source.name", ""),
         parent=tags.get(PARENT, ""),
-        metrics=dict(sorted(run.data.metrics.items())),
+        metrics={name: as_logged(value) for name, value in sorted(run.data.metrics.items())},
         params=dict(sorted(run.data.params.items())),
         children=children,
     )

@@ -36,7 +36,7 @@ class Chart:
         self._numbers = numbers
         with ui.element("figure").classes("chart").style(f"--height:{height}px") as self.figure:
             with ui.element("figcaption"):
-                ui.label(title)
+                self.title = ui.label(title)
             self.echart = ui.echart(_styled(options), renderer="svg")
             self.echart.props["role"] = "img"
             self.echart.props["aria-label"] = describe or title
@@ -88,7 +88,7 @@ def lines(
 ) -> Chart:
     """One line per name over a common numeric axis; `span` fixes its ends, `area` those of the other."""
     options = line_options(series, x=x, y=y, log=log, area=area, span=span)
-    return Chart(title, options, lambda: _points(series, x), height=height)
+    return Chart(title, options, lambda: points_table(series, x), height=height)
 
 
 def redraw_lines(
@@ -101,7 +101,7 @@ def redraw_lines(
     span: tuple[float, float] | None = None,
 ) -> None:
     """Give a chart of `lines` other points."""
-    chart.update(line_options(series, x=x, y=y, log=log, span=span), lambda: _points(series, x))
+    chart.update(line_options(series, x=x, y=y, log=log, span=span), lambda: points_table(series, x))
 
 
 def line_options(
@@ -367,7 +367,7 @@ def _amounts(labels: Sequence[str], series: Mapping[str, Sequence[float]]) -> Nu
     ]
 
 
-def _points(series: Mapping[str, Sequence[tuple[float, float]]], x: str) -> Numbers:
+def points_table(series: Mapping[str, Sequence[tuple[float, float]]], x: str) -> Numbers:
     """The points of all lines by their place on the axis."""
     by_place: dict[float, dict[str, float]] = {}
     for name, points in series.items():
