@@ -16,7 +16,7 @@ from tabstudio.cli.tables import AsJson, as_json, table
 from tabstudio.report.wording import age, shorten, size, when
 
 if TYPE_CHECKING:
-    from tabstudio.registry import Registry
+    from tabstudio.cli.opening import AnyRegistry
     from tabstudio.registry.records import Transition
 
 SHOWN_METRICS = 2
@@ -130,7 +130,7 @@ def history(
     return 0
 
 
-def _verify(opened: Registry, name: str, *, json_: bool) -> int:
+def _verify(opened: AnyRegistry, name: str, *, json_: bool) -> int:
     found = opened.verify(name)
     if json_:
         as_json(found.to_json())
@@ -143,7 +143,7 @@ def _verify(opened: Registry, name: str, *, json_: bool) -> int:
     return 0 if found.whole else 3
 
 
-def _export(opened: Registry, name: str, path: Path) -> None:
+def _export(opened: AnyRegistry, name: str, path: Path) -> None:
     from tabstudio.errors import ConfigError
 
     ending = path.suffix.lower()
@@ -175,7 +175,7 @@ def _write_json(rows: Iterable[Transition], file: TextIO) -> int:
     return written
 
 
-def _at(opened: Registry, name: str, at: str, limit: int, *, json_: bool) -> None:
+def _at(opened: AnyRegistry, name: str, at: str, limit: int, *, json_: bool) -> None:
     found = opened.at(name, at, limit=limit)
     if json_:
         as_json({stage: [row.to_json() for row in rows] for stage, rows in found.items()})

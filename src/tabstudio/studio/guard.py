@@ -12,7 +12,9 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tabstudio._version import __version__
 from tabstudio.errors import AccessError, DatabaseError
+from tabstudio.registry.remote_http import API, API_HEADER, API_VERSION
 from tabstudio.studio.access.claiming import claim_of
 from tabstudio.studio.bodies import Refused, bounded
 
@@ -24,7 +26,7 @@ BODY_BYTES = 1 << 20
 """The longest body of anything but an upload."""
 _ENVELOPE = 1 << 16
 """What an upload's form may take around the file."""
-API, LOGIN = "/api/v1", "/login"
+LOGIN = "/login"
 _STATIC = ("/static/", f"/_nicegui/{nicegui_version}/", "/favicon.ico")
 _OPEN = (LOGIN, "/health")
 _PAGES = "/_nicegui/client/"
@@ -155,6 +157,8 @@ def _with_headers(send: Send, path: str) -> Send:
     more = dict(_HEADERS)
     if not path.startswith(_STATIC):
         more["cache-control"] = "no-store"
+    if path.startswith(API):
+        more[API_HEADER] = f"{API_VERSION} {__version__}"
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":

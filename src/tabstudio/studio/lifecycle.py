@@ -35,16 +35,31 @@ def judge(studio: Studio, who: Who, name: str, version: int, to: str) -> list[Ga
 
 
 def promote(
-    studio: Studio, who: Who, name: str, version: int, to: str, *, reason: str, force: bool = False
+    studio: Studio,
+    who: Who,
+    name: str,
+    version: int,
+    to: str,
+    *,
+    reason: str,
+    force: bool = False,
+    data: str | None = None,
 ) -> Done:
     """Put a version into a stage. To overrule gates takes the role approver, and is marked.
+
+    `data` is the path of a table that gates judge on.
 
     Raises `ForbiddenError`, else as `Registry.promote` does.
     """
     who.check("editor", f"promote {name} {version}")
     if force:
         who.check("approver", "overrule gates")
-    return _act(studio, who, lambda registry: registry.promote(name, version, to, reason=reason, force=force))
+    options = {"data": data} if data else {}
+    return _act(
+        studio,
+        who,
+        lambda registry: registry.promote(name, version, to, reason=reason, force=force, options=options),
+    )
 
 
 def archive(studio: Studio, who: Who, name: str, version: int, *, reason: str) -> Done:

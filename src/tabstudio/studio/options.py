@@ -71,7 +71,8 @@ class StudioOptions:
         return frozenset(map(_origin, own | set(self.hosts)))
 
     def check(self) -> None:
-        """Raise `ConfigError` for what would let in people whom nobody knows."""
+        """Raise `ConfigError` for addresses that are none, and what would let in people whom nobody knows."""
+        self.origins()
         if self.login is False and self.reached_by_others:
             raise ConfigError(
                 "--no-login: only a studio on 127.0.0.1 that no proxy leads to may do without a login"

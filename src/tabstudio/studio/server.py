@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -51,9 +53,11 @@ def serve(options: StudioOptions, ready: Callable[[StudioOptions], None] = lambd
     Port 0 takes a free one. Raises `ConfigError` where the address cannot be used, or people must log in
     and there is nobody.
     """
+    options.check()
+    # MLflow is slow to import, and most of that needs no lock of ours: it is done beside the rest.
+    threading.Thread(target=import_module, args=("mlflow",), name="import of MLflow", daemon=True).start()
     from tabstudio.studio.studio import Studio
 
-    options.check()
     with closing(_bound(options)) as listener, ExitStack() as ending:
         studio = Studio(replace(options, port=listener.getsockname()[1]))
         threading.Thread(target=_warm_up, args=(studio,), name="warm-up", daemon=True).start()
@@ -75,6 +79,7 @@ def serve(options: StudioOptions, ready: Callable[[StudioOptions], None] = lambd
             ws_max_size=MESSAGE_BYTES,
             timeout_graceful_shutdown=int(BOUNDS.drain_seconds),
         )
+        gc.enable()  # the command line went without, for the imports
         ready(studio.options)
         StudioServer(config).run(sockets=[listener])
 
