@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from .content import fill
+
 START_SECONDS = 60
 
 
@@ -70,6 +72,12 @@ def studio(tmp_path) -> Iterator[Running]:
     yield running
     if running.process.poll() is None:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, cancer_csv) -> Path:
+    """A folder with trained models, to be copied: see `content.fill`."""
+    return fill(tmp_path_factory.mktemp("trained"), cancer_csv)
 
 
 @pytest.fixture(scope="session")

@@ -66,6 +66,17 @@ class Gauges:
             kept.append(found)
         return found.at
 
+    def totals(self, name: str, model: str) -> Reading | None:
+        """Everything that a service has counted of a model since it started; None where it does not say.
+
+        Requests are counts here, not rates.
+        """
+        try:
+            found = sample(services.read(self._find(name), "/metrics").decode(), 1.0, model)
+        except TabstudioError:
+            return None
+        return reading(Sample(0.0, 0.0, 0.0, 0.0, ()), found)
+
     def samples(self, name: str) -> list[Sample]:
         """What was seen of a service, the oldest first."""
         with self._lock:
@@ -81,16 +92,16 @@ class Gauges:
         ]
 
 
-def sample(text: str, at: float) -> Sample:
-    """The counts in a page for Prometheus, over all models and ways to ask for a prediction."""
+def sample(text: str, at: float, model: str | None = None) -> Sample:
+    """The counts in a page for Prometheus, of one model or of all, over all ways to ask for a prediction."""
     from prometheus_client.parser import text_string_to_metric_families
 
     by_status = {"2": 0.0, "4": 0.0, "5": 0.0}
     buckets: dict[float, float] = {}
     for family in text_string_to_metric_families(text):
         for name, labels, value in ((one.name, one.labels, one.value) for one in family.samples):
-            if not labels.get("model"):
-                continue  # a page of the service's own, no prediction
+            if not labels.get("model") or model not in (None, labels["model"]):
+                continue  # without a model it is a page of the service's own, no prediction
             if name == "tabstudio_requests_total":
                 by_status[labels["status"][0]] = by_status.get(labels["status"][0], 0.0) + value
             elif name == "tabstudio_request_seconds_bucket":
@@ -131,3 +142,12 @@ def quantile(buckets: list[tuple[float, float]], share: float) -> float | None:
                 return 1000 * low
             return round(1000 * (low + (high - low) * (rank - below) / (count - below)), 6)
     return None
+
+
+def milliseconds(value: float | None) -> str:
+    """A latency as people read it.
+
+    >>> milliseconds(1.23456), milliseconds(None)
+    ('1.23 ms', '–')
+    """
+    return "–" if value is None else f"{value:,.3g} ms"

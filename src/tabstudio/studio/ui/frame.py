@@ -118,7 +118,7 @@ def frame(view: View, place: str, theme: str) -> Iterator[None]:
         ui.element("span").classes("grow")
         _who(view)
         _theme_button(dark)
-    with ui.element("main").props('id="main" tabindex="-1"').classes("page"):
+    with ui.element("div").props('id="main" tabindex="-1"').classes("page"):  # Quasar's page around it is <main>
         yield
 
 

@@ -12,7 +12,7 @@ from tabstudio.errors import TabstudioError
 from tabstudio.report.wording import when
 from tabstudio.serving.deployments import Deployment
 from tabstudio.studio import services
-from tabstudio.studio.gauges import KEPT, SECONDS, Reading
+from tabstudio.studio.gauges import KEPT, SECONDS, Reading, milliseconds
 from tabstudio.studio.pages.deployments.acting import STATES, buttons, web_link
 from tabstudio.studio.pages.deployments.trying import Trying
 from tabstudio.studio.ui.charts import lines, redraw_lines
@@ -142,8 +142,8 @@ class Load:
         last = readings[-1] if readings else None
         told = {
             "Requests per second": number(last.asked, 3) if last else "–",
-            "Median latency": _milliseconds(last.p50) if last else "–",
-            "Slowest twentieth": _milliseconds(last.p95) if last else "–",
+            "Median latency": milliseconds(last.p50) if last else "–",
+            "Slowest twentieth": milliseconds(last.p95) if last else "–",
             "Refused per second": number(last.refused, 3) if last else "–",
             "Failed per second": number(last.failed, 3) if last else "–",
             "Requests in all": number(int(samples[-1].asked)) if samples else "–",
@@ -175,10 +175,6 @@ def _figure(text: str) -> ui.label:
             ui.label(text).classes("inline")
         with ui.element("dd"):
             return ui.label("–").classes("inline")
-
-
-def _milliseconds(value: float | None) -> str:
-    return "–" if value is None else f"{number(value, 3)} ms"
 
 
 def _lane(lane: services.Lane) -> list[Cell]:

@@ -82,9 +82,7 @@ def answer_markup(answer: Mapping[str, Any]) -> str:
         if len(shares) > MOST_CLASSES
         else ""
     )
-    warnings = "".join(
-        f"<p class='note warning'>{escape(w['message'])}</p>" for w in prediction.get("warnings", ())
-    )
+    warnings = "".join(_warning(said) for said in prediction.get("warnings", ()))
     threshold = answer.get("threshold")
     cut = "" if threshold is None else f", threshold {escape(say(threshold))}"
     return (
@@ -100,6 +98,11 @@ def _bar(name: str, share: float) -> str:
         f"<span>{escape(name)}</span><span class='bar-back' aria-hidden='true'>"
         f"<span style='width:{100 * share:.2f}%'></span></span><span class='n'>{share:.1%}</span>"
     )
+
+
+def _warning(said: Mapping[str, Any]) -> str:
+    where = f"{said['column']}: " if said.get("column") else ""
+    return f"<p class='note warning'>{escape(where + said['message'])}</p>"
 
 
 def _problems(texts: list[str]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from nicegui import ui
 
 from tabstudio.report.wording import say
+from tabstudio.studio.gauges import Reading, milliseconds
 from tabstudio.studio.services import Lane, all_lanes, served_name
 from tabstudio.studio.traffic import BINS, Traffic, traffic
 from tabstudio.studio.ui.charts import bars, lines, redraw_bars, redraw_lines
@@ -17,6 +18,16 @@ from tabstudio.studio.ui.tables import Cell, Link, markup
 
 PERIODS = {1: "the last hour", 24: "the last day", 168: "the last week"}
 QUANTILES = ("5 %", "25 %", "median", "75 %", "95 %")
+HEADERS = (
+    "Service",
+    "Version",
+    "Role",
+    "Requests",
+    "Refused",
+    "Failed",
+    "Median latency",
+    "Slowest twentieth",
+)
 AXIS = "minutes before now"
 
 
@@ -41,9 +52,8 @@ class Serving:
 
     async def refresh(self) -> None:
         """Ask the services again."""
-        lanes = await asyncio.to_thread(all_lanes, self.view.studio)
-        rows = [_row(self.name, lane) for lane in lanes if lane.model == served_name(self.name)]
-        self.table.set_content(markup(("Service", "Version", "Role", "Share"), rows))
+        rows = await asyncio.to_thread(_served, self.view, self.name)
+        self.table.set_content(markup(HEADERS, rows, "Counted by each service since it started"))
         self.table.set_visibility(bool(rows))
         self.nothing.text = "" if rows else "No running service answers with this model."
 
@@ -107,12 +117,22 @@ def _rows(found: Traffic) -> list[Sequence[Cell]]:
     return rows
 
 
-def _row(model: str, lane: Lane) -> list[Cell]:
-    share = None if lane.share is None else f"{lane.share:.0%}"
+def _served(view: View, name: str) -> list[list[Cell]]:
+    served = served_name(name)
+    lanes = [lane for lane in all_lanes(view.studio) if lane.model == served]
+    return [_row(name, lane, view.studio.gauges.totals(lane.service, served)) for lane in lanes]
+
+
+def _row(model: str, lane: Lane, total: Reading | None) -> list[Cell]:
     number: Cell = lane.version
     if lane.version.isdigit():
         number = Link(f"version {lane.version}", version_page(model, lane.version))
-    return [Link(lane.service, service_page(lane.service)), number, lane.role, share]
+    role = lane.role if lane.share is None else f"{lane.role}, {lane.share:.0%}"
+    counted: list[Cell] = [None] * 5
+    if total is not None and lane.role == "live":  # a service counts by model, not by version
+        latencies = (milliseconds(total.p50), milliseconds(total.p95))
+        counted = [int(total.asked), int(total.refused), int(total.failed), *latencies]
+    return [Link(lane.service, service_page(lane.service)), number, role, *counted]
 
 
 def _region(name: str) -> ui.html:

@@ -121,15 +121,7 @@ class Versions:
             with ui.element("caption"):
                 ui.label("Values on the test part with intervals of 95 %; “best” of the versions shown.")
             with ui.element("thead"), ui.element("tr"):
-                for head in (
-                    "Compare",
-                    "Version",
-                    "Stage",
-                    *map(metric_label, shown),
-                    "Made",
-                    "Run",
-                    "Move",
-                ):
+                for head in ("Compare", "Version", "Stage", "Move", *map(metric_label, shown), "Made"):
                     with ui.element("th").props('scope="col"'):
                         ui.label(head)
             with ui.element("tbody"):
@@ -147,6 +139,7 @@ class Versions:
         with ui.element("th").props('scope="row"'):
             ui.link(str(number), version_page(self.name, number))
         stage = ui.element("td").classes("nowrap").props('aria-live="polite"')
+        self.cells[number] = stage, ui.element("td")
         for metric in shown:
             with ui.element("td").classes("nowrap figure"):
                 ui.label(str(version.metrics.get(metric, "–"))).classes("inline")
@@ -154,14 +147,11 @@ class Versions:
                     badge("best", "good")
         with ui.element("td").classes("nowrap"):
             ui.label(f"{age(version.created)} ago" + (f" by {shorten(version.user)}" if version.user else ""))
-            if version.datasets:
-                ui.label(shorten(version.datasets[0]["name"], 30)).classes("muted")
-        with ui.element("td").classes("nowrap"):
-            if version.run_id:
-                ui.link(version.run_id[:8], run_page(version.run_id))
-            else:
-                ui.label("–")
-        self.cells[number] = stage, ui.element("td")
+            with ui.element("div").classes("muted"):
+                if version.datasets:
+                    ui.label(f"{shorten(version.datasets[0]['name'], 30)}, ").classes("inline")
+                if version.run_id:
+                    ui.link(f"run {version.run_id[:8]}", run_page(version.run_id))
         self._put_stage(version)
 
     def _tick(self, number: int, *, on: bool) -> None:
