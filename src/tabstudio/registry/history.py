@@ -91,6 +91,12 @@ class History:
             rows = connection.execute(select(history).join(newest, same)).mappings()
             return {row["model"]: transition(dict(row)) for row in rows}
 
+    def recent(self, limit: int) -> list[Transition]:
+        """The newest rows of all models together, the newest first."""
+        newest = select(history).order_by(history.c.time.desc(), history.c.number.desc()).limit(limit)
+        with self.database.reading() as connection:
+            return [transition(dict(row)) for row in connection.execute(newest).mappings()]
+
     def verify(self, model: str, anchor: str = "") -> Verification:
         """Hold every row against its hash and its neighbours, the last against what is kept beside.
 

@@ -96,6 +96,10 @@ class Registry:
         """Return the newest move of each of these models; those that never moved are left out."""
         return self._history.last_moves(names)
 
+    def recent(self, limit: int = PAGE) -> list[Transition]:
+        """Return what happened lately to any model, the newest first. MLflow is not asked."""
+        return self._history.recent(limit)
+
     def versions(self, name: str, *, before: int | None = None, limit: int = PAGE) -> list[Version]:
         """Return versions of a model, the newest first, those below the number `before`.
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tabstudio.studio.data.looks import Looks
     from tabstudio.studio.gauges import Gauges
     from tabstudio.studio.jobs import Jobs
+    from tabstudio.studio.meters import Meters
     from tabstudio.studio.runs.listing import Runs
 
 
@@ -68,6 +69,13 @@ class Studio:
         from tabstudio.studio.gauges import Gauges
 
         return Gauges(lambda name: self.deployments.find(name, ask=False))
+
+    @cached_property
+    def meters(self) -> Meters:
+        """How busy the machine and the processes of jobs are."""
+        from tabstudio.studio.meters import Meters
+
+        return Meters()
 
     @cached_property
     def looks(self) -> Looks:

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from tabstudio.database.tables import models, sessions, users
 from tabstudio.registry.chain import now
-from tabstudio.studio import gauges, services, traffic
+from tabstudio.studio import gauges, meters, services, traffic
 from tabstudio.studio.feed import Source
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def sources(studio: Studio) -> dict[str, Source]:
     """Every topic.
 
     `registry`, `runs`, `run:ID`, `deployments`, `service:NAME`, `log:NAME`, `traffic`, `people`, `jobs`,
-    `job:ID`.
+    `job:ID`, `meters`, `meters:PID`.
     """
 
     def registry(_: str) -> Hashable:
@@ -68,4 +68,5 @@ def sources(studio: Studio) -> dict[str, Source]:
         "people": Source(people, 1.0),
         "jobs": Source(jobs, 1.0),
         "job": Source(jobs, 0.5),
+        "meters": Source(lambda pid: studio.meters.look(pid), meters.SECONDS),
     }

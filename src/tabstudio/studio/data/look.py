@@ -100,7 +100,7 @@ def schema(table: Table) -> dict[str, Any]:
 
 def _examples(table: Table, name: str) -> list[str]:
     values = table.frame[name].drop_nulls().head(100 * EXAMPLES).unique(maintain_order=True)
-    return [_short(str(value)) for value in values.head(EXAMPLES)]
+    return [_short(f"{v:.6g}" if isinstance(v, float) else str(v)) for v in values.head(EXAMPLES)]
 
 
 def _short(text: str) -> str:

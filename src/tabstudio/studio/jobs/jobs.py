@@ -47,8 +47,9 @@ _RECENT = 200
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as it is now. `asked` holds kind, table, target, name, options, register and resume.
+    """A job as it is now.
 
+    `asked` holds kind, table, target, name, options, register, resume, and as `file` the table's name.
     `died` is one whose process has gone without a word; `elsewhere` one on another machine that has not told
     how it ended. `started` is UTC.
     """
@@ -123,6 +124,25 @@ class Jobs:
         options that do not exist or fit, and where as many trainings run as may.
         """
         who.check("editor", "start a training")
+        return self._begin(
+            who, self.ask(kind, name, target, options, model=model, register=register, resume=resume)
+        )
+
+    def ask(
+        self,
+        kind: Kind,
+        name: str,
+        target: str,
+        options: Mapping[str, Any] | None = None,
+        *,
+        model: str | None = None,
+        register: bool = True,
+        resume: bool = False,
+    ) -> dict[str, Any]:
+        """What `start` would ask for, checked: see `Job.asked`, and `commands.command` for the command.
+
+        Raises `ConfigError` and `DataError` as `start` does.
+        """
         if kind not in get_args(Kind):
             raise ConfigError(f"kind: train or sweep was expected, got {kind!r}")
         if not target:
@@ -130,16 +150,16 @@ class Jobs:
         options = dict(options or {})
         configure(**options)
         path = self.tables.find(name)
-        asked = {
+        return {
             "kind": kind,
             "table": _near(path),
+            "file": name,
             "target": target,
             "name": check_model_name(model or stem(path)),
             "options": options,
             "register": register or kind == "sweep",
             "resume": resume,
         }
-        return self._begin(who, asked)
 
     def again(self, who: Who, job_id: str, *, resume: bool = False) -> Job:
         """Do once more what a job was asked for; `resume` goes on from its last checkpoint.

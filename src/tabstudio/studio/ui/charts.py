@@ -98,10 +98,12 @@ def redraw_lines(
     x: str,
     y: str = "",
     log: bool = False,
+    area: tuple[float, float] | None = None,
     span: tuple[float, float] | None = None,
 ) -> None:
     """Give a chart of `lines` other points."""
-    chart.update(line_options(series, x=x, y=y, log=log, span=span), lambda: points_table(series, x))
+    options = line_options(series, x=x, y=y, log=log, area=area, span=span)
+    chart.update(options, lambda: points_table(series, x))
 
 
 def line_options(

@@ -32,3 +32,13 @@ def run_page(run_id: str) -> str:
 def service_page(name: str) -> str:
     """The page of one service."""
     return f"/deployments/{quote(name, safe='')}"
+
+
+def table_page(name: str) -> str:
+    """The page of one table; its name may hold folders."""
+    return f"/data/table/{quote(name)}"
+
+
+def job_page(job_id: str) -> str:
+    """The page of one training or search."""
+    return f"/jobs/{quote(job_id, safe='')}"
