@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tabstudio.studio.runs.records import as_logged
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 POINTS = 1000
 """Points of one curve at most, the first and the last among them."""
+_PART = re.compile(r"(train|training|val|valid|validation|eval|test)[_/.\- ]", re.IGNORECASE)
 Points = list[tuple[float, float]]
 
 
@@ -37,19 +39,25 @@ def histories(client: Client, run_id: str, metrics: Sequence[str], points: int =
     return {metric: history(client, run_id, metric, points) for metric in metrics}
 
 
-def grouped(metrics: Mapping[str, float]) -> dict[str, list[str]]:
-    """Names of metrics by what they tell of, for one chart each: losses, rates, what stands before a slash.
+def grouped(metrics: Iterable[str]) -> dict[str, list[str]]:
+    """Names of metrics by what they tell of, for one chart each: a measure on all parts of the rows together.
 
-    >>> grouped({"train_loss": 0.1, "val_loss": 0.2, "system/cpu": 1.0, "test_f1": 0.9})
-    {'losses': ['train_loss', 'val_loss'], 'others': ['test_f1'], 'system': ['system/cpu']}
+    Losses come first, then learning rates; what stands before a slash is a group otherwise.
+
+    >>> grouped(["val_acc", "acc", "train/loss", "val/loss", "system/cpu", "learning_rate"])
+    {'loss': ['train/loss', 'val/loss'], 'learning_rate': ['learning_rate'], 'acc': ['acc', 'val_acc'], \
+'system': ['system/cpu']}
     """
     groups: dict[str, list[str]] = {}
     for name in sorted(metrics):
-        groups.setdefault(_group(name), []).append(name)
-    first = ("losses", "learning rate", "others")
-    return dict(
-        sorted(groups.items(), key=lambda g: (first.index(g[0]) if g[0] in first else len(first), g[0]))
-    )
+        part = _PART.match(name)
+        group = name[part.end() :] if part else name.partition("/")[0]
+        groups.setdefault(group, []).append(name)
+    return dict(sorted(groups.items(), key=lambda item: (_rank(item[0]), item[0])))
+
+
+def _rank(group: str) -> int:
+    return 0 if "loss" in group.lower() else 1 if group.lower() in ("learning_rate", "lr") else 2
 
 
 def smoothed(points: Points, weight: float) -> Points:
@@ -63,15 +71,6 @@ def smoothed(points: Points, weight: float) -> Points:
         total = weight * total + (1 - weight)
         made.append((step, mean / total))
     return made
-
-
-def _group(name: str) -> str:
-    if "/" in name:
-        return name.partition("/")[0]
-    lowered = name.lower()
-    if "loss" in lowered and not lowered.startswith(("test_", "best_")):
-        return "losses"
-    return "learning rate" if lowered in ("learning_rate", "lr") else "others"
 
 
 def _thinned(curve: Sequence[Any], points: int) -> Sequence[Any]:

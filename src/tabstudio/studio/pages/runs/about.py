@@ -49,7 +49,7 @@ def parameters(params: Mapping[str, str]) -> None:
     """The section of parameters."""
     with section("Parameters"):
         if params:
-            plain(("Parameter", "Value"), list(params.items()), f"{len(params)} parameters")
+            plain(("Parameter", "Value"), list(params.items()), f"{len(params)} parameters").classes("params")
         else:
             empty("No parameter was logged.")
 

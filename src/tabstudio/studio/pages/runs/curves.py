@@ -13,8 +13,9 @@ from tabstudio.studio.ui.frame import View, empty
 
 FOLDED = ("system", "members", "references")
 """Groups that are shown when somebody asks for them."""
+MOST_CHARTS = 24
 MOST_LINES = 24
-"""Lines of one chart at most; the rest is told."""
+"""Lines of one chart at most; the rest stands in the table of metrics."""
 
 
 class Curves:
@@ -32,16 +33,22 @@ class Curves:
     async def refresh(self, metrics: Mapping[str, float]) -> None:
         """Fetch the curves of what is shown, and draw them where they stand."""
         groups = grouped(metrics)
+        beyond = [group for group in groups if group not in FOLDED][MOST_CHARTS:]
         for group in groups:
             if group in FOLDED and group not in self.places:
                 self._fold(group)
         wanted = {
-            group: names for group, names in groups.items() if group not in FOLDED or group in self.opened
+            group: names
+            for group, names in groups.items()
+            if group in self.opened or group not in (*FOLDED, *beyond)
         }
         found = await asyncio.to_thread(self._fetch, wanted)
         for group, series in found.items():
             self._draw(group, series)
         self.nothing.text = "" if self.charts else "No metric has more than one point yet."
+        if beyond:
+            self.nothing.text = f"{len(beyond)} more measures stand in the table of metrics."
+        self.nothing.set_visibility(bool(self.nothing.text))
 
     def _fetch(self, wanted: Mapping[str, list[str]]) -> dict[str, dict[str, Points]]:
         client = self.view.studio.runs.client
@@ -62,7 +69,7 @@ class Curves:
             redraw_lines(self.charts[group], short, x="step")
         elif series:
             with self.places.get(group, self.grid):
-                self.charts[group] = lines(group.capitalize(), short, x="step")
+                self.charts[group] = lines(_title(group), short, x="step", height=240)
         elif group in self.opened:
             with self.places[group]:
                 empty("Nothing of it has more than one point.")
@@ -70,7 +77,7 @@ class Curves:
     def _fold(self, group: str) -> None:
         with self.more, ui.element("details").classes("numbers") as details:
             with ui.element("summary"):
-                ui.label(group.capitalize()).classes("inline")
+                ui.label(_title(group)).classes("inline")
             self.places[group] = ui.element("div")
 
         async def turned() -> None:
@@ -82,3 +89,7 @@ class Curves:
                     self._draw(name, series)
 
         details.on("toggle", turned)
+
+
+def _title(group: str) -> str:
+    return group.replace("_", " ").capitalize() if group.islower() else group

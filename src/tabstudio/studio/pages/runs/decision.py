@@ -33,10 +33,10 @@ class DecisionView:
         last = len(self.decisions) - 1
         with ui.element("div").classes("row-wrap threshold"):
             ui.label("Threshold on the probability of")
-            ui.label(str(self.evaluation.positive)).classes("strong")
+            ui.label(f"{self.evaluation.positive}:").classes("strong")
             self.said = ui.label("").classes("strong")
         self.slider = ui.slider(min=0, max=last, step=1, value=self.used, on_change=self._show)
-        self.slider.props(f'aria-label="Threshold" :markers="[{self.used}]" snap')
+        self.slider.props('aria-label="Threshold" snap')
         with ui.element("div").classes("row-wrap tools"):
             ui.button("As trained", on_click=lambda: self.slider.set_value(self.used)).props(
                 "outline no-caps"
@@ -71,10 +71,10 @@ class DecisionView:
         in_use = ", as trained" if int(self.slider.value or 0) == self.used else ""
         self.said.text = f"{found.threshold:.4g}{in_use}"
         facts = {
-            "Precision": number(found.precision),
-            "Recall": number(found.recall),
-            "F1": number(found.f1),
-            "Accuracy": number(found.accuracy),
+            "Precision": _share(found.precision),
+            "Recall": _share(found.recall),
+            "F1": _share(found.f1),
+            "Accuracy": _share(found.accuracy),
             "Cost": number(found.cost(*cost)),
         }
         self.numbers.set_content(_facts(facts))
@@ -96,6 +96,10 @@ class DecisionView:
             for name, cells in zip(labels, self.evaluation.confusion, strict=True)
         ]
         ui.html(markup(("", *labels), rows, "Confusion matrix"), sanitize=False).classes("scroll")
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
 
 
 def _facts(pairs: dict[str, str]) -> str:

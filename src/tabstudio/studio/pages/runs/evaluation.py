@@ -46,7 +46,7 @@ def show(found: Outcome, params: Mapping[str, str]) -> None:
                 _report(test)
                 _references(found)
     if found.slices:
-        with section("Slices", "Test rows of each level, with 95 % intervals."):
+        with section("Slices"):
             _slices(found)
 
 
@@ -89,7 +89,7 @@ def _curves(test: Evaluation) -> None:
             "recall": [(p.threshold, p.recall) for p in test.thresholds],
             "F1": [(p.threshold, p.f1) for p in test.thresholds],
         }
-        lines("By threshold", series, x=name, area=(0, 1))
+        lines("By threshold", series, x=name, area=(0, 1), span=(0, 1))
     if test.residuals is not None:
         _values(test)
 
@@ -209,4 +209,8 @@ def _slices(found: Outcome) -> None:
         ]
         for part in found.slices
     ]
-    plain(("Column", "Level", "Rows", *(NAMES[name] for name in names)), rows, "Slices")
+    plain(
+        ("Column", "Level", "Rows", *(NAMES[name] for name in names)),
+        rows,
+        "Test rows of each level, with 95 % intervals",
+    )
