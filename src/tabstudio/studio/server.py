@@ -23,7 +23,7 @@ from tabstudio.studio.sockets import MESSAGE_BYTES
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
 
-BOUNDS = Bounds(connections=1_000, body_seconds=3600.0, drain_seconds=5.0)
+BOUNDS = Bounds(connections=500, body_seconds=3600.0, drain_seconds=5.0)
 """An upload may take an hour, as long as something comes; the guard looks at that."""
 log = logging.getLogger("tabstudio.studio")
 
