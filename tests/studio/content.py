@@ -40,7 +40,8 @@ def fill(folder: Path, table: Path) -> Path:
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     made = client.get_model_version("cancer", "2")
     client.create_registered_model(ODD)
-    client.create_model_version(ODD, client.get_logged_model(made.model_id).artifact_location, made.run_id)
+    logged = client.get_logged_model(made.source.removeprefix("models:/"))
+    client.create_model_version(ODD, logged.artifact_location, made.run_id)
     (folder / "tabstudio.toml").write_text(ORDER + RULES)
     return folder
 

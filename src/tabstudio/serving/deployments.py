@@ -29,7 +29,7 @@ from tabstudio.database.tables import deployments as table
 from tabstudio.errors import ConfigError, TabstudioError
 from tabstudio.settings import registry_address, setting
 
-State = Literal["running", "not answering", "starting", "died", "stopped", "elsewhere"]
+State = Literal["running", "not answering", "starting", "died", "stopping", "stopped", "elsewhere"]
 
 START_SECONDS = 120.0
 STOP_SECONDS = 45.0
@@ -162,6 +162,9 @@ class Deployments:
         with self.database.reading() as connection:
             row = self._row(connection, name)
         process = _process(row)
+        self._change(
+            name, wanted=False
+        )  # who looks meanwhile sees that it is being stopped, not that it died
         if process is not None and process.pid != os.getpid():
             _stop(process)
         self._change(name, wanted=False, pid=0, born=0.0, url="")
@@ -211,10 +214,10 @@ def _seen(row: Any, *, ask: bool = True) -> Deployment:
 
 
 def _state(row: Any, *, ask: bool) -> State:
-    if not row["wanted"]:
-        return "stopped"
     if row["machine"] != socket.gethostname():
-        return "elsewhere"
+        return "elsewhere" if row["wanted"] else "stopped"
+    if not row["wanted"]:
+        return "stopped" if _process(row) is None else "stopping"
     if _process(row) is None:
         return "died"
     if not row["url"]:

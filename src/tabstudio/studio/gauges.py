@@ -24,7 +24,8 @@ WINDOW = 5
 class Sample(NamedTuple):
     """What a service had counted at a time: predictions asked for, refused (4xx), failed (5xx).
 
-    `buckets` are pairs of an upper bound in seconds and how many requests took no longer.
+    `buckets` are pairs of an upper bound in seconds and how many requests took no longer. `lanes` holds what
+    answered then: model, role and version.
     """
 
     at: float
@@ -32,6 +33,7 @@ class Sample(NamedTuple):
     refused: float
     failed: float
     buckets: tuple[tuple[float, float], ...]
+    lanes: frozenset[tuple[str, str, str]] = frozenset()
 
 
 class Reading(NamedTuple):
@@ -98,6 +100,7 @@ def sample(text: str, at: float, model: str | None = None) -> Sample:
 
     by_status = {"2": 0.0, "4": 0.0, "5": 0.0}
     buckets: dict[float, float] = {}
+    lanes = set()
     for family in text_string_to_metric_families(text):
         for name, labels, value in ((one.name, one.labels, one.value) for one in family.samples):
             if not labels.get("model") or model not in (None, labels["model"]):
@@ -107,7 +110,10 @@ def sample(text: str, at: float, model: str | None = None) -> Sample:
             elif name == "tabstudio_request_seconds_bucket":
                 bound = float(labels["le"])
                 buckets[bound] = buckets.get(bound, 0.0) + value
-    return Sample(at, sum(by_status.values()), by_status["4"], by_status["5"], tuple(sorted(buckets.items())))
+            elif name == "tabstudio_model_version":
+                lanes.add((labels["model"], labels["role"], labels["version"]))
+    asked, counted = sum(by_status.values()), tuple(sorted(buckets.items()))
+    return Sample(at, asked, by_status["4"], by_status["5"], counted, frozenset(lanes))
 
 
 def reading(first: Sample, last: Sample) -> Reading:

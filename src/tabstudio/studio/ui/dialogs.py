@@ -32,7 +32,8 @@ class Question:
     ) -> None:
         self._act, self._failed, self._busy = act, failed, busy
         self._needs = reason and not optional
-        self.dialog = dialog = ui.dialog()
+        with ui.context.client.content:  # a button that is redrawn meanwhile must not take the dialog along
+            self.dialog = dialog = ui.dialog()
         dialog.on("hide", dialog.delete)
         self.dialog.props["aria-label"] = title
         with self.dialog, ui.element("div").classes("q-card question"):

@@ -30,7 +30,7 @@ DESTINATIONS = (
     ("Deployments", "/deployments"),
 )
 THEMES = {"light": False, "dark": True}
-_HEAD = '<link rel="stylesheet" href="/static/studio.css">'
+_HEAD = '<link rel="stylesheet" href="/static/studio.css"><script src="/static/studio.js" defer></script>'
 
 
 class View:
@@ -118,7 +118,9 @@ def frame(view: View, place: str, theme: str) -> Iterator[None]:
         ui.element("span").classes("grow")
         _who(view)
         _theme_button(dark)
-    with ui.element("div").props('id="main" tabindex="-1"').classes("page"):  # Quasar's page around it is <main>
+    with (
+        ui.element("div").props('id="main" tabindex="-1"').classes("page")
+    ):  # Quasar's page around it is <main>
         yield
 
 

@@ -14,6 +14,7 @@ STATES: dict[State, str] = {
     "starting": "info",
     "not answering": "warning",
     "died": "danger",
+    "stopping": "warning",
     "stopped": "",
     "elsewhere": "info",
 }
@@ -29,7 +30,7 @@ def web_link(text: str, address: str) -> ui.link:
 
 def buttons(view: View, service: Deployment) -> None:
     """The buttons that make sense in the service's state, for those who may."""
-    if not view.who.may("editor") or service.state == "elsewhere":
+    if not view.who.may("editor") or service.state in ("elsewhere", "stopping"):
         return
     idle = service.state in ("stopped", "died")
     with ui.element("div").classes("row-wrap tight"):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from nicegui import ui
 
-from tabstudio.errors import TabstudioError
+from tabstudio.errors import ConfigError, TabstudioError
 from tabstudio.report.wording import when
 from tabstudio.serving.deployments import Deployment
 from tabstudio.studio import services
@@ -32,6 +33,8 @@ class Service:
         self.view, self.name = view, name
         heading(name, "A service that answers with models of the registry.")
         self.shown: Deployment | None = None
+        self.answering: frozenset[tuple[str, str, str]] = frozenset()
+        self.contract: object = None
         with ui.element("p"):
             ui.link("All services", "/deployments")
         view.soon(self._build, "30rem")
@@ -53,12 +56,20 @@ class Service:
         await self._show_log()
         self.view.follow("deployments", self._changed)
         self.view.follow(f"log:{self.name}", self._show_log)
+        self.view.follow(f"service:{self.name}", self._swapped)
 
     async def _find(self) -> Deployment:
         return await asyncio.to_thread(self.view.studio.deployments.find, self.name)
 
     async def _changed(self) -> None:
-        await self._show(await self._find())
+        try:
+            await self._show(await self._find())
+        except ConfigError:
+            self.state.clear()
+            with self.state:
+                ui.label("It was removed.").classes("nothing")
+            self.lanes.clear()
+            self.trying.clear()
 
     async def _show(self, found: Deployment) -> None:
         if found == self.shown:
@@ -86,23 +97,44 @@ class Service:
             )
         ui.label("tabstudio serve " + " ".join(found.words)).classes("code")
 
+    async def _swapped(self) -> None:
+        """See whether other versions answer now than those that are told."""
+        samples = self.view.studio.gauges.samples(self.name)
+        if samples and self.answering and samples[-1].lanes != self.answering:
+            await self._inside(await self._find())
+
     async def _inside(self, found: Deployment) -> None:
         """What it answers with, and the form to try it: asked of the service itself."""
+        lanes: list[services.Lane] = []
+        schemas: dict[str, dict[str, Any]] = {}
+        problem = ""
+        if found.state == "running":
+            try:
+                lanes = await asyncio.to_thread(services.lanes, found)
+                schemas = await asyncio.to_thread(services.row_schemas, found)
+            except TabstudioError as error:
+                problem = str(error)
+        self.answering = frozenset((lane.model, lane.role, lane.version) for lane in lanes)
         self.lanes.clear()
-        self.trying.clear()
-        if found.state != "running":
-            return
-        try:
-            lanes = await asyncio.to_thread(services.lanes, found)
-            schemas = await asyncio.to_thread(services.row_schemas, found)
-        except TabstudioError as error:
-            with self.lanes:
-                ui.label(str(error)).classes("note warning")
-            return
         with self.lanes:
-            plain(("Model", "Version", "Role", "Share"), [_lane(lane) for lane in lanes], "It answers with")
-        with self.trying, section("Try a prediction", "It is answered, logged and counted like any other."):
-            Trying(self.view, found, schemas)
+            if problem:
+                ui.label(problem).classes("note warning")
+            if lanes:
+                plain(
+                    ("Model", "Version", "Role", "Share"), [_lane(lane) for lane in lanes], "It answers with"
+                )
+        self._offer(found, schemas)
+
+    def _offer(self, found: Deployment, schemas: dict[str, dict[str, Any]]) -> None:
+        """The form; while the contract stays the same, what was typed into it stays, too."""
+        contract = (found.url, {name: _kinds(schema) for name, schema in schemas.items()})
+        if contract == self.contract:
+            return
+        self.contract = contract
+        self.trying.clear()
+        if schemas:
+            with self.trying, section("Try a prediction", "Answered, logged and counted like any other."):
+                Trying(self.view, found, schemas)
 
     async def _show_log(self) -> None:
         if self.shown is not None:
@@ -175,6 +207,10 @@ def _figure(text: str) -> ui.label:
             ui.label(text).classes("inline")
         with ui.element("dd"):
             return ui.label("–").classes("inline")
+
+
+def _kinds(schema: dict[str, Any]) -> dict[str, Any]:
+    return {name: kind.get("type") for name, kind in schema["properties"].items()}
 
 
 def _lane(lane: services.Lane) -> list[Cell]:
