@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -29,6 +31,9 @@ def build(studio: Studio) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Once, before the first page: of two threads that import MLflow at once, one finds it half made.
+        await asyncio.to_thread(import_module, "tabstudio.registry")
+        await asyncio.to_thread(import_module, "mlflow")
         studio.feed.start()
         studio.tables.clear()
         sockets.install()

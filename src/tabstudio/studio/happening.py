@@ -61,8 +61,8 @@ def lately(studio: Studio, who: Who, limit: int = EVENTS) -> list[Event]:
 
 def _of_move(row: Transition) -> Event:
     at = datetime.fromisoformat(row.time).timestamp()
-    way = f" to {row.to_stage or 'no stage'}" if row.kind not in ("note", "lost") else ""
-    told = f"{row.kind}{way}: {row.reason}" if row.reason else f"{row.kind}{way}"
+    way = "" if row.kind in ("note", "lost") else f"to {row.to_stage or 'no stage'}"
+    told = ": ".join(part for part in (way, row.reason) if part)
     return Event(at, "move", (row.model, str(row.version)), told, row.kind, row.actor)
 
 

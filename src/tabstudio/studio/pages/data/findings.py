@@ -34,6 +34,7 @@ def show_findings(findings: Sequence[dict[str, Any]], choices: Choices, changed:
 
 def _way_out(finding: dict[str, Any], choices: Choices, changed: Callable[[], None]) -> None:
     columns = [name for name in finding["columns"] if name != choices.target]
+    act: Callable[..., None]
     if finding["kind"] == "id":
         doing, act = "Keep it", choices.use
     elif finding["kind"] in _TO_DROP and finding["severity"] != "info":

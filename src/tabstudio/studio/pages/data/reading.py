@@ -36,8 +36,8 @@ class Reading:
                 self.encoding = ui.input("Encoding, where the guess is wrong")
                 self.missing = ui.input("Words that mean no value, separated by spaces")
             ui.button("Read it so", on_click=self._read).props("outline no-caps")
-        for field in (self.separator, self.encoding, self.missing):
-            field.props("stack-label")
+        for entered in (self.separator, self.encoding, self.missing):
+            entered.props("stack-label")
         for field in (self.target, self.task, self.positive, self.separator, self.encoding, self.missing):
             field.props("outlined dense options-dense")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from nicegui import run, ui
+from nicegui import ui
 
 from tabstudio.errors import TabstudioError
 from tabstudio.recipes.naming import stem
@@ -186,7 +187,7 @@ class Training:
         start: Callable[..., Any] = studio.jobs.start
         self.button.props("loading").disable()
         try:
-            job = await run.io_bound(
+            job = await asyncio.to_thread(
                 start,
                 self.view.who,
                 kind,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
-from nicegui import run, ui
+from nicegui import ui
 
 from tabstudio.errors import TabstudioError
 from tabstudio.evaluation.result import NAMES
@@ -183,7 +183,7 @@ class JobPage:
 
     async def _start(self, start: Callable[[], Job]) -> None:
         try:
-            job = await run.io_bound(start)
+            job = await asyncio.to_thread(start)
         except TabstudioError as error:
             ui.notify(shorten(error, 300), type="negative", multi_line=True)
             return
