@@ -60,6 +60,8 @@ def number(value: float | int | None, digits: int = 4) -> str:
         return "–"
     if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e15):
         return f"{int(value):,}"
+    if 10**digits <= abs(value) < 1e15:
+        return f"{value:,.0f}"  # no exponent where the whole number has place
     return f"{value:,.{digits}g}"
 
 

@@ -15,6 +15,7 @@ from tabstudio.studio.runs.records import RunRow
 from tabstudio.studio.ui.charts import Chart, line_options, lines, parallel, points_table
 from tabstudio.studio.ui.frame import View, empty, section
 from tabstudio.studio.ui.places import run_page
+from tabstudio.studio.ui.slider import Slider
 from tabstudio.studio.ui.tables import Badge, Cell, Link, markup, plain
 
 CURVES = ("val_loss", "train_loss", "loss", "best_val_loss")
@@ -39,9 +40,7 @@ class Beside:
             )
         with section("Curves"):
             await self._curves()
-        with section(
-            "Parameters and results", "One line is one run. Drag along an axis to pick a part of it."
-        ):
+        with section("Parameters and results", "Drag along an axis to pick a part of it."):
             self._coordinates()
         with section("Parameters"):
             self._differences()
@@ -76,10 +75,7 @@ class Beside:
             self.metric = ui.select(names, label="Metric", value=first, with_input=True, on_change=self._draw)
             self.metric.props("outlined dense options-dense").classes("wide")
             self.log = ui.checkbox("Logarithmic", on_change=self._redraw)
-            with ui.element("label").classes("row-wrap slider-label"):
-                ui.label("Smoothing")
-                self.smooth = ui.slider(min=0, max=0.98, step=0.02, value=0, on_change=self._redraw)
-                self.smooth.props('aria-label="Smoothing"').classes("short")
+            self.smooth = Slider("Smoothing", 0, 0.98, 0.02, 0, self._redraw)
         self.found: Mapping[str, Points] = {}
         self.chart = lines(str(first), {}, x="step", height=340)
         self.note = ui.label("").classes("muted").props('aria-live="polite"')
@@ -96,7 +92,7 @@ class Beside:
             self._redraw()
 
     def _redraw(self) -> None:
-        weight = float(self.smooth.value or 0)
+        weight = self.smooth.value
         shown = {name: smoothed(points, weight) if weight else points for name, points in self.found.items()}
         log = bool(self.log.value)
         below = sum(value <= 0 for points in shown.values() for _, value in points) if log else 0
@@ -135,7 +131,7 @@ class Beside:
                     return
                 shown = [names[axis] for axis in chosen]
                 self.axes_chart: Chart = parallel(
-                    "", shown, self.labels, comparing.coordinates(self.rows, chosen)
+                    "One line is one run", shown, self.labels, comparing.coordinates(self.rows, chosen)
                 )
 
         axes.on_value_change(draw)

@@ -7,6 +7,7 @@ from nicegui import ui
 from tabstudio.evaluation.result import Evaluation
 from tabstudio.studio.runs.outcome import Decision, cheapest, decisions, nearest
 from tabstudio.studio.ui.frame import empty
+from tabstudio.studio.ui.slider import Slider
 from tabstudio.studio.ui.tables import Cell, markup, number
 
 
@@ -35,12 +36,9 @@ class DecisionView:
             ui.label("Threshold on the probability of")
             ui.label(f"{self.evaluation.positive}:").classes("strong")
             self.said = ui.label("").classes("strong")
-        self.slider = ui.slider(min=0, max=last, step=1, value=self.used, on_change=self._show)
-        self.slider.props('aria-label="Threshold" snap')
+        self.slider = Slider("Threshold", 0, last, 1, self.used, self._show)
         with ui.element("div").classes("row-wrap tools"):
-            ui.button("As trained", on_click=lambda: self.slider.set_value(self.used)).props(
-                "outline no-caps"
-            )
+            ui.button("As trained", on_click=self._as_trained).props("outline no-caps")
             ui.button("Cheapest", on_click=self._cheapest).props("outline no-caps")
         with ui.element("div").classes("row-wrap tools"):
             self.costs = [
@@ -57,18 +55,21 @@ class DecisionView:
     @property
     def decision(self) -> Decision:
         """What the slider shows."""
-        return self.decisions[int(self.slider.value or 0)]
+        return self.decisions[int(self.slider.value)]
 
     def _cost(self) -> tuple[float, float]:
         false, missed = (float(field.value or 0) for field in self.costs)
         return max(false, 0.0), max(missed, 0.0)
 
     def _cheapest(self) -> None:
-        self.slider.set_value(cheapest(self.decisions, *self._cost()))
+        self.slider.value = cheapest(self.decisions, *self._cost())
+
+    def _as_trained(self) -> None:
+        self.slider.value = self.used
 
     def _show(self) -> None:
         found, cost = self.decision, self._cost()
-        in_use = ", as trained" if int(self.slider.value or 0) == self.used else ""
+        in_use = ", as trained" if int(self.slider.value) == self.used else ""
         self.said.text = f"{found.threshold:.4g}{in_use}"
         facts = {
             "Precision": _share(found.precision),

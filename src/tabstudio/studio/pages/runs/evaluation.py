@@ -105,7 +105,7 @@ def calibration(test: Evaluation) -> Chart:
         "legend": {"show": False},
         "tooltip": {"trigger": "item"},
         "grid": {"bottom": 28},
-        "xAxis": _axis("predicted probability", 0, 1),
+        "xAxis": _axis("predicted probability") | {"min": 0, "max": 1},
         "yAxis": {"type": "value", "name": "observed frequency", "min": 0, "max": 1},
         "series": [
             _line("ideal", [[0, 0], [1, 1]], "var(--muted)", 1),
@@ -135,7 +135,7 @@ def _values(test: Evaluation) -> None:
         "legend": {"show": False},
         "tooltip": {"trigger": "item"},
         "grid": {"bottom": 28},
-        "xAxis": _axis("predicted", *ends),
+        "xAxis": _axis("predicted"),
         "yAxis": {"type": "value", "name": "actual", "scale": True},
         "series": [
             _line("ideal", [[ends[0], ends[0]], [ends[1], ends[1]]], "var(--muted)", 1),
@@ -165,8 +165,8 @@ def _line(name: str, points: list[list[float]], colour: str, width: float) -> di
     }
 
 
-def _axis(name: str, low: float, high: float) -> dict[str, Any]:
-    return {"type": "value", "name": name, "nameLocation": "middle", "nameGap": 28, "min": low, "max": high}
+def _axis(name: str) -> dict[str, Any]:
+    return {"type": "value", "name": name, "nameLocation": "middle", "nameGap": 28, "scale": True}
 
 
 def _importance(found: Outcome) -> None:

@@ -96,6 +96,7 @@ class Listing:
         self.known = Columns((), ())
         self.shown: list[str] | None = None
         self.open: set[str] = set()
+        self.ready = asyncio.Event()
         with section(""):
             self._filters()
             self.wrong = ui.label("").classes("problem").props('role="alert"')
@@ -166,6 +167,7 @@ class Listing:
         self.known = await asyncio.to_thread(self._known)
         self.shown = _stored(stored)
         await self._show_columns()
+        self.ready.set()
 
     def _known(self) -> Columns:
         try:
@@ -288,7 +290,8 @@ class Listing:
         await self._refresh()
         self.table.table.columns = self._columns()
 
-    def _choose(self) -> None:
+    async def _choose(self) -> None:
+        await self.ready.wait()
         shown = self.shown or []
         known = [*(f"metrics.{n}" for n in self.known.metrics), *(f"params.{n}" for n in self.known.params)]
         options = {name: _said(name) for name in dict.fromkeys((*shown, *known))}

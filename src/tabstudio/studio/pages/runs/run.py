@@ -111,7 +111,9 @@ class OneRun:
             if details.note:
                 with section("Note"):
                     # Its headings go below those of this page; the browser takes out what is not harmless.
-                    ui.markdown(_HEADING.sub(r"##\1", details.note)).classes("card-text long")
+                    ui.markdown(_HEADING.sub(r"##\1", details.note)).classes("card-text long").props(
+                        'tabindex="0"'
+                    )
             if details.tags:
                 with section("Tags"):
                     ui.html(markup(("Tag", "Value"), list(details.tags.items())), sanitize=False).classes(
