@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -32,12 +33,12 @@ async def until(condition, seconds: float = 5.0) -> bool:
     return False
 
 
-def with_feed(story):
+def with_feed(story, **more):
     """Run a story over a feed that looks as often as it can."""
 
     async def told() -> None:
         source = Changing()
-        feed = Feed({"run": Source(source, 0.0)})
+        feed = Feed({"run": Source(source, 0.0), **more})
         feed.start()
         try:
             await story(feed, source)
@@ -123,6 +124,41 @@ def test_a_source_that_is_down_is_told_once_and_heard_again(caplog):
 
     with_feed(story)
     assert caplog.text.count("connection refused") == 1
+
+
+def test_a_slow_follower_keeps_nobody_waiting_and_hears_of_what_came_meanwhile_once():
+    async def story(feed, source):
+        gate, slow, quick = asyncio.Event(), [], []
+
+        async def wait():
+            slow.append(source.state)
+            await gate.wait()
+
+        feed.follow("run:7", wait)
+        feed.follow("run:7", lambda: quick.append(source.state))
+        assert await until(lambda: len(source.asked) >= 2)
+        for state in (1, 2, 3):
+            source.state = state
+            assert await until(lambda state=state: quick[-1:] == [state])
+        assert slow == [1]
+        gate.set()
+        assert await until(lambda: len(slow) == 2)
+        await asyncio.sleep(0.1)
+        assert slow == [1, 3]
+
+    with_feed(story)
+
+
+def test_a_slow_source_keeps_no_other_topic_waiting():
+    held = threading.Event()
+
+    async def story(feed, source):
+        feed.follow("slow", lambda: None)
+        feed.follow("run:7", lambda: None)
+        assert await until(lambda: len(source.asked) >= 3, 3)
+        held.set()
+
+    with_feed(story, slow=Source(lambda _: held.wait(5), 0.0))
 
 
 def test_a_topic_that_is_not_there_is_an_error_at_once():

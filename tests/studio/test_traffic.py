@@ -98,3 +98,19 @@ def test_the_token_differs_after_each_prediction(tmp_path):
         tokens.append(room.token("", tmp_path / "log"))
     log.close()
     assert len(set(tokens)) == 3
+
+
+def test_one_reading_of_the_log_serves_all_browsers_until_something_is_asked(monkeypatch):
+    readings = []
+    monkeypatch.setattr(room, "traffic", lambda *_, **__: readings.append(1) or Traffic(1.0))
+    monkeypatch.setenv("TABSTUDIO_HOME", "home")
+    log = opened("home/predictions")
+    traffics = room.Traffics()
+    for _ in range(20):
+        traffics.find("cancer", 1.0)
+    assert len(readings) == 1
+    log(record(1))
+    traffics.find("cancer", 1.0)
+    traffics.find("cancer", 1.0)
+    assert len(readings) == 2
+    log.close()

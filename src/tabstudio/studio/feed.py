@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
@@ -25,13 +25,35 @@ class Source:
     seconds: float = 1.0
 
 
+@dataclass(slots=True, eq=False)
+class _Followed:
+    """One follower. While it still works on a change, further ones wait, and are told as one."""
+
+    tell: Follower
+    busy: bool = False
+    again: bool = False
+
+    async def hear(self) -> None:
+        self.again = True
+        if self.busy:
+            return
+        self.busy = True
+        try:
+            while self.again:
+                self.again = False
+                await _tell(self.tell)
+        finally:
+            self.busy = False
+
+
 @dataclass(slots=True)
 class _Topic:
     source: Source
     rest: str
-    followers: list[Follower] = field(default_factory=list)
+    followers: list[_Followed] = field(default_factory=list)
     last: Hashable = None
     due: float = 0.0
+    looking: bool = False
     broken: bool = False
 
 
@@ -42,6 +64,7 @@ class Feed:
         self._sources = sources
         self._topics: dict[str, _Topic] = {}
         self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def follow(self, topic: str, follower: Follower) -> Callable[[], None]:
         """Call `follower` after each change, until what is returned is called.
@@ -50,11 +73,12 @@ class Feed:
         """
         name, _, rest = topic.partition(":")
         entry = self._topics.setdefault(topic, _Topic(self._sources[name], rest))
-        entry.followers.append(follower)
+        followed = _Followed(follower)
+        entry.followers.append(followed)
 
         def leave() -> None:
             with suppress(ValueError):
-                entry.followers.remove(follower)
+                entry.followers.remove(followed)
             if not entry.followers and self._topics.get(topic) is entry:
                 del self._topics[topic]
 
@@ -71,18 +95,24 @@ class Feed:
 
     async def stop(self) -> None:
         """End, and wait for the end."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        tasks = [task for task in (self._task, *self._tasks) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:
             now = monotonic()
-            due = [topic for topic in self._topics.values() if topic.due <= now]
-            if due:
-                await asyncio.gather(*(self._look(topic) for topic in due))
+            for topic in list(self._topics.values()):
+                if topic.due <= now and not topic.looking:
+                    topic.looking = True  # a slow source keeps no other topic waiting
+                    self._spawn(self._look(topic))
             await asyncio.sleep(0.25)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _look(self, topic: _Topic) -> None:
         topic.due = monotonic() + topic.source.seconds
@@ -93,12 +123,14 @@ class Feed:
                 log.warning("cannot look for changes: %s", error)
             topic.broken, topic.due = True, monotonic() + 5 * topic.source.seconds
             return
+        finally:
+            topic.looking = False
         topic.broken = False
         first, changed = topic.last is None, token != topic.last
         topic.last = token
         if changed and not first:
-            for follower in list(topic.followers):
-                await _tell(follower)
+            for follower in topic.followers:
+                self._spawn(follower.hear())
 
 
 async def _tell(follower: Follower) -> None:

@@ -15,6 +15,7 @@ from tabstudio.studio.feed import Feed
 from tabstudio.studio.mlflowserver import web_address
 from tabstudio.studio.options import StudioOptions
 from tabstudio.studio.topics import sources
+from tabstudio.studio.traffic import Traffics
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,6 +44,7 @@ class Studio:
         self.access = Access(self.database)
         self.options = settled(options, self.access.people)
         self.mlflow_url = web_address(self.tracking_uri)
+        self.traffics = Traffics()
         self.feed = Feed(sources(self))
         self._registries: dict[str, Registry] = {}
         self._lock = Lock()

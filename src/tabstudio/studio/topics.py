@@ -64,7 +64,7 @@ def sources(studio: Studio) -> dict[str, Source]:
         "deployments": Source(deployments, 1.0),
         "service": Source(lambda name: studio.gauges.look(name), gauges.SECONDS),
         "log": Source(log, 0.5),
-        "traffic": Source(traffic.token, 2.0),
+        "traffic": Source(traffic.token, 3.0),
         "people": Source(people, 1.0),
         "jobs": Source(jobs, 1.0),
         "job": Source(jobs, 0.5),

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from tabstudio.errors import DataError
@@ -16,6 +17,8 @@ from tabstudio.serving.predictionlog.options import log_folder
 if TYPE_CHECKING:
     import polars as pl
 
+STALE_SECONDS = 60.0
+"""After so long minutes have gone by, though nothing was asked."""
 POINTS = 60
 """Points of time that a period is told by."""
 BINS = 20
@@ -40,6 +43,24 @@ class Traffic:
     scores: dict[str, list[float]] = field(default_factory=dict)
     values: dict[str, list[float]] = field(default_factory=dict)
     labelled: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+
+class Traffics:
+    """The traffic of models, read once for all browsers until something was asked, or a minute has passed."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, float], tuple[Hashable, float, Traffic]] = {}
+        self._lock = Lock()
+
+    def find(self, model: str, hours: float) -> Traffic:
+        """Return what `traffic` says of a model."""
+        with self._lock:
+            seen, at, found = self._known.get((model, hours), (None, 0.0, Traffic(hours)))
+            now, state = time.time(), token("")
+            if state != seen or now - at > STALE_SECONDS:
+                found = traffic(model, hours=hours)
+                self._known[model, hours] = state, now, found
+            return found
 
 
 def token(_: str, folder: str | Path | None = None) -> Hashable:

@@ -10,7 +10,7 @@ from nicegui import ui
 from tabstudio.report.wording import say
 from tabstudio.studio.gauges import Reading, milliseconds
 from tabstudio.studio.services import Lane, all_lanes, served_name
-from tabstudio.studio.traffic import BINS, Traffic, traffic
+from tabstudio.studio.traffic import BINS, Traffic
 from tabstudio.studio.ui.charts import bars, lines, redraw_bars, redraw_lines
 from tabstudio.studio.ui.frame import View, section
 from tabstudio.studio.ui.places import service_page, version_page
@@ -83,7 +83,7 @@ class Watched:
     async def refresh(self) -> None:
         """Read the log again."""
         hours = float(self.period.value)
-        found = await asyncio.to_thread(traffic, self.served, hours=hours)
+        found = await asyncio.to_thread(self.view.studio.traffics.find, self.served, hours)
         self.table.set_content(markup(("Version", "Rows", "Labels that came later", ""), _rows(found)))
         self.table.set_visibility(bool(found.rows))
         self.charts.set_visibility(bool(found.rows))
