@@ -114,7 +114,8 @@ def columns(asking: Asking, query: Annotated[RunQuery, Depends(_query)]) -> Colu
 @router.get("/runs/{run_id}", summary="One run, with all that MLflow knows of it")
 def run(asking: Asking, run_id: str) -> Details:
     """Role: viewer."""
-    return Details.model_validate(read(asking.studio.runs, run_id).to_json())
+    found = read(asking.studio.runs, run_id)
+    return Details.model_validate(found.to_json() | {"row": found.row.to_json()})
 
 
 @router.get("/runs/{run_id}/metrics/{metric:path}", summary="The history of one metric")
