@@ -46,8 +46,11 @@ class View:
         """Who looks at it, in the role that they have now. Raises `AccessError` once they have logged out."""
         return self.studio.access.checked(self._claim)
 
-    def follow(self, topic: str, follower: Callable[[], Awaitable[None] | None]) -> None:
-        """Call `follower` after each change of a topic, where this stands, until the page is closed."""
+    def follow(self, topic: str, follower: Callable[[], Awaitable[None] | None]) -> Callable[[], None]:
+        """Call `follower` after each change of a topic, where this stands, until the page is closed.
+
+        What is returned ends it before.
+        """
         slot = ui.context.slot
 
         async def told() -> None:
@@ -56,7 +59,9 @@ class View:
                 if inspect.isawaitable(said):
                     await said
 
-        self.client.on_delete(self.studio.feed.follow(topic, told))
+        leave = self.studio.feed.follow(topic, told)
+        self.client.on_delete(leave)
+        return leave
 
     def soon(self, build: Callable[[], Awaitable[None]], height: str = "8rem") -> None:
         """Show a placeholder here at once, and what `build` makes in its place when it is ready."""

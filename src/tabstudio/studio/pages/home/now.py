@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from nicegui import ui
 
@@ -26,6 +27,7 @@ class Now:
         self.shown: tuple[tuple[str, ...], tuple[str, ...]] | None = None
         self.jobs: dict[str, JobCard] = {}
         self.runs: dict[str, RunCard] = {}
+        self.leaving: list[Callable[[], None]] = []
         self.place = ui.element("div").classes("cards")
         view.soon(self._begin, "6rem")
 
@@ -57,6 +59,9 @@ class Now:
 
     def _build(self, jobs: list[Job], others: list[Going]) -> None:
         self.place.clear()
+        for leave in self.leaving:
+            leave()
+        self.leaving = [self.view.follow(f"run:{one.row.id}", self.refresh) for one in others]
         with self.place:
             self.jobs = {job.id: JobCard(self.view, job) for job in jobs}
             self.runs = {one.row.id: RunCard(one) for one in others}
