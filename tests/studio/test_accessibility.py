@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,7 +17,10 @@ expect.set_options(timeout=20_000)
 PAGES = {
     "/": "Home",
     "/data": "Data",
+    "/data/table/cancer_classification.csv?target=diagnosis": "cancer_classification.csv",
     "/runs": "Runs",
+    "/runs/{0}": "cancer",
+    "/runs/compare?ids={0},{1}": "Runs beside each other",
     "/monitor": "Monitor",
     "/monitor/cancer": "cancer",
     f"/monitor/{quote(ODD, safe='')}": ODD,
@@ -28,8 +32,10 @@ PAGES = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, trained):
+def place(tmp_path_factory, trained, cancer_csv):
     folder = copied(trained, tmp_path_factory.mktemp("accessible"))
+    (folder / "data").mkdir()
+    shutil.copy(cancer_csv, folder / "data")
     terminal(folder, "promote", "cancer", "1", "--to", "production", "--reason", "first")
     terminal(folder, "request", "cancer", "2", "--to", "champion", "--reason", "better")
     terminal(folder, "deployments", "start", "cancer", "models:/cancer@production", "--port", "0")
@@ -37,6 +43,15 @@ def place(tmp_path_factory, trained):
     yield running
     running.stop()
     terminal(folder, "deployments", "remove", "cancer")
+
+
+@pytest.fixture(scope="module")
+def runs(place) -> list[str]:
+    """The ids of the runs."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{place.folder}/mlflow.db")
+    return [version.run_id for version in client.search_model_versions("name = 'cancer'")]
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +80,9 @@ def settled(page) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
-def test_axe_finds_no_serious_fault(place, browse, axe, path, theme):
+def test_axe_finds_no_serious_fault(place, runs, browse, axe, path, theme):
     page = browse(color_scheme=theme)
-    page.goto(place.url + path)
+    page.goto(place.url + path.format(*runs))
     settled(page)
     expect(page.locator("h1")).to_have_text(PAGES[path])
     assert faults(page, axe) == []
