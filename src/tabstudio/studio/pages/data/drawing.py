@@ -79,7 +79,14 @@ def _missing(missing: Sequence[Sequence[Any]]) -> None:
 def _associations(found: Mapping[str, Any]) -> None:
     names = found["names"]
     heatmap(
-        "", names, names, found["matrix"], low=-1, high=1, diverging=True, height=_HEAD + _CELL * len(names)
+        "How each pair of columns goes together",
+        names,
+        names,
+        found["matrix"],
+        low=-1,
+        high=1,
+        diverging=True,
+        height=_HEAD + _CELL * len(names),
     )
     if found["left_out"]:
         empty(f"{found['left_out']:,} columns that go less with the target are not in the picture.")

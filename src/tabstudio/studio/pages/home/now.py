@@ -10,7 +10,7 @@ from nicegui import ui
 from tabstudio.report.wording import age, size
 from tabstudio.studio.happening import Going, going
 from tabstudio.studio.jobs import Job
-from tabstudio.studio.pages.jobs.wording import TONES, losses, where
+from tabstudio.studio.pages.jobs.wording import TONES, losses, title, where
 from tabstudio.studio.ui.charts import lines, redraw_lines
 from tabstudio.studio.ui.frame import View, badge, empty
 from tabstudio.studio.ui.places import job_page, run_page
@@ -87,7 +87,7 @@ class JobCard:
             self.where = ui.label("").classes("muted")
             self.bar = ui.linear_progress(0, show_value=False)
             self.bar.classes("share").props["aria-label"] = f"Share of {job.title} that is done"
-            self.chart = lines("", losses(job.progress), x=self._axis, height=HEIGHT)
+            self.chart = lines(title(job), losses(job.progress), x=self._axis, height=HEIGHT)
             self.load = ui.label("").classes("muted")
 
     @property
@@ -123,7 +123,7 @@ class RunCard:
                 ui.link(one.row.name, run_page(one.row.id)).classes("strong")
                 badge("running", "info")
             self.where = ui.label("").classes("muted")
-            self.chart = lines("", one.curves, x="step", height=HEIGHT)
+            self.chart = lines("What it measures", one.curves, x="step", height=HEIGHT)
             self.points = {name: len(curve) for name, curve in one.curves.items()}
 
     def show(self, one: Going) -> None:

@@ -15,7 +15,7 @@ from tabstudio.evaluation.result import NAMES
 from tabstudio.report.wording import shorten, size, when
 from tabstudio.studio.jobs import Job
 from tabstudio.studio.jobs.diary import Step
-from tabstudio.studio.pages.jobs.wording import TONES, losses, where
+from tabstudio.studio.pages.jobs.wording import TONES, losses, title, where
 from tabstudio.studio.pages.runs.wording import duration
 from tabstudio.studio.ui.charts import lines, redraw_lines
 from tabstudio.studio.ui.copying import command
@@ -37,8 +37,8 @@ class JobPage:
         self.steps = 0
         self._head()
         with ui.element("div").classes("grid wide-first"):
-            with section("Loss" if job.kind == "train" else "Best validation loss"):
-                self.chart = lines("", losses(job.progress), x=self._axis, height=300)
+            with section("Course"):
+                self.chart = lines(title(job), losses(job.progress), x=self._axis, height=300)
             with section("State"):
                 self._now()
         self.outcome = ui.element("div")

@@ -55,6 +55,11 @@ def _ended(job: Job) -> str:
     return "its process has gone without a word: the machine may have been short of memory, or restarted"
 
 
+def title(job: Job) -> str:
+    """What the curves of a job are."""
+    return "Loss" if job.kind == "train" else "Best validation loss"
+
+
 def losses(progress: Progress) -> Curves:
     """The curves that move while it works: losses by epoch, or the best loss by trial."""
     if progress.trials_wanted:
