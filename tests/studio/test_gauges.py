@@ -92,4 +92,6 @@ def test_the_words_of_a_service_stand_for_the_model_whatever_its_name(model, whi
     assert words == [first, "--port", "8001", "--workers", "2", "--watch", "0.5"]
     (told,) = served([first], [], [])
     assert told.name == services.served_name(model)
+    made = Deployment("one", "running", "", tuple(words), 1, "", Path("log"), "here")
+    assert services.registered(made, told.name) == model
     assert told.address == first.partition("=")[2] or first.startswith("models:")

@@ -103,6 +103,13 @@ def served_name(model: str) -> str:
     return model if _SERVED.fullmatch(model) else plain_name(model)
 
 
+def registered(service: Deployment, served: str) -> str:
+    """The registered model that a service serves by this name; the name itself where it is of none."""
+    models = (word.partition("models:/")[2] for word in service.words if "models:/" in word)
+    names = (re.split("[@/]", model)[0] for model in models)
+    return next((name for name in names if served_name(name) == served), served)
+
+
 def plain_name(text: str) -> str:
     """Any name in the signs that the name of a service may have."""
     return _ODD.sub("-", text).strip("-._")[:60] or "model"

@@ -13,8 +13,9 @@ from tabstudio.registry.records import Transition
 from tabstudio.report.wording import shorten, when
 from tabstudio.studio.services import Lane, all_lanes
 from tabstudio.studio.ui.frame import View, heading, page, section
+from tabstudio.studio.ui.links import version_link
 from tabstudio.studio.ui.pager import Pager
-from tabstudio.studio.ui.places import model_page, service_page, version_page
+from tabstudio.studio.ui.places import model_page, service_page
 from tabstudio.studio.ui.tables import Cell, Link, markup
 
 if TYPE_CHECKING:
@@ -82,17 +83,13 @@ def _row(
     served = {lane.service for lane in lanes if lane.model == model.name}
     return [
         Link(model.name, model_page(model.name)),
-        _version(model.name, model.newest),
-        *(_version(model.name, model.stages.get(stage)) for stage in stages),
+        version_link(model.name, model.newest),
+        *(version_link(model.name, model.stages.get(stage)) for stage in stages),
         f"{moved.version} to {moved.to_stage or 'no stage'}: {shorten(moved.reason, 80)}" if moved else None,
         when(moved.time)[:16] if moved else None,
         moved.actor if moved else None,
         tuple(Link(name, service_page(name)) for name in sorted(served)),
     ]
-
-
-def _version(name: str, number: int | None) -> Cell:
-    return None if number is None else Link(f"version {number}", version_page(name, number))
 
 
 def _stages(view: View) -> tuple[str, ...]:

@@ -18,7 +18,8 @@ from tabstudio.studio.pages.deployments.acting import STATES, buttons, web_link
 from tabstudio.studio.pages.deployments.trying import Trying
 from tabstudio.studio.ui.charts import lines, redraw_lines
 from tabstudio.studio.ui.frame import View, badge, heading, section
-from tabstudio.studio.ui.places import model_page, version_page
+from tabstudio.studio.ui.links import version_link
+from tabstudio.studio.ui.places import model_page
 from tabstudio.studio.ui.tables import Cell, Link, number, plain
 
 LOG_LINES = 200
@@ -121,7 +122,9 @@ class Service:
                 ui.label(problem).classes("note warning")
             if lanes:
                 plain(
-                    ("Model", "Version", "Role", "Share"), [_lane(lane) for lane in lanes], "It answers with"
+                    ("Model", "Version", "Role", "Share"),
+                    [_lane(found, lane) for lane in lanes],
+                    "It answers with",
                 )
         self._offer(found, schemas)
 
@@ -213,9 +216,7 @@ def _kinds(schema: dict[str, Any]) -> dict[str, Any]:
     return {name: kind.get("type") for name, kind in schema["properties"].items()}
 
 
-def _lane(lane: services.Lane) -> list[Cell]:
-    version: Cell = lane.version
-    if lane.version.isdigit():
-        version = Link(f"version {lane.version}", version_page(lane.model, lane.version))
+def _lane(service: Deployment, lane: services.Lane) -> list[Cell]:
+    model = services.registered(service, lane.model)
     share = None if lane.share is None else f"{lane.share:.0%}"
-    return [Link(lane.model, model_page(lane.model)), version, lane.role, share]
+    return [Link(model, model_page(model)), version_link(model, lane.version), lane.role, share]

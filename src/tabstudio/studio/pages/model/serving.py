@@ -13,7 +13,8 @@ from tabstudio.studio.services import Lane, all_lanes, served_name
 from tabstudio.studio.traffic import BINS, Traffic
 from tabstudio.studio.ui.charts import bars, lines, redraw_bars, redraw_lines
 from tabstudio.studio.ui.frame import View, section
-from tabstudio.studio.ui.places import service_page, version_page
+from tabstudio.studio.ui.links import version_link
+from tabstudio.studio.ui.places import service_page
 from tabstudio.studio.ui.tables import Cell, Link, markup
 
 PERIODS = {1: "the last hour", 24: "the last day", 168: "the last week"}
@@ -124,15 +125,13 @@ def _served(view: View, name: str) -> list[list[Cell]]:
 
 
 def _row(model: str, lane: Lane, total: Reading | None) -> list[Cell]:
-    number: Cell = lane.version
-    if lane.version.isdigit():
-        number = Link(f"version {lane.version}", version_page(model, lane.version))
+    version = version_link(model, lane.version)
     role = lane.role if lane.share is None else f"{lane.role}, {lane.share:.0%}"
     counted: list[Cell] = [None] * 5
     if total is not None and lane.role == "live":  # a service counts by model, not by version
         latencies = (milliseconds(total.p50), milliseconds(total.p95))
         counted = [int(total.asked), int(total.refused), int(total.failed), *latencies]
-    return [Link(lane.service, service_page(lane.service)), number, role, *counted]
+    return [Link(lane.service, service_page(lane.service)), version, role, *counted]
 
 
 def _region(name: str) -> ui.html:
