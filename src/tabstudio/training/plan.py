@@ -18,6 +18,8 @@ from tabstudio.training.precision import choose as choose_precision
 STEPS = 2400
 """Optimizer steps of a training on a large table, where the epochs are not given. Small ones need far fewer:
 they overfit after some tens of steps."""
+AVERAGED_EPOCHS, LEAST_AVERAGED = 3, 10
+"""Weights are averaged over the steps of so many epochs, and over no fewer steps than that."""
 
 Value = TypeVar("Value")
 Schedule = Literal["constant", "flat_cosine"]
@@ -28,7 +30,9 @@ class Plan:
     """One training, settled. What is a tuple has one entry per member.
 
     `batch_size` 0 takes all rows at once, in their order. `patience` counts epochs without a better
-    validation loss; 0 keeps the last weights. `reasons` says in one clause each why a value was chosen.
+    validation loss; 0 keeps the last weights. `averaging` is the number of last steps over which weights are
+    averaged, the older the less; 0 takes them as they are. `reasons` says in one clause each why a value was
+    chosen.
     """
 
     members: int
@@ -43,6 +47,7 @@ class Plan:
     patience: int
     schedule: Schedule
     beta2: float
+    averaging: int
     device: str
     precision: Chosen
     balance: bool
@@ -127,6 +132,7 @@ def choose(
         patience=_patience(config, folds, epochs, reasons),
         schedule="flat_cosine" if ours else "constant",
         beta2=0.95 if ours else 0.999,
+        averaging=_averaging(rows, batch_size) if ours else 0,
         device=device,
         precision=precision,
         balance=config.balance,
@@ -192,6 +198,10 @@ def _patience(config: TrainingConfig, folds: int, epochs: int, reasons: dict[str
     patience = max(10, math.ceil(epochs / 3))
     reasons["patience"] = f"{patience}, a third of the epochs"
     return patience
+
+
+def _averaging(rows: int, batch_size: int) -> int:
+    return max(round(AVERAGED_EPOCHS * rows / (batch_size or rows or 1)), LEAST_AVERAGED)
 
 
 def _device(wanted: str, reasons: dict[str, str]) -> str:
