@@ -306,6 +306,7 @@ def _story(job: Job, data: Data, fitted: Fitted, assessment: Assessment) -> Stor
         importance=assessment.importance,
         threshold=fitted.threshold,
         temperature=fitted.model.temperature,
+        curved=fitted.model.curve is not None,
         training={
             "recipe": job.config.recipe,
             "network": repr(fitted.model.pack),
