@@ -173,6 +173,15 @@ class Joined(Pack):
     def __repr__(self) -> str:
         return f"Joined({', '.join(map(repr, self.packs))})"
 
+    def members(self, indices: Sequence[int]) -> Pack:
+        """A pack of some of the members in their order, with copies of their weights and random states."""
+        chosen, first = [], 0
+        for part in self.packs:
+            own = [i - first for i in indices if first <= i < first + len(part)]
+            chosen += [part.members(own)] if own else []
+            first += len(part)
+        return join(chosen)
+
     def description(self) -> dict[str, Any]:
         """The networks' descriptions and seeds, as plain data."""
         return {"joined": [{"spec": pack.description(), "seeds": list(pack.seeds)} for pack in self.packs]}

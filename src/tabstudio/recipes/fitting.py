@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from tabstudio.config import TrainConfig
+from tabstudio.config import TrainConfig, configure
 from tabstudio.evaluation.calibrate import fit_curve, fit_temperature
 from tabstudio.evaluation.ensemble import ensemble_weights
 from tabstudio.evaluation.threshold import Threshold, choose_threshold
@@ -179,7 +179,7 @@ def settle(
         target_mean=learned.target_mean,
         target_scale=learned.target_scale,
         profile=profile(rows.seen, rows.schema),
-        config=config.flat(),
+        config=configure(config, **learned.decided).flat(),
     )
     return Fitted(model, learned, int(rows.fold.max(initial=-1)) + 1, validated, validation, threshold)
 

@@ -21,9 +21,10 @@ from tabstudio.model.encode import Encoder
 from tabstudio.model.networks import MAX_ONE_HOT, join
 from tabstudio.recipes.fitting import Fitted, Learning, fit_encoder, settle, weights_of
 from tabstudio.table.schema import Schema
+from tabstudio.training.data import Rows
 from tabstudio.training.learn import Learned
 from tabstudio.training.plan import choose
-from tabstudio.training.race import RUNGS, Outcome, Rows, Trial, race
+from tabstudio.training.race import RUNGS, Outcome, Trial, race
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
