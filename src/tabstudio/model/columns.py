@@ -22,9 +22,10 @@ Array = npt.NDArray[Any]
 
 RARE = 2
 """A level that stands in fewer training rows shares the code `UNSEEN`, which is trained by them."""
-MOST_LEVELS = 1000
-"""More distinct levels than this are hashed instead of remembered."""
-BUCKETS = 256
+MOST_LEVELS = 10_000
+"""More distinct levels than this are hashed instead of remembered. A vector each serves better than buckets,
+and as well as target statistics would, down to levels of two rows."""
+BUCKETS = 4096
 FARTHEST = 1e9
 """Scaled numbers beyond it are taken as this far: float32 must be able to square and sum them."""
 WORDS = 64
