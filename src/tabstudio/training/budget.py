@@ -65,12 +65,13 @@ class Wanted:
 
 
 def afford(rows: Rows, network: NetworkConfig | Factory, wanted: Wanted) -> Afforded:
-    """Make a training fit its time: narrower first where the widths are the usual ones, then shorter.
+    """Make a training fit its time: narrower first where the widths were left open, then shorter.
 
     Without `minutes`, a number of epochs that was given stays what it is.
     """
     training, decided = wanted.training, dict[str, Any]()
     bound = training.minutes is not None or training.epochs is None
+    wide_open = isinstance(network, NetworkConfig) and network.hidden is None
     while True:
         rounds = list(rounds_of(rows, network, training, wanted.rounds))
         packs = list(packs_of(rounds, rows))
@@ -80,7 +81,8 @@ def afford(rows: Rows, network: NetworkConfig | Factory, wanted: Wanted) -> Affo
         pack = build_pack(rows, [one.network for one in packs[0]], plan).to_device(data.numbers.device)
         per_step, per_epoch = cost(pack, data, plan)
         fitting = max(math.floor(_seconds(rows, training) / shares / per_epoch), 1)
-        narrower = _narrower(network)
+        wide = packs[0][0].network
+        narrower = _narrower(wide) if wide_open and isinstance(wide, NetworkConfig) else None
         if fitting >= plan.epochs or not bound:
             break
         if fitting >= LEAST_EPOCHS or narrower is None:
@@ -111,16 +113,10 @@ def _seconds(rows: Rows, training: TrainingConfig) -> float:
     return MOST_SECONDS + MOST_PER_ROW * rows.trained
 
 
-def _narrower(network: NetworkConfig | Factory) -> NetworkConfig | None:
-    """The network with half its widths, where these are open and not small already."""
-    usual = NetworkConfig()
-    if not isinstance(network, NetworkConfig) or network.name != usual.name:
-        return None
-    halves = tuple(width // 2 for width in network.hidden)
-    ours = len({*map(len, (halves, usual.hidden))}) == 1 and all(
-        whole % own == 0 for whole, own in zip(usual.hidden, network.hidden, strict=True)
-    )
-    return replace(network, hidden=halves) if ours and min(halves) >= LEAST_WIDTH else None
+def _narrower(network: NetworkConfig) -> NetworkConfig | None:
+    """The network with half its widths, where these are not small already."""
+    halves = tuple(width // 2 for width in network.widths)
+    return replace(network, hidden=halves) if min(halves, default=0) >= LEAST_WIDTH else None
 
 
 def cost(pack: Pack, data: Data, plan: Plan) -> tuple[float, float]:

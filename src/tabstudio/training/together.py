@@ -37,7 +37,7 @@ def kind(training: Training) -> str:
     network, plan = training
     if not isinstance(network, NetworkConfig):
         return repr(network)
-    hidden = (0,) * len(network.hidden) if network.name in MASKABLE else network.hidden
+    hidden = (0,) * len(network.widths) if network.name in MASKABLE else network.widths
     shape = replace(network, hidden=hidden, dropout=0.0)
     return repr((shape, replace(plan.members_at([]), members=plan.members, reasons={})))
 
@@ -47,7 +47,7 @@ def parted(trainings: Sequence[Training], rows: Rows) -> list[slice]:
     packs: list[slice] = []
     widest = 1
     for place, (network, plan) in enumerate(trainings):
-        own = max(network.hidden, default=1) if isinstance(network, NetworkConfig) else 1
+        own = max(network.widths, default=1) if isinstance(network, NetworkConfig) else 1
         widest = max(widest, own)
         size = 4 * widest * (plan.batch_size or rows.trained) * plan.members
         first = packs[-1].start if packs else place
@@ -76,7 +76,7 @@ def build_pack(rows: Rows, networks: Sequence[NetworkConfig | Factory], plan: Pl
     if not isinstance(networks[0], NetworkConfig):
         return custom(networks[0], plan.seeds, numbers, rows.cardinalities, rows.target.outputs)
     ours = [network for network in networks if isinstance(network, NetworkConfig)]
-    hidden = [network.hidden for network in ours]
+    hidden = [network.widths for network in ours]
     widest = tuple(max(widths) for widths in zip(*hidden, strict=True))
     size = plan.members // len(ours)
     own = tuple(widths for widths in hidden for _ in range(size)) if len(set(hidden)) > 1 else ()
