@@ -62,15 +62,21 @@ class NetworkConfig:
     """The network. `tabular` is the default for tables; `mlp` is plain layers of the given widths.
 
     `tabm` is an ensemble that shares most of its weights, `resnet` has a residual block for each width.
-    `embedding` is the width of the learned vector that `tabular` gives each category of a column with many.
+    `hidden` None leaves the widths to be chosen from the table's size. `embedding` is the width of the
+    learned vector that `tabular` gives each category of a column with many.
     """
 
     name: Literal["tabular", "mlp", "tabm", "resnet"] = "tabular"
-    hidden: tuple[int, ...] = (256, 256, 256)
+    hidden: tuple[int, ...] | None = None
     dropout: float = 0.15
     activation: Literal["relu", "gelu", "selu", "silu", "tanh", "mish"] = "silu"
     scaling: Scaling = "robust"
     embedding: int = 8
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Widths of the hidden layers: those of small tables where they were left open."""
+        return (256, 256, 256) if self.hidden is None else self.hidden
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import pytest
 from tabstudio.errors import DataError
 from tabstudio.model.columns import FIRST, MISSING, RARE, UNSEEN, NumberColumn, Scale
 from tabstudio.model.encode import BLOCK, Encoder
+from tabstudio.model.text import TOPICS, TextColumn
 from tabstudio.table.schema import Column, Schema
 
 
@@ -150,13 +151,13 @@ def test_an_unseen_level_takes_the_commonest_code_where_no_rare_level_trained_on
 
 
 def test_a_category_of_very_many_levels_is_hashed_the_same_on_every_machine() -> None:
-    levels = [f"level {i}" for i in range(1001)]
+    levels = [f"level {i}" for i in range(10_001)]
     encoder = Encoder.fit(pl.DataFrame({"x": levels}), schema_of(x="category"), "robust")
     inputs = encoder.encode(pl.DataFrame({"x": ["level 0", "never seen", None]}))
-    assert inputs.codes[:, 0].tolist()[:2] == [0x01B95312 % 256 + FIRST, 0x8BDC35C1 % 256 + FIRST]
+    assert inputs.codes[:, 0].tolist()[:2] == [0x01B95312 % 4096 + FIRST, 0x8BDC35C1 % 4096 + FIRST]
     assert inputs.unseen == {}
     assert inputs.gaps == {"x": 1}
-    assert "hashed into 256 buckets" in encoder.notes[0]
+    assert "hashed into 4096 buckets" in encoder.notes[0]
 
 
 def test_dates_become_days_and_circles() -> None:
@@ -182,13 +183,29 @@ def test_texts_become_words_whose_order_and_case_do_not_matter() -> None:
     frame = pl.DataFrame({"t": ["Blue car, blue sky", "sky BLUE blue car", "something else", "", None]})
     encoder = Encoder.fit(frame, schema_of(t="text"), "minmax")
     encoded = encoder.encode(frame).numbers.numpy()
-    assert encoded.shape == (5, 2 + 64)
+    # the words of more than one text: CRC-32 of "sky" ends in 4EF, of "car" in 69D, of "blue" in AB4
+    (column,) = encoder.writers
+    assert isinstance(column, TextColumn)
+    assert column.buckets == (0x4EF, 0x69D, 0xAB4)
+    assert encoder.names == ("t", "t is missing", "t topic 0", "t topic 1", "t topic 2")
     assert encoded[0].tolist() == encoded[1].tolist() != encoded[2].tolist()
-    np.testing.assert_allclose(np.linalg.norm(encoded[:, 2:], axis=1), [1, 1, 1, 0, 0], atol=1e-6)
-    # CRC-32: of "sky" 0x062674EF, of "blue" 0x9E36CAB4, whose highest bit makes it negative.
-    single = encoder.encode(pl.DataFrame({"t": ["sky", "blue"]})).numbers.numpy()
-    assert single[0, 2 + 0xEF % 64] == 1
-    assert single[1, 2 + 0xB4 % 64] == -1
+    single = encoder.encode(pl.DataFrame({"t": ["SKY", "something new"]})).numbers.numpy()
+    assert single[0, 2] > 0
+    assert single[0, 3:].tolist() == [0, 0]
+    assert single[1, 2:].tolist() == [0, 0, 0]
+
+
+def test_topics_tell_texts_apart_that_share_no_word() -> None:
+    rng = np.random.default_rng(0)
+    fields = [[f"{field}{word}" for word in range(200)] for field in ("sea", "law", "art")]
+    about = rng.integers(0, 3, 600)
+    frame = pl.DataFrame({"t": [" ".join(rng.choice(fields[field], 12)) for field in about]})
+    encoder = Encoder.fit(frame, schema_of(t="text"), "robust")
+    topics = encoder.encode(frame).numbers.numpy()[:, 1:]
+    assert topics.shape == (600, TOPICS)
+    nearest = np.square(topics[:, None, :3] - topics[None, :200, :3]).sum(2)
+    nearest[np.arange(200), np.arange(200)] = np.inf
+    assert (about[nearest.argmin(axis=1)] == about).mean() > 0.95
 
 
 def mixed_frame(rows: int) -> tuple[pl.DataFrame, Schema]:

@@ -7,9 +7,11 @@ import json
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from tabstudio.config import NetworkConfig
 from tabstudio.errors import ConfigError
+from tabstudio.model import packed
 from tabstudio.model.networks import NetworkSpec, Pack, build, custom, with_one_hot
 from tabstudio.model.packed import PackedEmbedding, PackedLinear, dropout, quick_dropout
 
@@ -112,3 +114,18 @@ def test_one_hot_codes_stand_behind_the_numbers() -> None:
 def test_a_network_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigError, match="one of mlp, tabular, tabm, resnet was expected, got 'forest'"):
         build(NetworkSpec("forest", 1, (), 1, NetworkConfig()), [0])
+
+
+@pytest.mark.parametrize("words", [True, False])
+def test_dropout_is_that_of_torch_whichever_way_truths_are_drawn(
+    words: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if words and not packed._bernoulli_takes_words():
+        pytest.skip("this build of torch draws truths in another way")
+    monkeypatch.setattr(packed, "_bernoulli_takes_words", lambda: words)
+    x, seeds, shares, widths = torch.randn(3, 40, 9), (5, 6, 7), (0.3, 0.0, 0.55), (9, 9, 4)
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    found = dropout(x, shares, generators, widths)
+    for m, (seed, share, own) in enumerate(zip(seeds, shares, widths, strict=True)):
+        torch.manual_seed(seed)
+        assert torch.equal(found[m, :, :own], functional.dropout(x[m, :, :own], share))

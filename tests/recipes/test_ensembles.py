@@ -83,6 +83,7 @@ def test_networks_of_several_shapes_become_one_bundle(cancer, tmp_path):
     assert isinstance(again.pack, Joined)
     np.testing.assert_array_equal(again.predict_proba(frame), both.predict_proba(frame))
     wide.temperature = deep.temperature = 1.0
+    wide.curve = deep.curve = None
     expected = 0.75 * wide.predict_proba(frame) + 0.25 * deep.predict_proba(frame)
     np.testing.assert_allclose(again.predict_proba(frame), expected, atol=1e-7)
 

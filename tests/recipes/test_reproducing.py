@@ -44,6 +44,35 @@ def test_a_recipe_comes_out_identical(cancer_csv, options):
     assert "the same to the last bit" in found.text()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"search": True, "trials": 6, "hidden": (8, 6)},
+        {"search": True, "trials": 20, "dropout": 0.15, "halving": False},
+        {"distill": True, "network": "tabular", "members": 4},
+        {"search": True, "trials": 3, "distill": True},
+        {"members": 10, "seed": 3},
+        {"network": "tabular", "minutes": 0.03},
+        {"distill": True, "minutes": 0.03},
+    ],
+)
+def test_a_search_an_ensemble_and_what_time_decided_come_out_identical(cancer_csv, options):
+    train(cancer_csv, "diagnosis", register=False, output="out", **(QUICK | options))
+    found = reproduce("out/model")
+    assert found.identical, found.text()
+    assert all(check.same for check in found.checks)
+
+
+def test_a_search_that_time_cut_off_is_not_made_again(cancer_csv, monkeypatch):
+    from tabstudio.training import race
+
+    monkeypatch.setattr(race, "RUNGS", ())
+    options = QUICK | {"search": True, "trials": 2, "epochs": 10_000, "patience": 10_000, "minutes": 0.01}
+    train(cancer_csv, "diagnosis", register=False, output="out", **options)
+    with pytest.raises(ModelError, match="--minutes cut off some trials of its search"):
+        reproduce("out/model")
+
+
 def test_a_real_table_with_gaps_and_words_comes_out_identical(real_tables):
     options = {**QUICK, "network": "tabular"}
     train(real_tables / "titanic.csv", "Survived", register=False, output="out", **options)

@@ -30,10 +30,11 @@ TARGETS = {
     "multiclass": Target("y", "multiclass", ("a", "b", "c")),
     "regression": Target("y", "regression"),
 }
-VECTORS: dict[str, dict[str, tuple[float, ...]]] = {
+VECTORS: dict[str, dict[str, Any]] = {
     "alike": {},
     "optimizer": {"learning_rate": (1e-3, 5e-3, 2e-3), "weight_decay": (0.0, 0.1, 0.1)},
     "regularised": {"dropout": (0.0, 0.5, 0.25), "label_smoothing": (0.0, 0.1, 0.3)},
+    "averaged": {"averaging": 7},
 }
 
 

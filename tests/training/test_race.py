@@ -16,8 +16,10 @@ from tabstudio.errors import ConfigError
 from tabstudio.model.encode import Inputs
 from tabstudio.table.schema import Target
 from tabstudio.training import race as racing
+from tabstudio.training import together as sharing
+from tabstudio.training.data import Rows
 from tabstudio.training.learn import learn
-from tabstudio.training.race import Rows, Trial, race
+from tabstudio.training.race import Trial, race
 
 BINARY = Target("y", "binary", ("a", "b"), "b")
 ROWS, LEVELS = 120, (3, 20)
@@ -112,7 +114,7 @@ def test_a_deadline_ends_trials_as_they_are() -> None:
 def test_packs_are_parted_to_stay_in_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     trials = [trial(i, learning_rate=0.01 * (i + 1)) for i in range(4)]
     together = race(table(), trials, rungs=())
-    monkeypatch.setattr(racing, "CACHE", 1)
+    monkeypatch.setattr(sharing, "CACHE", 1)
     assert len(racing._heats(table(), trials)) == 4
     for a, b in zip(together, race(table(), trials, rungs=()), strict=True):
         assert a.loss == pytest.approx(b.loss, rel=1e-3)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from tabstudio.errors import ConfigError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 File = Annotated[
     str, typer.Argument(metavar="FILE", help="CSV, Parquet or Arrow file, a folder or a glob of them.")
@@ -67,13 +71,99 @@ Members = Annotated[int | None, typer.Option(help="Networks in the pack.")]
 Balance = Annotated[bool | None, typer.Option("--balance", help="Weigh classes by their rarity.")]
 DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
 PrecisionOption = Annotated[str | None, typer.Option(help="auto, float32 or bf16.")]
-Minutes = Annotated[float | None, typer.Option(help="Bound on the training's time.")]
+Minutes = Annotated[
+    float | None, typer.Option(help="Time for the training: filled with more networks or trials.")
+]
 
+Recipe = Annotated[str | None, typer.Option(help="default, or tutorial: the well-known tutorial, exactly.")]
+Search = Annotated[
+    bool | None, typer.Option("--search", help="Try options first; the model is made of the best trials.")
+]
+Distill = Annotated[
+    bool | None, typer.Option("--distill", help="Make one network of the ensemble, for cheap serving.")
+]
+FalsePositive = Annotated[float | None, typer.Option(help="Cost of a false alarm.")]
+FalseNegative = Annotated[float | None, typer.Option(help="Cost of a missed positive.")]
+Resamples = Annotated[int | None, typer.Option(help="Bootstrap resamples behind the intervals.")]
+Slice = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help="Measure the levels of a column one by one too."),
+]
+References = Annotated[
+    bool | None, typer.Option("--references/--no-references", help="Train simple models beside it.")
+]
 Trials = Annotated[int | None, typer.Option(help="Sets of options to try.")]
 Halving = Annotated[
     bool | None,
     typer.Option("--halving/--no-halving", help="Let the worse half leave early, or train all to the end."),
 ]
+
+READING: dict[str, Any] = {
+    "separator": Separator,
+    "encoding": Encoding,
+    "missing": Missing,
+    "kind": KindOption,
+    "drop": Drop,
+    "keep": Keep,
+    "task": TaskOption,
+    "positive": Positive,
+}
+"""How a table is read: names of `TrainConfig`'s options, and what the command line says of them."""
+SEARCHING: dict[str, Any] = {"trials": Trials, "halving": Halving, "minutes": Minutes}
+TRAINING: dict[str, Any] = {
+    "test_size": TestSize,
+    "folds": Folds,
+    "group": Group,
+    "time": Time,
+    "split": SplitColumn,
+    "seed": Seed,
+    "network": Network,
+    "hidden": Hidden,
+    "dropout": Dropout,
+    "activation": Activation,
+    "scaling": ScalingOption,
+    "embedding": Embedding,
+    "epochs": Epochs,
+    "batch_size": BatchSize,
+    "learning_rate": LearningRate,
+    "weight_decay": WeightDecay,
+    "label_smoothing": LabelSmoothing,
+    "patience": Patience,
+    "members": Members,
+    "balance": Balance,
+    "device": DeviceOption,
+    "precision": PrecisionOption,
+}
+"""How rows are split and networks trained, likewise."""
+MODELLING: dict[str, Any] = {
+    "search": Search,
+    **SEARCHING,
+    "distill": Distill,
+    "cost_false_positive": FalsePositive,
+    "cost_false_negative": FalseNegative,
+    "resamples": Resamples,
+    "slice": Slice,
+    "references": References,
+}
+"""What is made of the networks, and how it is judged, likewise."""
+
+
+def taking(*tables: dict[str, Any]) -> Callable[[Command], Command]:
+    """Give a command the options of some tables, which come to it as `**options`, None where not used."""
+    table = {name: option for one in tables for name, option in one.items()}
+
+    def extended(command: Command) -> Command:
+        own = inspect.signature(command, eval_str=True)
+        parameters = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        parameters += [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+            for name, option in table.items()
+        ]
+        command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in parameters}
+        return command
+
+    return extended
 
 
 def named_target(target: str | None) -> str:
@@ -86,13 +176,11 @@ def named_target(target: str | None) -> str:
     return target
 
 
-def split_kinds(pairs: list[str] | None) -> dict[str, str] | None:
+def split_kinds(pairs: list[str]) -> dict[str, str]:
     """COLUMN=KIND words as a dictionary.
 
     Raises `ConfigError` where a word has no `=`.
     """
-    if not pairs:
-        return None
     wrong = [pair for pair in pairs if "=" not in pair]
     if wrong:
         raise ConfigError(f"option kind: COLUMN=KIND was expected, such as zip=category, got {wrong[0]!r}")
@@ -105,16 +193,15 @@ def chosen(config_file: Path | None, **options: Any) -> dict[str, Any]:
 
     told = load_config(config_file) if config_file else {}
     given = {name: value for name, value in options.items() if value is not None and value != []}
-    return told | given
+    read: dict[str, Callable[[Any], Any]] = {"kind": split_kinds, "hidden": widths}
+    return told | {name: read[name](value) if name in read else value for name, value in given.items()}
 
 
-def widths(text: str | None) -> tuple[int, ...] | None:
+def widths(text: str) -> tuple[int, ...]:
     """`30,15` as (30, 15).
 
     Raises `ConfigError` where a part is not a whole number.
     """
-    if text is None:
-        return None
     try:
         return tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:

@@ -1,6 +1,6 @@
 """How good a model is: measured once on held-out rows, with intervals, beside simple references."""
 
-from tabstudio.evaluation.calibrate import fit_temperature
+from tabstudio.evaluation.calibrate import fit_curve, fit_temperature
 from tabstudio.evaluation.compare import Difference, compare
 from tabstudio.evaluation.evaluate import decide, evaluate
 from tabstudio.evaluation.importance import ColumnImportance, Importance, importance
@@ -24,6 +24,7 @@ __all__ = [
     "compare",
     "decide",
     "evaluate",
+    "fit_curve",
     "fit_temperature",
     "importance",
     "judge",

@@ -47,6 +47,7 @@ class Story:
     importance: Importance | None = None
     threshold: Threshold | None = None
     temperature: float = 1.0
+    curved: bool = False
     training: Mapping[str, str] = field(default_factory=dict)
     partial: bool = False
     validated_on_test: bool = False
@@ -131,6 +132,8 @@ def decision(story: Story) -> list[str]:
         sentences.append(
             f"Probabilities were {way} by a temperature of {story.temperature:.3f}, fitted on validation."
         )
+    if story.curved:
+        sentences.append("A rising curve fitted on validation makes them as sure as they are right.")
     return sentences
 
 

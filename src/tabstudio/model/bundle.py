@@ -3,7 +3,7 @@
     manifest.json         format version, SHA-256 and length of every other file, and of itself
     schema.json           the columns and the target
     encoder.json          what was learned from the training rows: an encoder, or a preprocessing taken over
-    network.json          the architecture or a graph of operators, the members, temperature, threshold
+    network.json          the architecture or a graph of operators, the members, temperature, curve, threshold
     weights.safetensors   the weights
     profile.json          what the training rows looked like
     report.json           what was measured, and the configuration that ran
@@ -26,7 +26,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ import numpy as np
 
 from tabstudio._version import __version__
 from tabstudio.errors import ModelError
+from tabstudio.model.curve import Curve
 from tabstudio.model.encode import Encoder
 from tabstudio.model.evidence import Evidence
 from tabstudio.model.predictor import Model
@@ -45,7 +46,8 @@ if TYPE_CHECKING:
     from tabstudio.model.networks import Pack
 
 FORMAT = 2
-"""Raised whenever an older tabstudio could not read what this one writes. 2: graphs and preprocessing."""
+"""Raised whenever an older tabstudio could not read what this one writes. 2: graphs, preprocessing,
+curves."""
 READABLE = (1, 2)
 MANIFEST, WEIGHTS, EVIDENCE = "manifest.json", "weights.safetensors", "evidence.safetensors"
 FILES = ("schema.json", "encoder.json", "network.json", WEIGHTS, "profile.json", "report.json")
@@ -208,6 +210,7 @@ def _network(model: Model) -> dict[str, Any]:
         "seeds": list(pack.seeds),
         "weights": model.weights,
         "temperature": model.temperature,
+        "curve": None if model.curve is None else asdict(model.curve),
         "threshold": model.threshold,
         "target_mean": model.target_mean,
         "target_scale": model.target_scale,
@@ -276,6 +279,7 @@ def _model(files: Mapping[str, bytes], where: str, network: Factory | None) -> M
             _pack(facts, encoder, schema, files[WEIGHTS], network, where),
             weights=facts.get("weights"),
             temperature=facts["temperature"],
+            curve=curve_of(facts),
             threshold=facts["threshold"],
             target_mean=facts["target_mean"],
             target_scale=facts["target_scale"],
@@ -284,6 +288,12 @@ def _model(files: Mapping[str, bytes], where: str, network: Factory | None) -> M
             config=parts["report.json"]["config"],
             evidence=_evidence(files, where),
         )
+
+
+def curve_of(facts: Mapping[str, Any]) -> Curve | None:
+    """The curve that `network.json` tells of; models of old have none."""
+    told = facts.get("curve")
+    return None if told is None else Curve.from_json(told)
 
 
 def _parts(files: Mapping[str, bytes], where: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """How one column becomes numbers or codes: what is learned from training rows, kept as plain data.
 
-`NumberColumn`, `DateColumn` and `TextColumn` fill float32 columns of a block of rows, `CategoryColumn` and
-`HashedColumn` give one int64 code per row. Nothing here depends on Python's `hash` or on a library's: words
-and levels go through CRC-32, so a model means the same on every machine.
+`NumberColumn` and `DateColumn` fill float32 columns of a block of rows, `CategoryColumn` and `HashedColumn`
+give one int64 code per row. Nothing here depends on Python's `hash` or on a library's: levels go through
+CRC-32, so a model means the same on every machine.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ Array = npt.NDArray[Any]
 
 RARE = 2
 """A level that stands in fewer training rows shares the code `UNSEEN`, which is trained by them."""
-MOST_LEVELS = 1000
-"""More distinct levels than this are hashed instead of remembered."""
-BUCKETS = 256
+MOST_LEVELS = 10_000
+"""More distinct levels than this are hashed instead of remembered. A vector each serves better than buckets,
+and as well as target statistics would, down to levels of two rows."""
+BUCKETS = 4096
 FARTHEST = 1e9
 """Scaled numbers beyond it are taken as this far: float32 must be able to square and sum them."""
-WORDS = 64
-"""Columns of a text's hashed bag of words."""
 QUANTILE_ROWS = 1 << 17
 """Quartiles of longer columns are taken from that many evenly spaced rows."""
 
@@ -165,37 +164,6 @@ class DateColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class TextColumn:
-    """Words of a text: counts of its lower-case words in hashed columns, of length 1, and their number.
-
-    Source: feature hashing (Weinberger et al. 2009, arXiv:0902.2206).
-    """
-
-    kind: ClassVar[str] = "text"
-    name: str
-    length: NumberColumn
-
-    @classmethod
-    def fit(cls, series: pl.Series, scaling: Scaling) -> TextColumn | None:
-        """Learn from training values; None where all are missing."""
-        length = NumberColumn.fit(_word_count(_words(series)), scaling)
-        return cls(series.name, length) if length else None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the columns that `write` fills."""
-        return self.length.names + tuple(f"{self.name} words {place}" for place in range(WORDS))
-
-    def write(self, series: pl.Series, out: Array) -> int:
-        """Fill `out` (b, width) and return how many values were missing."""
-        width = len(self.length.names)
-        words = _words(series)
-        missing = self.length.write(_word_count(words), out[:, :width])
-        out[:, width:] = _bag_of_words(words)
-        return missing
-
-
-@dataclass(frozen=True, slots=True)
 class CategoryColumn:
     """A vocabulary: `levels` have codes from `FIRST` on, `rare` ones share `UNSEEN`, all others are unseen.
 
@@ -263,7 +231,7 @@ class HashedColumn:
     def codes(self, series: pl.Series) -> tuple[Array, int, int]:
         """Codes (n,) of the values, 0, how many values were missing."""
         texts = series.cast(pl.String)
-        codes = _hashes(texts.fill_null("")) % self.buckets + FIRST
+        codes = hashes(texts.fill_null("")) % self.buckets + FIRST
         missing = texts.null_count()
         if missing and self.gaps:
             codes[texts.is_null().to_numpy()] = MISSING
@@ -297,26 +265,7 @@ def _days(series: pl.Series) -> pl.Series:
     return series.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 86_400e6
 
 
-def _words(series: pl.Series) -> pl.Series:
-    return series.cast(pl.String).str.to_lowercase().str.extract_all(r"\w+")
-
-
-def _word_count(words: pl.Series) -> pl.Series:
-    return words.list.len().cast(pl.Float64).log1p()
-
-
-def _bag_of_words(words: pl.Series) -> Array:
-    counts = words.list.len().fill_null(0).to_numpy()
-    tokens = words.filter(words.list.len() > 0).explode()
-    hashes = _hashes(tokens)
-    signs = 1.0 - 2.0 * (hashes >> 31)
-    rows = np.repeat(np.arange(len(words)), counts)
-    bag = np.bincount(rows * WORDS + hashes % WORDS, signs, len(words) * WORDS).reshape(-1, WORDS)
-    lengths: Array = np.linalg.norm(bag, axis=1, keepdims=True)
-    return bag / np.maximum(lengths, 1e-12)
-
-
-def _hashes(texts: pl.Series) -> Array:
+def hashes(texts: pl.Series) -> Array:
     """CRC-32 of the UTF-8 bytes of each text, as int64; each distinct text is hashed once."""
     distinct = texts.unique()
     hashes = pl.Series([crc32(text.encode()) for text in distinct], dtype=pl.Int64)

@@ -19,9 +19,9 @@ from tabstudio.model.columns import (
     HashedColumn,
     NumberColumn,
     Scale,
-    TextColumn,
     present,
 )
+from tabstudio.model.text import TextColumn
 from tabstudio.table.schema import Column, Schema
 from tabstudio.table.threads import beside
 
@@ -240,7 +240,7 @@ def _category(data: dict[str, Any]) -> CategoryColumn:
 _FROM_JSON: Mapping[str, Callable[[dict[str, Any]], NumberWriter | CodeWriter]] = {
     "number": _number,
     "date": lambda data: DateColumn(**{**data, "days": _number(data["days"])}),
-    "text": lambda data: TextColumn(**{**data, "length": _number(data["length"])}),
+    "text": lambda data: TextColumn.from_json(data, _number(data["length"])),
     "category": _category,
     "hashed": lambda data: HashedColumn(**data),
     "coded": lambda data: CodedColumn(**{**data, "values": tuple(data["values"])}),

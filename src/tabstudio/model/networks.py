@@ -67,11 +67,11 @@ class NetworkSpec:
 
     def hidden(self, layer: int) -> Widths:
         """Width of a hidden layer: one for all, or one for each member."""
-        return [own[layer] for own in self.own_hidden] or self.config.hidden[layer]
+        return [own[layer] for own in self.own_hidden] or self.config.widths[layer]
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary that `NetworkSpec.from_json` takes back."""
-        return asdict(self)
+        return asdict(replace(self, config=replace(self.config, hidden=self.config.widths)))
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
@@ -173,6 +173,15 @@ class Joined(Pack):
     def __repr__(self) -> str:
         return f"Joined({', '.join(map(repr, self.packs))})"
 
+    def members(self, indices: Sequence[int]) -> Pack:
+        """A pack of some of the members in their order, with copies of their weights and random states."""
+        chosen, first = [], 0
+        for part in self.packs:
+            own = [i - first for i in indices if first <= i < first + len(part)]
+            chosen += [part.members(own)] if own else []
+            first += len(part)
+        return join(chosen)
+
     def description(self) -> dict[str, Any]:
         """The networks' descriptions and seeds, as plain data."""
         return {"joined": [{"spec": pack.description(), "seeds": list(pack.seeds)} for pack in self.packs]}
@@ -216,7 +225,7 @@ class Mlp(Pack):
     def __init__(self, spec: NetworkSpec, seeds: Sequence[int]) -> None:
         super().__init__(spec, seeds)
         self.activation = ACTIVATIONS[spec.config.activation]
-        hidden = [spec.hidden(i) for i in range(len(spec.config.hidden))]
+        hidden = [spec.hidden(i) for i in range(len(spec.config.widths))]
         widths = (spec.numbers + sum(spec.cardinalities), *hidden, spec.outputs)
         self.layers = nn.ModuleList(PackedLinear(a, b, self.generators) for a, b in pairwise(widths))
         self.widths = [each(width, len(self)) for width in hidden]
@@ -282,7 +291,7 @@ class Tabular(Embedded):
         self.scale = PackedScale(self.entering, len(self))
         self.layers = nn.ModuleList()
         self.activations = nn.ModuleList()
-        self.widths = [each(spec.hidden(i), len(self)) for i in range(len(spec.config.hidden))]
+        self.widths = [each(spec.hidden(i), len(self)) for i in range(len(spec.config.widths))]
         width: Widths = self.entering
         for hidden in self.widths:
             self.layers.append(PackedLinear(width, hidden, self.generators, "ntk"))

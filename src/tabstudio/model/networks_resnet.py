@@ -26,11 +26,11 @@ class Resnet(Embedded):
 
     def __init__(self, spec: NetworkSpec, seeds: Sequence[int]) -> None:
         super().__init__(spec, seeds)
-        width = _width(spec.config.hidden)
+        width = _width(spec.config.widths)
         self.activation = ACTIVATIONS[spec.config.activation]
         self.first = PackedLinear(self.entering, width, self.generators)
         self.blocks = nn.ModuleList()
-        for _ in spec.config.hidden:
+        for _ in spec.config.widths:
             block = nn.ModuleDict({"norm": PackedNorm(width, len(self))})
             block["into"] = PackedLinear(width, SPREAD * width, self.generators)
             block["back"] = PackedLinear(SPREAD * width, width, self.generators)

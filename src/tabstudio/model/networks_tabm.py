@@ -33,7 +33,7 @@ class Tabm(Embedded):
         self.activation = ACTIVATIONS[spec.config.activation]
         self.layers = nn.ModuleList()
         width = self.entering
-        for hidden in spec.config.hidden:
+        for hidden in spec.config.widths:
             self.layers.append(SharedLinear(width, hidden, self.generators))
             width = hidden
         if self.layers:
@@ -48,7 +48,7 @@ class Tabm(Embedded):
         assert self.spec is not None
         x = self.features(numbers, codes)
         x = x.expand(len(self), *x.shape[-2:]).unsqueeze(1)
-        for layer, width in zip(self.layers, self.spec.config.hidden, strict=True):
+        for layer, width in zip(self.layers, self.spec.config.widths, strict=True):
             x = self.activation(layer(x))
             if self.training:
                 flat, widths = x.flatten(1, 2), each(width, len(self))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Literal
 
 import torch
@@ -188,17 +189,44 @@ def each(value: Widths, members: int) -> Sequence[int]:
 def dropout(x: Tensor, shares: Sequence[float], generators: Generators, widths: Sequence[int]) -> Tensor:
     """Zero a share of each member's x (k, rows, width), or (rows, width) where k is 1.
 
-    A member of share 0 draws nothing; one of less than the full width draws for its own units alone.
+    A member of share 0 draws nothing; one of less than the full width draws for its own units alone. What is
+    drawn is what `torch.nn.functional.dropout` draws.
     """
     if not any(shares) or x.numel() == 0:
         return x
-    factor = torch.ones_like(x, memory_format=torch.contiguous_format, requires_grad=False)
-    parts = factor if x.dim() == 3 else (factor,)
-    for part, share, generator, width in zip(parts, shares, generators, widths, strict=True):
-        if share:
-            own = torch.empty(len(part), width, dtype=x.dtype, device=x.device)
-            part[:, :width] = own.bernoulli_(1.0 - share, generator=generator).div_(1.0 - share)
-    return x * factor
+    k, rows, width = len(generators), x.shape[-2], x.shape[-1]
+    if x.device.type != "cpu" or not _bernoulli_takes_words():
+        kept = torch.ones(k, rows, width, dtype=x.dtype, device=x.device)
+        for part, share, generator, own in zip(kept, shares, generators, widths, strict=True):
+            if share:
+                part[:, :own].bernoulli_(1.0 - share, generator=generator)
+    else:
+        words = torch.zeros(k, rows, width, dtype=torch.int64)
+        for part, share, generator, own in zip(words, shares, generators, widths, strict=True):
+            if share:
+                part[:, :own].random_(_LOWEST, None, generator=generator)
+        kept = _as_bernoulli(words, [1.0 - share for share in shares]).to(x.dtype)
+    scale = torch.tensor([1.0 - share for share in shares], dtype=x.dtype, device=x.device)
+    return x * kept.div_(scale.view(k, 1, 1)).view(x.shape)
+
+
+def _as_bernoulli(words: Tensor, shares: Sequence[float]) -> Tensor:
+    """Random words (k, ...) of 64 bits as truths, true for a share of each member's."""
+    limits = torch.tensor([math.ceil(share * _BITS) for share in shares]).view(-1, *[1] * (words.dim() - 1))
+    return words.bitwise_and_(_BITS - 1) < limits
+
+
+@cache
+def _bernoulli_takes_words() -> bool:
+    """Whether this build of torch draws a truth from 53 bits of one word each, one after the other.
+
+    Words are drawn, and turned into truths for all members at once, in a third of the time. Builds that
+    draw otherwise (with Intel's library) are taken at their own word.
+    """
+    mine, theirs = (torch.Generator().manual_seed(0) for _ in range(2))
+    drawn = torch.empty(256, dtype=torch.int64).random_(_LOWEST, None, generator=mine)
+    wanted = torch.empty(256).bernoulli_(0.7, generator=theirs)
+    return bool((_as_bernoulli(drawn[None], [0.7])[0] == wanted).all())
 
 
 def quick_dropout(
@@ -232,7 +260,7 @@ def _spread(drawn: Tensor, rows: int, width: int, widths: Sequence[int]) -> Tens
     return spread
 
 
-_LOWEST = -(1 << 63)
+_LOWEST, _BITS = -(1 << 63), 1 << 53
 
 
 def _draw_linear(weight: Tensor, bias: Tensor, generator: torch.Generator) -> None:

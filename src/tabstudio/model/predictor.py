@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tabstudio.errors import ModelError
+from tabstudio.model.curve import Curve
 from tabstudio.model.encode import Encoder, Inputs
 from tabstudio.model.evidence import Evidence
 from tabstudio.model.preprocessing import Preprocessing
@@ -54,8 +55,9 @@ class Model:
 
     `schema` says what the rows look like and `encoder` makes tensors of them; both belong to the model, so
     that training and serving cannot differ. The answer is the members' mean, by `weights` where these are
-    given (sums to 1). `threshold` is the probability of the positive class from which
-    on a row is called positive (binary tasks; None is one half). `unseen` and `gaps` count, per column, the
+    given (sums to 1); in two classes it goes through the `curve`, where there is one. `threshold` is the
+    probability of the positive class from which on a row is called positive (binary tasks; None is one
+    half). `unseen` and `gaps` count, per column, the
     categories that training did not know and the missing values where it had none, over all rows predicted.
     `evidence` is what is kept of the rows it was trained and tested on.
 
@@ -75,6 +77,7 @@ class Model:
         *,
         weights: Sequence[float] | None = None,
         temperature: float = 1.0,
+        curve: Curve | None = None,
         threshold: float | None = None,
         target_mean: float = 0.0,
         target_scale: float = 1.0,
@@ -90,7 +93,7 @@ class Model:
         self.encoder = encoder
         self.pack = pack.eval()
         self.weights = None if weights is None else tuple(float(weight) for weight in weights)
-        self.temperature = temperature
+        self.temperature, self.curve = temperature, curve
         self.threshold = threshold
         self.target_mean = target_mean
         self.target_scale = target_scale
@@ -255,6 +258,7 @@ class Model:
         if self.target.task == "multiclass":
             return np.asarray(mean_of_members(torch.softmax(logits, dim=2), self.weights))
         second = mean_of_members(torch.sigmoid(logits[:, :, 0]), self.weights)
+        second = second if self.curve is None else self.curve.apply(second)
         return np.asarray(torch.stack([1 - second, second], dim=1))
 
     def _no_rows(self) -> Array:

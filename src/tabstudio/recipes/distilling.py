@@ -7,10 +7,14 @@ Source: Bucila, Caruana and Niculescu-Mizil, "Model compression" (KDD 2006); Hin
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tabstudio.recipes.fitting import Fitted, Learning, NetworkFactory, settle
+
+if TYPE_CHECKING:
+    from tabstudio.training.learn import Learned
 
 
 def distil(fitted: Fitted, rows: Learning, network: NetworkFactory | None = None) -> Fitted:
@@ -27,7 +31,7 @@ def distil(fitted: Fitted, rows: Learning, network: NetworkFactory | None = None
     answers = np.array(model.predict_inputs(inputs))
     answers[fitted.validated] = fitted.validation
     fold = np.where(rows.fold == 0, 0, -1).astype(np.int16)
-    training = replace(rows.config.training, members=1, label_smoothing=0.0, balance=False)
+    training = replace(rows.config.training, members=1, label_smoothing=0.0, balance=False, minutes=None)
     learned = learn(
         inputs,
         answers,
@@ -37,7 +41,13 @@ def distil(fitted: Fitted, rows: Learning, network: NetworkFactory | None = None
         training,
         cardinalities=model.encoder.cardinalities,
     )
+    learned = replace(learned, decided=fitted.learned.decided, stopped=_ended(fitted, learned))
     student = settle(replace(rows, fold=fold), model.encoder, learned, np.ones(1))
     student.model.profile = model.profile
     teacher = f"one network that imitates {len(model.pack)}"
     return replace(student, notes=(*fitted.notes, teacher))
+
+
+def _ended(teacher: Fitted, learned: Learned) -> str:
+    """What has ended the training: the clock, where it has ended that of the ensemble."""
+    return "minutes" if teacher.learned.stopped == "minutes" else learned.stopped

@@ -43,4 +43,5 @@ def _by_held_out(fitted: Fitted, frame: pl.DataFrame, fold: np.ndarray) -> np.nd
     with torch.inference_mode():
         raw = model.pack(inputs.numbers, inputs.codes).numpy()
     held = (raw * weights).sum(axis=0)
-    return as_prediction(held, model.target, model.temperature, learned.target_mean, learned.target_scale)
+    mean, scale = learned.target_mean, learned.target_scale
+    return as_prediction(held, model.target, model.temperature, mean, scale, model.curve)

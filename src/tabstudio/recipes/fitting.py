@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from tabstudio.config import TrainConfig
-from tabstudio.evaluation.calibrate import fit_temperature
+from tabstudio.config import TrainConfig, configure
+from tabstudio.evaluation.calibrate import fit_curve, fit_temperature
 from tabstudio.evaluation.ensemble import ensemble_weights
 from tabstudio.evaluation.threshold import Threshold, choose_threshold
+from tabstudio.model.curve import Curve
 from tabstudio.model.encode import Encoder
 from tabstudio.model.predictor import Model
 from tabstudio.model.preprocessing import Preprocessing
@@ -154,14 +155,16 @@ def settle(
     raw = raw[validated]
     classify = target.task != "regression" and len(validated) > 0 and choose
     temperature = fit_temperature(labels[validated], raw, target) if classify else 1.0
-    validation = as_prediction(raw, target, temperature, learned.target_mean, learned.target_scale)
+    binary = classify and target.task == "binary"
+    curve = fit_curve(labels[validated], raw[:, 0] / temperature) if binary else None
+    validation = as_prediction(raw, target, temperature, learned.target_mean, learned.target_scale, curve)
     threshold = (
         choose_threshold(
             labels[validated] == positive_index(target),
             validation[:, positive_index(target)],
             config.evaluation,
         )
-        if classify and target.task == "binary"
+        if binary
         else None
     )
     size = len(learned.pack) // len(weights)
@@ -171,11 +174,12 @@ def settle(
         pack=learned.pack,
         weights=None if len(set(weights)) == 1 else np.repeat(weights / size, size).tolist(),
         temperature=temperature,
+        curve=curve,
         threshold=threshold.value if threshold else (0.5 if target.task == "binary" else None),
         target_mean=learned.target_mean,
         target_scale=learned.target_scale,
         profile=profile(rows.seen, rows.schema),
-        config=config.flat(),
+        config=configure(config, **learned.decided).flat(),
     )
     return Fitted(model, learned, int(rows.fold.max(initial=-1)) + 1, validated, validation, threshold)
 
@@ -207,7 +211,12 @@ def positive_index(target: Target) -> int:
 
 
 def as_prediction(
-    raw: np.ndarray, target: Target, temperature: float, mean: float, scale: float
+    raw: np.ndarray,
+    target: Target,
+    temperature: float,
+    mean: float,
+    scale: float,
+    curve: Curve | None = None,
 ) -> np.ndarray:
     """Turn raw outputs (rows, outputs) into probabilities (rows, classes) or values (rows,)."""
     if target.task == "regression":
@@ -215,6 +224,7 @@ def as_prediction(
     logits = raw.astype(np.float64) / temperature
     if target.task == "binary":
         second = np.exp(-np.logaddexp(0.0, -logits[:, 0]))
+        second = second if curve is None else curve.apply(second)
         return np.column_stack([1.0 - second, second])
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))

@@ -21,7 +21,7 @@ from tabstudio.recipes import origin, recording, tutorial, writing
 from tabstudio.recipes.naming import stem
 from tabstudio.recipes.reporter import Reporter
 from tabstudio.recipes.result import Assessment, TrainResult
-from tabstudio.recipes.steps import Data, Job, learn, measure, prepare
+from tabstudio.recipes.steps import Data, Job, distil, learn, measure, prepare
 from tabstudio.recipes.trials import Children
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _work(
     address = f"models:/{job.name}/latest"
     told = writing.evaluation(scratch / "evaluation", story, fitted.learned.history, address)
     run.artifact(scratch / "evaluation", "evaluation")
-    fitted.model.report = {**writing.numbers(story), "card": told}
+    fitted.model.report = {**writing.numbers(story), "card": told, "given": sorted(job.given)}
     fitted.model.evidence = data.evidence(assessment.measured.prediction)
     fitted.model.save(scratch / "model")
     recording.model(
@@ -232,17 +232,7 @@ def _fit(job: Job, data: Data, run: Run, checkpoint: Path) -> Fitted:
 
 def _search(job: Job, data: Data, run: Run, children: Children) -> Fitted:
     """Try options, and make the model of the best."""
-    from tabstudio.recipes.searching import fit_by_search, given_options
-
-    fitted = fit_by_search(
-        data.learning.frame,
-        data.learning.schema,
-        data.learning.labels(),
-        data.fold,
-        job.config,
-        given=given_options(job.config, job.given),
-        on_tried=children.add,
-    )
+    fitted = learn(job, data, on_tried=children.add)
     recording.plan(run, fitted.learned)
     run.params({"ensemble": "\n".join(fitted.notes)})
     threshold = [f"threshold {fitted.threshold.reason}"] if fitted.threshold else []
@@ -256,12 +246,7 @@ def _search(job: Job, data: Data, run: Run, children: Children) -> Fitted:
 
 def _distil(job: Job, data: Data, fitted: Fitted) -> Fitted:
     """Put one network in the place of many."""
-    from tabstudio.recipes.distilling import distil
-    from tabstudio.recipes.fitting import Learning
-
-    learning = data.learning
-    rows = Learning(learning.frame, learning.schema, learning.labels(), data.fold, job.config)
-    student = distil(fitted, rows, job.network)
+    student = distil(job, data, fitted)
     threshold = [f"threshold {student.threshold.reason}"] if student.threshold else []
     job.reporter.step(f"distilled: {student.notes[-1]}", threshold)
     return student
@@ -306,6 +291,7 @@ def _story(job: Job, data: Data, fitted: Fitted, assessment: Assessment) -> Stor
         importance=assessment.importance,
         threshold=fitted.threshold,
         temperature=fitted.model.temperature,
+        curved=fitted.model.curve is not None,
         training={
             "recipe": job.config.recipe,
             "network": repr(fitted.model.pack),

@@ -16,7 +16,7 @@ from tabstudio.recipes import origin, tutorial
 from tabstudio.recipes.deviations import deviations
 from tabstudio.recipes.reporter import Reporter
 from tabstudio.recipes.reproduction import Check, Reproduction
-from tabstudio.recipes.steps import Data, Job, learn, measure, prepare
+from tabstudio.recipes.steps import Data, Job, distil, learn, measure, prepare
 from tabstudio.registry.side import Side
 from tabstudio.registry.versions import resolve
 
@@ -63,10 +63,10 @@ def reproduce(
             f"model {address}: it is of a network of your own, {side.record.network['factory']}: hand its "
             "factory over, tabstudio.reproduce(address, network=factory)"
         )
-    if side.config.search.search or side.config.training.distill:
+    if side.config.search.search and _ended_by(side) == "minutes":
         raise ModelError(
-            f"model {address}: it was made by --search or --distill, which are not made again; a training "
-            "with the options that the search found can be"
+            f"model {address}: --minutes cut off some trials of its search, which cannot be cut off at the "
+            "same moment again; a search by --trials can be made again"
         )
     with _threads(told["threads"]):
         again, checks = _again(side, data, told, reporter or Reporter())
@@ -87,6 +87,8 @@ def _again(
     prepared = prepare(job, side.table(data))
     reporter.step("the table is the one that it was trained on; training again")
     fitted = learn(job, prepared, reporter.epoch)
+    if job.config.training.distill:
+        fitted = distil(job, prepared, fitted)
     now = origin.environment(fitted.learned.plan.device, fitted.learned.plan.precision)
     checks = (_table_check(side, prepared), *_time_check(side), *_environment_checks(told, now))
     measured = measure(job, prepared, fitted)
@@ -104,17 +106,27 @@ def _again(
 
 
 def _job(side: Side, data: str | Path | None, told: Mapping[str, Any], reporter: Reporter) -> Job:
-    """The training as it was asked for, with what was left open settled as it was."""
-    config = side.config
-    seeds = side.record.network["seeds"]
-    training = replace(config.training, seed=seeds[0], precision=told["precision"])
+    """The training as it was asked for, with what was left open settled as it was.
+
+    Where time has decided something, the configuration says what, and the time is no bound any more.
+    """
+    config, report = side.config, side.record.report
+    training = replace(config.training, seed=int(report["training"]["seed"]))
+    if not training.distill:  # the ensemble's may have been another than that of the network which is left
+        training = replace(training, precision=told["precision"])
+    if _ended_by(side) != "minutes":
+        training = replace(training, minutes=None)
     if _usable(told["device"]):
         training = replace(training, device=told["device"])
     config = replace(config, training=training)
     if config.recipe == "tutorial":
         config = tutorial.settle(config)
-    source = str(data or side.data["source"])
-    return Job(source, side.target.name, side.address, config, side.network, reporter)
+    source, given = str(data or side.data["source"]), frozenset(report.get("given", ()))
+    return Job(source, side.target.name, side.address, config, side.network, reporter, given=given)
+
+
+def _ended_by(side: Side) -> str:
+    return str(side.record.report["training"]["ended by"])
 
 
 def _usable(device: str) -> bool:
@@ -143,7 +155,7 @@ def _table_check(side: Side, data: Data) -> Check:
 
 def _time_check(side: Side) -> Iterator[Check]:
     """A training that the clock or a person ended cannot be ended at the same moment again."""
-    ended = str(side.record.report["training"]["ended by"])
+    ended = _ended_by(side)
     if ended in ("minutes", "interrupted"):
         yield Check("ended by", ended, "another moment", same=False)
 

@@ -21,9 +21,10 @@ from tabstudio.model.encode import Encoder
 from tabstudio.model.networks import MAX_ONE_HOT, join
 from tabstudio.recipes.fitting import Fitted, Learning, fit_encoder, settle, weights_of
 from tabstudio.table.schema import Schema
+from tabstudio.training.data import Rows
 from tabstudio.training.learn import Learned
-from tabstudio.training.plan import choose
-from tabstudio.training.race import RUNGS, Outcome, Rows, Trial, race
+from tabstudio.training.plan import choose, with_widths
+from tabstudio.training.race import RUNGS, Outcome, Trial, race
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -67,6 +68,14 @@ class Searched:
         """Trials that were trained to the end, the best first."""
         ended = [tried for tried in self.tried if tried.outcome.finalist is not None]
         return sorted(ended, key=lambda tried: (tried.outcome.loss, tried.number))
+
+    @property
+    def stopped(self) -> str:
+        """What has ended it: `search`, `interrupted`, or `minutes` where trials were cut off by these."""
+        if self.interrupted:
+            return "interrupted"
+        cut = any(tried.outcome.ending == "out of time" for tried in self.tried)
+        return "minutes" if cut else "search"
 
 
 def search(
@@ -150,8 +159,9 @@ def fit_by_search(
         rounds=rounds[kept],
         target_mean=mean,
         target_scale=scale,
-        stopped="interrupted" if searched.interrupted else "search",
+        stopped=searched.stopped,
         plan=best[0].outcome.plan,
+        decided={"trials": len(searched.tried)} if len(searched.tried) < config.search.trials else {},
     )
     fitted = settle(Learning(frame, schema, labels, fold, config), searched.encoder, learned, weights[kept])
     notes = [f"{weights[i]:.0%} {best[i]} (validation loss {best[i].outcome.loss:.4f})" for i in kept]
@@ -176,9 +186,9 @@ class Space:
         from optuna.distributions import FloatDistribution as Numbers
         from optuna.distributions import IntDistribution as Counts
 
-        network = config.network
+        network = with_widths(config.network, rows.trained)
         plan = choose(config.training, network, rows.target.task, rows=rows.trained, folds=rows.folds)
-        rate, decay, depth = plan.learning_rate[0], plan.weight_decay[0], len(network.hidden)
+        rate, decay, depth = plan.learning_rate[0], plan.weight_decay[0], len(network.widths)
         space: dict[str, tuple[BaseDistribution, Any]] = {
             "learning_rate": (Numbers(rate / 10, rate * 10, log=True), rate),
             "weight_decay": (Numbers(1e-5, 0.3, log=True), min(max(decay, 1e-5), 0.3)),
@@ -201,7 +211,7 @@ class Space:
                 f"every option that is searched was given ({', '.join(space)}): leave one of them open"
             )
         distributions = {name: distribution for name, (distribution, _) in left.items()}
-        return cls(distributions, {name: usual for name, (_, usual) in left.items()}, network.hidden)
+        return cls(distributions, {name: usual for name, (_, usual) in left.items()}, network.widths)
 
     def options(self, point: dict[str, Any]) -> dict[str, Any]:
         """A point of the space as options of the command line."""

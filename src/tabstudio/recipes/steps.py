@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tabstudio.exploration import Exploration
     from tabstudio.model.evidence import Evidence
     from tabstudio.recipes.fitting import Fitted, NetworkFactory
+    from tabstudio.recipes.searching import Tried
     from tabstudio.table import Split, Table
 
 
@@ -131,10 +132,23 @@ def learn(
     on_epoch: Callable[[Any, Any], None] | None = None,
     checkpoint: Path | None = None,
     on_plan: Callable[[Any], None] | None = None,
+    on_tried: Callable[[Sequence[Tried]], None] = lambda _: None,
 ) -> Fitted:
-    """Train, calibrate, choose the threshold; errors are those of `fitting.fit`."""
+    """Train or search, calibrate, choose the threshold; errors are those of `fitting.fit`."""
     from tabstudio.recipes.fitting import fit
 
+    if job.config.search.search:
+        from tabstudio.recipes.searching import fit_by_search, given_options
+
+        return fit_by_search(
+            data.learning.frame,
+            data.learning.schema,
+            data.learning.labels(),
+            data.fold,
+            job.config,
+            given=given_options(job.config, job.given),
+            on_tried=on_tried,
+        )
     return fit(
         data.learning.frame,
         data.learning.schema,
@@ -148,6 +162,16 @@ def learn(
         checkpoint=checkpoint,
         resume=job.resume,
     )
+
+
+def distil(job: Job, data: Data, fitted: Fitted) -> Fitted:
+    """Put one network in the place of many."""
+    from tabstudio.recipes import distilling
+    from tabstudio.recipes.fitting import Learning
+
+    learning = data.learning
+    rows = Learning(learning.frame, learning.schema, learning.labels(), data.fold, job.config)
+    return distilling.distil(fitted, rows, job.network)
 
 
 def measure(job: Job, data: Data, fitted: Fitted) -> Measured:

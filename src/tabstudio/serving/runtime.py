@@ -59,6 +59,7 @@ class Runtime:
         self.prediction, self.shares = _structures(self.class_names)
         self.signature = dict(input_columns(record.schema))
         self._temperature, self._threshold = record.network["temperature"], record.network["threshold"]
+        self._curve = bundle.curve_of(record.network)
         self._weights: list[float] | None = record.network.get("weights")
         self._mean, self._scale = record.network["target_mean"], record.network["target_scale"]
         self._forward = _forward(record, where)
@@ -106,8 +107,9 @@ class Runtime:
             powers = np.exp(logits - logits.max(axis=2, keepdims=True))
             return np.asarray(mean_of_members(powers / powers.sum(axis=2, keepdims=True), self._weights))
         second = 1 / (1 + np.exp(-logits[:, :, 0]))
-        both = np.empty((second.shape[1], 2))
-        both[:, 1] = second[0] if len(second) == 1 else mean_of_members(second, self._weights)
+        mean = second[0] if len(second) == 1 else mean_of_members(second, self._weights)
+        both = np.empty((len(mean), 2))
+        both[:, 1] = mean if self._curve is None else self._curve.apply(mean)
         np.subtract(1, both[:, 1], out=both[:, 0])
         return both
 

@@ -1,6 +1,9 @@
-"""What a training will take, measured by a few steps of it before it starts.
+"""What a training may take, and a training that fits: measured by a few steps of it before it starts.
 
-The measured time is told, not acted upon: seeds alone decide what is trained, on a busy machine too.
+On ordinary tables the measured time is only told, and seeds alone decide what is trained. It is acted upon
+where a time was given (`minutes`), and where the training would take out of proportion to the table's rows:
+then the network is made narrower and the epochs fewer until it fits. Such a choice is told as options, by
+which the same training is done again.
 """
 
 from __future__ import annotations
@@ -8,20 +11,116 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Any
 
+from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.model.networks import Pack
-from tabstudio.training.data import Data
-from tabstudio.training.loop import Batch, State, batches, count, step
+from tabstudio.training.data import Data, Rows
+from tabstudio.training.loop import Batch, State, batches, count, step, validate
 from tabstudio.training.plan import Plan
+from tabstudio.training.rounds import rounds_of
+from tabstudio.training.together import Factory, build_pack, packs_of
 
 STEPS = 3
 """Steps that are measured; the first one, which sets much up, does not count."""
+MOST_SECONDS, MOST_PER_ROW = 60.0, 0.02
+"""What a training may take if no time was given: far more than ordinary tables need, be the machine busy."""
+LEAST_EPOCHS, LEAST_WIDTH = 8, 64
+"""A network is made narrower, down to this width, before it has to do with fewer epochs than that."""
+SHARE = 0.9
+"""Of the time given; the rest is for what follows the last epoch."""
 
 
-def seconds_per_step(pack: Pack, data: Data, plan: Plan) -> float:
-    """Seconds of a step, by copies of the members: the pack and its random states stay as they are."""
+@dataclass(frozen=True, slots=True)
+class Afforded:
+    """A network and a training that fit, the options that time has decided, and what it will take."""
+
+    network: NetworkConfig | Factory
+    training: TrainingConfig
+    decided: dict[str, Any] = field(default_factory=dict)
+    told: str = ""
+
+    @classmethod
+    def again(
+        cls, network: NetworkConfig | Factory, training: TrainingConfig, decided: dict[str, Any]
+    ) -> Afforded:
+        """What was decided before."""
+        if "hidden" in decided and isinstance(network, NetworkConfig):
+            network = replace(network, hidden=tuple(decided["hidden"]))
+        if "epochs" in decided:
+            training = replace(training, epochs=decided["epochs"])
+        return cls(network, training, decided, "as decided when it began")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A round's training, its members, and how many rounds: all where they were `given`, else what fits."""
+
+    training: TrainingConfig
+    size: int
+    rounds: int
+    given: bool
+
+
+def afford(rows: Rows, network: NetworkConfig | Factory, wanted: Wanted) -> Afforded:
+    """Make a training fit its time: narrower first where the widths were left open, then shorter.
+
+    Without `minutes`, a number of epochs that was given stays what it is.
+    """
+    training, decided = wanted.training, dict[str, Any]()
+    bound = training.minutes is not None or training.epochs is None
+    wide_open = isinstance(network, NetworkConfig) and network.hidden is None
+    while True:
+        rounds = list(rounds_of(rows, network, training, wanted.rounds))
+        packs = list(packs_of(rounds, rows))
+        shares = len(packs) if wanted.given else 1
+        plan = Plan.joined([one.plan for one in packs[0]])
+        data = rows.data(plan)
+        pack = build_pack(rows, [one.network for one in packs[0]], plan).to_device(data.numbers.device)
+        per_step, per_epoch = cost(pack, data, plan)
+        fitting = max(math.floor(_seconds(rows, training) / shares / per_epoch), 1)
+        wide = packs[0][0].network
+        narrower = _narrower(wide) if wide_open and isinstance(wide, NetworkConfig) else None
+        if fitting >= plan.epochs or not bound:
+            break
+        if fitting >= LEAST_EPOCHS or narrower is None:
+            training, plan = replace(training, epochs=fitting), replace(plan, epochs=fitting)
+            decided["epochs"] = fitting
+            break
+        network, decided["hidden"] = narrower, narrower.hidden
+    members = wanted.size * wanted.rounds if wanted.given else plan.members
+    told = (
+        f"{members} networks, up to {plan.epochs} epochs of {count(data, plan):,} steps: at most about "
+        f"{max(shares * per_epoch * plan.epochs, 0.1):.2g} s at {1000 * per_step:.2g} ms a step, as measured"
+    )
+    return Afforded(network, training, decided, told + _bound(wanted))
+
+
+def _bound(wanted: Wanted) -> str:
+    minutes = wanted.training.minutes
+    if minutes is None:
+        return ""
+    more = wanted.rounds > 1 and not wanted.given
+    return f", and more of them until {minutes:g} min are over" if more else f", ended after {minutes:g} min"
+
+
+def _seconds(rows: Rows, training: TrainingConfig) -> float:
+    """What the epochs may take."""
+    if training.minutes is not None:
+        return SHARE * 60.0 * training.minutes
+    return MOST_SECONDS + MOST_PER_ROW * rows.trained
+
+
+def _narrower(network: NetworkConfig) -> NetworkConfig | None:
+    """The network with half its widths, where these are not small already."""
+    halves = tuple(width // 2 for width in network.widths)
+    return replace(network, hidden=halves) if min(halves, default=0) >= LEAST_WIDTH else None
+
+
+def cost(pack: Pack, data: Data, plan: Plan) -> tuple[float, float]:
+    """Seconds of a step and of an epoch with its validation, by copies of the members."""
     state = State(pack.members(range(len(pack))), data, plan)
     state.pack.train()
     fastest = math.inf
@@ -30,22 +129,11 @@ def seconds_per_step(pack: Pack, data: Data, plan: Plan) -> float:
         step(state, batch, 1.0)
         if i:
             fastest = min(fastest, time.perf_counter() - started)
-    return fastest
+    started = time.perf_counter()
+    validate(state.pack.eval(), data)
+    return fastest, fastest * count(data, plan) + time.perf_counter() - started
 
 
 def _endless(state: State) -> Iterator[Batch]:
     while True:
         yield from batches(state.data, state.plan, state.order)
-
-
-def budgeted(pack: Pack, data: Data, plan: Plan) -> Plan:
-    """The plan with a sentence on what it will take, at most, as its reason `budget`."""
-    seconds = seconds_per_step(pack, data, plan)
-    steps = count(data, plan)
-    whole = seconds * steps * plan.epochs
-    bound = "" if plan.minutes is None else f", ended after {plan.minutes:g} minutes"
-    told = (
-        f"{plan.members} networks, up to {plan.epochs} epochs of {steps:,} steps: at most about "
-        f"{max(whole, 0.1):.2g} s at {1000 * seconds:.2g} ms a step, as measured{bound}"
-    )
-    return replace(plan, reasons={"budget": told, **plan.reasons})

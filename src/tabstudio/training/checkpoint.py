@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tabstudio.training.loop import Epoch, State
 from tabstudio.training.plan import Plan
 
 FILE = "training.safetensors"
-VERSION = 1
+VERSION = 2
 SECONDS = 2.0
 """At most so often a checkpoint is written: more than that is lost by no kill."""
 
@@ -81,6 +82,7 @@ def save(folder: Path, state: State, key: str) -> None:
         "version": VERSION,
         "digest": key,
         "seconds": state.seconds,
+        "steps": state.steps,
         "stopped": state.stopped,
         "best_loss": state.best_loss.tolist(),
         "waited": state.waited.tolist(),
@@ -115,16 +117,15 @@ def load(folder: Path, state: State, key: str) -> bool:
         )
     state.keep(told["members"])
     with torch.no_grad():
-        for name, tensor in state.learned.items():
-            tensor.copy_(tensors[f"weights.{name}"])
-    for name, kept in state.best.items():
-        kept.copy_(tensors[f"best.{name}"])
+        for kind, kept in _kept(state).items():
+            for name, tensor in kept.items():
+                tensor.copy_(tensors[f"{kind}.{name}"])
     adam = {name.removeprefix("adam."): t for name, t in tensors.items() if name.startswith("adam.")}
     state.optimizer.load(adam)
     for m, generator in enumerate(state.pack.generators):
         generator.set_state(tensors[f"random.{m}"])
     state.order.set_state(tensors["order"])
-    state.seconds = told["seconds"]
+    state.seconds, state.steps = told["seconds"], told["steps"]
     state.stopped = told["stopped"] if told["stopped"] != "minutes" else ""
     state.best_loss = np.asarray(told["best_loss"])
     state.waited = np.asarray(told["waited"])
@@ -132,9 +133,14 @@ def load(folder: Path, state: State, key: str) -> bool:
     return True
 
 
+def _kept(state: State) -> dict[str, Mapping[str, torch.Tensor]]:
+    """Weights of three kinds, by name: as they are, averaged if they are, and the best."""
+    averages = {} if state.averages is state.learned else state.averages
+    return {"weights": state.learned, "averages": averages, "best": state.best}
+
+
 def _tensors(state: State) -> dict[str, torch.Tensor]:
-    tensors = {f"weights.{name}": tensor.detach() for name, tensor in state.learned.items()}
-    tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
+    tensors = {f"{kind}.{name}": t for kind, kept in _kept(state).items() for name, t in kept.items()}
     tensors |= {f"adam.{name}": tensor for name, tensor in state.optimizer.state().items()}
     tensors |= {f"random.{m}": generator.get_state() for m, generator in enumerate(state.pack.generators)}
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}

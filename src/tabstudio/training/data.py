@@ -14,6 +14,45 @@ from tabstudio.table.schema import Target, Task
 
 if TYPE_CHECKING:
     from tabstudio.model.encode import Inputs
+    from tabstudio.training.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What trainings train on, before it is tensors of one of them.
+
+    `labels` (n,) are indices into the target's classes, or values; (n, classes) are probabilities to be
+    imitated. `fold` (n,) names the fold that holds a row out, -1 for rows that are always trained on.
+    `cardinalities` are the numbers of codes of the columns of `inputs.codes`.
+    """
+
+    inputs: Inputs
+    labels: np.ndarray
+    fold: np.ndarray
+    target: Target
+    cardinalities: tuple[int, ...]
+
+    @property
+    def folds(self) -> int:
+        """Number of folds."""
+        return int(self.fold.max(initial=-1)) + 1
+
+    @property
+    def trained(self) -> int:
+        """Number of rows that some member trains on."""
+        return int((self.fold < 0).sum()) if self.folds == 1 else len(self.fold)
+
+    def data(self, plan: Plan) -> Data:
+        """Tensors of a training by this plan, on its device."""
+        held = held_out(self.fold, plan.members)
+        return assemble(
+            self.inputs,
+            self.labels,
+            held,
+            self.target,
+            balance=plan.balance,
+            device=torch.device(plan.device),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,8 @@ EVALUATED_AT_ONCE = 8192
 """Rows per member and call when nothing is learned: bounds the memory."""
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 """Numbers (b, d), codes (b, c), labels (b,), weights (k, b)."""
+LATEST = 5
+"""While a training is younger than its window of averaging, the average leans on its last fifth or so."""
 WORTH_COMPACTING = 0.75
 """A pack is compacted when no more than this share of its members still learn."""
 
@@ -51,6 +54,8 @@ class State:
     `whole` is the pack that was given, and gets the weights in the end. `pack`, `data` and `plan` are of the
     members that still learn, whose numbers in `whole` are `members`. Where `lenient`, a member whose loss or
     weights are not finite leaves the training instead of ending it: `failed` (k,) is then True for it.
+    `averages` are the weights as the plan averages them over the last steps: these are judged, kept and in
+    the end the result. Without averaging they are the weights themselves, `learned`.
     """
 
     def __init__(self, pack: Pack, data: Data, plan: Plan, *, lenient: bool = False) -> None:
@@ -60,6 +65,7 @@ class State:
         self.lenient = lenient
         self.failed = np.zeros(len(pack), dtype=bool)
         pack.dropout = plan.dropout
+        self.steps = 0
         self._enter(pack)
         self.optimizer = Adam(
             self.parameters,
@@ -81,6 +87,30 @@ class State:
         self.parameters = [parameter for _, parameter in pack.named_parameters()]
         _lay_as_torch_does(self.parameters)
         self.learned = {name: tensor.detach() for name, tensor in pack.tensors().items()}
+        self.averages = self.learned
+        if self.plan.averaging:
+            self.averages = {n: t.clone() if t.is_floating_point() else t for n, t in self.learned.items()}
+        self._averaged = [n for n, t in self.averages.items() if t is not self.learned[n]]
+
+    def average(self) -> None:
+        """Let the averages follow the weights by one step."""
+        self.steps += 1
+        if self._averaged:
+            share = max(1.0 / self.plan.averaging, LATEST / (self.steps + LATEST - 1))
+            means, weights = ([kind[n] for n in self._averaged] for kind in (self.averages, self.learned))
+            torch._foreach_lerp_(means, weights, share)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Meanwhile the averages stand in the pack."""
+        tensors = self.pack.tensors()
+        for name in self._averaged:
+            tensors[name].data = self.averages[name]
+        try:
+            yield
+        finally:
+            for name in self._averaged:
+                tensors[name].data = self.learned[name]
 
     def spread(self, name: str, values: np.ndarray) -> np.ndarray:
         """Figures of the members that learn, as figures of all: the others' stay where they were."""
@@ -113,9 +143,12 @@ class State:
         places = np.flatnonzero(np.isin(self.members, members)).tolist()
         if len(places) == len(self.members):
             return
+        chosen, averages = self.pack.members(places), self.averages
         self._store(self.whole.tensors(), np.ones(len(self.whole), dtype=bool))
         self.members = self.members[places]
-        self._enter(self.pack.members(places))
+        self._enter(chosen)
+        if self.plan.averaging:
+            self._follow(averages, places)
         self.optimizer = self.optimizer.members(self.parameters, places)
         self.data, self.plan = self.data.members_at(places), self.plan.members_at(places)
 
@@ -135,7 +168,7 @@ class State:
             self.stopped = "not finite"
 
     def restore_best(self) -> None:
-        """Put into `whole` each member's best weights where they were kept, else its last ones."""
+        """Put into `whole` each member's best weights where they were kept, else its last ones; averaged."""
         if not self.best:
             self._store(self.whole.tensors(), np.ones(len(self.whole), dtype=bool))
         for name, kept in self.best.items():
@@ -144,21 +177,27 @@ class State:
             parameter.data = parameter.data.contiguous()
 
     @torch.no_grad()
+    def _follow(self, averages: Mapping[str, Tensor], places: Sequence[int]) -> None:
+        """Take over the averages of some of the members of a pack."""
+        for name, tensor in self.averages.items():
+            tensor.copy_(corner(averages[name][list(places)], tensor))
+
+    @torch.no_grad()
     def _store(self, into: Mapping[str, Tensor], chosen: np.ndarray) -> None:
-        """Copy the weights of the chosen members of `whole`, as far as they still learn."""
-        if into is not self.best and self.pack is self.whole:
+        """Copy the averages of the chosen members of `whole`, as far as they still learn."""
+        if into is not self.best and self.pack is self.whole and self.averages is self.learned:
             return
         for place, member in enumerate(self.members):
             if chosen[member]:
-                for name, tensor in self.learned.items():
+                for name, tensor in self.averages.items():
                     corner(into[name][member : member + 1], tensor[:1]).copy_(tensor[place : place + 1])
 
 
 def fit(pack: Pack, data: Data, plan: Plan, state: State | None = None) -> Iterator[Epoch]:
     """Train in place, one epoch per item, until the plan's end, its patience or its minutes.
 
-    Whoever takes the epochs may let members go between two of them (`State.keep`). The weights stand in
-    `pack` after `State.restore_best`; where no member has left, the last ones stand there anyway.
+    Whoever takes the epochs may let members go between two of them (`State.keep`). The result stands in
+    `pack` after `State.restore_best`.
     Raises `TrainingError` where a loss is not finite.
     """
     state = state or State(pack, data, plan)
@@ -168,14 +207,15 @@ def fit(pack: Pack, data: Data, plan: Plan, state: State | None = None) -> Itera
         sums, seen = torch.zeros(2, plan.members, device=data.numbers.device), 0
         pack.train()
         for i, batch in enumerate(batches(data, plan, state.order)):
-            factor = plan.rate(_progress(plan, len(state.history) + i / count(data, plan), before, started))
+            factor = plan.rate((len(state.history) + i / count(data, plan)) / plan.epochs)
             sums += step(state, batch, factor)
             seen += len(batch[0])
             if plan.minutes is not None and before + time.perf_counter() - started > 60.0 * plan.minutes:
                 state.stopped = "minutes"
                 break
         pack.eval()
-        val_loss = validate(pack, data)
+        with state.averaged():
+            val_loss = validate(pack, data)
         state.seconds = before + time.perf_counter() - started
         train_loss = (sums[0] / sums[1].clamp_min(TINY)).double().cpu().numpy()
         bad = ~np.isfinite(train_loss) | ~_finite_members(state.parameters)
@@ -219,6 +259,7 @@ def step(state: State, batch: Batch, factor: float) -> Tensor:
     losses = mean_per_member(loss(raw.float(), labels, state.data.task, plan.label_smoothing), weights)
     losses.sum().backward()  # type: ignore[no-untyped-call]  # a loss depends on its own member alone
     state.optimizer.step(factor)
+    state.average()
     weight = weights.sum(-1)
     return torch.stack([losses.detach() * weight, weight])
 
@@ -285,13 +326,6 @@ def _lay_as_torch_does(parameters: Sequence[Tensor]) -> None:
     for parameter in parameters:
         if parameter.dim() == 3:
             parameter.data = parameter.data.mT.contiguous().mT
-
-
-def _progress(plan: Plan, epochs: float, before: float, started: float) -> float:
-    done = epochs / plan.epochs
-    if plan.minutes is None:
-        return done
-    return max(done, (before + time.perf_counter() - started) / (60.0 * plan.minutes))
 
 
 def _finite_members(parameters: Sequence[Tensor]) -> np.ndarray:

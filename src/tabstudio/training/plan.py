@@ -18,6 +18,13 @@ from tabstudio.training.precision import choose as choose_precision
 STEPS = 2400
 """Optimizer steps of a training on a large table, where the epochs are not given. Small ones need far fewer:
 they overfit after some tens of steps."""
+AVERAGED_EPOCHS, LEAST_AVERAGED = 3, 10
+"""Weights are averaged over the steps of so many epochs, and over no fewer steps than that."""
+QUICK_PATIENCE = 12
+"""Epochs that averaged classifiers are given to get better: waiting longer found next to nothing."""
+
+NARROW_FROM = 2000
+"""Training rows from which layers are half as wide: no worse there, at half of the time or less."""
 
 Value = TypeVar("Value")
 Schedule = Literal["constant", "flat_cosine"]
@@ -28,7 +35,9 @@ class Plan:
     """One training, settled. What is a tuple has one entry per member.
 
     `batch_size` 0 takes all rows at once, in their order. `patience` counts epochs without a better
-    validation loss; 0 keeps the last weights. `reasons` says in one clause each why a value was chosen.
+    validation loss; 0 keeps the last weights. `averaging` is the number of last steps over which weights are
+    averaged, the older the less; 0 takes them as they are. `reasons` says in one clause each why a value was
+    chosen.
     """
 
     members: int
@@ -43,6 +52,7 @@ class Plan:
     patience: int
     schedule: Schedule
     beta2: float
+    averaging: int
     device: str
     precision: Chosen
     balance: bool
@@ -93,6 +103,14 @@ class Plan:
         return 0.5 + 0.5 * math.cos(math.pi * (2.0 * min(progress, 1.0) - 1.0))
 
 
+def with_widths(network: NetworkConfig, rows: int) -> NetworkConfig:
+    """The network with the widths that are chosen for so many training rows where these were left open."""
+    if network.hidden is not None:
+        return network
+    usual = network.widths
+    return replace(network, hidden=usual if rows < NARROW_FROM else tuple(width // 2 for width in usual))
+
+
 def choose(
     config: TrainingConfig,
     network: NetworkConfig | None,
@@ -106,6 +124,9 @@ def choose(
     Raises `ConfigError` where members are fewer than folds or the device does not exist.
     """
     reasons: dict[str, str] = {}
+    if network is not None and network.hidden is None:
+        network = with_widths(network, rows)
+        reasons["hidden"] = f"{'-'.join(map(str, network.widths))} for {rows:,} rows"
     ours = network is not None and network.name == "tabular"
     members = _members(config, folds, reasons)
     batch_size = _batch_size(config, rows, reasons)
@@ -124,9 +145,10 @@ def choose(
         label_smoothing=(_smoothing(config, task, ours),) * members,
         seeds=tuple(config.seed + m for m in range(members)),
         seed=config.seed,
-        patience=_patience(config, folds, epochs, reasons),
+        patience=_patience(config, folds, epochs, reasons, task if ours else None),
         schedule="flat_cosine" if ours else "constant",
         beta2=0.95 if ours else 0.999,
+        averaging=_averaging(rows, batch_size) if ours else 0,
         device=device,
         precision=precision,
         balance=config.balance,
@@ -183,15 +205,27 @@ def _smoothing(config: TrainingConfig, task: Task, ours: bool) -> float:
     return 0.1 if ours else 0.0
 
 
-def _patience(config: TrainingConfig, folds: int, epochs: int, reasons: dict[str, str]) -> int:
+def _patience(
+    config: TrainingConfig, folds: int, epochs: int, reasons: dict[str, str], averaged: Task | None
+) -> int:
     if not folds:
         reasons["patience"] = "0: no rows are held out, so the last weights are kept"
         return 0
     if config.patience is not None:
         return config.patience
+    if averaged == "regression":
+        reasons["patience"] = f"{epochs}, all epochs: a regression is at its best once the rate has fallen"
+        return epochs
+    if averaged:
+        reasons["patience"] = f"{QUICK_PATIENCE}, as averaged weights hardly get better by chance"
+        return QUICK_PATIENCE
     patience = max(10, math.ceil(epochs / 3))
     reasons["patience"] = f"{patience}, a third of the epochs"
     return patience
+
+
+def _averaging(rows: int, batch_size: int) -> int:
+    return max(round(AVERAGED_EPOCHS * rows / (batch_size or rows or 1)), LEAST_AVERAGED)
 
 
 def _device(wanted: str, reasons: dict[str, str]) -> str:

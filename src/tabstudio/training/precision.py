@@ -27,7 +27,7 @@ def choose(
         return "float32", "no bf16 instructions"
     if network is None:
         return "float32", "a network of the user's own"
-    if batch < LEAST_BATCH or min(network.hidden, default=0) < LEAST_WIDTH:
+    if batch < LEAST_BATCH or min(network.widths, default=0) < LEAST_WIDTH:
         return "float32", f"batches of {batch:,} are too small for bf16 to pay"
     return "bf16", "the processor has bf16 instructions"
 

@@ -15,49 +15,23 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
 from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.errors import ConfigError
-from tabstudio.model.networks import MASKABLE, NetworkSpec, Pack, build
-from tabstudio.table.schema import Target
-from tabstudio.training.data import assemble, held_out
+from tabstudio.model.networks import Pack
+from tabstudio.training.data import Rows, assemble, held_out
 from tabstudio.training.loop import Epoch, State, fit, out_of_fold
 from tabstudio.training.plan import Plan, choose
-
-if TYPE_CHECKING:
-    from tabstudio.model.encode import Inputs
+from tabstudio.training.together import Training, build_pack, kind, parted
 
 RUNGS = (0.25, 0.5)
 """After these shares of the epochs the worse half of the trials leaves."""
-CACHE = 1 << 21
-"""Bytes of one layer's activations in a step: a pack with more of them is parted, to stay in the cache."""
 
 Ending = Literal["finished", "dropped", "not finite", "out of time"]
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What all trials train on: see `learn`."""
-
-    inputs: Inputs
-    labels: np.ndarray
-    fold: np.ndarray
-    target: Target
-    cardinalities: tuple[int, ...]
-
-    @property
-    def folds(self) -> int:
-        """Number of folds."""
-        return int(self.fold.max(initial=-1)) + 1
-
-    @property
-    def trained(self) -> int:
-        """Number of rows that some member trains on."""
-        return int((self.fold < 0).sum()) if self.folds == 1 else len(self.fold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +136,7 @@ class _Heat:
         device = torch.device(plan.device)
         held = np.tile(held_out(rows.fold, self.size), (len(plans), 1))
         self.data = assemble(rows.inputs, rows.labels, held, rows.target, balance=plan.balance, device=device)
-        pack = build(_spec(rows, trials, self.size), plan.seeds).to_device(device)
+        pack = build_pack(rows, [trial.network for trial in trials], plan).to_device(device)
         self.state = State(pack, self.data, plan, lenient=True)
         self._epochs = fit(pack, self.data, plan, self.state)
 
@@ -226,34 +200,13 @@ def _heats(rows: Rows, trials: Sequence[Trial]) -> list[_Heat]:
     alike: dict[str, list[tuple[Trial, Plan]]] = {}
     for trial in trials:
         plan = choose(trial.training, trial.network, rows.target.task, rows=rows.trained, folds=rows.folds)
-        hidden = trial.network.hidden
-        shape = replace(trial.network, hidden=(0,) * len(hidden) if _maskable(trial) else hidden, dropout=0.0)
-        key = repr((shape, replace(plan.members_at([]), members=plan.members, reasons={})))
-        alike.setdefault(key, []).append((trial, plan))
+        alike.setdefault(kind(Training(trial.network, plan)), []).append((trial, plan))
     heats = []
     for several in alike.values():
-        widest = max(max(trial.network.hidden, default=1) for trial, _ in several)
-        plan = several[0][1]
-        per_trial = 4 * widest * (plan.batch_size or rows.trained) * plan.members
-        size = max(CACHE // per_trial, 1)
-        for start in range(0, len(several), size):
-            part = several[start : start + size]
+        for places in parted([Training(trial.network, plan) for trial, plan in several], rows):
+            part = several[places]
             heats.append(_Heat(rows, [trial for trial, _ in part], [plan for _, plan in part]))
     return heats
-
-
-def _maskable(trial: Trial) -> bool:
-    return trial.network.name in MASKABLE
-
-
-def _spec(rows: Rows, trials: Sequence[Trial], size: int) -> NetworkSpec:
-    """A network as wide as the widest trial's, each member with the widths of its own trial."""
-    hidden = [trial.network.hidden for trial in trials]
-    widest = tuple(max(widths) for widths in zip(*hidden, strict=True))
-    own = tuple(widths for widths in hidden for _ in range(size)) if len(set(hidden)) > 1 else ()
-    network = replace(trials[0].network, hidden=widest)
-    numbers = rows.inputs.numbers.shape[1]
-    return NetworkSpec(network.name, numbers, rows.cardinalities, rows.target.outputs, network, own)
 
 
 def _of(epoch: Epoch, at: list[int]) -> Epoch:

@@ -14,6 +14,7 @@ from tabstudio.cli.app import run
 from tabstudio.config import NetworkConfig
 from tabstudio.errors import ConfigError, MissingExtraError, ModelError
 from tabstudio.model.coded import CodedColumn
+from tabstudio.model.curve import Curve
 from tabstudio.model.encode import Encoder
 from tabstudio.model.networks import NetworkSpec, build, custom
 from tabstudio.model.predictor import Model
@@ -58,6 +59,7 @@ COLUMNS = {
     "note": Column("note", "text"),
 }
 EVERY_KIND = ("age", "label", "smoker", "city of birth", "val_0")
+CURVE = Curve((-1.0, 0.5), (0.6, 1.9, 1.2), 0.4)
 TARGETS = {
     "binary": Target("ill", "binary", ("yes", "no"), "yes"),
     "numbers": Target("ill", "binary", (0, 1), 1),
@@ -97,6 +99,8 @@ def own_network(inputs, outputs):
 @pytest.mark.parametrize("target", TARGETS)
 def test_onnx_answers_as_the_model_for_every_task_and_type_of_label(target):
     options = {"target_mean": 250_000.0, "target_scale": 90_000.0} if target == "regression" else {}
+    if target in ("binary", "numbers"):
+        options["curve"] = CURVE
     model = make(target, temperature=1.7, threshold=0.31, **options)
     done = export(model, "m.onnx", "onnx")
     assert done.checked.difference <= TOLERANCE

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tabstudio.config import NetworkConfig
+from tabstudio.model.curve import Curve
 from tabstudio.model.networks import NetworkSpec, build
 from tabstudio.model.predictor import Model
 from tabstudio.serving import plan, runtime
@@ -94,6 +95,8 @@ def test_answers_are_those_of_the_model(
     make_model: Callable[..., Model], frame, task: str, network: str, tmp_path: Path
 ) -> None:
     options = {"target_mean": 100.0, "target_scale": 20.0} if task == "regression" else {"temperature": 1.4}
+    if task == "binary":
+        options["curve"] = Curve((-1.0, 0.5), (0.6, 1.9, 1.2), 0.4)
     model = make_model(task, network, **options)
     ready = runtime.load(model.save(tmp_path / "m"), "m", "1")
     rows = frame.select(ready.contract.names).to_dicts()

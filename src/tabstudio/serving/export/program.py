@@ -84,6 +84,7 @@ class Program(nn.Module):
         super().__init__()
         self.pack, self.task = model.pack, model.target.task
         self.weights = model.weights
+        self.curve = model.curve
         self.temperature, self.positive = model.temperature, model.positive if model.classes else 0
         self.threshold = 0.5 if model.threshold is None else model.threshold
         self.target_mean, self.target_scale = model.target_mean, model.target_scale
@@ -104,6 +105,7 @@ class Program(nn.Module):
             probabilities = mean_of_members(torch.softmax(logits, dim=2), self.weights)
             return probabilities.argmax(dim=1), probabilities
         second = mean_of_members(torch.sigmoid(logits[:, :, 0]), self.weights)
+        second = second if self.curve is None else self.curve.apply(second)
         probabilities = torch.stack([1 - second, second], dim=1)
         said = (probabilities[:, self.positive] >= self.threshold).long()
         return (said if self.positive else 1 - said), probabilities

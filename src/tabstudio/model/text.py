@@ -1,0 +1,141 @@
+"""How a column of texts becomes numbers: topics, learned from the training rows, kept as plain data.
+
+Words go through CRC-32, so a model means the same on every machine.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tabstudio.config import Scaling
+from tabstudio.model.columns import NumberColumn, Scale, hashes
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+Array = npt.NDArray[Any]
+
+BUCKETS = 4096
+"""Words are hashed into so many."""
+TOPICS = 64
+FEWEST_TEXTS = 2
+"""A bucket that fewer training texts have words of is left out."""
+LEARNED_FROM = 20_000
+"""Topics of longer columns are learned from that many evenly spaced rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextColumn:
+    """What a text is about, and its number of words.
+
+    A text is a vector over hashed words: (1 + log count) * log(texts / texts with the word), of length 1. Its
+    topics are the first singular vectors of the training texts' (latent semantic analysis), each scaled as a
+    number. `buckets` (b,) are the hashed words that are counted, `weights` (b,) their logarithms, `axes` the
+    topics (b, topics) as float16 in base64. Few words are taken as they are, without topics.
+
+    Source: feature hashing (Weinberger et al. 2009, arXiv:0902.2206); Deerwester et al., "Indexing by latent
+    semantic analysis" (1990).
+    """
+
+    kind: ClassVar[str] = "text"
+    name: str
+    length: NumberColumn
+    buckets: tuple[int, ...]
+    weights: tuple[float, ...]
+    axes: str
+    scales: tuple[Scale, ...]
+
+    @classmethod
+    def fit(cls, series: pl.Series, scaling: Scaling) -> TextColumn | None:
+        """Learn from training values; None where all are missing."""
+        words = _words(series)
+        length = NumberColumn.fit(_word_count(words), scaling)
+        if length is None:
+            return None
+        counts = _counts(words.gather_every(-(-len(words) // LEARNED_FROM)))
+        texts = np.bincount(counts.indices, minlength=BUCKETS)
+        buckets = np.flatnonzero((texts >= FEWEST_TEXTS) & (texts < counts.shape[0]))
+        weights = np.log(counts.shape[0] / texts[buckets])
+        column = cls(series.name, length, tuple(buckets.tolist()), tuple(weights.tolist()), "", ())
+        vectors = column._vectors(counts)
+        axes = _axes(vectors).astype("<f2")
+        told = vectors @ axes.astype(np.float32)
+        scales = tuple(Scale.fit(topic.astype(np.float64), scaling) for topic in told.T)
+        coded = b64encode(axes.tobytes()).decode()
+        return cls(series.name, length, column.buckets, column.weights, coded, scales)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], length: NumberColumn) -> TextColumn:
+        """The column whose fields these are."""
+        scales = tuple(Scale(**scale) for scale in data["scales"])
+        lists = {name: tuple(data[name]) for name in ("buckets", "weights")}
+        return cls(**{**data, **lists, "length": length, "scales": scales})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns that `write` fills."""
+        return self.length.names + tuple(f"{self.name} topic {place}" for place in range(len(self.scales)))
+
+    def write(self, series: pl.Series, out: Array) -> int:
+        """Fill `out` (b, width) and return how many values were missing."""
+        width = len(self.length.names)
+        words = _words(series)
+        missing = self.length.write(_word_count(words), out[:, :width])
+        if self.scales:
+            topics = self._vectors(_counts(words)) @ _decoded(self.axes, len(self.scales))
+            for place, scale in enumerate(self.scales):
+                out[:, width + place] = scale.apply(topics[:, place], 0.0)
+        return missing
+
+    def _vectors(self, counts: csr_array) -> csr_array:
+        """Weighted words (n, b) of length 1, or 0 where no word is known."""
+        known = counts[:, list(self.buckets)]
+        known.data = (1.0 + np.log(known.data)) * np.array(self.weights)[known.indices]
+        rows = np.repeat(np.arange(known.shape[0]), np.diff(known.indptr))
+        lengths = np.sqrt(np.bincount(rows, np.square(known.data), known.shape[0]))
+        known.data = (known.data / np.maximum(lengths, 1e-12)[rows]).astype(np.float32)
+        return known
+
+
+def _axes(vectors: csr_array) -> Array:
+    """Topics (b, topics): the directions that the vectors (n, b) stretch in most."""
+    rows, width = vectors.shape
+    if width <= TOPICS:
+        return np.eye(width)
+    from sklearn.utils.extmath import randomized_svd
+
+    topics = min(TOPICS, rows)
+    found = randomized_svd(vectors, n_components=topics, random_state=0)[2]
+    return np.asarray(found.T)
+
+
+@lru_cache(maxsize=16)
+def _decoded(axes: str, topics: int) -> Array:
+    return np.frombuffer(b64decode(axes), dtype="<f2").reshape(-1, topics).astype(np.float32)
+
+
+def _words(series: pl.Series) -> pl.Series:
+    return series.cast(pl.String).str.to_lowercase().str.extract_all(r"\w+")
+
+
+def _word_count(words: pl.Series) -> pl.Series:
+    return words.list.len().cast(pl.Float64).log1p()
+
+
+def _counts(words: pl.Series) -> csr_array:
+    """How often each hashed word stands in each text (n, BUCKETS)."""
+    from scipy.sparse import csr_array
+
+    lengths = words.list.len().fill_null(0).to_numpy()
+    tokens = words.filter(words.list.len() > 0).explode()
+    places = np.repeat(np.arange(len(words)), lengths) * BUCKETS + hashes(tokens) % BUCKETS
+    cells, counts = np.unique(places, return_counts=True)
+    starts = np.searchsorted(cells, np.arange(len(words) + 1) * BUCKETS)
+    return csr_array((counts.astype(np.float64), cells % BUCKETS, starts), shape=(len(words), BUCKETS))
