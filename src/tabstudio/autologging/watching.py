@@ -51,6 +51,7 @@ class Loops(Observer):
         self._in_backward = 0
         self._step_began = self._step_went_back = False
         self._looking: bool | None = None
+        self._looked: set[int] = set()
         self._trains = False
         self._rows = math.nan
         self._thread = 0
@@ -136,7 +137,7 @@ class Loops(Observer):
             if self._looking:  # in evaluation mode; whether to train on it will show
                 seen.place = place(frame)
             self._pending.add(seen)
-        elif not seen.with_grad and seen.value is not None:
+        elif not seen.with_grad and seen.loss.value is not None:
             seen.place = place(frame)
             self._evaluated(seen, self._looking)
 
@@ -145,7 +146,7 @@ class Loops(Observer):
         part = visit.part if visit is not None else 0
         group = group_of(seen.place, visit.name if visit else "", part, part in self._loaders.training)
         number = self._loaders.visit.number if self._loaders.visit is not None else 0
-        steps, loss, name = self._trainings.steps, seen.loss(), seen.producer.name
+        steps, loss, name = self._trainings.steps, seen.loss, seen.producer.name
         self._trainings.evaluated(Evaluated(seen.place, group, name, loss, number, steps, verified))
 
     def _visit_at(self, at: Place) -> Visit | None:
@@ -160,9 +161,14 @@ class Loops(Observer):
         if self._in_backward or self._is_compiling() or (get_ident() != self._thread and not self._is_here()):
             return
         self._looking = not (module.training and self._grads_wanted())
-        if not self._looking:
-            self._rows = rows_of(args) or math.nan
-            self._trainings.about_to_train()
+        if self._looking:
+            self._looked.add(id(module))
+            return
+        if id(module) in self._looked:
+            self._looked.discard(id(module))
+            self._trainings.trains_again(module)
+        self._rows = rows_of(args) or math.nan
+        self._trainings.about_to_train()
 
     def _loss_scaled(self, outputs: Any, result: Any) -> None:
         if isinstance(outputs, self._torch.Tensor) and outputs.grad_fn is not None:
@@ -195,16 +201,19 @@ class Loops(Observer):
             self._session.muted = _rank() != 0
         if self._session.muted:
             return
-        at = place(frame)
+        at, last = place(frame), self._loaders.visit
+        number = last.number if last is not None else 0
+        only = self._pending.only(tensor)
+        if only is not None and self._trainings.goes_on(only, at, number):
+            self._pending.seen.clear()
+            self._looking = None if self._models.compiled else False
+            return
         point = at.point
         source = self._pending.source(tensor, frame, point)
         if self._pending.seen:
             self._look_at_unused()
-        last, number = self._loaders.visit, 0
-        if last is not None:
-            number = last.number
-            if self._visit_at(at) is not None:
-                self._loaders.training.add(last.part)
+        if last is not None and self._visit_at(at) is not None:
+            self._loaders.training.add(last.part)
         known = source.label or source.parts or source.loss.weight != 1.0
         rows = source.loss.weight if known else self._rows
         event = Trained(at, {}, number, self._trainings.steps, rows, source.inputs)
@@ -214,7 +223,7 @@ class Loops(Observer):
     def _look_at_unused(self) -> None:
         """What had a graph, but no backward pass came, was only looked at, if it was in evaluation mode."""
         for seen in self._pending.unused():
-            if seen.place.entries and seen.value is not None:
+            if seen.place.entries and seen.loss.value is not None:
                 self._evaluated(seen, True)
 
     def _optimizer_made(self, optimizer: Any, frame: FrameType) -> None:
@@ -228,8 +237,7 @@ class Loops(Observer):
         self._step_began = False
         if get_ident() != self._thread and not self._is_here():
             return
-        frame = sys._getframe(1)
-        following = self._trainings.stepped(optimizer, frame, lambda: place(frame))
+        following = self._trainings.stepped(optimizer, sys._getframe(1))
         following.rates(optimizer)
         if following.wants_norm:
             following.norm(describing.gradient_norm(optimizer))
