@@ -40,7 +40,7 @@ class Producer:
 
 @dataclass(slots=True)
 class Seen:
-    """A loss that was computed, as it counts in a mean; its value is None where the result has several elements.
+    """A loss that was computed, as it counts in a mean. Its value is None where there are several elements.
 
     `inputs` stays the same as long as the same target tensor goes in. `with_grad` says whether the inputs
     want gradients.
@@ -219,13 +219,10 @@ class Losses:
         with_grad = result.requires_grad or any(value.requires_grad for value in tensors)
         value = read_later(result) if result.numel() == 1 else None
         loss = Loss(value, 1.0 if summed else rows or 1.0, rows or 1.0)
-        self._seen(
-            Seen(producer, loss, result, self._number(tensors[-1] if tensors else None), with_grad), frame
-        )
+        inputs = self._number(tensors[-1]) if tensors else 0
+        self._seen(Seen(producer, loss, result, inputs, with_grad), frame)
 
-    def _number(self, target: torch.Tensor | None) -> int:
-        if target is None:
-            return 0
+    def _number(self, target: torch.Tensor) -> int:
         if self._target is None or self._target() is not target:
             self._target = weakref.ref(target)
             self._inputs += 1

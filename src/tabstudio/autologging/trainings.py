@@ -37,7 +37,7 @@ class Backward:
 
 @dataclass(slots=True)
 class Steady:
-    """Steps of one epoch that differ in their losses only, as nearly all do: they are taken in many at a time.
+    """Steps of one epoch that differ in their losses only, as nearly all do: many are taken in at a time.
 
     `taken` is the backward pass that no step has followed yet.
     """
@@ -117,7 +117,7 @@ class Trainings:
             self.current.epochs.about_to_train()
 
     def goes_on(self, seen: Seen, at: Place, visit: int) -> bool:
-        """Take a backward pass on a loss as it was computed, if it is as the one before; say whether it is."""
+        """Take a backward pass on a loss as it was computed, and say so, if it is as the one before."""
         steady = self._steady
         if (
             steady is None
