@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass, field
 from types import FrameType
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import torch
 
 _MOST_PENDING = 500
+_MOST_PARTS = 4
+"""So many parts of a loss are told that come from the same function: more are a list of the user's."""
 
 
 @dataclass(slots=True)
@@ -128,8 +131,9 @@ class Pending:
         rows = max((seen.loss.weight for seen in parts), default=1.0)
         summed = bool(parts) and all(seen.loss.factor == 1.0 for seen in parts)
         named: dict[str, Loss] = {}
+        labels = Counter(seen.producer.label for seen in parts)
         for seen in parts:
-            if seen.loss.value is not None:
+            if seen.loss.value is not None and labels[seen.producer.label] <= _MOST_PARTS:
                 named[free_name(seen.producer.label, named)] = seen.loss
         inputs = parts[0].inputs if parts else 0
         loss = Loss(read_later(tensor), 1.0 if summed else rows, rows)

@@ -207,9 +207,9 @@ class Epochs:
         """Say whether it is known that an epoch has several steps, or that there are no epochs."""
         return bool(self.by_steps) or self._now.passes > 1
 
-    def go_on(self, name: str, losses: list[Loss], time: float, steps: int) -> None:
+    def go_on(self, name: str, losses: list[Loss], rows: list[float], time: float, steps: int) -> None:
         """Take many steps at once, `goes_on` being true of each; the last one was at `time`."""
-        now, rows = self._now, [loss.weight for loss in losses]
+        now = self._now
         mean = now.train[name]
         for loss in losses:
             mean.add(loss)
@@ -229,8 +229,7 @@ class Epochs:
 
         Returns what was evaluated after the last epoch.
         """
-        if self.shape is None:
-            self._without_steps()
+        self.without_optimizer()
         self._decide(final=True)
         if self._now.passes:
             if not self._now.evaluated:
@@ -248,10 +247,12 @@ class Epochs:
                 self._key = event.place.entries[: len(self.shape.key)]
             self._decide()
         elif len(self._waiting) >= MOST_WAITING and isinstance(event, Trained):
-            self._without_steps()
+            self.without_optimizer()
 
-    def _without_steps(self) -> None:
+    def without_optimizer(self) -> None:
         """No optimizer steps: each backward pass is a step."""
+        if self.shape is not None:
+            return
         first = _first(self._waiting)
         if first is None:
             return

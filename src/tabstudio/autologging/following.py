@@ -62,6 +62,7 @@ class Following:
         self._last_rates: dict[str, float] = {}
         self._norms: list[Any] = []
         self._sized = False
+        self._last: Stretch | None = None
         self._flushed = time.perf_counter()
 
     def shares(self, parameters: list[Any]) -> bool:
@@ -107,6 +108,8 @@ class Following:
     def end(self) -> None:
         """The training is over."""
         after = self.epochs.end(self.training.steps)
+        if self._last is not None:
+            self._describe_sizes(self._last)
         if self.epochs.by_steps or self.epochs.count < self.training.steps:
             self._flush_steps()
         self._tests(after)
@@ -123,15 +126,21 @@ class Following:
             values["grad_norm"] = read(self._norms)[0]
             self._norms.clear()
         self._record(self.training, values, stretch.number)
-        if not self._sized and stretch.batch > 0 and (self.epochs.by_steps or stretch.rows > 0):
-            self._sized = True
-            rows = {} if self.epochs.by_steps else {"rows": int(stretch.rows)}
-            self._describe({"batch_size": int(stretch.batch), **rows}, self)
+        if self.epochs.count > 1:  # the first step was made before anybody looked at what goes in
+            self._describe_sizes(stretch)
+        self._last = stretch
         if stretch.passes > 1 or self.epochs.by_steps:
             self._flush_steps()
         if not self.epochs.by_steps:
             self.training.epochs = self.epochs.count
         self._tell(self.training, Epoch(stretch.number, values, stretch.steps))
+
+    def _describe_sizes(self, stretch: Stretch) -> None:
+        if self._sized or not stretch.batch > 0 or not (self.epochs.by_steps or stretch.rows > 0):
+            return
+        self._sized = True
+        rows = {} if self.epochs.by_steps else {"rows": int(stretch.rows)}
+        self._describe({"batch_size": int(stretch.batch), **rows}, self)
 
     def _changed_rates(self) -> dict[str, float]:
         rates: dict[str, float] = {}

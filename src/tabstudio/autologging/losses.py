@@ -66,7 +66,7 @@ class Losses:
         self._target: weakref.ref[torch.Tensor] | None = None
         self._inner: list[tuple[float, bool]] = []
         self._producers: dict[tuple[Any, ...], Producer] = {}
-        self._criteria: dict[int, Producer] = {}
+        self._criteria: dict[int, tuple[weakref.ref[Any], Producer]] = {}
         self.settings: dict[str, dict[str, Any]] = {}
 
     def install(self, torch: ModuleType, guard: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
@@ -203,11 +203,24 @@ class Losses:
         self._tell(producer, result, args, rows, summed, frame)
 
     def _criterion(self, criterion: Any) -> Producer:
-        known, label = self._criteria.get(id(criterion)), type(criterion).__name__
-        if known is None or known.label != label:
-            known = self._criteria[id(criterion)] = self._producer(("module", id(criterion)), label)
-            self.settings[known.name] = describing.criterion(criterion)
-        return known
+        known = self._criteria.get(id(criterion))
+        if known is not None and known[0]() is criterion:
+            return known[1]
+        label, settings = type(criterion).__name__, describing.criterion(criterion)
+        producer = self._gone(label, settings)
+        if producer is None:
+            producer = self._producer(("module", len(self.settings)), label)
+            self.settings[producer.name] = settings
+        self._criteria[id(criterion)] = weakref.ref(criterion), producer
+        return producer
+
+    def _gone(self, label: str, settings: dict[str, Any]) -> Producer | None:
+        """Find the like of a criterion that is no more: some make theirs anew for every loss."""
+        for key, (criterion, producer) in list(self._criteria.items()):
+            if criterion() is None and producer.label == label and self.settings[producer.name] == settings:
+                del self._criteria[key]
+                return producer
+        return None
 
     def _tell(
         self, producer: Producer, result: Any, args: Any, rows: float, summed: bool, frame: FrameType

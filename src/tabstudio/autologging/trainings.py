@@ -49,6 +49,7 @@ class Steady:
     producer: Producer
     visit: int
     losses: list[Loss] = field(default_factory=list)
+    rows: list[float] = field(default_factory=list)
     taken: Trained | None = None
     began: float = 0.0
     last: float = 0.0
@@ -93,7 +94,8 @@ class Trainings:
         if self.current is None and not self.anything_made and len(self._open) < 3:
             self._changes.look(tensor)
         self._open.append(Backward(event, source, point))
-        if len(self._open) >= MOST_WAITING:
+        stepless = self._changes.seen if self.current is None else not self.current.training.optimizers
+        if stepless or len(self._open) >= MOST_WAITING:
             self.settle()
 
     def evaluated(self, event: Evaluated) -> None:
@@ -116,7 +118,7 @@ class Trainings:
         if self.current is not None and not self._open:
             self.current.epochs.about_to_train()
 
-    def goes_on(self, seen: Seen, at: Place, visit: int) -> bool:
+    def goes_on(self, seen: Seen, at: Place, visit: int, rows: float) -> bool:
         """Take a backward pass on a loss as it was computed, and say so, if it is as the one before."""
         steady = self._steady
         if (
@@ -127,9 +129,9 @@ class Trainings:
             or not steady.following.epochs.goes_on(at.entries, visit)
         ):
             return False
-        loss = seen.loss
-        steady.taken = Trained(at, {}, visit, steady.following.training.steps, loss.weight, seen.inputs)
-        steady.losses.append(loss)
+        steady.taken = Trained(at, {}, visit, steady.following.training.steps, rows, seen.inputs)
+        steady.losses.append(seen.loss)
+        steady.rows.append(rows)
         return True
 
     def stepped(self, optimizer: Any, frame: FrameType) -> Following:
@@ -178,10 +180,11 @@ class Trainings:
     def _take_in(self, steady: Steady) -> None:
         """Bring the epoch up to date with the steps that were made."""
         losses, steady.losses = steady.losses, []
+        rows, steady.rows = steady.rows, []
         if not losses:
             return
         following, last = steady.following, self._steps[steady.owner]
-        following.epochs.go_on(steady.site.name, losses, steady.last, following.training.steps - 1)
+        following.epochs.go_on(steady.site.name, losses, rows, steady.last, following.training.steps - 1)
         following.step_losses(steady.site.name, losses, last - len(losses) + 1)
         steady.began = 0.0
 
@@ -192,6 +195,7 @@ class Trainings:
             return
         if (taken := steady.taken) is not None:
             site, loss = steady.site, steady.losses.pop()
+            steady.rows.pop()
             source = Source(loss, site.name, site.label, site.producer, True, taken.inputs)
             self._open.append(Backward(taken, source, steady.point))
         self._take_in(steady)
@@ -217,6 +221,7 @@ class Trainings:
         if not current.training.optimizers:
             self._open = open_
             self._commit(current, 0)
+            current.epochs.without_optimizer()
             return
         owners = dict(current.sites.keys())
         for owner in set(owners.values()):
