@@ -55,7 +55,7 @@ class Seeds(Observer):
         seed = next(iter((*args, *kwargs.values())), None)
         if calls.caller() is None:
             return
-        if isinstance(seed, int | str) or (type(seed).__module__ == "numpy" and seed.ndim == 0):
+        if isinstance(seed, int | str) or getattr(seed, "ndim", None) == 0:
             self._seeds[called] = seed
         else:
             self._seeds.pop(called, None)
