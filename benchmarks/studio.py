@@ -172,8 +172,9 @@ def _fill_versions() -> None:
         names = [row[1] for row in database.execute("PRAGMA table_info(model_versions)")]
         row = database.execute("SELECT * FROM model_versions WHERE name = ?", (MODEL,)).fetchone()
         first = dict(zip(names, row, strict=True))
-        for number in range(2, VERSIONS + 1):
-            _insert(database, "model_versions", first | {"version": number})
+        runs = [run for (run,) in database.execute("SELECT run_uuid FROM runs LIMIT ?", (VERSIONS,))]
+        for number, run in zip(range(2, VERSIONS + 1), runs, strict=False):
+            _insert(database, "model_versions", first | {"version": number, "run_id": run})
             tag = {"name": MODEL, "version": number, "key": "tabstudio.version", "value": "0.1.0"}
             _insert(database, "model_version_tags", tag)
     with Registry(actor="ann") as registry:

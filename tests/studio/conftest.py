@@ -56,13 +56,13 @@ def start_studio(folder: Path, *options: str, **environment: str) -> Running:
         )
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and process.poll() is None:
-        found = re.search(r"the studio is at (http://\S+);", log.read_text()[began:])
+        found = re.search(r"the studio is at (http://\S+);", log.read_bytes()[began:].decode())
         if found:
             return Running(found[1], process, folder, log)
         time.sleep(0.05)
     process.kill()
     process.wait()
-    raise AssertionError(f"the studio did not start: {log.read_text()[began:]}")
+    raise AssertionError(f"the studio did not start: {log.read_bytes()[began:].decode()}")
 
 
 @pytest.fixture

@@ -6,7 +6,10 @@ import re
 from urllib.parse import quote
 
 import pytest
+from mlflow import MlflowClient
 from playwright.sync_api import expect
+
+from tabstudio.registry import Registry
 
 from .conftest import start_studio
 from .content import ODD, copied, terminal
@@ -171,3 +174,29 @@ def test_a_version_shows_its_card_and_what_a_stage_would_ask(place, browse):
     )
     page = browse(f"{place.url}/monitor/cancre")
     expect(page.get_by_role("alert")).to_contain_text("did you mean cancer?")
+
+
+def test_long_lists_of_versions_and_of_history_come_page_by_page(place, browse, monkeypatch):
+    client = MlflowClient(f"sqlite:///{place.folder}/mlflow.db")
+    made = client.get_model_version("cancer", "2")
+    client.create_registered_model("many")
+    for _ in range(25):
+        client.create_model_version("many", client.get_model_version(ODD, "1").source, made.run_id)
+    monkeypatch.chdir(place.folder)
+    with Registry(actor="bob") as registry:
+        for turn in range(12):
+            registry.promote("many", 24 + turn % 2, "production", reason=f"turn {turn}")
+    page = browse(f"{place.url}/monitor/many")
+    versions = page.get_by_role("region", name="Versions")
+    expect(versions.get_by_role("row")).to_have_count(21)
+    page.get_by_role("button", name="Older versions").click()
+    expect(versions.get_by_role("row")).to_have_count(26)
+    expect(versions.get_by_role("button", name="Promote version 1", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Older versions")).to_have_count(0)
+    entries = page.locator(".timeline > li")
+    expect(entries).to_have_count(20)
+    page.get_by_role("button", name="Older entries").click()
+    expect(entries).to_have_count(23)
+    expect(entries.last).to_contain_text("turn 0")
+    promote(page, 3, "production", "the newest on top")
+    expect(entries.nth(1)).to_contain_text("the newest on top")  # above it the version that made room

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 EVENTS = 14
 RUNS = 4
 """Runs of others that are shown as they go on."""
-MODELS = 100
+_PAGE = 100
 FORGOTTEN = 7 * 86_400.0
 """Seconds after which a run that never told its end is no longer taken for one that goes on."""
 CURVE_POINTS = 200
@@ -133,13 +135,27 @@ class Healths:
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self._verified: dict[tuple[str, str], bool] = {}
+        self._seen: list[Health] = []
+        self._at = -math.inf
         self._lock = Lock()
 
-    def all(self, who: Who) -> list[Health]:
-        """Every model with a version in production, by name; services and logs are asked."""
+    def all(self, who: Who, older: float = 0.0) -> list[Health]:
+        """Every model with a version in production, by name; services and logs are asked.
+
+        All browsers together ask once: an answer that is at most `older` seconds old will do.
+        """
+        asked = time.monotonic()
+        with self._lock:
+            if self._at < asked - older:
+                began = time.monotonic()
+                self._seen = self._look(who)
+                self._at = began
+            return self._seen
+
+    def _look(self, who: Who) -> list[Health]:
         registry = self.studio.registry(who)
         stage = stage_of(registry)
-        models = [model for model in registry.models(limit=MODELS) if stage in model.stages]
+        models = [model for model in _models(registry) if stage in model.stages]
         moves = registry.last_moves(model.name for model in models)
         lanes = all_lanes(self.studio) if models else []
         return [self._of(model, stage, moves.get(model.name), lanes) for model in models]
@@ -168,9 +184,7 @@ class Healths:
         move = registry.last_moves([health.model]).get(health.model)
         key = (health.model, move.hash if move else "")
         if key not in self._verified:
-            whole = registry.verify(health.model).whole
-            with self._lock:
-                self._verified[key] = whole
+            self._verified[key] = registry.verify(health.model).whole
         return replace(health, whole=self._verified[key])
 
     def _counted(self, model: str, served: Sequence[str]) -> tuple[int | None, int | None]:
@@ -178,6 +192,14 @@ class Healths:
         if not told:
             return None, None
         return round(sum(one.asked for one in told)), round(sum(one.failed for one in told))
+
+
+def _models(registry: Registry) -> Iterator[Model]:
+    for page in count(1):
+        found = registry.models(page=page, limit=_PAGE)
+        yield from found
+        if len(found) < _PAGE:
+            return
 
 
 def _logged(model: str, version: str) -> int | None:

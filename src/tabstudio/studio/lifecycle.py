@@ -26,7 +26,8 @@ class Done:
     notices: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "; ".join([_SENTENCES[self.rows[0].kind](self.rows[0]), *map(_displaced, self.rows[1:])])
+        done = [_SENTENCES[self.rows[0].kind](self.rows[0]), *map(_displaced, self.rows[1:])]
+        return "; ".join(done) + "".join(f"\nNote: {notice}" for notice in self.notices)
 
 
 def judge(studio: Studio, who: Who, name: str, version: int, to: str) -> list[GateResult]:

@@ -58,7 +58,7 @@ class Meters:
         self._lock = Lock()
         self._machine: deque[Machine] = deque(maxlen=KEPT)
         self._loads: dict[int, Load] = {}
-        self._spent: dict[int, tuple[float, float]] = {}
+        self._spent: dict[int, tuple[float, dict[int, float]]] = {}
         self._nvidia = shutil.which("nvidia-smi")  # it comes with the driver
         self._gpus: tuple[Gpu, ...] = ()
         self._gpus_due = 0.0
@@ -99,16 +99,18 @@ class Meters:
             with self._lock:
                 self._loads.pop(pid, None)
             return None
-        now, spent, memory = time.time(), 0.0, 0
+        now, memory = time.time(), 0
+        spent: dict[int, float] = {}
         for one in family:
             with suppress(psutil.NoSuchProcess):
                 times = one.cpu_times()
-                spent += times.user + times.system
+                spent[one.pid] = times.user + times.system
                 memory += one.memory_info().rss
-        before, spent_before = self._spent.get(pid, (now, spent))
+        before, then = self._spent.get(pid, (now, spent))
         self._spent[pid] = now, spent
-        # A child that has ended takes what it had spent with it.
-        share = 100.0 * max(spent - spent_before, 0.0) / max(now - before, 0.1)
+        # One by one: a child that has ended takes what it had spent with it.
+        since = sum(max(value - then.get(one, 0.0), 0.0) for one, value in spent.items())
+        share = 100.0 * since / max(now - before, 0.1)
         with self._lock:
             self._loads[pid] = Load(now, share, memory)
         return now

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tabstudio.registry import Registry
     from tabstudio.serving.deployments import Deployments
+    from tabstudio.studio.access.people import People
     from tabstudio.studio.access.roles import Who
     from tabstudio.studio.data.looks import Looks
     from tabstudio.studio.gauges import Gauges
@@ -113,6 +114,15 @@ class Studio:
                     tracking_uri=self.tracking_uri, registry_uri=self.registry_uri, actor=who.name
                 )
             return self._registries[who.name]
+
+    def people(self, who: Who, about: str = "") -> People:
+        """Hand out who may use the studio: to an admin, and to everybody what is `about` themselves.
+
+        Raises `ForbiddenError` for anybody else.
+        """
+        if about != who.name:
+            who.check("admin", "see and change who may use the studio")
+        return self.access.people
 
     def close(self) -> None:
         """Give every connection back."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from tabstudio.database.tables import models, sessions, users
+from tabstudio.database.tables import access_tokens, models, sessions, users
 from tabstudio.registry.chain import now
 from tabstudio.studio import gauges, meters, services, traffic
 from tabstudio.studio.feed import Source
@@ -55,7 +55,9 @@ def sources(studio: Studio) -> dict[str, Source]:
         with studio.database.reading() as connection:
             roles = connection.execute(select(users.c.name, users.c.role).order_by(users.c.name)).all()
             alive = select(sessions.c.hash).where(sessions.c.expires > now()).order_by(sessions.c.hash)
-            return tuple(map(tuple, roles)), tuple(connection.execute(alive).scalars())
+            programs = select(access_tokens.c.hash).order_by(access_tokens.c.hash)
+            hashes = [tuple(connection.execute(query).scalars()) for query in (alive, programs)]
+            return tuple(map(tuple, roles)), *hashes
 
     return {
         "registry": Source(registry, 1.0),

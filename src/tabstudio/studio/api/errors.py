@@ -16,7 +16,6 @@ from tabstudio.registry.client import MissingError
 from tabstudio.registry.remote_http import CODES
 from tabstudio.studio.access.roles import ForbiddenError
 from tabstudio.studio.data.tables import TakenError, TooLargeError
-from tabstudio.studio.data.tables import TakenError, TooLargeError
 
 
 class Told(BaseModel):
@@ -67,10 +66,6 @@ def code_of(error: TabstudioError) -> tuple[str, int]:
         return "not_found", 404
     if isinstance(error, ForbiddenError):
         return "forbidden", 403
-    if isinstance(error, TakenError):
-        return "taken", 409
-    if isinstance(error, TooLargeError):
-        return "too_large", 413
     if isinstance(error, TakenError):
         return "taken", 409
     if isinstance(error, TooLargeError):

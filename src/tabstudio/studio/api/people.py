@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from tabstudio.studio.access.people import People
 from tabstudio.studio.access.roles import Role
-from tabstudio.studio.api.asking import Asked, Asking
+from tabstudio.studio.api.asking import Asking
 from tabstudio.studio.api.errors import NotFoundError
 from tabstudio.studio.api.shapes import Gone, Shape
 
@@ -63,13 +63,13 @@ class Token(Shape):
 @router.get("/people", summary="Who may use the studio")
 def people(asking: Asking) -> Persons:
     """Role: admin."""
-    return Persons.model_validate({"items": _people(asking).list()})
+    return Persons.model_validate({"items": asking.studio.people(asking.who).list()})
 
 
 @router.post("/people", summary="Let somebody in", status_code=201)
 def add(asking: Asking, asked: Newcomer) -> Person:
     """Role: admin."""
-    people = _people(asking)
+    people = asking.studio.people(asking.who)
     people.add(asked.name, asked.role, asked.password)
     return _person(people, asked.name.strip())
 
@@ -77,7 +77,7 @@ def add(asking: Asking, asked: Newcomer) -> Person:
 @router.patch("/people/{name}", summary="Change somebody's role or password")
 def change(asking: Asking, name: str, asked: Change) -> Person:
     """Role: admin. It counts at once, also for pages that are open."""
-    people = _people(asking)
+    people = asking.studio.people(asking.who)
     _person(people, name)
     if asked.role is not None:
         people.set_role(name, asked.role)
@@ -90,7 +90,7 @@ def change(asking: Asking, name: str, asked: Change) -> Person:
 @router.delete("/people/{name}", summary="Let somebody in no more: their sessions and tokens end")
 def remove(asking: Asking, name: str) -> Gone:
     """Role: admin."""
-    people = _people(asking)
+    people = asking.studio.people(asking.who)
     _person(people, name)
     people.remove(name)
     asking.studio.feed.touch("people")
@@ -99,24 +99,19 @@ def remove(asking: Asking, name: str) -> Gone:
 
 @router.post("/people/{name}/tokens", summary="Make a token for a program of somebody's", status_code=201)
 def token(asking: Asking, name: str, asked: NewToken) -> Token:
-    """Role: admin."""
-    people = _people(asking)
+    """Role: admin; viewer for one's own."""
+    people = asking.studio.people(asking.who, about=name)
     _person(people, name)
     return Token(token=people.token(name, asked.label, asked.days))
 
 
 @router.delete("/people/{name}/tokens", summary="Let a token count no more")
 def revoke(asking: Asking, name: str, label: Annotated[str, Query(description="What it is for.")]) -> Gone:
-    """Role: admin."""
-    people = _people(asking)
+    """Role: admin; viewer for one's own."""
+    people = asking.studio.people(asking.who, about=name)
     _person(people, name)
     people.revoke(name, label)
     return Gone()
-
-
-def _people(asking: Asked) -> People:
-    asking.who.check("admin", "see and change who may use the studio")
-    return asking.studio.access.people
 
 
 def _person(people: People, name: str) -> Person:

@@ -221,12 +221,16 @@ class Jobs:
     def _begin(self, who: Who, asked: dict[str, Any]) -> Job:
         job_id = uuid.uuid4().hex[:12]
         folder = Path(setting("TABSTUDIO_HOME")).absolute() / "jobs"
+        folder.mkdir(parents=True, exist_ok=True)
         diary = Diary(folder / f"{job_id}.jsonl")
-        others = self._claim(who, job_id, asked, diary.path)
+        diary.write("asked", who=who.name, **asked)
+        try:
+            others = self._claim(who, job_id, asked, diary.path)
+        except BaseException:
+            diary.path.unlink()
+            raise
         words = [sys.executable, "-P", "-m", "tabstudio.studio.jobs.work", str(diary.path)]
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            diary.write("asked", who=who.name, **asked)
             process = processes.launch(words, Path.cwd(), _log(diary.path), _environment(who, others))
             self._change(job_id, pid=process.pid, born=process.create_time())
         except (OSError, psutil.NoSuchProcess) as error:
@@ -254,7 +258,7 @@ class Jobs:
         with self.database.writing() as connection:
             recent = select(table).order_by(table.c.started.desc()).limit(_RECENT)
             rows = connection.execute(recent).mappings().all()
-            going = sum(1 for row in rows if not self._ended(row) and _runs(row))
+            going = sum(1 for one in rows if not self._ended(one) and _runs(one))
             if going >= most:
                 raise ConfigError(
                     f"{going} trainings run, and no more than {most} may at once: wait for one to end, "

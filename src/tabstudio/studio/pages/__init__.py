@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
 
-PAGES = ("home", "data", "jobs", "runs", "monitor", "model", "deployments")
+PAGES = ("home", "data", "jobs", "runs", "monitor", "model", "deployments", "people")
 
 
 def install(studio: Studio) -> None:

@@ -85,7 +85,9 @@ def _row(
         Link(model.name, model_page(model.name)),
         version_link(model.name, model.newest),
         *(version_link(model.name, model.stages.get(stage)) for stage in stages),
-        f"{moved.version} to {moved.to_stage or 'no stage'}: {shorten(moved.reason, 80)}" if moved else None,
+        f"version {moved.version} to {moved.to_stage or 'no stage'}: {shorten(moved.reason, 80)}"
+        if moved
+        else None,
         when(moved.time)[:16] if moved else None,
         moved.actor if moved else None,
         tuple(Link(name, service_page(name)) for name in sorted(served)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -111,6 +112,7 @@ def _copied(client: Client, run_id: str, path: str) -> tuple[Path, Callable[[], 
     def done() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # nobody reads it here
     try:
         with client.asking(f"fetch {path!r}"):
             file = Path(client.mlflow.download_artifacts(run_id, path, folder))

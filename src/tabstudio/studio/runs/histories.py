@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import func, select
+
 from tabstudio.studio.runs.records import as_logged
 
 if TYPE_CHECKING:
@@ -19,24 +21,57 @@ Points = list[tuple[float, float]]
 
 
 def history(client: Client, run_id: str, metric: str, points: int = POINTS) -> Points:
-    """The curve of one metric as (step, value), in the order of steps; values that are no number left out.
+    """The curve of one metric as (step, value), in the order of steps; see `histories`."""
+    return histories(client, run_id, [metric], points)[metric]
+
+
+def histories(client: Client, run_id: str, metrics: Iterable[str], points: int = POINTS) -> dict[str, Points]:
+    """The curves of metrics of one run as (step, value), in the order of steps; only finite values.
 
     Of a long one, evenly chosen points: a database of one's own picks them itself, a server sends all.
     Raises `TrackingError` where MLflow cannot be asked.
     """
+    wanted = list(metrics)
     store = client.mlflow._tracking_client.store
-    with client.asking(f"look at the metric {metric}"):
+    with client.asking("look at the metrics"):
         if hasattr(store, "ManagedSessionMaker"):
-            found = store.get_metric_history_bulk_interval([run_id], metric, points, None, None)
+            found = _in_tables(store, run_id, wanted, points)
         else:
-            found = client.mlflow.get_metric_history(run_id, metric)
-    curve = sorted((m.step, m.timestamp, m.value) for m in found if math.isfinite(as_logged(m.value)))
-    return [(float(step), float(value)) for step, _, value in _thinned(curve, points)]
+            asked = {metric: client.mlflow.get_metric_history(run_id, metric) for metric in wanted}
+            found = {metric: [_point(m) for m in history] for metric, history in asked.items()}
+    return {metric: _curve(found.get(metric, []), points) for metric in wanted}
 
 
-def histories(client: Client, run_id: str, metrics: Sequence[str], points: int = POINTS) -> dict[str, Points]:
-    """The curves of several metrics of one run."""
-    return {metric: history(client, run_id, metric, points) for metric in metrics}
+def _in_tables(
+    store: Any, run_id: str, wanted: Sequence[str], points: int
+) -> dict[str, list[tuple[int, int, float]]]:
+    """Short curves together, in one question; long ones one by one, thinned by MLflow."""
+    from mlflow.store.tracking.dbmodels.models import SqlMetric as Row
+
+    mine = (Row.run_uuid == run_id, Row.key.in_(wanted))
+    found: dict[str, list[tuple[int, int, float]]] = {}
+    with store.ManagedSessionMaker() as session:
+        counting = select(Row.key, func.count()).where(*mine).group_by(Row.key)
+        counts = {key: int(count) for key, count in session.execute(counting)}
+        short = [key for key, count in counts.items() if count <= points]
+        rows = select(Row.key, Row.step, Row.timestamp, Row.value).where(
+            Row.run_uuid == run_id, Row.key.in_(short), Row.is_nan.is_(False)
+        )
+        for key, *point in session.execute(rows):
+            found.setdefault(key, []).append((point[0], point[1], point[2]))
+    for key in counts.keys() - set(short):
+        thinned = store.get_metric_history_bulk_interval([run_id], key, points, None, None)
+        found[key] = [_point(m) for m in thinned]
+    return found
+
+
+def _point(metric: Any) -> tuple[int, int, float]:
+    return metric.step, metric.timestamp, metric.value
+
+
+def _curve(found: Iterable[tuple[int, int, float]], points: int) -> Points:
+    finite = sorted(point for point in found if math.isfinite(as_logged(point[2])))
+    return [(float(step), float(value)) for step, _, value in _thinned(finite, points)]
 
 
 def grouped(metrics: Iterable[str]) -> dict[str, list[str]]:

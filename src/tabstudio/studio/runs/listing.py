@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tabstudio.registry.client import Client
 
-NEWEST = 200
+NEWEST = 100
 """Runs in which the names of metrics and parameters are looked for."""
 
 

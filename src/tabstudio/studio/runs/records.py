@@ -21,7 +21,8 @@ STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 class RunRow:
     """One run in a list. `started` and `ended` are in milliseconds since 1970.
 
-    `children` is the number of runs below it, None where nobody asked. `metrics` are the last points.
+    `children` is the number of runs below it, None where nobody asked. `metrics` are the last points, and
+    `moving` those that have got beyond step 0.
     """
 
     id: str
@@ -36,6 +37,7 @@ class RunRow:
     parent: str
     metrics: Mapping[str, float]
     params: Mapping[str, str]
+    moving: tuple[str, ...] = ()
     children: int | None = None
 
     @property
@@ -87,5 +89,6 @@ def as_row(run: Run, experiment: str, children: int | None = None) -> RunRow:
         parent=tags.get(PARENT, ""),
         metrics={name: as_logged(value) for name, value in sorted(run.data.metrics.items())},
         params=dict(sorted(run.data.params.items())),
+        moving=tuple(sorted(metric.key for metric in run.data._metric_objs if metric.step)),
         children=children,
     )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from nicegui import ui
 
 from tabstudio.report.wording import size
-from tabstudio.studio.data.tables import Entry
+from tabstudio.studio.data.tables import MOST, Entry
 from tabstudio.studio.ui.frame import View
 from tabstudio.studio.ui.pager import Pager
 from tabstudio.studio.ui.places import table_page
@@ -28,6 +28,9 @@ class Listing:
         self.table = ui.html("", sanitize=False).classes("scroll whole")
         self.table.props('tabindex="0" role="region" aria-label="Tables"')
         self.nothing = ui.label("").classes("nothing")
+        self.more = ui.label(f"The folder holds more: the first {MOST:,} by name are listed.").classes(
+            "muted"
+        )
         self.pager = Pager(self._show, "tables")
         view.soon(self._look, "8rem")
 
@@ -44,6 +47,7 @@ class Listing:
         self.table.set_content(markup(("Table", "Size", "Changed (UTC)"), rows))
         self.table.set_visibility(bool(rows))
         self.nothing.text = "" if rows else self._none(word)
+        self.more.set_visibility(len(self.found) >= MOST)
         self.search.set_visibility(len(self.found) > 8)
         self.pager.update(number, more=len(found) > number * LIMIT)
 

@@ -29,7 +29,7 @@ class TablePage:
         heading(name)
         with ui.element("p").classes("muted under"):
             self.about = ui.label("Reading …").props('aria-live="polite"').classes("inline")
-        self.wrong = ui.element("div")
+        self.wrong = ui.element("div").classes("wrong")
         with ui.element("div").classes("grid wide-first"):
             with ui.element("div"):
                 with section("What to predict"):

@@ -84,7 +84,7 @@ def answer_markup(answer: Mapping[str, Any]) -> str:
     )
     warnings = "".join(_warning(said) for said in prediction.get("warnings", ()))
     threshold = answer.get("threshold")
-    cut = "" if threshold is None else f", threshold {escape(say(threshold))}"
+    cut = "" if threshold is None else f", decided at a threshold of {escape(say(threshold))}"
     return (
         f"<p class='muted'>Prediction</p><p class='label'>{escape(say(label))}</p>"
         f"<div class='shares'>{bars}</div>{more}{warnings}"

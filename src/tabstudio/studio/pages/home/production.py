@@ -12,6 +12,8 @@ from tabstudio.studio.ui.frame import View
 from tabstudio.studio.ui.places import model_page, service_page, version_page
 from tabstudio.studio.ui.tables import Badge, Cell, Link, markup
 
+TRAFFIC_SECONDS = 10.0
+"""How old the numbers may be while predictions come."""
 HEADERS = ("Model", "Version", "Since (UTC)", "Served by", "Failed", "Last hour", "History")
 
 
@@ -27,12 +29,13 @@ class Production:
 
     async def _begin(self) -> None:
         await self.refresh()
-        for topic in ("registry", "deployments", "traffic"):
+        for topic in ("registry", "deployments"):
             self.view.follow(topic, self.refresh)
+        self.view.follow("traffic", lambda: self.refresh(older=TRAFFIC_SECONDS))
 
-    async def refresh(self) -> None:
+    async def refresh(self, older: float = 0.0) -> None:
         """Look again; histories are verified after what is known at once is shown."""
-        found = await asyncio.to_thread(self.healths.all, self.view.who)
+        found = await asyncio.to_thread(self.healths.all, self.view.who, older)
         self._show(found)
         if any(health.whole is None for health in found):
             who = self.view.who

@@ -50,7 +50,8 @@ class JobPage:
             self.output = ui.label("").classes("code log").props('tabindex="0"')
         self._show(job)
         view.follow(f"job:{job.id}", self.refresh)
-        view.follow(f"meters:{job.pid}", self._measure)
+        if job.going:
+            view.follow(f"meters:{job.pid}", self._measure)
         view.soon(self._read_output, "2rem")
 
     @property

@@ -85,7 +85,9 @@ class Watched:
         """Read the log again."""
         hours = float(self.period.value)
         found = await asyncio.to_thread(self.view.studio.traffics.find, self.served, hours)
-        self.table.set_content(markup(("Version", "Rows", "Labels that came later", ""), _rows(found)))
+        self.table.set_content(
+            markup(("Version", "Rows", "Labels that came later", "By these labels"), _rows(found))
+        )
         self.table.set_visibility(bool(found.rows))
         self.charts.set_visibility(bool(found.rows))
         self.nothing.text = "" if found.rows else f"Nothing was asked in {PERIODS[int(hours)]}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 
 from nicegui import ui
 
@@ -149,7 +150,7 @@ class Versions:
             ui.label(f"{age(version.created)} ago" + (f" by {shorten(version.user)}" if version.user else ""))
             with ui.element("div").classes("muted"):
                 if version.datasets:
-                    ui.label(f"{shorten(version.datasets[0]['name'], 30)}, ").classes("inline")
+                    ui.label(f"{shorten(PurePath(version.datasets[0]['name']).name, 30)}, ").classes("inline")
                 if version.run_id:
                     ui.link(f"run {version.run_id[:8]}", run_page(version.run_id))
         self._put_stage(version)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from nicegui import ui
 
@@ -30,7 +30,7 @@ class Curves:
         self.grid = ui.element("div").classes("grid charts")
         self.more = ui.element("div")
 
-    async def refresh(self, metrics: Mapping[str, float]) -> None:
+    async def refresh(self, metrics: Sequence[str]) -> None:
         """Fetch the curves of what is shown, and draw them where they stand."""
         groups = grouped(metrics)
         beyond = [group for group in groups if group not in FOLDED][MOST_CHARTS:]
@@ -84,7 +84,7 @@ class Curves:
             if group not in self.opened:
                 self.opened.add(group)
                 row = (await asyncio.to_thread(self.view.studio.runs.rows, [self.run_id]))[0]
-                names = grouped(row.metrics).get(group, [])
+                names = grouped(row.moving).get(group, [])
                 for name, series in (await asyncio.to_thread(self._fetch, {group: names})).items():
                     self._draw(name, series)
 

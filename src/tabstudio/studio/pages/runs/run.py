@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from contextlib import suppress
+from time import monotonic
 
 from nicegui import ui
 
@@ -22,6 +23,7 @@ from tabstudio.studio.ui.frame import View, heading, problem, section
 from tabstudio.studio.ui.places import run_page
 from tabstudio.studio.ui.tables import markup
 
+SHARE, LONGEST_PAUSE = 3.0, 10.0
 ENVIRONMENT = "environment/environment.json"
 _HEADING = re.compile(r"^(#+ )", re.MULTILINE)
 
@@ -64,12 +66,15 @@ class OneRun:
             ui.label(f"id {row.id}")
 
     async def _changed(self) -> None:
+        began = monotonic()
         row = (await asyncio.to_thread(self.runs.rows, [self.run_id]))[0]
         ended = self.row.status in ("RUNNING", "SCHEDULED") and row.status != self.row.status
         await self._moved(row)
         if ended:
             details = await asyncio.to_thread(read, self.runs, self.run_id)
             await self._results(details)
+        # Curves of very many points take their time: changes meanwhile are told as one, so it is kept short.
+        await asyncio.sleep(min(SHARE * (monotonic() - began), LONGEST_PAUSE))
 
     async def _moved(self, row: RunRow) -> None:
         """Bring up to date what changes while a run goes on, where it stands."""
@@ -78,7 +83,7 @@ class OneRun:
         self.status.classes(replace=f"badge {TONES.get(row.status, '')}")
         self.took.text = f"took {duration(row.seconds)}" if row.seconds is not None else ""
         self.metrics.set_content(markup(("Metric", "Value"), list(row.metrics.items())))
-        await self.curves.refresh(row.metrics)
+        await self.curves.refresh(row.moving)
 
     async def _results(self, details: RunDetails) -> None:
         """What stands in a run's files: it is there when the run has ended, some of it before."""
