@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 NAMES = (
-    *("first_model", "cancer", "throughput", "packs", "reading", "exploring", "registry", "serving"),
+    *("first_model", "cancer", "throughput", "packs", "sweep", "reading", "exploring", "registry", "serving"),
     "watched",
 )
 
