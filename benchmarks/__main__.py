@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 NAMES = (
-    *("first_model", "cancer", "throughput", "packs", "reading", "exploring", "registry", "serving"),
-    *("watched", "studio"),
+    *("first_model", "cancer", "throughput", "packs", "sweep", "reading", "exploring", "registry", "serving"),
+    *("tracking", "watched", "studio"),
 )
 
 for name in NAMES:
