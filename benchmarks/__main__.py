@@ -7,7 +7,7 @@ import sys
 
 NAMES = (
     *("first_model", "cancer", "throughput", "packs", "reading", "exploring", "registry", "serving"),
-    "watched",
+    *("watched", "tracking"),
 )
 
 for name in NAMES:
