@@ -80,9 +80,9 @@ def trained(tmp_path_factory, cancer_csv) -> Path:
     return fill(tmp_path_factory.mktemp("trained"), cancer_csv)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[object]:
-    """A browser for all tests of the session."""
+    """A browser for all tests of the room; its event loop must not outlive them."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("no Chromium on this machine")

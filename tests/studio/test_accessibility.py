@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from .conftest import start_studio
 from .content import ODD, copied, terminal
 
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 PAGES = {
     "/": "Home",

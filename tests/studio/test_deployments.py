@@ -18,7 +18,7 @@ from tabstudio.serving.deployments import Deployments
 from .conftest import start_studio
 from .content import ODD, copied, terminal
 
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@ import pytest
 
 from tabstudio.studio.feed import Feed, Source
 
+from .loops import run
+
 
 class Changing:
     """A source whose state the test sets."""
@@ -45,7 +47,7 @@ def with_feed(story, **more):
         finally:
             await feed.stop()
 
-    asyncio.run(told())
+    run(told())
 
 
 def test_followers_are_told_of_a_change_and_of_nothing_before_it():

@@ -19,6 +19,7 @@ from .conftest import start_studio
 from .people import PASSWORD, browser, heard, page_of, people, program, say, socket, tabstudio
 
 UPLOAD_BYTES = 200_000
+PUBLIC = "https://studio.example.org"
 UPGRADE = (
     "connection: upgrade\r\nupgrade: websocket\r\n"
     "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n"
@@ -30,7 +31,8 @@ def place(tmp_path_factory):
     """A studio with one person of each role, and their tokens."""
     folder = tmp_path_factory.mktemp("guarded")
     tokens = people(folder)
-    running = start_studio(folder, "--max-upload", str(UPLOAD_BYTES))
+    outside = ("--allow-host", PUBLIC, "--trusted-proxy", "127.0.0.1")
+    running = start_studio(folder, "--max-upload", str(UPLOAD_BYTES), *outside)
     yield running, tokens
     running.stop()
 
@@ -89,6 +91,26 @@ def test_a_login_gives_a_cookie_that_no_script_and_no_other_site_gets(url):
     assert {"httponly", "samesite=strict", "path=/"} <= set(words)
     assert "secure" not in words  # http on loopback
     assert httpx.post(f"{url}/login", data={"name": "ann", "password": "wrong"}).status_code == 401
+
+
+def test_behind_a_proxy_with_tls_the_cookie_is_for_https_alone(url):
+    outside = {"host": "studio.example.org", "origin": PUBLIC}
+    answer = httpx.post(f"{url}/login", data={"name": "ann", "password": PASSWORD}, headers=outside)
+    assert answer.status_code == 303
+    assert "secure" in answer.headers["set-cookie"].lower().split("; ")
+    insecure = outside | {"origin": "http://studio.example.org"}
+    assert httpx.post(f"{url}/login", data={}, headers=insecure).status_code == 403
+
+
+def test_guesses_through_a_proxy_are_counted_by_where_they_come_from(url):
+    def guess(number: int, seen: str) -> int:
+        told = {"name": f"guess {number}", "password": "wrong password"}
+        return httpx.post(f"{url}/login", data=told, headers={"x-forwarded-for": seen}).status_code
+
+    answers = [guess(number, "203.0.113.9, 198.51.100.9") for number in range(40)]
+    assert answers[:30] == [401] * 30
+    assert 429 in answers[30:]
+    assert guess(41, "203.0.113.10") == 401
 
 
 @pytest.mark.parametrize("next_", ["https://evil.example", "//evil.example", "/\\evil.example", "/a\r\nx: y"])
@@ -282,3 +304,26 @@ def test_connections_beyond_the_bound_are_refused_and_the_others_go_on(ann, url)
             assert one_more.recv(100).startswith(b"HTTP/1.1 503")
     time.sleep(0.5)
     assert ann.get("/health").status_code == 200
+
+
+def test_a_proxy_says_who_asks_and_nobody_else(tmp_path):
+    assert (
+        tabstudio(tmp_path, "users", "add", "ann@example.org", "--role", "admin", "--no-password").returncode
+        == 0
+    )
+    running = start_studio(tmp_path, "--user-header", "X-User", "--trusted-proxy", "127.0.0.1")
+    try:
+        ann = {"X-User": "ann@example.org"}
+        assert "ann@example.org · admin" in httpx.get(running.url, headers=ann).text
+        assert httpx.get(f"{running.url}/api/v1/", headers=ann).json()["role"] == "admin"
+        unknown = httpx.get(running.url, headers={"X-User": "eve@example.org", "accept": "text/html"})
+        assert unknown.status_code == 401
+        assert "tabstudio users add" in unknown.text
+        assert httpx.get(running.url).status_code == 401
+        assert httpx.get(running.url, headers=[("X-User", "a"), ("X-User", "b")]).status_code == 403
+        elsewhere = httpx.HTTPTransport(local_address="127.0.0.2")
+        with httpx.Client(transport=elsewhere) as stranger:
+            refused = stranger.get(running.url, headers=ann)
+            assert (refused.status_code, "not the proxy" in refused.text) == (403, True)
+    finally:
+        running.stop()

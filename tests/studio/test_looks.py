@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 
 import numpy as np
@@ -14,6 +13,8 @@ from tabstudio.studio.access.roles import ForbiddenError, Who
 from tabstudio.studio.data import looks as module
 from tabstudio.studio.data.looks import Looks
 from tabstudio.studio.data.tables import Tables
+
+from .loops import run
 
 EVIL = "<img src=x onerror=alert(1)>\"'&"
 ANN, VIC = Who("ann", "editor"), Who("vic", "viewer")
@@ -39,7 +40,7 @@ def _run(tables, act):
         finally:
             await looks.close()
 
-    return asyncio.run(whole())
+    return run(whole())
 
 
 async def _parts(look):

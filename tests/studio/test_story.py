@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from .conftest import start_studio
 from .content import terminal
 
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 LONG = 120_000
 """Milliseconds that a training or the start of a service may take on a busy machine."""
 

@@ -14,6 +14,8 @@ from tabstudio.studio.data import tables as module
 from tabstudio.studio.data.tables import Tables, TakenError, TooLargeError
 from tabstudio.table.sources import identify
 
+from .loops import run
+
 CSV = b"a,b\n1,x\n2,y\n"
 
 
@@ -35,7 +37,7 @@ async def _identify(path):
 
 
 def _receive(tables, name, *blocks, check=_identify, **options):
-    return asyncio.run(tables.receive(name, _blocks(*blocks), check, **options))
+    return run(tables.receive(name, _blocks(*blocks), check, **options))
 
 
 def test_tables_are_listed_below_the_folder_and_nothing_else(folder, tmp_path):
@@ -140,7 +142,7 @@ def test_an_upload_that_is_cut_off_leaves_nothing_behind(folder):
 
     before = sorted(folder.rglob("*"))
     with pytest.raises(ConnectionError):
-        asyncio.run(Tables(folder, 100).receive("new.csv", cut_off(), _identify))
+        run(Tables(folder, 100).receive("new.csv", cut_off(), _identify))
     assert sorted(folder.rglob("*")) == before
 
 

@@ -64,11 +64,9 @@ def command(
 
 
 def _tell(options: StudioOptions) -> None:
+    for address in options.public:
+        print(f"browsers reach it at {address}")
     print(f"the studio is at {options.url}; Ctrl-C ends it", flush=True)
-    if options.reached_by_others and options.url.startswith("http://"):
-        print(
-            "note: passwords and data cross the network in the clear: put a proxy with TLS before it, "
-            "see docs/team.md",
-            file=sys.stderr,
-            flush=True,
-        )
+    if options.reached_by_others and not any(url.startswith("https:") for url in options.public):
+        note = "note: passwords and data cross the network in the clear: put a proxy with TLS before it"
+        print(f"{note}, see docs/team.md", file=sys.stderr, flush=True)

@@ -75,7 +75,7 @@ class Guard:
                 limit = self._limit(path)
                 await bounded(self.app, limit, scope, headers, receive, sending)
         except Refused as refused:
-            await _answer(_said(scope, headers, refused), refused, scope, receive, sending)
+            await _answer(self._said(scope, headers, refused), refused, scope, receive, sending)
 
     def _check_place(self, scope: Scope, headers: Headers) -> None:
         """Refuse what another site's page could have caused."""
@@ -108,6 +108,19 @@ class Guard:
             raise Refused(403, "forbidden", "this page is somebody else's")
         scope.setdefault("state", {}).update(who=who, claim=claim)
 
+    def _said(self, scope: Scope, headers: Headers, refused: Refused) -> Response:
+        """A refusal as who asked can read it: a browser is led to the login, a program gets JSON."""
+        path = scope["path"]
+        if path.startswith(API):
+            more = {"www-authenticate": 'Bearer realm="tabstudio"'} if refused.status == 401 else {}
+            error = {"error": {"code": refused.code, "message": refused.message}}
+            return JSONResponse(error, refused.status, more)
+        by_password = refused.code == "unauthenticated" and not self.studio.options.user_header
+        if by_password and "text/html" in headers.get("accept", ""):
+            asked = path + (f"?{scope['query_string'].decode()}" if scope["query_string"] else "")
+            return RedirectResponse(f"{LOGIN}?next={quote(asked)}", 303)
+        return PlainTextResponse(refused.message, refused.status)
+
     def _limit(self, path: str) -> int:
         return self.studio.options.upload_bytes + _ENVELOPE if path.startswith(_UPLOADS) else BODY_BYTES
 
@@ -128,19 +141,6 @@ def _unknown(claim: Claim | None) -> str:
     if claim.kind == "proxy":
         return f"{claim.key} is not known here; an admin lets people in: tabstudio users add NAME --role ROLE"
     return "this session has ended: log in again"
-
-
-def _said(scope: Scope, headers: Headers, refused: Refused) -> Response:
-    """A refusal as who asked can read it: a browser is shown the way to the login, a program gets JSON."""
-    path = scope["path"]
-    if path.startswith(API):
-        more = {"www-authenticate": 'Bearer realm="tabstudio"'} if refused.status == 401 else {}
-        error = {"error": {"code": refused.code, "message": refused.message}}
-        return JSONResponse(error, refused.status, more)
-    if refused.code == "unauthenticated" and "text/html" in headers.get("accept", ""):
-        asked = path + (f"?{scope['query_string'].decode()}" if scope["query_string"] else "")
-        return RedirectResponse(f"{LOGIN}?next={quote(asked)}", 303)
-    return PlainTextResponse(refused.message, refused.status)
 
 
 async def _answer(response: Response, refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:

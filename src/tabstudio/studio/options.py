@@ -51,11 +51,14 @@ class StudioOptions:
 
     @property
     def url(self) -> str:
-        """The address to tell people."""
-        if self.hosts:
-            return _origin(self.hosts[0])
+        """Where it listens."""
         name = socket.gethostname() if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
         return _origin(f"http://{_bracketed(name)}:{self.port}")
+
+    @property
+    def public(self) -> tuple[str, ...]:
+        """Where browsers reach it through a proxy."""
+        return tuple(map(_origin, self.hosts))
 
     def origins(self) -> frozenset[str]:
         """Every address by which a browser may reach it, as browsers write them.
@@ -68,7 +71,7 @@ class StudioOptions:
         elif self.host in ("0.0.0.0", "::"):  # noqa: S104
             names = {"localhost", socket.gethostname(), *_numbers()}
         own = {f"http://{_bracketed(name)}:{self.port}" for name in names}
-        return frozenset(map(_origin, own | set(self.hosts)))
+        return frozenset((*map(_origin, own), *self.public))
 
     def check(self) -> None:
         """Raise `ConfigError` for addresses that are none, and what would let in people whom nobody knows."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 BOUNDS = Bounds(connections=500, body_seconds=3600.0, drain_seconds=5.0)
 """An upload may take an hour, as long as something comes; the guard looks at that."""
+WARM_SECONDS = 5.0
+"""How long MLflow's store may keep the address from being told; the first page is there at once after it."""
 log = logging.getLogger("tabstudio.studio")
 
 
@@ -60,7 +62,8 @@ def serve(options: StudioOptions, ready: Callable[[StudioOptions], None] = lambd
 
     with closing(_bound(options)) as listener, ExitStack() as ending:
         studio = Studio(replace(options, port=listener.getsockname()[1]))
-        threading.Thread(target=_warm_up, args=(studio,), name="warm-up", daemon=True).start()
+        warm = threading.Thread(target=_warm_up, args=(studio,), name="warm-up", daemon=True)
+        warm.start()
         if options.mlflow:
             from tabstudio.studio import mlflowserver
 
@@ -80,6 +83,7 @@ def serve(options: StudioOptions, ready: Callable[[StudioOptions], None] = lambd
             timeout_graceful_shutdown=int(BOUNDS.drain_seconds),
         )
         gc.enable()  # the command line went without, for the imports
+        warm.join(WARM_SECONDS)
         ready(studio.options)
         StudioServer(config).run(sockets=[listener])
 

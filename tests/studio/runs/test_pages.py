@@ -35,6 +35,7 @@ client.set_terminated(run)
 def place(tmp_path_factory, trained):
     """A studio over two trainings, a sweep, thirty plain runs and one whose every name holds markup."""
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModelOutput
 
     folder = copied(trained, tmp_path_factory.mktemp("runs"))
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
@@ -60,6 +61,10 @@ def place(tmp_path_factory, trained):
     client.log_metric(odd, "odd", 1.5)
     client.set_tag(odd, "mlflow.note.content", f"note {MARKUP}")
     client.log_artifacts(odd, str(files))
+    model = client.create_logged_model(plain, name="net", source_run_id=odd)
+    client.log_model_artifacts(model.model_id, str(files))
+    client.log_outputs(odd, [LoggedModelOutput(model.model_id, step=0)])
+    client.finalize_logged_model(model.model_id, "READY")
     # MLflow's client takes no such name; a program that writes into its tables may.
     with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
         database.execute("UPDATE latest_metrics SET key = ? WHERE key = 'odd'", (MARKUP,))
@@ -274,6 +279,20 @@ def test_markup_in_names_stays_text(place, browse):
     expect(page.get_by_role("heading", name="Note")).to_be_visible()
     assert page.evaluate("window.hacked") is None
     assert page.locator("img[src=x][onerror]").count() == 0
+
+
+def test_a_model_is_registered_and_its_version_appears(place, browse):
+    page = browse(f"{place.url}/runs?name=bold")
+    page.get_by_role("link", name=MARKUP).click()
+    page.get_by_role("button", name="Register net").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name of the registered model").fill("a/b")
+    dialog.get_by_role("button", name="Register", exact=True).click()
+    expect(dialog.get_by_role("alert")).to_contain_text("a registered model's name is 1 to 250 characters")
+    dialog.get_by_label("Name of the registered model").fill("named <b>")
+    dialog.get_by_role("button", name="Register", exact=True).click()
+    expect(page.get_by_role("link", name="named <b> version 1")).to_be_visible()
+    expect(page.get_by_role("button", name="Register net")).to_have_count(0)
 
 
 def test_files_of_a_run_run_nothing_in_the_studio(place, browse):

@@ -45,10 +45,13 @@ class OneRun:
         with section("Metrics", "The last value of each."):
             self.metrics = ui.html("", sanitize=False).classes("scroll")
             self.metrics.props('tabindex="0" role="region" aria-label="Metrics"')
+        self.models = ui.element("div").classes("parts")
+        self._made(details)
         self.rest = ui.element("div").classes("parts")
         await self._moved(details.row)
         self.view.soon(lambda: self._results(details))
         self.view.follow(f"run:{self.run_id}", self._changed)
+        self.view.follow("registry", self._registered)
 
     def _state(self, details: RunDetails) -> None:
         row = details.row
@@ -72,9 +75,21 @@ class OneRun:
         await self._moved(row)
         if ended:
             details = await asyncio.to_thread(read, self.runs, self.run_id)
+            self._made(details)
             await self._results(details)
         # Curves of very many points take their time: changes meanwhile are told as one, so it is kept short.
         await asyncio.sleep(min(SHARE * (monotonic() - began), LONGEST_PAUSE))
+
+    async def _registered(self) -> None:
+        details = await asyncio.to_thread(read, self.runs, self.run_id)
+        if details.versions != self.versions:
+            self._made(details)
+
+    def _made(self, details: RunDetails) -> None:
+        self.versions = details.versions
+        self.models.clear()
+        with self.models:
+            about.models(self.view, details)
 
     async def _moved(self, row: RunRow) -> None:
         """Bring up to date what changes while a run goes on, where it stands."""
@@ -106,7 +121,6 @@ class OneRun:
                 made_with = dict(json.loads(text))
         self.rest.clear()
         with self.rest:
-            about.models(self.view, details)
             about.commands(details)
             with ui.element("div").classes("grid"):
                 about.parameters(details.row.params)
