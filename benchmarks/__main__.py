@@ -7,7 +7,7 @@ import sys
 
 NAMES = (
     *("first_model", "cancer", "throughput", "packs", "sweep", "reading", "exploring", "registry", "serving"),
-    "watched",
+    *("tracking", "watched", "studio"),
 )
 
 for name in NAMES:

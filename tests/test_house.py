@@ -10,7 +10,7 @@ import pytest
 HOUSE = Path(__file__).resolve().parents[1]
 SOURCE = HOUSE / "src" / "tabstudio"
 ROW = (
-    ("errors", "settings", "config", "causes", "_version"),
+    ("errors", "settings", "config", "causes", "processes", "_version"),
     ("table",),
     ("report",),
     ("exploration",),
@@ -24,6 +24,7 @@ ROW = (
     ("serving",),
     ("recipes",),
     ("estimators",),
+    ("studio",),
     ("cli",),
 )
 PLACE = {room: place for place, rooms in enumerate(ROW) for room in rooms}

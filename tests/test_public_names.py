@@ -10,6 +10,7 @@ import pytest
 import tabstudio
 
 PUBLIC = {
+    "AccessError",
     "ConfigError",
     "ConflictError",
     "DataError",

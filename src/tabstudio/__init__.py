@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabstudio._version import __version__
 from tabstudio.errors import (
+    AccessError,
     ConfigError,
     ConflictError,
     DatabaseError,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from tabstudio.table import check, read, split
 
 __all__ = [
+    "AccessError",
     "ConfigError",
     "ConflictError",
     "DataError",

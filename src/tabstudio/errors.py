@@ -12,6 +12,7 @@
     ├── RegistryError        a stage, version or approval that does not allow what was asked
     │   ├── ConflictError    somebody else was faster: look again
     │   └── GateError        gates that did not pass; `results` holds each of them
+    ├── AccessError          a studio does not know who asks, or their role does not allow it
     └── MissingExtraError    an optional dependency, with the command that installs it (also an ImportError)
 
 A message says what was expected, what came, where it stands and what to do next.
@@ -78,6 +79,10 @@ class GateError(RegistryError):
     def __init__(self, message: str, results: tuple[Any, ...] = ()) -> None:
         super().__init__(message)
         self.results = results
+
+
+class AccessError(TabstudioError):
+    """A studio does not know who asks, or does not allow what was asked."""
 
 
 class MissingExtraError(TabstudioError, ImportError):

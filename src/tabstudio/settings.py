@@ -34,12 +34,22 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("MLFLOW_DISABLE_TELEMETRY", "true", "Whether the delivery leaves MLflow's usage statistics off."),
     Setting("XDG_CACHE_HOME", "~/.cache", "Where an empty MLflow database is kept, to be copied."),
-    Setting("TABSTUDIO_ACTOR", "", "Who acts in the registry; empty: the user of the operating system."),
+    Setting(
+        "TABSTUDIO_ACTOR",
+        "",
+        "Who trains, and acts in the registry; empty: the user of the operating system.",
+    ),
+    Setting("TABSTUDIO_TRAININGS", "2", "How many trainings started from a studio may run at once."),
     Setting(
         "TABSTUDIO_SERVE_TOKENS",
         "",
         "A server's file of access tokens; empty: serve-tokens in TABSTUDIO_HOME, asked off loopback only.",
     ),
+    Setting(
+        "TABSTUDIO_URL", "", "The studio that the registry's commands ask; empty: no studio, MLflow itself."
+    ),
+    Setting("TABSTUDIO_TOKEN", "", "What is shown to that studio, from `tabstudio users token NAME`."),
+    Setting("TABSTUDIO_PASSWORD", "", "A new password for `tabstudio users`, where nobody can be asked."),
     Setting(
         "TABSTUDIO_DATABASE_URL",
         "",

@@ -567,6 +567,172 @@ def best_model_is_tested() -> Told:
     return told
 
 
+def validation_by_hand() -> Told:
+    """No function computes a loss; an accuracy is read beside it."""
+    x, y, xv, yv = data()
+    net = network()
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    told: Told = {"train_loss": [], "val_loss": []}
+    for _epoch in range(4):
+        net.train()
+        optimizer.zero_grad()
+        loss = ((net(x) - y) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        net.eval()
+        with torch.no_grad():
+            val = torch.mean((net(xv) - yv) ** 2).item()
+            ((net(xv) > 0.5) == (yv > 0.5)).float().mean().item()
+        told["train_loss"].append(loss.item())
+        told["val_loss"].append(val)
+    return told
+
+
+def validation_by_hand_in_batches() -> Told:
+    x, y, xv, yv = data()
+    net, train_loader = network(), DataLoader(TensorDataset(x, y), batch_size=20)
+    valid_loader = DataLoader(TensorDataset(xv, yv), batch_size=10)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    told: Told = {"train_loss": [], "val_loss": []}
+    for _epoch in range(3):
+        net.train()
+        total, val_loss = 0.0, 0.0
+        for rows, target in train_loader:
+            loss = ((net(rows) - target) ** 2).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() / 5
+        net.eval()
+        with torch.inference_mode():
+            for rows, target in valid_loader:
+                val_loss += ((net(rows) - target) ** 2).mean().item()
+        told["train_loss"].append(total)
+        told["val_loss"].append(val_loss / 3)
+    return told
+
+
+def validation_known_to_a_scheduler() -> Told:
+    """What it is computed of cannot be seen; its name says what it is."""
+    x, y, xv, yv = data()
+    net = network()
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+    told: Told = {"train_loss": [], "val_loss": []}
+    for _epoch in range(3):
+        net.train()
+        loss = ((net(x) - y) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        net.eval()
+        with torch.no_grad():
+            errors = net(xv).numpy() - yv.numpy()
+        val_loss = float((errors**2).mean())
+        scheduler.step(val_loss)
+        told["train_loss"].append(loss.item())
+        told["val_loss"].append(val_loss)
+    return told
+
+
+def no_validation_loss_at_all() -> Told:
+    """Figures are read of the validation rows, and a scheduler watches one: none of them is a loss."""
+    x, y, xv, yv = data()
+    net = network()
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+    told: Told = {"train_loss": []}
+    for _epoch in range(3):
+        net.train()
+        loss = ((net(x) - y) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        train_loss = loss.detach()
+        net.eval()
+        with torch.no_grad():
+            val = ((net(xv) > 0.5) == (yv > 0.5)).float().mean().item()
+            largest = net(xv).max().item()
+        assert val <= 1.0
+        scheduler.step(largest)
+        told["train_loss"].append(train_loss.item())
+    return told
+
+
+class Labelled(nn.Module):
+    """Makes its criterion anew for each loss, as transformers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(5, 2)
+
+    def forward(self, rows, labels=None):
+        logits = self.head(rows)
+        loss = None if labels is None else nn.CrossEntropyLoss()(logits.view(-1, 2), labels.view(-1))
+        return {"loss": loss, "logits": logits}
+
+
+def criterion_made_anew() -> Told:
+    x, y, xv, yv = data()
+    model = Labelled()
+    train_loader = DataLoader(TensorDataset(x, y[:, 0].long()), batch_size=20, shuffle=True)
+    valid_loader = DataLoader(TensorDataset(xv, yv[:, 0].long()), batch_size=10)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    told: Told = {"train_loss": [], "val_loss": []}
+    for _epoch in range(3):
+        model.train()
+        total = 0.0
+        for rows, labels in train_loader:
+            outputs = model(rows, labels=labels)
+            outputs["loss"].backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            total += outputs["loss"].item() / 5
+        model.eval()
+        with torch.no_grad():
+            losses = [model(rows, labels=labels)["loss"].item() for rows, labels in valid_loader]
+        told["train_loss"].append(total)
+        told["val_loss"].append(sum(losses) / 3)
+    return told
+
+
+class Language(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.rnn, self.decoder = nn.Embedding(7, 6), nn.GRU(6, 6), nn.Linear(6, 7)
+
+    def forward(self, words, hidden):
+        output, hidden = self.rnn(self.encoder(words), hidden)
+        return self.decoder(output).view(-1, 7), hidden
+
+
+def language_model() -> Told:
+    """PyTorch's word language model: no optimizer object, a hidden state, rows of words."""
+    words = torch.randint(0, 7, (61, 4), generator=torch.Generator().manual_seed(2))
+    model, criterion = Language(), nn.CrossEntropyLoss()
+    told: Told = {"train_loss": [], "val_loss": []}
+
+    def loss_of(at, hidden):
+        output, hidden = model(words[at : at + 10], hidden)
+        return criterion(output, words[at + 1 : at + 11].view(-1)), hidden.detach()
+
+    for _epoch in range(3):
+        model.train()
+        hidden, losses = torch.zeros(1, 4, 6), []
+        for i in range(0, 40, 10):
+            model.zero_grad()
+            loss, hidden = loss_of(i, hidden)
+            loss.backward()
+            for parameter in model.parameters():
+                parameter.data.add_(parameter.grad, alpha=-0.5)
+            losses.append(loss.item())
+        told["train_loss"].append(sum(losses) / 4)
+        model.eval()
+        with torch.no_grad():
+            told["val_loss"].append(loss_of(50, hidden)[0].item())
+    return told
+
+
 LOOPS = [
     full_batch,
     two_functions,
@@ -587,4 +753,10 @@ LOOPS = [
     policy_gradient,
     two_trainings,
     best_model_is_tested,
+    validation_by_hand,
+    validation_by_hand_in_batches,
+    validation_known_to_a_scheduler,
+    no_validation_loss_at_all,
+    criterion_made_anew,
+    language_model,
 ]

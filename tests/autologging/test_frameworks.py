@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -13,6 +15,7 @@ from torch import nn
 from tabstudio.autologging.frameworks import Lightning
 from tabstudio.autologging.watching import Loops
 
+from .conftest import read_run
 from .loops import data
 
 
@@ -111,14 +114,14 @@ dist.destroy_process_group()
 """
 
 
-def test_of_two_processes_that_train_together_the_first_one_records(tmp_path):
-    import socket
-
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    import os
+        return str(probe.getsockname()[1])
 
+
+def test_of_two_processes_that_train_together_the_first_one_records(tmp_path):
+    port = free_port()
     (tmp_path / "train.py").write_text(textwrap.dedent(DDP))
     both = [
         subprocess.Popen(
@@ -137,11 +140,78 @@ def test_of_two_processes_that_train_together_the_first_one_records(tmp_path):
         for rank in (0, 1)
     ]
     assert [process.wait(120) for process in both] == [0, 0]
-    from .conftest import read_run
-
     (folder,) = (tmp_path / "spool-0" / "runs").iterdir()
     run = read_run(folder)
     assert [step for step, _ in run.metrics["train_loss"]] == [1, 2, 3]
     assert run.params["model"] == "Linear"
     assert run.params["world_size"] == "2"
     assert not (tmp_path / "spool-1").exists()
+
+
+SPAWNING = """
+import sys
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+HOW
+
+def work(rank, world, port):
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
+    torch.manual_seed(0)
+    x, y = torch.randn(20, 3), torch.randn(20, 1)
+    model = DistributedDataParallel(nn.Linear(3, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for epoch in range(3):
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(model(x), y)
+        loss.backward()
+        optimizer.step()
+        if rank == 0:
+            print("printed", epoch)
+    dist.destroy_process_group()
+    if FAILS and rank == 0:
+        raise ValueError("on purpose")
+
+
+if __name__ == "__main__":
+    mp.spawn(work, args=(2, int(sys.argv[1])), nprocs=2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "command", "fails"),
+    [
+        ("", ["-m", "tabstudio", "run"], False),
+        ("", ["-m", "tabstudio", "run"], True),
+        ("import tabstudio; tabstudio.autolog(log_models=False)", [], False),
+    ],
+)
+def test_of_spawned_processes_the_first_one_records(how, command, fails, tmp_path):
+    (tmp_path / "train.py").write_text(SPAWNING.replace("HOW", how).replace("FAILS", str(fails)))
+    environment = {
+        **os.environ,
+        "TABSTUDIO_HOME": str(tmp_path / "spool"),
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+    }
+    done = subprocess.run(
+        [sys.executable, *command, "train.py", free_port()],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == (1 if fails else 0), done.stderr
+    (folder,) = (tmp_path / "spool" / "runs").iterdir()
+    run = read_run(folder)
+    assert [step for step, _ in run.metrics["train_loss"]] == [1, 2, 3]
+    assert run.params["world_size"] == "2"
+    assert run.status == ("FAILED" if fails else "FINISHED")
+    if command:
+        assert run.artifacts["output/stdout.txt"].decode().startswith("printed 0")
+        assert "source/train.py" in run.artifacts
+    if fails:
+        assert "on purpose" in run.artifacts["error/error.txt"].decode()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import weakref
 
 import pytest
@@ -49,6 +51,10 @@ def test_everything_that_was_patched_is_put_back(watched):
             F.cross_entropy,
             torch.autograd.backward,
             torch.autograd.grad,
+            torch.Tensor.item,
+            torch.Tensor.__float__,
+            torch.jit.script,
+            nn.Module.__reduce_ex__,
             torch.amp.GradScaler.scale,
             torch.optim.Optimizer.__init__,
             DataLoader.__iter__,
@@ -62,6 +68,31 @@ def test_everything_that_was_patched_is_put_back(watched):
         assert all(now is not then for now, then in zip(patched(), before, strict=True))
         steps(2)
     assert patched() == before
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_a_watched_model_can_be_saved_copied_and_scripted(watched, tmp_path):
+    x, y, _, _ = data()
+    model = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 1))
+    plain = pickle.dumps(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    with watched() as recorded:
+        for _epoch in range(3):
+            optimizer.zero_grad()
+            F.mse_loss(model(x), y).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            assert pickle.dumps(model) == plain
+            torch.save(model, tmp_path / "model.pt")
+            assert torch.equal(copy.deepcopy(model)(x), model(x))
+        again = torch.load(tmp_path / "model.pt", weights_only=False)
+        scripted, traced = torch.jit.script(model), torch.jit.trace(model, x[:3])
+        assert model._forward_pre_hooks
+    assert not again._forward_pre_hooks
+    for other in (again, scripted, traced):
+        assert torch.equal(other(x), model(x))
+    assert recorded.warnings == []
+    assert len(recorded.values("train_loss")) == 3
 
 
 def test_a_fault_of_ours_is_told_once_and_the_training_goes_on(watched, monkeypatch):

@@ -311,3 +311,38 @@ def test_what_is_no_notebook_of_python_is_refused(text, words, message):
     assert seen.returncode == 2
     assert message in seen.stderr
     assert "Traceback" not in seen.stderr
+
+
+LONG_EPOCH = """
+import torch
+from torch import nn
+x, y = torch.randn(20, 3), torch.randn(20, 1)
+model = nn.Linear(3, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for epoch in range(2):
+    for step in range(10**9):
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(model(x), y)
+        loss.backward()
+        optimizer.step()
+        if step == 200:
+            import time
+            time.sleep(1.5)
+        if step == 300:
+            print("there", flush=True)
+            time.sleep(60)
+"""
+
+
+def test_a_killed_script_loses_only_the_last_second_of_its_open_epoch():
+    Path("long.py").write_text(LONG_EPOCH)
+    command = [sys.executable, "-m", "tabstudio", "run", "long.py"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout.readline() == b"there\n"
+        process.kill()
+    assert subprocess.run([sys.executable, "-m", "tabstudio", "sync"], check=False).returncode == 0
+    done = only_run()
+    assert done.info.status == "KILLED"
+    steps = [step for step, _ in history(done, "train_loss_step")]
+    assert steps == list(range(1, len(steps) + 1))
+    assert len(steps) >= 200

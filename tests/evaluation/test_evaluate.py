@@ -71,6 +71,18 @@ def test_curves_equal_scikit_learns():
     assert half.f1 == pytest.approx(sk.f1_score(labels, probabilities[:, 1] >= 0.5))
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.001])
+def test_counts_at_every_threshold_are_those_of_scikit_learn(scale):
+    labels, probabilities = _binary(rows=300)
+    rare = probabilities[:, 1] * scale
+    found = evaluate(DIAGNOSIS, labels, np.stack([1 - rare, rare], axis=1), threshold=0.37 * scale)
+    assert found.threshold in [point.threshold for point in found.thresholds]
+    assert len([point for point in found.thresholds if point.threshold < scale]) >= 90
+    for point in found.thresholds:
+        _, false, _, true = sk.confusion_matrix(labels, rare >= point.threshold, labels=[0, 1]).ravel()
+        assert (point.true_positives, point.false_positives) == (true, false)
+
+
 def test_calibration_bins_hold_every_row_and_enclose_what_was_observed():
     found = evaluate(DIAGNOSIS, *_binary(500))
     assert sum(b.rows for b in found.calibration) == 500

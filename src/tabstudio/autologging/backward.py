@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from tabstudio.autologging import finding, lineage
-from tabstudio.autologging.losses import Losses, Seen, read_later
+from tabstudio.autologging.losses import Losses, Producer, Seen, read_later
 from tabstudio.autologging.places import Call, users_frames
 from tabstudio.autologging.values import Loss
 
@@ -16,14 +17,17 @@ if TYPE_CHECKING:
     import torch
 
 _MOST_PENDING = 500
+_MOST_PARTS = 4
+"""So many parts of a loss are told that come from the same function: more are a list of the user's."""
 
 
 @dataclass(slots=True)
 class Source:
     """What a loss that is trained on is: its value, what computed it and what the user calls it.
 
-    `whole` says that it is what its producer has returned, not a sum of several or a multiple. `parts` are
-    the losses that it was computed from, where it is more than one of them.
+    `whole` says that it is what its producer has returned, not a sum of several or a multiple; `made_by` is
+    that producer where nothing at all was done with it since. `parts` are the losses that it was computed
+    from, where it is more than one of them.
     """
 
     loss: Loss
@@ -33,6 +37,7 @@ class Source:
     whole: bool = False
     inputs: int = 0
     parts: dict[str, Loss] = field(default_factory=dict)
+    made_by: Producer | None = None
 
 
 class Pending:
@@ -77,6 +82,13 @@ class Pending:
             self._study(source, tensor, frame, point)
         return source
 
+    def only(self, tensor: torch.Tensor) -> Seen | None:
+        """Return the loss that a tensor is, if it is the only one that waits, as it was computed."""
+        if len(self.seen) != 1 or self._scaled:
+            return None
+        seen = self.seen.get(tensor.grad_fn._sequence_nr())  # type: ignore[union-attr]
+        return seen if seen is not None and seen.loss.value is not None else None
+
     def _was_scaled(self, tensor: torch.Tensor) -> Source | None:
         number = lineage.number_of(tensor)
         return self._scaled.pop(number, None) if number is not None else None
@@ -86,10 +98,11 @@ class Pending:
         node = tensor.grad_fn
         number = -1 if node is None else int(node._sequence_nr())
         seen = self.seen.get(number)
-        if seen is None or seen.value is None:
+        if seen is None or seen.loss.value is None:
             return None
         del self.seen[number]
-        return Source(seen.loss(), "", seen.producer.label, seen.producer.name, True, seen.inputs)
+        producer = seen.producer
+        return Source(seen.loss, "", producer.label, producer.name, True, seen.inputs, made_by=producer)
 
     def unused(self) -> list[Seen]:
         """Return the losses that no backward pass has asked for, and forget them."""
@@ -115,12 +128,13 @@ class Pending:
         if found is not None:
             return self._multiple(tensor, found)
         parts = [self.seen.pop(number) for number in lineage.parts(tensor, self.seen)]
-        rows = max((seen.rows for seen in parts), default=0.0) or 1.0
-        summed = bool(parts) and all(seen.summed for seen in parts)
+        rows = max((seen.loss.weight for seen in parts), default=1.0)
+        summed = bool(parts) and all(seen.loss.factor == 1.0 for seen in parts)
         named: dict[str, Loss] = {}
+        labels = Counter(seen.producer.label for seen in parts)
         for seen in parts:
-            if seen.value is not None:
-                named[free_name(seen.producer.label, named)] = seen.loss()
+            if seen.loss.value is not None and labels[seen.producer.label] <= _MOST_PARTS:
+                named[free_name(seen.producer.label, named)] = seen.loss
         inputs = parts[0].inputs if parts else 0
         loss = Loss(read_later(tensor), 1.0 if summed else rows, rows)
         return Source(loss, parts=named, inputs=inputs)
@@ -129,11 +143,10 @@ class Pending:
         """Divided by a whole number, it is a share of an accumulated gradient: the loss itself counts."""
         seen = self.seen.pop(found.number)
         share = found.exact and not found.reduced and found.divided == round(found.divided) >= 1
-        if share and seen.value is not None:
-            loss = seen.loss()
-        else:
-            summed = seen.summed or found.reduced == "sum"
-            loss = Loss(read_later(tensor), 1.0 if summed else seen.rows, seen.rows)
+        loss = seen.loss
+        if not share or loss.value is None:
+            factor = 1.0 if found.reduced == "sum" else loss.factor
+            loss = Loss(read_later(tensor), factor, loss.weight)
         return Source(loss, "", seen.producer.label, seen.producer.name, share, seen.inputs)
 
 

@@ -195,6 +195,30 @@ class Epochs:
         else:
             self._train(event)
 
+    def goes_on(self, entries: tuple[Entry, ...], visit: int) -> bool:
+        """Say at little cost that a step here belongs to the epoch of the one before: nearly all do."""
+        key = self._key
+        return (
+            self._is_sure and visit == self._visit and entries[: len(key)] == key and self.by_steps is False
+        )
+
+    @property
+    def in_steps(self) -> bool:
+        """Say whether it is known that an epoch has several steps, or that there are no epochs."""
+        return bool(self.by_steps) or self._now.passes > 1
+
+    def go_on(self, name: str, losses: list[Loss], rows: list[float], time: float, steps: int) -> None:
+        """Take many steps at once, `goes_on` being true of each; the last one was at `time`."""
+        now = self._now
+        mean = now.train[name]
+        for loss in losses:
+            mean.add(loss)
+        now.passes += len(losses)
+        now.rows += sum(rows)
+        now.batch = max(now.batch, *rows)
+        now.trained = now.ended = time
+        now.steps = self._steps = steps
+
     def about_to_train(self) -> None:
         """A batch goes into the network: what was evaluated after a step is complete."""
         if self._is_complete():
@@ -205,8 +229,7 @@ class Epochs:
 
         Returns what was evaluated after the last epoch.
         """
-        if self.shape is None:
-            self._without_steps()
+        self.without_optimizer()
         self._decide(final=True)
         if self._now.passes:
             if not self._now.evaluated:
@@ -224,10 +247,12 @@ class Epochs:
                 self._key = event.place.entries[: len(self.shape.key)]
             self._decide()
         elif len(self._waiting) >= MOST_WAITING and isinstance(event, Trained):
-            self._without_steps()
+            self.without_optimizer()
 
-    def _without_steps(self) -> None:
+    def without_optimizer(self) -> None:
         """No optimizer steps: each backward pass is a step."""
+        if self.shape is not None:
+            return
         first = _first(self._waiting)
         if first is None:
             return
@@ -282,7 +307,7 @@ class Epochs:
     def _train(self, event: Trained) -> None:
         assert self.shape is not None
         key = event.place.entries[: len(self.shape.key)]
-        if self._goes_on(key, event.visit):
+        if self._is_sure and key == self._key and event.visit == self._visit and not self.by_steps:
             self._steps = event.steps
             self._take_before()
             self._add(event)
@@ -299,10 +324,6 @@ class Epochs:
         self._is_sure = self.shape.data is not None and None not in round_
         self._take_before()
         self._add(event)
-
-    def _goes_on(self, key: tuple[Entry, ...], visit: int) -> bool:
-        """Say at little cost that a step belongs to the epoch of the one before: nearly all do."""
-        return self._is_sure and key == self._key and visit == self._visit and not self.by_steps
 
     def _leave(self, event: Trained) -> None:
         if self._now.passes:

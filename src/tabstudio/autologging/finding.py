@@ -96,7 +96,7 @@ def _is_users_object(value: Any) -> bool:
 def _assigned_calls(code: CodeType, name: str) -> list[ast.Call]:
     """Return the calls that are assigned to `name`, alone or unpacked, in the function of `code`."""
     calls = []
-    for node in _body(code):
+    for node in body(code):
         if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
             continue
         targets = [t for target in node.targets for t in ast.walk(target)]
@@ -109,7 +109,7 @@ def _backward_calls(code: CodeType) -> list[ast.Call]:
     """Return the calls in front of `.backward()`: of `compute_loss(x, y).backward()`, for example."""
     return [
         node.func.value
-        for node in _body(code)
+        for node in body(code)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "backward"
@@ -122,7 +122,7 @@ def _last_name(node: ast.Name | ast.Attribute) -> str:
 
 
 @lru_cache(maxsize=256)
-def _body(code: CodeType) -> tuple[ast.AST, ...]:
+def body(code: CodeType) -> tuple[ast.AST, ...]:
     """Return all nodes of the function that `code` was made of; none where the source is not at hand."""
     source = "".join(linecache.getlines(code.co_filename))
     try:

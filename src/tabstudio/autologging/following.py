@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ from tabstudio.autologging.values import Loss, Mean, read, together
 
 _EVERY_STEP = 1000
 """So many steps are all recorded; of twice as many every second one, and so on."""
+FLUSH_SECONDS = 1.0
+"""A process that is killed loses the losses of no more seconds than that."""
+_ALL_ARE_KNOWN = 20
+"""After so many steps each loss has been seen once: now it is settled what they are called."""
 
 
 @dataclass(slots=True)
@@ -57,6 +62,8 @@ class Following:
         self._last_rates: dict[str, float] = {}
         self._norms: list[Any] = []
         self._sized = False
+        self._last: Stretch | None = None
+        self._flushed = time.perf_counter()
 
     def shares(self, parameters: list[Any]) -> bool:
         """Say whether some of these are trained here already."""
@@ -65,11 +72,25 @@ class Following:
 
     def step_loss(self, name: str, losses: list[Loss], step: int) -> None:
         """Keep the loss of a step, of ever fewer the longer it takes. Several were accumulated."""
-        stride = self._every or 1 << (step // _EVERY_STEP).bit_length()
-        if step % stride == 0:
+        if step % self._stride(step) == 0:
             self._steps.append((step, name, together(losses)))
-            if len(self._steps) >= _EVERY_STEP:
-                self._flush_steps()
+            self._flush_now_and_then()
+
+    def step_losses(self, name: str, losses: list[Loss], first: int) -> None:
+        """Keep the losses of many steps, one each, from step `first` on."""
+        for step, loss in enumerate(losses, first):
+            if step % self._stride(step) == 0:
+                self._steps.append((step, name, loss))
+        self._flush_now_and_then()
+
+    def _stride(self, step: int) -> int:
+        return self._every or 1 << (step // _EVERY_STEP).bit_length()
+
+    def _flush_now_and_then(self) -> None:
+        """Leave little to be lost when the process is killed. One step may still turn out to be an epoch."""
+        late = time.perf_counter() - self._flushed > FLUSH_SECONDS and self.epochs.in_steps
+        if len(self._steps) >= _EVERY_STEP or (late and self.training.steps > _ALL_ARE_KNOWN):
+            self._flush_steps()
 
     def rates(self, optimizer: Any) -> None:
         """Keep the learning rates of this moment."""
@@ -87,6 +108,8 @@ class Following:
     def end(self) -> None:
         """The training is over."""
         after = self.epochs.end(self.training.steps)
+        if self._last is not None:
+            self._describe_sizes(self._last)
         if self.epochs.by_steps or self.epochs.count < self.training.steps:
             self._flush_steps()
         self._tests(after)
@@ -103,15 +126,21 @@ class Following:
             values["grad_norm"] = read(self._norms)[0]
             self._norms.clear()
         self._record(self.training, values, stretch.number)
-        if not self._sized and stretch.batch > 0 and (self.epochs.by_steps or stretch.rows > 0):
-            self._sized = True
-            rows = {} if self.epochs.by_steps else {"rows": int(stretch.rows)}
-            self._describe({"batch_size": int(stretch.batch), **rows}, self)
+        if self.epochs.count > 1:  # the first step was made before anybody looked at what goes in
+            self._describe_sizes(stretch)
+        self._last = stretch
         if stretch.passes > 1 or self.epochs.by_steps:
             self._flush_steps()
         if not self.epochs.by_steps:
             self.training.epochs = self.epochs.count
         self._tell(self.training, Epoch(stretch.number, values, stretch.steps))
+
+    def _describe_sizes(self, stretch: Stretch) -> None:
+        if self._sized or not stretch.batch > 0 or not (self.epochs.by_steps or stretch.rows > 0):
+            return
+        self._sized = True
+        rows = {} if self.epochs.by_steps else {"rows": int(stretch.rows)}
+        self._describe({"batch_size": int(stretch.batch), **rows}, self)
 
     def _changed_rates(self) -> dict[str, float]:
         rates: dict[str, float] = {}
@@ -196,6 +225,7 @@ class Following:
         for name, means in series.items():
             self._record_series(self.training, f"train_{self._called(name)}_step", means)
         self._steps.clear()
+        self._flushed = time.perf_counter()
 
     def _tests(self, after: list[Evaluated]) -> None:
         """What was evaluated when the epochs were over: a test, unless it is a part that was seen before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tabstudio.autologging import calls, finding
 from tabstudio.autologging.observer import Observer, Training
 from tabstudio.autologging.patching import Patches
+from tabstudio.autologging.places import users_frames
 from tabstudio.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 HASHED_BYTES = 2**28
 """Of more data the fingerprint is that of evenly spaced rows."""
+_CONTEXTS = {"val": "validation", "test": "testing", "train": "training"}
 LOOKS = 3
 """So many forward passes show whether every one of them gets the same tensor."""
 
@@ -107,11 +110,14 @@ class Inputs(Observer):
         self._patches.set(module.DataLoader, "__iter__", watched_iter)
 
     def _was_iterated(self, loader: Any) -> None:
-        frame = None if loader in self._loaders else calls.caller()
-        if frame is None or not self._session.options.log_datasets:
+        if loader in self._loaders or not self._session.options.log_datasets:
+            return
+        frame = next(users_frames(sys._getframe(1)), None)
+        if frame is None or not calls.is_own(frame.f_code):
             return
         self._loaders.add(loader)
-        name = next(iter(finding.names_of(loader, frame)), "") or "loader"
+        names = list(finding.names_of(loader, frame)) or ["loader"]
+        name = next((name for name in names if finding.part_of(name) in _CONTEXTS), names[0])
         data = _loaded(loader, name, _context(finding.part_of(name)))
         if data is not None:
             self._unhook()
@@ -224,8 +230,7 @@ def _context(part: str) -> str:
     """What data is for, by what the user calls it; else by whether gradients are wanted."""
     import torch
 
-    known = {"val": "validation", "test": "testing", "train": "training"}
-    return known.get(part, "training" if torch.is_grad_enabled() else "validation")
+    return _CONTEXTS.get(part, "training" if torch.is_grad_enabled() else "validation")
 
 
 def _loaded(loader: Any, name: str, context: str) -> Data | None:

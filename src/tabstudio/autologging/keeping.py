@@ -41,13 +41,13 @@ class Kept:
 
     name: str
     module: nn.Module
+    called: nn.Module
     example: tuple[tuple[Any, ...], dict[str, Any]] | None = None
     rows: int = 0
     handle: Any = None
     best: dict[str, torch.Tensor] | None = None
     early: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict)
     versions: dict[int, int] = field(default_factory=dict)
-    looked: bool = False
 
 
 @dataclass(eq=False)
@@ -89,10 +89,9 @@ class Keeping(Observer):
         course = self._courses.setdefault(training, Course())
         for name, module in training.models.items():
             if name not in course.models:
-                kept = course.models[name] = Kept(name, module)
-                called = training.called.get(name, module)
-                hook = self._hook(training, kept)
-                kept.handle = called.register_forward_pre_hook(hook, prepend=True, with_kwargs=True)
+                kept = course.models[name] = Kept(name, module, training.called.get(name, module))
+                hook = self._hook(kept)
+                kept.handle = kept.called.register_forward_pre_hook(hook, prepend=True, with_kwargs=True)
 
     def training_grew(self, training: Training) -> None:
         """The same for the models that have joined."""
@@ -120,34 +119,27 @@ class Keeping(Observer):
             _unhook(kept)
             self._keep(training, course, kept)
 
-    def _hook(self, training: Training, kept: Kept) -> Any:
-        guarded = self._session.guarded(self, self._called)
+    def trains_again(self, training: Training, module: Any) -> None:
+        """Note which weights were looked at."""
+        course = self._courses.get(training, Course())
+        for kept in course.models.values():
+            if module is kept.module or module is kept.called:
+                kept.versions[training.steps] = _version(kept.module)
+                if len(kept.versions) <= MOST_EARLY:
+                    kept.early[training.steps] = _copied(kept.module.state_dict(), None)
 
-        def hook(module: Any, args: Any, kwargs: Any) -> None:
-            guarded(training, kept, module.training, args, kwargs)
+    def _hook(self, kept: Kept) -> Any:
+        def called(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            self._called(kept, args, kwargs)
 
-        return hook
+        return self._session.guarded(self, called)
 
-    def _called(
-        self,
-        training: Training,
-        kept: Kept,
-        training_mode: bool,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> None:
-        import torch
+    def _called(self, kept: Kept, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        from tabstudio.model.export import few_rows
 
-        if kept.example is None or kept.rows < 2:
-            from tabstudio.model.export import few_rows
-
-            kept.example, kept.rows = few_rows((args, kwargs), EXAMPLE_ROWS)
-        looks = not (training_mode and torch.is_grad_enabled())
-        if kept.looked and not looks:
-            kept.versions[training.steps] = _version(kept.module)
-            if len(kept.versions) <= MOST_EARLY:
-                kept.early[training.steps] = _copied(kept.module.state_dict(), None)
-        kept.looked = looks
+        kept.example, kept.rows = few_rows((args, kwargs), EXAMPLE_ROWS)
+        if kept.rows >= 2:
+            _unhook(kept)
 
     def _keep(self, training: Training, course: Course, kept: Kept) -> None:
         from tabstudio.model.export import evaluating_copy

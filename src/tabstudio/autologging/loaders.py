@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import weakref
 from collections.abc import Callable
@@ -18,11 +19,12 @@ _VISIT = "_tabstudio_visit"
 
 @dataclass(eq=False, slots=True)
 class Visit:
-    """One pass of a loader: what it goes over, and what the user calls the loader."""
+    """One pass of a loader: what it goes over, what the user calls the loader, how many rows a batch has."""
 
     number: int
     part: int
     name: str
+    batch: float
     began: bool = False
 
 
@@ -73,7 +75,8 @@ class Loaders:
             names = list(names_of(loader, frame))
             self._names[loader] = next((name for name in names if part_of(name)), "")
         self._passes += 1
-        visit = Visit(self._passes, _part(loader), self._names[loader])
+        batch = float(loader.batch_size or math.nan)
+        visit = Visit(self._passes, _part(loader), self._names[loader], batch)
         setattr(iterator, _VISIT, visit)
 
     def _asked(self, iterator: Any, frame: FrameType) -> None:

@@ -40,25 +40,18 @@ class Producer:
 
 @dataclass(slots=True)
 class Seen:
-    """A loss that was computed: a float or a tensor of its own without a graph, and over how many rows.
+    """A loss that was computed, as it counts in a mean. Its value is None where there are several elements.
 
-    `value` is None where the result has several elements. `summed` says that it is a sum, not a mean.
     `inputs` stays the same as long as the same target tensor goes in. `with_grad` says whether the inputs
     want gradients.
     """
 
     producer: Producer
-    value: Any
-    rows: float
-    summed: bool
+    loss: Loss
     result: torch.Tensor | None
     inputs: int
     with_grad: bool
     place: Place = NOWHERE
-
-    def loss(self) -> Loss:
-        """The loss as it counts in a mean."""
-        return Loss(self.value, 1.0 if self.summed else self.rows, self.rows)
 
 
 class Losses:
@@ -73,12 +66,16 @@ class Losses:
         self._target: weakref.ref[torch.Tensor] | None = None
         self._inner: list[tuple[float, bool]] = []
         self._producers: dict[tuple[Any, ...], Producer] = {}
+        self._criteria: dict[int, tuple[weakref.ref[Any], Producer]] = {}
         self.settings: dict[str, dict[str, Any]] = {}
 
     def install(self, torch: ModuleType, guard: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
         """Replace the functions, also where a module of the user has imported them by name."""
         functional = torch.nn.functional
-        self._guard, self._torch = guard, torch
+        self._guard, self._kind = guard, torch.Tensor
+        self._loss_modules = vars(torch.nn.modules.loss)
+        # `vmap`, `grad` or another transform of functions is at work: its tensors have no values.
+        self._transforms = torch._C._functorch.peek_interpreter_stack
         self._of_function = guard(self._function_returned)
         made = {}
         for name in [n for n in dir(functional) if n.endswith("_loss") or n in _MORE_NAMES]:
@@ -194,41 +191,55 @@ class Losses:
         self, name: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType
     ) -> None:
         target = args[1] if len(args) > 1 else kwargs.get("target")
-        rows, summed = rows_of((target, *args)), kwargs.get("reduction") == "sum"
+        shape = getattr(target, "shape", None)
+        rows, summed = float(shape[0]) if shape else rows_of(args), kwargs.get("reduction") == "sum"
         if self._within:
             self._inner.append((rows, summed))
             return
-        if not frame.f_code.co_filename.endswith(_LOSS_MODULES):
+        if frame.f_globals is not self._loss_modules:
             producer = self._producer(("function", name), name)
         else:
-            criterion = frame.f_locals["self"]
-            producer = self._producer(("module", id(criterion)), type(criterion).__name__)
-            if producer.name not in self.settings:
-                self.settings[producer.name] = describing.criterion(criterion)
+            producer = self._criterion(frame.f_locals["self"])
         self._tell(producer, result, args, rows, summed, frame)
+
+    def _criterion(self, criterion: Any) -> Producer:
+        known = self._criteria.get(id(criterion))
+        if known is not None and known[0]() is criterion:
+            return known[1]
+        label, settings = type(criterion).__name__, describing.criterion(criterion)
+        producer = self._gone(label, settings)
+        if producer is None:
+            producer = self._producer(("module", len(self.settings)), label)
+            self.settings[producer.name] = settings
+        self._criteria[id(criterion)] = weakref.ref(criterion), producer
+        return producer
+
+    def _gone(self, label: str, settings: dict[str, Any]) -> Producer | None:
+        """Find the like of a criterion that is no more: some make theirs anew for every loss."""
+        for key, (criterion, producer) in list(self._criteria.items()):
+            if criterion() is None and producer.label == label and self.settings[producer.name] == settings:
+                del self._criteria[key]
+                return producer
+        return None
 
     def _tell(
         self, producer: Producer, result: Any, args: Any, rows: float, summed: bool, frame: FrameType
     ) -> None:
-        kind = self._torch.Tensor
-        if type(result) is not kind or _is_transformed(self._torch):
+        kind = self._kind
+        if type(result) is not kind or self._transforms() is not None:
             return
         tensors = [value for value in args if isinstance(value, kind)]
-        with_grad = True in [value.requires_grad for value in tensors]
+        with_grad = result.requires_grad or any(value.requires_grad for value in tensors)
         value = read_later(result) if result.numel() == 1 else None
-        target = tensors[-1] if tensors else None
-        self._seen(Seen(producer, value, rows or 1.0, summed, result, self._number(target), with_grad), frame)
+        loss = Loss(value, 1.0 if summed else rows or 1.0, rows or 1.0)
+        inputs = self._number(tensors[-1]) if tensors else 0
+        self._seen(Seen(producer, loss, result, inputs, with_grad), frame)
 
-    def _number(self, target: torch.Tensor | None) -> int:
-        if target is None:
-            return 0
+    def _number(self, target: torch.Tensor) -> int:
         if self._target is None or self._target() is not target:
             self._target = weakref.ref(target)
             self._inputs += 1
         return self._inputs
-
-
-_LOSS_MODULES = ("torch/nn/modules/loss.py", "torch\\nn\\modules\\loss.py")
 
 
 def read_later(tensor: torch.Tensor) -> Any:
@@ -236,11 +247,6 @@ def read_later(tensor: torch.Tensor) -> Any:
     if tensor.is_cpu:
         return tensor.item()
     return tensor.detach().clone()
-
-
-def _is_transformed(torch: Any) -> bool:
-    """Say whether `vmap`, `grad` or another transform of functions is at work: its tensors have no values."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def rows_of(values: Any) -> float:

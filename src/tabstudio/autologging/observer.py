@@ -63,6 +63,9 @@ class Observer:
     def training_grew(self, training: Training) -> None:
         """Another optimizer, with its models, has joined a training."""
 
+    def trains_again(self, training: Training, module: Any) -> None:
+        """A model that was looked at is about to be trained on: its weights are still those of before."""
+
     def epoch_ended(self, training: Training, epoch: Epoch) -> None:
         """An epoch has ended."""
 

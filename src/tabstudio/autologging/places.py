@@ -112,10 +112,22 @@ class _Point:
     snapshot: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a code object: its points by offset where it is the user's, None where it is not.
+
+    The code is kept, so that no other one takes its place in memory. `roots` says that nothing around it is
+    the user's: it is ours, and runs the whole script.
+    """
+
+    code: CodeType
+    points: dict[int, _Point] | None
+    roots: bool
+
+
 _MOST_KNOWN = 8192
-_STATIC: dict[tuple[int, int], _Point] = {}
-_USERS: dict[int, tuple[CodeType, bool]] = {}
-"""By the identity of code objects, which are kept, so that none takes the place of another."""
+_KNOWN: dict[int, _Known] = {}
+"""By the identity of code objects: their own hash goes through all of their constants."""
 
 NOWHERE = Place(())
 
@@ -125,13 +137,15 @@ def place(frame: FrameType | None) -> Place:
     entries: list[Entry] = []  # innermost first
     while frame is not None:
         code = frame.f_code
-        known = _USERS.get(id(code))
-        if known[1] if known is not None else _is_users(code):
-            # a code object's own hash goes through all of its constants
-            point = _STATIC.get((id(code), frame.f_lasti)) or _static(code, frame.f_lasti)
+        known = _KNOWN.get(id(code)) or _look(code)
+        if known.points is not None:
+            offset = frame.f_lasti
+            point = known.points.get(offset) or _static(known, offset)
             entries.append(point.entry)
             if point.loops:
                 entries += _values(frame, point)
+        elif known.roots:
+            break
         frame = frame.f_back
     entries.reverse()
     return Place(tuple(entries))
@@ -140,7 +154,7 @@ def place(frame: FrameType | None) -> Place:
 def users_frames(frame: FrameType | None) -> Iterator[FrameType]:
     """Iterate over the frames of the user's code, innermost first."""
     while frame is not None:
-        if _is_users(frame.f_code):
+        if (_KNOWN.get(id(frame.f_code)) or _look(frame.f_code)).points is not None:
             yield frame
         frame = frame.f_back
 
@@ -150,13 +164,13 @@ def around(code: CodeType, offset: int) -> tuple[Loop, ...]:
     return tuple(loop for loop in loops_of(code) if loop.start <= offset < loop.end)
 
 
-def _static(code: CodeType, offset: int) -> _Point:
-    if len(_STATIC) > _MOST_KNOWN:
-        _STATIC.clear()
+def _static(known: _Known, offset: int) -> _Point:
+    assert known.points is not None
+    code = known.code
     loops = _named_apart(list(around(code, offset)))
     by_frame = any(loop.name and not loop.is_global for loop in loops)
     point = _Point(loops[::-1], (Call(code, offset), None), by_frame, _is_snapshot(code))
-    _STATIC[id(code), offset] = point
+    known.points[offset] = point
     return point
 
 
@@ -274,13 +288,13 @@ def _variable(instructions: list[dis.Instruction], at: int) -> tuple[str, bool]:
     return "", False
 
 
-def _is_users(code: CodeType) -> bool:
-    known = _USERS.get(id(code))
-    if known is None:
-        if len(_USERS) > _MOST_KNOWN:
-            _USERS.clear()
-        known = _USERS[id(code)] = (code, is_users_file(code.co_filename))
-    return known[1]
+def _look(code: CodeType) -> _Known:
+    if len(_KNOWN) > _MOST_KNOWN:
+        _KNOWN.clear()
+    users = is_users_file(code.co_filename)
+    roots = code.co_name == RUNS_SCRIPTS and code.co_filename.startswith(_OURS)
+    known = _KNOWN[id(code)] = _Known(code, {} if users else None, roots)
+    return known
 
 
 def is_users_file(path: str) -> bool:
@@ -294,4 +308,7 @@ def is_users_file(path: str) -> bool:
     return not path.startswith(_LIBRARIES)
 
 
-_LIBRARIES = (sysconfig.get_path("stdlib") + os.sep, os.path.dirname(os.path.dirname(__file__)) + os.sep)  # noqa: PTH120
+RUNS_SCRIPTS = "_executed"
+"""The function of ours in which a whole script runs."""
+_OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120
+_LIBRARIES = (sysconfig.get_path("stdlib") + os.sep, _OURS)

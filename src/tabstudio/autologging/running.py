@@ -137,6 +137,8 @@ def _stripped(trace: TracebackType | None) -> TracebackType | None:
 
 def _tell(session: Session) -> None:
     """Say on stderr where the run stands, or why there is none."""
+    if not session.runs and session.spawned:
+        return  # the process that trained has told its own
     if not session.runs:
         session.warn("nothing was trained and no figure shown: no run was kept")
         return

@@ -50,7 +50,7 @@ class Session:
         self.runs: list[Run] = []
         self.joined: list[Run] = []
         self.holds = False
-        self.muted = False
+        self.muted = self.spawned = False
         self._run: Run | None = None
         self._held: list[Run] = []
         self._observers: list[Observer] = []

@@ -102,9 +102,12 @@ def _observers() -> list[Observer]:
     from tabstudio.autologging.inputs import Inputs
     from tabstudio.autologging.keeping import Keeping
     from tabstudio.autologging.scores import Scores
+    from tabstudio.autologging.seeds import Seeds
+    from tabstudio.autologging.spawning import Spawned
     from tabstudio.autologging.watching import Loops
 
-    return [Guests(), Lightning(), Loops(), Figures(), Scores(), Inputs(), Keeping(), Advice()]
+    watching = [Guests(), Lightning(), Loops(), Figures(), Scores(), Inputs(), Keeping(), Advice()]
+    return [*watching, Seeds(), Spawned()]
 
 
 class _Ending(Observer):

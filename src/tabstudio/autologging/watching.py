@@ -19,12 +19,15 @@ from tabstudio.autologging.backward import Pending
 from tabstudio.autologging.epochs import Evaluated, Trained
 from tabstudio.autologging.following import group_of
 from tabstudio.autologging.loaders import Loaders, Visit
-from tabstudio.autologging.losses import Losses, Seen, rows_of
+from tabstudio.autologging.losses import Losses, Seen
 from tabstudio.autologging.models import Models
 from tabstudio.autologging.observer import Observer
 from tabstudio.autologging.patching import Patches
 from tabstudio.autologging.places import Place, place
+from tabstudio.autologging.reading import BY_HAND, Reads, Site
 from tabstudio.autologging.trainings import Trainings
+from tabstudio.autologging.unhooked import Unhooked
+from tabstudio.autologging.values import Loss
 
 if TYPE_CHECKING:
     import torch
@@ -46,13 +49,19 @@ class Loops(Observer):
         self._losses = Losses(self._computed)
         self._loaders = Loaders()
         self._models = Models(self._guard(self._before_forward))
+        self._unhooked = Unhooked()
+        self._reads = Reads(self._read)
         self._pending = Pending(self._losses)
         self._trainings = Trainings(session, self._models, self._loaders.drives, self._losses.settings)
         self._in_backward = 0
         self._step_began = self._step_went_back = False
         self._looking: bool | None = None
+        self._looked: set[int] = set()
         self._trains = False
+        self._evaluated_in: Any = None
+        self._read_at: dict[int, Site] = {}
         self._rows = math.nan
+        self._asked = 0.0
         self._thread = 0
         session.imports.when("torch", self._install)
 
@@ -61,6 +70,8 @@ class Loops(Observer):
         self._models.remove()
         self._losses.remove()
         self._loaders.remove()
+        self._unhooked.remove()
+        self._reads.remove()
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -88,6 +99,8 @@ class Loops(Observer):
         self._patch_making(optimizer.Optimizer)
         self._patch_backward(torch.autograd)
         self._patch_scaling(torch.amp.GradScaler)
+        self._unhooked.install(torch)
+        self._reads.install(torch, self._guard)
 
     def _patch_making(self, kind: Any) -> None:
         make, made = kind.__init__, self._guard(self._optimizer_made)
@@ -136,17 +149,32 @@ class Loops(Observer):
             if self._looking:  # in evaluation mode; whether to train on it will show
                 seen.place = place(frame)
             self._pending.add(seen)
-        elif not seen.with_grad and seen.value is not None:
+        elif not seen.with_grad and seen.loss.value is not None:
             seen.place = place(frame)
             self._evaluated(seen, self._looking)
 
     def _evaluated(self, seen: Seen, verified: bool | None) -> None:
-        visit = self._visit_at(seen.place)
+        self._evaluated_in = self._trainings.current
+        self._evaluate(seen.place, seen.producer.name, seen.loss, verified)
+
+    def _evaluate(self, at: Place, name: str, loss: Loss, verified: bool | None) -> None:
+        visit = self._visit_at(at)
         part = visit.part if visit is not None else 0
-        group = group_of(seen.place, visit.name if visit else "", part, part in self._loaders.training)
+        group = group_of(at, visit.name if visit else "", part, part in self._loaders.training)
         number = self._loaders.visit.number if self._loaders.visit is not None else 0
-        steps, loss, name = self._trainings.steps, seen.loss(), seen.producer.name
-        self._trainings.evaluated(Evaluated(seen.place, group, name, loss, number, steps, verified))
+        steps = self._trainings.steps
+        self._trainings.evaluated(Evaluated(at, group, name, loss, number, steps, verified))
+
+    def _read(self, value: float, site: Site, frame: FrameType) -> None:
+        """The user reads what is called a validation loss, where no function has ever computed one."""
+        current = self._trainings.current
+        if current is None or current is self._evaluated_in or self._in_backward or not self._is_here():
+            return
+        if self._read_at.setdefault(id(current), site) is not site:
+            return  # the same once more, as a list's item, say
+        rows = 1.0 if not site.reduced or math.isnan(self._reads.rows) else self._reads.rows
+        loss = Loss(value, 1.0 if site.reduced == "sum" else rows, rows)
+        self._evaluate(place(frame), BY_HAND, loss, True)
 
     def _visit_at(self, at: Place) -> Visit | None:
         """Return the pass of a loader that goes on here, None outside of a loop over one."""
@@ -159,10 +187,18 @@ class Loops(Observer):
         """A model that is trained is about to compute: to be trained, or to be looked at."""
         if self._in_backward or self._is_compiling() or (get_ident() != self._thread and not self._is_here()):
             return
-        self._looking = not (module.training and self._grads_wanted())
-        if not self._looking:
-            self._rows = rows_of(args) or math.nan
-            self._trainings.about_to_train()
+        self._looking = self._reads.wanted = not (module.training and self._grads_wanted())
+        if self._looking:
+            self._looked.add(id(module))
+            self._reads.rows = _rows_in(args)
+            return
+        if id(module) in self._looked:
+            self._looked.discard(id(module))
+            self._trainings.trains_again(module)
+        rows = _rows_in(args)
+        self._rows = rows if self._asked in (0.0, rows) else math.nan  # which of several, nobody can tell
+        self._asked = rows
+        self._trainings.about_to_train()
 
     def _loss_scaled(self, outputs: Any, result: Any) -> None:
         if isinstance(outputs, self._torch.Tensor) and outputs.grad_fn is not None:
@@ -195,26 +231,34 @@ class Loops(Observer):
             self._session.muted = _rank() != 0
         if self._session.muted:
             return
-        at = place(frame)
+        at, last = place(frame), self._loaders.visit
+        number = last.number if last is not None else 0
+        asked, self._asked = self._rows, 0.0
+        only = self._pending.only(tensor)
+        if only is not None and self._trainings.goes_on(only, at, number, _plausible(asked, only.loss, last)):
+            self._pending.seen.clear()
+            self._looks_no_more()
+            return
         point = at.point
         source = self._pending.source(tensor, frame, point)
         if self._pending.seen:
             self._look_at_unused()
-        last, number = self._loaders.visit, 0
-        if last is not None:
-            number = last.number
-            if self._visit_at(at) is not None:
-                self._loaders.training.add(last.part)
+        if last is not None and self._visit_at(at) is not None:
+            self._loaders.training.add(last.part)
         known = source.label or source.parts or source.loss.weight != 1.0
-        rows = source.loss.weight if known else self._rows
+        rows = _plausible(asked, source.loss, last) if known else asked
         event = Trained(at, {}, number, self._trainings.steps, rows, source.inputs)
-        self._looking = None if self._models.compiled else False
+        self._looks_no_more()
         self._trainings.backward(event, source, point, tensor)
+
+    def _looks_no_more(self) -> None:
+        self._looking = None if self._models.compiled else False
+        self._reads.wanted = False
 
     def _look_at_unused(self) -> None:
         """What had a graph, but no backward pass came, was only looked at, if it was in evaluation mode."""
         for seen in self._pending.unused():
-            if seen.place.entries and seen.value is not None:
+            if seen.place.entries and seen.loss.value is not None:
                 self._evaluated(seen, True)
 
     def _optimizer_made(self, optimizer: Any, frame: FrameType) -> None:
@@ -228,8 +272,7 @@ class Loops(Observer):
         self._step_began = False
         if get_ident() != self._thread and not self._is_here():
             return
-        frame = sys._getframe(1)
-        following = self._trainings.stepped(optimizer, frame, lambda: place(frame))
+        following = self._trainings.stepped(optimizer, sys._getframe(1))
         following.rates(optimizer)
         if following.wants_norm:
             following.norm(describing.gradient_norm(optimizer))
@@ -239,6 +282,25 @@ class Loops(Observer):
         here = get_ident()
         self._thread = self._thread or here
         return self._thread == here
+
+
+def _rows_in(args: Any) -> float:
+    """Return how many rows go into a network, NaN where that cannot be told: one vector is no batch."""
+    shape = getattr(args[0], "shape", None) if args else None
+    if not shape or (len(shape) == 1 and args[0].is_floating_point()):
+        return math.nan
+    return float(shape[0])
+
+
+def _plausible(asked: float, loss: Loss, visit: Visit | None) -> float:
+    """Return how many rows a batch has, NaN where that cannot be told.
+
+    The network got `asked`, and the loss has gone over so many as it weighs: words of sentences, it may be.
+    """
+    most = visit.batch if visit is not None else math.nan
+    if math.isnan(asked):
+        return math.nan if loss.weight > most or loss.weight == 1.0 else loss.weight
+    return asked if asked in (loss.weight, most) or asked < most < loss.weight else math.nan
 
 
 def _rank() -> int:

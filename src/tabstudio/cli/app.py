@@ -26,10 +26,12 @@ from tabstudio.cli import (
     reproduce,
     serve,
     stages,
+    studio,
     sweep,
     sync,
     tokens,
     train,
+    users,
     versions,
 )
 from tabstudio.cli import run as run_
@@ -66,6 +68,8 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "webhooks": stages.webhooks,
     "serve": serve.command,
     "deployments": deployments.command,
+    "studio": studio.command,
+    "users": users.command,
     "tokens": tokens.command,
     "export": export.command,
     "sync": sync.command,

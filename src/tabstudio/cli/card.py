@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tabstudio.cli import options as o
+from tabstudio.cli.opening import remote
 from tabstudio.cli.tables import AsJson, as_json
+
+if TYPE_CHECKING:
+    from tabstudio.registry.cards import Card
 
 
 def command(
@@ -19,9 +23,7 @@ def command(
     json_: AsJson = False,
 ) -> None:
     """Show a model's card: what it is, its data, how good it is and where not, its limits, its stages."""
-    from tabstudio.registry.cards import card
-
-    found = card(model)
+    found = _card(model)
     if output is not None:
         found.save(output)
     if json_:
@@ -30,3 +32,12 @@ def command(
         print(f"card: {output}")
     else:
         print(found.text)
+
+
+def _card(model: str) -> Card:
+    studio = remote()
+    if studio is not None:
+        return studio.card(model)
+    from tabstudio.registry.cards import card
+
+    return card(model)

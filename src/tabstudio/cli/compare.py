@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tabstudio.cli import options as o
+from tabstudio.cli.opening import remote
 from tabstudio.cli.tables import AsJson, as_json
+
+if TYPE_CHECKING:
+    from tabstudio.registry.comparing import Comparison
+    from tabstudio.registry.remote import RemoteComparison
 
 
 def command(
@@ -28,9 +33,7 @@ def command(
     json_: AsJson = False,
 ) -> None:
     """Compare two models on rows that neither was trained on, with intervals of the differences."""
-    from tabstudio.registry.comparing import compare
-
-    found = compare(first, second, data=data, slices=slices or ())
+    found = _compared(first, second, data, slices or [])
     if output is not None:
         found.save(output)
     if json_:
@@ -39,3 +42,12 @@ def command(
     print(found.text())
     if output is not None:
         print(f"\nreport: {output / 'report.html'}")
+
+
+def _compared(first: str, second: str, data: str | None, slices: list[str]) -> Comparison | RemoteComparison:
+    studio = remote()
+    if studio is not None:
+        return studio.compare(first, second, data=data, slices=slices)
+    from tabstudio.registry.comparing import compare
+
+    return compare(first, second, data=data, slices=slices)

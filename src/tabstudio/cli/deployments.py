@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from tabstudio.cli.opening import services
 from tabstudio.errors import ConfigError
 
 PASSED_ON = {"ignore_unknown_options": True}
@@ -25,22 +26,20 @@ def command(
     follow: Annotated[bool, typer.Option("--follow", help="Let logs wait for more.")] = False,
 ) -> None:
     """Start services in the background, list, stop and read them. They outlive the terminal."""
-    from tabstudio.serving.deployments import Deployments
-
-    services = Deployments()
+    opened = services()
     if action == "list":
-        for one in services.list():
+        for one in opened.list():
             print(f"{one.name:20} {one.state:14} {one.url or '-':28} {' '.join(one.words)}")
         return
     if not name:
         raise ConfigError(f"which service? tabstudio deployments {action} NAME")
     if action == "start":
-        print(f"{name} answers at {services.start(name, words or []).url}")
+        print(f"{name} answers at {opened.start(name, words or []).url}")
     elif action == "stop":
-        print(f"{name} is {services.stop(name).state}")
+        print(f"{name} is {opened.stop(name).state}")
     elif action == "remove":
-        services.remove(name)
+        opened.remove(name)
         print(f"{name} is forgotten")
     else:
-        for line in services.output(name, lines, follow):
+        for line in opened.output(name, lines, follow):
             print(line, end="", flush=True)

@@ -26,13 +26,9 @@ def command(
 
     0: it passes. 3: it does not.
     """
-    from tabstudio.registry import gates
-
     with registry() as opened:
         stage = opened.rules.stage(to)
-        found = opened.version(name, version)
-        current = opened.current(name, stage.name) if stage.exclusive else None
-        results = gates.judge(opened, found, current, stage, {"data": data})
+        found, results = opened.judge(name, version, to, data=data)
     failed = sum(not result.passed for result in results)
     if json_:
         told = {"version": found.address, "stage": stage.name, "passed": not failed}

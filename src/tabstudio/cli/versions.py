@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from tabstudio.cli.opening import Name, registry
-from tabstudio.cli.tables import AsJson, age, as_json, metric_names, said, table, when
+from tabstudio.cli.tables import AsJson, as_json, table
+from tabstudio.report.wording import age, shorten, size, when
 
 if TYPE_CHECKING:
-    from tabstudio.registry import Registry
+    from tabstudio.cli.opening import AnyRegistry
     from tabstudio.registry.records import Transition
 
+SHOWN_METRICS = 2
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many are shown at once.")]
 
 
@@ -54,7 +56,7 @@ def versions(
 
     With stage, figures and their intervals, data, run, size, age and who made it.
     """
-    from tabstudio.report.wording import shorten, size
+    from tabstudio.registry.catalog import metric_names
 
     with registry() as opened:
         found = opened.versions(name, before=before, limit=limit)
@@ -64,12 +66,12 @@ def versions(
     if not found:
         print(f"{name} has no {'older ' if before else ''}versions")
         return
-    names = metric_names(found)
+    names = metric_names(found)[:SHOWN_METRICS]
     rows = [
         (
             str(v.number),
             v.stage or "–",
-            *(said(v.metrics.get(metric)) for metric in names),
+            *(str(v.metrics.get(metric, "–")) for metric in names),
             shorten(v.datasets[0]["name"]) if v.datasets else "–",
             v.run_id[:8] or "–",
             size(v.size) if v.size is not None else "–",
@@ -128,7 +130,7 @@ def history(
     return 0
 
 
-def _verify(opened: Registry, name: str, *, json_: bool) -> int:
+def _verify(opened: AnyRegistry, name: str, *, json_: bool) -> int:
     found = opened.verify(name)
     if json_:
         as_json(found.to_json())
@@ -141,7 +143,7 @@ def _verify(opened: Registry, name: str, *, json_: bool) -> int:
     return 0 if found.whole else 3
 
 
-def _export(opened: Registry, name: str, path: Path) -> None:
+def _export(opened: AnyRegistry, name: str, path: Path) -> None:
     from tabstudio.errors import ConfigError
 
     ending = path.suffix.lower()
@@ -173,7 +175,7 @@ def _write_json(rows: Iterable[Transition], file: TextIO) -> int:
     return written
 
 
-def _at(opened: Registry, name: str, at: str, limit: int, *, json_: bool) -> None:
+def _at(opened: AnyRegistry, name: str, at: str, limit: int, *, json_: bool) -> None:
     found = opened.at(name, at, limit=limit)
     if json_:
         as_json({stage: [row.to_json() for row in rows] for stage, rows in found.items()})

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 VERSION_TABLE = "tabstudio_migrations"
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration. Written down here so that an up-to-date database opens without alembic."""
 
 METADATA = MetaData(
@@ -106,3 +106,53 @@ deployments = Table(
     Column("changed", String(27), nullable=False),
 )
 """Services that were started by name."""
+
+jobs = Table(
+    "tabstudio_jobs",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("kind", String(16), nullable=False),  # train, sweep
+    Column("title", Text, nullable=False),
+    Column("options", Text, nullable=False),  # what it was told, as JSON
+    Column("folder", Text, nullable=False),  # where it works
+    Column("diary", Text, nullable=False),  # the file that its progress goes to, one JSON object a line
+    Column("actor", String(256), nullable=False),
+    Column("machine", String(256), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("born", Double, nullable=False),  # when that process began, Unix seconds: a pid may be reused
+    Column("started", String(27), nullable=False),
+    Index(None, "started"),
+)
+"""Training processes that were started from the studio; how far each is stands in its diary."""
+
+users = Table(
+    "tabstudio_users",
+    METADATA,
+    Column("name", String(256), primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("password", Text, nullable=False),  # an argon2 hash; empty: no login by password
+    Column("created", String(27), nullable=False),
+)
+"""People who may use a studio that others can reach."""
+
+sessions = Table(
+    "tabstudio_sessions",
+    METADATA,
+    Column("hash", String(64), primary_key=True),  # SHA-256 of what the browser holds
+    Column("user", String(256), ForeignKey("tabstudio_users.name"), nullable=False),
+    Column("expires", String(27), nullable=False),
+    Index(None, "user"),
+)
+"""Browsers that are logged in."""
+
+access_tokens = Table(
+    "tabstudio_access_tokens",
+    METADATA,
+    Column("hash", String(64), primary_key=True),  # SHA-256 of the token
+    Column("name", String(256), nullable=False),  # what it is for
+    Column("user", String(256), ForeignKey("tabstudio_users.name"), nullable=False),
+    Column("created", String(27), nullable=False),
+    Column("expires", String(27)),  # empty: never
+    Index(None, "user"),
+)
+"""What a program shows in place of a password; it may do what its user may."""

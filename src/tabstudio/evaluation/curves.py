@@ -62,9 +62,14 @@ def precision_recall_curves(
     return tuple(curves)
 
 
-def threshold_curve(positive: Bools, probability: Floats) -> tuple[ThresholdPoint, ...]:
-    """Precision, recall and F1 of the decision at thresholds from 0.01 to 0.99."""
-    grid = np.arange(1, 100) / 100
+def threshold_curve(positive: Bools, probability: Floats, used: float = 0.5) -> tuple[ThresholdPoint, ...]:
+    """What the decision would be worth at other thresholds than the one that is `used`, and at that one.
+
+    They are 0.01 to 0.99 and a hundred that part the rows evenly: of something rare, all probabilities may
+    lie below 0.01.
+    """
+    parts = np.quantile(probability, np.linspace(0, 1, 101), method="nearest")
+    grid = np.unique(np.concatenate([np.arange(1, 100) / 100, _rounded(parts[parts > 0]), [used]]))
     order = np.sort(probability)
     hits_order = np.sort(probability[positive])
     called = len(order) - np.searchsorted(order, grid, side="left")
@@ -72,7 +77,14 @@ def threshold_curve(positive: Bools, probability: Floats) -> tuple[ThresholdPoin
     precision = hits / np.maximum(called, 1)
     recall = hits / max(len(hits_order), 1)
     f1 = 2 * hits / np.maximum(called + len(hits_order), 1)
-    return tuple(ThresholdPoint(*map(float, p)) for p in zip(grid, precision, recall, f1, strict=True))
+    shares = np.stack([grid, precision, recall, f1], axis=1).tolist()
+    counts = np.stack([hits, called - hits], axis=1).tolist()
+    return tuple(ThresholdPoint(*share, *count) for share, count in zip(shares, counts, strict=True))
+
+
+def _rounded(values: Floats) -> Floats:
+    """The values to four significant digits: a threshold that a person can read."""
+    return np.array([float(f"{value:.4g}") for value in values])
 
 
 def calibration_curve(labels: Ints, probabilities: Floats, positive: int | None) -> tuple[Bin, ...]:

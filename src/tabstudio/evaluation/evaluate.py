@@ -166,11 +166,12 @@ def _evaluate_classes(
     )
     if positive is None:
         return base
+    used = 0.5 if threshold is None else float(threshold)
     return replace(
         base,
         positive=target.classes[positive],
-        threshold=0.5 if threshold is None else float(threshold),
-        thresholds=threshold_curve(labels == positive, probabilities[:, positive]),
+        threshold=used,
+        thresholds=threshold_curve(labels == positive, probabilities[:, positive], used),
     )
 
 

@@ -85,12 +85,17 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdPoint:
-    """What a binary decision would be worth at another threshold, on the same rows."""
+    """What a binary decision would be worth at another threshold, on the same rows.
+
+    `true_positives` and `false_positives` are rows, None where an early tabstudio did not count them.
+    """
 
     threshold: float
     precision: float
     recall: float
     f1: float
+    true_positives: int | None = None
+    false_positives: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,24 @@ class Exploration:
         """The columns whose distributions are drawn: the first 36 of `drawable`."""
         return self.drawable[: distribution.PANELS]
 
+    def panels(self, most: int) -> tuple[distribution.Panel, ...]:
+        """How the first `most` columns of `drawable` spread, in numbers, over the groups of `groups`."""
+        return tuple(distribution.panel(self._vectors, name, self.groups) for name in self.drawable[:most])
+
+    @cached_property
+    def groups(self) -> distribution.Groups:
+        """The rows' groups by which columns are drawn: the target's classes, or all rows as one."""
+        return distribution.groups(self._vectors)
+
+    @cached_property
+    def target_panel(self) -> distribution.Panel | None:
+        """How the target of a regression spreads over all rows; None for every other table."""
+        target = self.table.schema.target
+        if target is None or target.task != "regression":
+            return None
+        alone = distribution.Groups(("all rows",), self.groups.codes)
+        return distribution.histogram(self._vectors, target.name, self._vectors.values(target.name), alone)
+
     def text(self) -> str:
         """The exploration for a terminal: plain lines, no colours."""
         return words.text(self)
@@ -158,12 +176,8 @@ class Exploration:
         return associations(self._vectors)
 
     @cached_property
-    def _groups(self) -> distribution.Groups:
-        return distribution.groups(self._vectors)
-
-    @cached_property
     def _panels(self) -> tuple[distribution.Panel, ...]:
-        return tuple(distribution.panel(self._vectors, name, self._groups) for name in self.drawn)
+        return self.panels(distribution.PANELS)
 
     def _draw_class_counts(self) -> Figure:
         from tabstudio.exploration import charts
@@ -173,11 +187,8 @@ class Exploration:
     def _draw_target(self) -> Figure:
         from tabstudio.exploration import charts
 
-        alone = distribution.Groups(("all rows",), self._groups.codes)
-        values = self._vectors.values(self._target_name)
-        return charts.target_histogram(
-            distribution.histogram(self._vectors, self._target_name, values, alone)
-        )
+        assert self.target_panel is not None  # `picture_names` says so
+        return charts.target_histogram(self.target_panel)
 
     def _draw_missing(self) -> Figure:
         from tabstudio.exploration import charts
@@ -192,7 +203,7 @@ class Exploration:
     def _draw_distributions(self) -> Figure:
         from tabstudio.exploration import charts
 
-        return charts.distributions(self._panels, self._groups, self._notes(), self._distribution_title())
+        return charts.distributions(self._panels, self.groups, self._notes(), self._distribution_title())
 
     def _notes(self) -> dict[str, str]:
         found = self._associations.with_target

@@ -1,9 +1,12 @@
-"""Names made from file names."""
+"""Names made from file names, and options as the command line spells them."""
 
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 _ENDINGS = re.compile(r"(\.(csv|tsv|txt|parquet|arrow|feather|ipc|gz|zst|bz2|xz))+$", re.IGNORECASE)
 
@@ -20,3 +23,21 @@ def stem(source: object) -> str:
     last = [part for part in re.split(r"[\\/]", text) if part.strip("*?.")] or ["table"]
     name = _ENDINGS.sub("", last[-1])
     return re.sub(r"[^\w.]+", "-", name, flags=re.UNICODE).strip("-._").lower().replace("_", "-") or "table"
+
+
+def spelled(name: str, value: Any) -> str:
+    """An option as the command line spells it, quoted for a shell.
+
+    >>> spelled("learning_rate", 0.01), spelled("drop", ["id", "zip code"])
+    ('--learning-rate 0.01', "--drop id --drop 'zip code'")
+    """
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return flag if value else f"--no-{name.replace('_', '-')}"
+    if isinstance(value, Mapping):
+        return " ".join(f"{flag} {shlex.quote(f'{key}={kind}')}" for key, kind in value.items())
+    if isinstance(value, tuple | list) and not all(isinstance(part, int) for part in value):
+        return " ".join(f"{flag} {shlex.quote(str(part))}" for part in value)
+    if isinstance(value, tuple | list):
+        return f"{flag} {','.join(map(str, value))}"
+    return f"{flag} {f'{value:.6g}' if isinstance(value, float) else shlex.quote(str(value))}"

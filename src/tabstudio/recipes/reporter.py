@@ -20,3 +20,6 @@ class Reporter:
 
     def epoch(self, epoch: Epoch, plan: Any) -> None:
         """Report that an epoch has ended."""
+
+    def trials(self, done: int, of: int, best: float | None) -> None:
+        """Report how many trials of a search have ended, and the lowest validation loss among them."""

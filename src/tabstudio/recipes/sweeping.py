@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from tabstudio.config import TrainConfig
 from tabstudio.errors import ConfigError
 from tabstudio.recipes import recording
 from tabstudio.recipes.job import asked
+from tabstudio.recipes.naming import spelled
 from tabstudio.recipes.reporter import Reporter
 from tabstudio.recipes.steps import prepare
 from tabstudio.recipes.trials import Children
@@ -58,7 +58,7 @@ class SweepResult:
         beside = f"the usual options: {usual.loss:.4f}, {usual.ending}"
         lines = [f"  {t.outcome.loss:9.4f}  {t}" for t in ranking[:SHOWN]]
         words = (
-            f"--config {self.file}" if self.file else " ".join(_words(*pair) for pair in self.best.items())
+            f"--config {self.file}" if self.file else " ".join(spelled(*pair) for pair in self.best.items())
         )
         places = [("train", f"tabstudio train {self.source} --target {self.target} {words}")]
         places.append(("look", self.delivery.hint))
@@ -161,20 +161,6 @@ def _value(value: Any) -> str:
         pairs = ", ".join(f"{json.dumps(key)} = {json.dumps(inner)}" for key, inner in value.items())
         return f"{{ {pairs} }}"
     return json.dumps(value)
-
-
-def _words(name: str, value: Any) -> str:
-    """An option as the command line spells it."""
-    flag = f"--{name.replace('_', '-')}"
-    if isinstance(value, bool):
-        return flag if value else f"--no-{name.replace('_', '-')}"
-    if isinstance(value, Mapping):
-        return " ".join(f"{flag} {shlex.quote(f'{key}={kind}')}" for key, kind in value.items())
-    if isinstance(value, tuple | list) and not all(isinstance(part, int) for part in value):
-        return " ".join(f"{flag} {shlex.quote(str(part))}" for part in value)
-    if isinstance(value, tuple | list):
-        return f"{flag} {','.join(map(str, value))}"
-    return f"{flag} {f'{value:.6g}' if isinstance(value, float) else shlex.quote(str(value))}"
 
 
 def _table(searched: Searched) -> str:

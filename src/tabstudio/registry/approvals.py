@@ -10,6 +10,8 @@ from tabstudio.registry.chain import Chain
 from tabstudio.registry.records import Kind, Transition
 from tabstudio.registry.stages import Stage
 
+_REMEMBERED = 100
+"""How many requests are looked through for open ones."""
 _KINDS: tuple[Kind, ...] = ("request", "approve", "reject", "promote")
 
 
@@ -51,6 +53,18 @@ def open_request(chain: Chain, version: int, created: int, stage: str | None = N
         if request.closed is None and stage in (None, request.asked.to_stage):
             return request
     return None
+
+
+def all_open(chain: Chain) -> list[Request]:
+    """The open requests of a model, the newest first."""
+    asked = chain.rows(limit=_REMEMBERED, kinds=("request",))
+    made = [
+        request
+        for row in asked
+        for request in requests(chain, row.version, row.created)
+        if request.asked == row
+    ]
+    return [request for request in made if request.closed is None]
 
 
 def check_approved(request: Request | None, stage: Stage, name: str, version: int) -> None:

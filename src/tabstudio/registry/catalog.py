@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 from tabstudio.registry.client import Client, MissingError
 from tabstudio.registry.records import Metric, Transition, Version, plain
 from tabstudio.tracking.names import SIZE_TAG
+
+_FIRST_METRICS = ("roc_auc", "f1", "accuracy", "r2", "rmse", "mae", "log_loss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,16 @@ def as_version(found: Any, moved: Transition | None, aliases: Mapping[str, int])
         description=found.description or "",
         aliases=tuple(sorted(alias for alias, number in aliases.items() if number == int(found.version))),
         tags=tags,
-        size=int(tags[SIZE_TAG]) if tags.get(SIZE_TAG, "").isdigit() else _size_of(found.source),
+        size=int(tags[SIZE_TAG]) if tags.get(SIZE_TAG, "").isdigit() else size_of(found.source),
     )
+
+
+def metric_names(versions: Iterable[Version]) -> list[str]:
+    """The metrics of versions: those of the test part where there are any, the best known first."""
+    known = list(dict.fromkeys(name for version in versions for name in version.metrics))
+    tested = [name for name in known if name.startswith("test_")] or known
+    first = [f"test_{name}" for name in _FIRST_METRICS] + list(_FIRST_METRICS)
+    return sorted(tested, key=lambda name: first.index(name) if name in first else len(first))
 
 
 def with_run(client: Client, version: Version) -> Version:
@@ -84,7 +94,7 @@ def _dataset(given: Any) -> dict[str, str]:
     return {"name": given.dataset.name, "digest": given.dataset.digest, "context": context}
 
 
-def _size_of(source: str | None) -> int | None:
+def size_of(source: str | None) -> int | None:
     """Bytes of artifacts that lie on this machine, None where they do not."""
     folder = Path((source or "").removeprefix("file://"))
     if not source or not folder.is_absolute() or not folder.is_dir():

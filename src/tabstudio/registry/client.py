@@ -69,12 +69,17 @@ class Client:
         except MissingError as error:
             raise ModelError(self.similar(name)) from error
 
-    def models(self, page: int, limit: int) -> list[Any]:
-        """Return one page of the registered models, in alphabetical order; pages count from 1."""
+    def models(self, page: int, limit: int, search: str = "") -> list[Any]:
+        """Return one page of the registered models, in alphabetical order; pages count from 1.
+
+        `search` keeps those whose names hold it, in any case.
+        """
         token: str | None = None
+        # MLflow's filters know no escape for a quote; `_` stands for any sign.
+        wanted = f"name ILIKE '%{search.replace(chr(39), '_')}%'" if search else None
         with self.asking("list the models"):
             for number in range(1, page + 1):
-                found = self.mlflow.search_registered_models(max_results=limit, page_token=token)
+                found = self.mlflow.search_registered_models(wanted, max_results=limit, page_token=token)
                 token = found.token
                 if number == page:
                     return list(found)

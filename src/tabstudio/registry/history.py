@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tabstudio.database.tables import history, models
-from tabstudio.registry.chain import START, Chain, Head, hash_of
+from tabstudio.registry.chain import START, Chain, Head, hash_of, transition
+from tabstudio.registry.records import MOVES, Transition
 
 if TYPE_CHECKING:
     from tabstudio.database import Database
@@ -76,6 +77,25 @@ class History:
             connection.execute(dialect.insert(models).values(fresh).on_conflict_do_nothing())
             connection.execute(select(models.c.name).where(models.c.name == model).with_for_update())
             yield Chain(connection, model)
+
+    def last_moves(self, models: Iterable[str]) -> dict[str, Transition]:
+        """The newest move of each of these models, in one question."""
+        newest = (
+            select(history.c.model, func.max(history.c.number).label("number"))
+            .where(history.c.model.in_(list(models)), history.c.kind.in_(MOVES))
+            .group_by(history.c.model)
+            .subquery()
+        )
+        same = and_(history.c.model == newest.c.model, history.c.number == newest.c.number)
+        with self.database.reading() as connection:
+            rows = connection.execute(select(history).join(newest, same)).mappings()
+            return {row["model"]: transition(dict(row)) for row in rows}
+
+    def recent(self, limit: int) -> list[Transition]:
+        """The newest rows of all models together, the newest first."""
+        newest = select(history).order_by(history.c.time.desc(), history.c.number.desc()).limit(limit)
+        with self.database.reading() as connection:
+            return [transition(dict(row)) for row in connection.execute(newest).mappings()]
 
     def verify(self, model: str, anchor: str = "") -> Verification:
         """Hold every row against its hash and its neighbours, the last against what is kept beside.

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from tabstudio.report.wording import say
+
 Kind = Literal[
     "promote",
     "archive",
@@ -32,6 +34,11 @@ class Metric:
     value: float
     low: float | None = None
     high: float | None = None
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return say(self.value)
+        return f"{say(self.value)} [{say(self.low)}, {say(self.high)}]"
 
 
 @dataclass(frozen=True, slots=True)

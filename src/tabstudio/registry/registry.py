@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -85,9 +85,20 @@ class Registry:
         """
         self._keeper.look(name)
 
-    def models(self, *, page: int = 1, limit: int = PAGE) -> list[Model]:
-        """Return the registered models in alphabetical order, a page at a time."""
-        return [self._model(found) for found in self.client.models(page, limit)]
+    def models(self, *, page: int = 1, limit: int = PAGE, search: str = "") -> list[Model]:
+        """Return the registered models in alphabetical order, a page at a time.
+
+        With `search` those whose names hold these words, in any case.
+        """
+        return [self._model(found) for found in self.client.models(page, limit, search)]
+
+    def last_moves(self, names: Iterable[str]) -> dict[str, Transition]:
+        """Return the newest move of each of these models; those that never moved are left out."""
+        return self._history.last_moves(names)
+
+    def recent(self, limit: int = PAGE) -> list[Transition]:
+        """Return what happened lately to any model, the newest first. MLflow is not asked."""
+        return self._history.recent(limit)
 
     def versions(self, name: str, *, before: int | None = None, limit: int = PAGE) -> list[Version]:
         """Return versions of a model, the newest first, those below the number `before`.
@@ -155,6 +166,20 @@ class Registry:
         """Check that no row of a history was edited, removed or inserted, and none cut off at its end."""
         model = self.client.registered(name)
         return self._history.verify(name, model.tags.get(ANCHOR, ""))
+
+    def judge(
+        self, name: str, version: int | str, to: str, *, data: str | None = None
+    ) -> tuple[Version, list[GateResult]]:
+        """Hold a version against the gates of a stage, by the rows of `data` where given; nothing is moved.
+
+        Raises `ModelError` where there is no such version, `RegistryError` for an unknown stage.
+        """
+        from tabstudio.registry import gates
+
+        stage = self.rules.stage(to)
+        found = self.version(name, version)
+        current = self.current(name, stage.name) if stage.exclusive else None
+        return found, gates.judge(self, found, current, stage, {"data": data})
 
     # moving
 
@@ -278,6 +303,11 @@ class Registry:
         found = self.version(name, version)
         with self._history.reading(name) as chain:
             return approvals.requests(chain, found.number, found.created)
+
+    def open_requests(self, name: str) -> list[Request]:
+        """Return the requests of a model that wait for an answer or a promotion, the newest first."""
+        with self._history.reading(name) as chain:
+            return approvals.all_open(chain)
 
     def note(self, version: Version, reason: str, facts: Mapping[str, Any]) -> Transition:
         """Keep a finding about a version in its history, such as the result of a reproduction."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,6 +70,24 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
         cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
         lines.append("  " + "  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def age(created: int) -> str:
+    """How long ago a time in milliseconds since 1970 was, in its largest unit."""
+    seconds = max(0, time.time() - created / 1000)
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def when(stamp: str) -> str:
+    """A time of our tables to the second, UTC.
+
+    >>> when("2026-03-01T12:00:07.000000Z")
+    '2026-03-01 12:00:07'
+    """
+    return stamp[:19].replace("T", " ")
 
 
 def size(n_bytes: int) -> str:

@@ -1,8 +1,6 @@
 """Services by name: `tabstudio serve` in the background, remembered in our own tables.
 
-A service outlives the terminal, and the program, that started it. It is known by its process id and the time
-that the process began, so a number that the system gave to somebody else is never taken for it, let alone
-ended.
+A service outlives the terminal, and the program, that started it.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -26,20 +23,19 @@ from typing import Any, Literal
 import psutil
 from sqlalchemy import Connection, delete, insert, select, update
 
+from tabstudio import processes
 from tabstudio.database import Database, database_address
 from tabstudio.database.tables import deployments as table
 from tabstudio.errors import ConfigError, TabstudioError
 from tabstudio.settings import registry_address, setting
 
-State = Literal["running", "not answering", "starting", "died", "stopped", "elsewhere"]
+State = Literal["running", "not answering", "starting", "died", "stopping", "stopped", "elsewhere"]
 
 START_SECONDS = 120.0
 STOP_SECONDS = 45.0
 """A service that has not answered what it was asked before by then is ended by force."""
 _HEALTH_SECONDS = 2.0
 _LOOK_SECONDS = 0.1
-_SAME_SECONDS = 0.05
-"""The clock by which the system dates processes has ticks of 0.01 s."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _URL = re.compile(r"^serving at (https?://[^\s,]+)", re.MULTILINE)
 
@@ -88,16 +84,16 @@ class Deployments:
         self._change(name, url=url)
         return self.find(name)
 
-    def list(self) -> list[Deployment]:
-        """Every service, by name."""
+    def list(self, *, ask: bool = True) -> list[Deployment]:
+        """Every service, by name. Without `ask` none of them is asked: one that lives is called running."""
         with self.database.reading() as connection:
             rows = connection.execute(select(table).order_by(table.c.name)).mappings().all()
-        return [_seen(row) for row in rows]
+        return [_seen(row, ask=ask) for row in rows]
 
-    def find(self, name: str) -> Deployment:
-        """One service. Raises `ConfigError` where there is none of that name."""
+    def find(self, name: str, *, ask: bool = True) -> Deployment:
+        """One service; `ask` as for `list`. Raises `ConfigError` where there is none of that name."""
         with self.database.reading() as connection:
-            return _seen(self._row(connection, name))
+            return _seen(self._row(connection, name), ask=ask)
 
     def stop(self, name: str) -> Deployment:
         """Let a service answer what it was asked, and end; by force after `STOP_SECONDS`.
@@ -166,6 +162,9 @@ class Deployments:
         with self.database.reading() as connection:
             row = self._row(connection, name)
         process = _process(row)
+        self._change(
+            name, wanted=False
+        )  # who looks meanwhile sees that it is being stopped, not that it died
         if process is not None and process.pid != os.getpid():
             _stop(process)
         self._change(name, wanted=False, pid=0, born=0.0, url="")
@@ -192,12 +191,19 @@ def _check_free(known: Deployment) -> None:
         raise ConfigError(f"deployment {known.name}: it is {known.state}{where}: stop it first")
 
 
-def _seen(row: Any) -> Deployment:
+def here(url: str) -> str:
+    """The address by which a service of this machine is asked, whatever it listens at."""
+    if "127.0.0.1" in url or "[::1]" in url:
+        return url
+    return f"http://127.0.0.1:{url.rsplit(':', 1)[1]}"
+
+
+def _seen(row: Any, *, ask: bool = True) -> Deployment:
     """A service as a row and the system tell it."""
     words = tuple(json.loads(row["words"]))
     return Deployment(
         row["name"],
-        _state(row),
+        _state(row, ask=ask),
         row["url"],
         words,
         row["pid"],
@@ -207,72 +213,41 @@ def _seen(row: Any) -> Deployment:
     )
 
 
-def _state(row: Any) -> State:
-    if not row["wanted"]:
-        return "stopped"
+def _state(row: Any, *, ask: bool) -> State:
     if row["machine"] != socket.gethostname():
-        return "elsewhere"
+        return "elsewhere" if row["wanted"] else "stopped"
+    if not row["wanted"]:
+        return "stopped" if _process(row) is None else "stopping"
     if _process(row) is None:
         return "died"
     if not row["url"]:
         return "starting"
-    return "running" if _healthy(row["url"]) else "not answering"
+    return "running" if not ask or _healthy(row["url"]) else "not answering"
 
 
 def _process(row: Any) -> psutil.Process | None:
-    """The very process that was started, None where it is gone."""
-    try:
-        process = psutil.Process(row["pid"]) if row["pid"] else None
-    except psutil.NoSuchProcess:
-        return None
-    same = process is not None and abs(process.create_time() - row["born"]) < _SAME_SECONDS
-    return process if same and _alive(process) else None
-
-
-def _alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+    return processes.find(row["pid"], row["born"])
 
 
 def _healthy(url: str) -> bool:
-    port = url.rsplit(":", 1)[1]
-    asked = url if "127.0.0.1" in url or "[::1]" in url else f"http://127.0.0.1:{port}"
     try:
-        with urllib.request.urlopen(f"{asked}/health", timeout=_HEALTH_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{here(url)}/health", timeout=_HEALTH_SECONDS) as answer:  # noqa: S310
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
 
 
-_LAUNCH = """
-import subprocess, sys
-log, *command = sys.argv[1:]
-with open(log, "ab") as output:
-    child = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-    )
-print(child.pid)
-child.returncode = 0  # it goes on without us
-"""
-
-
 def _spawn(words: Sequence[str], folder: Path, log: Path) -> psutil.Process:
-    """Start the service as nobody's child, in a session of its own: no terminal takes it along."""
     if not folder.is_dir():
         raise ConfigError(f"its folder {folder} is gone: start it anew, with its models")
-    service = [sys.executable, "-m", "tabstudio", "serve", *words]
-    launch = [sys.executable, "-c", _LAUNCH, str(log), *service]
-    done = subprocess.run(launch, cwd=folder, stdout=subprocess.PIPE, check=True)
-    return psutil.Process(int(done.stdout))
+    return processes.launch([sys.executable, "-m", "tabstudio", "serve", *words], folder, log)
 
 
 def _answering(process: psutil.Process, log: Path, begin: int) -> str:
     """Wait for the line that says where it answers."""
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
-        gone = not _alive(process)
+        gone = not processes.alive(process)
         with log.open("rb") as file:
             file.seek(begin)
             said = file.read().decode(errors="replace")
@@ -294,11 +269,7 @@ def _stop(process: psutil.Process) -> None:
     try:
         process.wait(STOP_SECONDS)
     except psutil.TimeoutExpired:
-        for one in (process, *workers):
-            try:
-                one.kill()  # psutil looks at the time it began, too
-            except psutil.NoSuchProcess:
-                continue
+        processes.kill([process, *workers])
 
 
 def _now() -> str:

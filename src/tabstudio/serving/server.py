@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -124,8 +124,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Time the body."""
         self._head_since, self._head_bytes = None, 0
-        self._body_since = self.loop.time()
         super().on_headers_complete()
+        if self.parser.should_upgrade() and self._should_upgrade():
+            return  # a websocket: another protocol goes on from here
+        self._body_since = self.loop.time()
         self.cycle.transport = self._whole  # type: ignore[assignment]
 
     def on_message_complete(self) -> None:
@@ -141,6 +143,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer to what is no HTTP in the shape of all our errors."""
         self._end(400, "MALFORMED_HTTP", msg)
+
+    def described(self, code: str, message: str) -> dict[str, Any]:
+        """An error in the shape of all of the server's."""
+        return {"error": message, "error_code": code, "faults": [], "request_id": ""}
 
     def expire(self, now: float) -> None:
         """End the connection where it has held something up for too long."""
@@ -165,8 +171,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.limits.body_seconds + 2 * SWEEP_SECONDS
 
     def _end(self, status: int, code: str, message: str, more: str = "") -> None:
-        content = {"error": message, "error_code": code, "faults": [], "request_id": ""}
-        body = json.dumps(content).encode()
+        body = json.dumps(self.described(code, message)).encode()
         length = f"content-length: {len(body)}\r\n"
         head = f"content-type: application/json\r\n{length}connection: close\r\n{more}\r\n"
         self.transport.write(b"".join([STATUS_LINE[status], head.encode(), body]))

@@ -126,15 +126,16 @@ def identify(path: Path) -> File:
     return File(path, "text", packing)
 
 
-def _is_table(path: Path) -> bool:
+def named_as_table(path: Path) -> bool:
+    """Whether a file's name is that of a table, packed or not; hidden files are none."""
     stem = path.name.lower()
     for packing in _PACKED:
         stem = stem.removesuffix(packing)
-    return path.is_file() and Path(stem).suffix in _ENDINGS and not path.name.startswith((".", "_"))
+    return Path(stem).suffix in _ENDINGS and not path.name.startswith((".", "_"))
 
 
 def _of_folder(folder: Path) -> list[File]:
-    found = sorted(path for path in folder.rglob("*") if _is_table(path))
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and named_as_table(path))
     if not found:
         kinds = ", ".join(_ENDINGS)
         raise DataError(f"{folder}: no table lies in this folder; names that end in {kinds} were expected")

@@ -138,6 +138,8 @@ class Courier:
         """Add the source version and the environment. They need nothing from the training process."""
         if not self.about.into:
             self._tags(machine.source_tags(self.about.source, Path(self.about.cwd)))
+        if (found := machine.commit(Path(self.about.cwd))) and not self._is_theirs("params", "git.commit"):
+            self._one_by_one([Param("git.commit", found)])
         here = self.folder.path / "environment"
         here.mkdir(exist_ok=True)
         (here / "requirements.txt").write_text("\n".join(machine.packages()) + "\n")

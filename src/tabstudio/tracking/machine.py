@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import importlib.metadata
 import os
 import platform
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tabstudio
+from tabstudio.settings import actor
 
 MEGABYTE = 1e6
 
@@ -20,7 +20,7 @@ MEGABYTE = 1e6
 def source_tags(about_source: str, folder: Path) -> dict[str, str]:
     """Tags that MLflow's own pages show: who ran what, from which commit."""
     tags = {
-        "mlflow.user": _user(),
+        "mlflow.user": actor(),
         "mlflow.source.name": about_source,
         "mlflow.source.type": "LOCAL",
         "tabstudio.version": tabstudio.__version__,
@@ -36,13 +36,6 @@ def source_tags(about_source: str, folder: Path) -> dict[str, str]:
 def commit(folder: Path) -> str:
     """Return the git commit that a folder is at, '' where it is in no repository."""
     return _git(folder, "rev-parse", "HEAD")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user id without an entry in the password file
-        return str(os.getuid())
 
 
 def _git(folder: Path, *words: str) -> str:

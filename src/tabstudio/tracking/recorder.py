@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shlex
 import subprocess
 import sys
 import time
@@ -112,7 +113,7 @@ class Recorder:
             or run_name
             or "Default",
             "run_name": run_name or time.strftime("%Y-%m-%d %H:%M:%S"),
-            "source": source or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "source": source or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             "tags": {key: str(value) for key, value in (tags or {}).items()},
             "start_time": int(time.time() * 1000) if start_time is None else start_time,
             "parent": parent.id if parent else "",

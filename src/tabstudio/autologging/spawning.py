@@ -1,0 +1,94 @@
+"""`torch.multiprocessing.spawn`: of the processes that train one model together, the first one records."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from tabstudio.autologging.observer import Observer
+from tabstudio.autologging.output import Output
+from tabstudio.autologging.patching import Patches
+
+if TYPE_CHECKING:
+    from tabstudio.autologging.session import Options, Session
+
+DELIVERY_SECONDS = 60.0
+
+
+class Spawned(Observer):
+    """Has the first process watched as this one is; the others, and this one, train nothing of their own."""
+
+    name = "spawned processes"
+
+    def install(self, session: Session) -> None:
+        """Look on where processes are started. There is no hook for it."""
+        self._session = session
+        self._patches = Patches()
+        session.imports.when("torch.multiprocessing.spawn", self._watch)
+
+    def remove(self) -> None:
+        """Put everything back."""
+        self._patches.undo()
+
+    def _watch(self, module: ModuleType) -> None:
+        start, session = module.start_processes, self._session
+
+        def watched(
+            fn: Callable[..., Any], args: Any = (), nprocs: int = 1, *rest: Any, **kwargs: Any
+        ) -> Any:
+            if session.here:
+                session.spawned = True
+                fn = Child(fn, session.options, session.source or "")
+            return start(fn, args, nprocs, *rest, **kwargs)
+
+        self._patches.set(module, "start_processes", watched)
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """What runs in a process in place of `function`: it is watched where `index` is 0."""
+
+    function: Callable[..., Any]
+    options: Options
+    source: str
+
+    def __call__(self, index: int, *args: Any) -> Any:
+        """Run in the process of this number."""
+        from tabstudio.autologging.starting import current
+
+        session = current()
+        if index or os.environ.get("RANK", "0") != "0":
+            if session is not None:
+                session.muted = True
+            return self.function(index, *args)
+        if session is None or not session.here:
+            session = self._start()
+        try:
+            result = self.function(index, *args)
+        except BaseException as error:
+            killed = isinstance(error, KeyboardInterrupt)
+            _end(session, "KILLED" if killed else "FAILED", None if killed else error)
+            raise
+        _end(session, "FINISHED", None)
+        return result
+
+    def _start(self) -> Session:
+        from tabstudio.autologging.starting import start
+
+        session = start(self.options, self.source or None, watch_end=False)
+        if self.source:
+            session.observe(Output(Path(str(sys.modules["__main__"].__file__))))
+        return session
+
+
+def _end(session: Session, status: Any, error: BaseException | None) -> None:
+    """End the session here: what is registered with `atexit` is not called in such a process."""
+    session.end(status, error)
+    if session.runs:
+        session.warn(str(session.recorder.wait(DELIVERY_SECONDS)))
+    session.recorder.close()

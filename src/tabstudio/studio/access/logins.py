@@ -1,0 +1,63 @@
+"""Logging in: the password is asked for, guesses are slowed down, and every refusal reads the same."""
+
+from __future__ import annotations
+
+import logging
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING
+
+from tabstudio.studio.access.limits import Failures
+
+if TYPE_CHECKING:
+    from tabstudio.studio.access.access import Access
+
+log = logging.getLogger("tabstudio.studio")
+BY_NAME = 10, 60.0
+"""Failures of one name that pass, and the seconds for another: 1,450 guesses a day."""
+BY_ADDRESS = 30, 10.0
+"""The same of one address, where many people may sit behind one."""
+
+
+class SlowDownError(Exception):
+    """Too many failed logins: the next is looked at in `seconds`."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"too many failed logins: try again in {seconds} s")
+        self.seconds = seconds
+
+
+class Logins:
+    """Turns names and passwords into sessions."""
+
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        self.names, self.addresses = Failures(*BY_NAME), Failures(*BY_ADDRESS)
+
+    def login(self, name: str, password: str, address: str) -> str | None:
+        """Return the secret of a new session, None where name and password do not fit.
+
+        Raises `SlowDownError`, before the password is looked at.
+        """
+        counted, network = name.strip().casefold(), _network(address)
+        wait = max(self.names.wait(counted), self.addresses.wait(network))
+        if wait:
+            raise SlowDownError(wait)
+        # Counted before it is known: many guesses at a time must not all pass while the first is looked at.
+        self.names.note(counted)
+        self.addresses.note(network)
+        who = self.access.people.login(name, password)
+        if who is None:
+            log.warning("a login as %r from %s failed", name[:100], address)
+            return None
+        self.names.take_back(counted)
+        self.addresses.take_back(network)
+        return self.access.begin(who)
+
+
+def _network(address: str) -> str:
+    """What one person has at least: of IP version 6 a whole network."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    return str(ip_network(f"{found}/64", strict=False)) if isinstance(found, IPv6Address) else address

@@ -1,0 +1,61 @@
+"""Passwords as argon2id hashes; a name that does not exist takes as long to refuse as a wrong password."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING
+
+from tabstudio.errors import ConfigError
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
+
+SHORTEST, LONGEST = 10, 1024
+_AT_ONCE = BoundedSemaphore(2)
+"""Each check takes 64 MiB: many logins at a time wait, they do not fill the memory."""
+
+
+def hashed(password: str) -> str:
+    """Hash a new password. Raises `ConfigError` for one that is too short or too long."""
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise ConfigError(f"a password of {SHORTEST} to {LONGEST:,} characters was expected")
+    with _AT_ONCE:
+        return _hasher().hash(_plain(password))
+
+
+def right(kept: str, password: str) -> bool:
+    """Whether `password` is the one that was hashed; `kept` is empty where there is none."""
+    from argon2.exceptions import InvalidHashError, VerificationError
+
+    if len(password) > LONGEST:
+        return False
+    with _AT_ONCE:
+        try:
+            return _hasher().verify(kept or _nobodys(), _plain(password)) and bool(kept)
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+def outdated(kept: str) -> bool:
+    """Whether a hash was made with other parameters than are used now."""
+    return _hasher().check_needs_rehash(kept)
+
+
+@cache
+def _hasher() -> PasswordHasher:
+    from argon2 import PasswordHasher
+
+    return PasswordHasher()  # the second recommendation of RFC 9106: 64 MiB, three passes
+
+
+@cache
+def _nobodys() -> str:
+    """What a password is held against where there is no such user, for the time that it takes."""
+    return _hasher().hash("nobody's")
+
+
+def _plain(password: str) -> str:
+    """One form for what different keyboards send for the same characters."""
+    return unicodedata.normalize("NFKC", password)

@@ -1,0 +1,214 @@
+"""What happened lately, what goes on now, and how what is in production fares: what Home tells."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import count
+from threading import Lock
+from typing import TYPE_CHECKING, Literal
+
+from tabstudio.registry.records import Transition
+from tabstudio.studio.jobs import Job
+from tabstudio.studio.runs.histories import Points, grouped, history
+from tabstudio.studio.runs.query import RunQuery
+from tabstudio.studio.runs.records import RunRow
+from tabstudio.studio.services import all_lanes
+from tabstudio.studio.traffic import traffic
+
+if TYPE_CHECKING:
+    from tabstudio.registry import Registry
+    from tabstudio.registry.catalog import Model
+    from tabstudio.studio.access.roles import Who
+    from tabstudio.studio.services import Lane
+    from tabstudio.studio.studio import Studio
+
+EVENTS = 14
+RUNS = 4
+"""Runs of others that are shown as they go on."""
+_PAGE = 100
+FORGOTTEN = 7 * 86_400.0
+"""Seconds after which a run that never told its end is no longer taken for one that goes on."""
+CURVE_POINTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened at `at` (Unix seconds): a move of a version, the end of a run, a training.
+
+    `key` names what it is about: the model and version, MLflow's id of the run, the id of the job.
+    """
+
+    at: float
+    kind: Literal["move", "run", "job"]
+    key: tuple[str, ...]
+    text: str
+    state: str
+    who: str
+
+
+def lately(studio: Studio, who: Who, limit: int = EVENTS) -> list[Event]:
+    """The newest events, the newest first. A training is told once, by its job where it has one."""
+    jobs = studio.jobs.list(limit)
+    ours = {job.progress.run_id for job in jobs}
+    rows = studio.runs.page(RunQuery(grouped=True), 0, 2 * limit).rows
+    events = [_of_move(row) for row in studio.registry(who).recent(limit)]
+    events += [_of_job(job) for job in jobs if not job.going]
+    events += [_of_run(row) for row in rows if row.status != "RUNNING" and row.id not in ours]
+    return sorted(events, key=lambda event: event.at, reverse=True)[:limit]
+
+
+def _of_move(row: Transition) -> Event:
+    at = datetime.fromisoformat(row.time).timestamp()
+    way = "" if row.kind in ("note", "lost") else f"to {row.to_stage or 'no stage'}"
+    told = ": ".join(part for part in (way, row.reason) if part)
+    return Event(at, "move", (row.model, str(row.version)), told, row.kind, row.actor)
+
+
+def _of_job(job: Job) -> Event:
+    started = datetime.fromisoformat(job.started).timestamp()
+    return Event(job.progress.ended_at or started, "job", (job.id,), job.title, job.state, job.actor)
+
+
+def _of_run(row: RunRow) -> Event:
+    at = (row.ended or row.started or 0) / 1000
+    return Event(at, "run", (row.id,), f"{row.name} in {row.experiment}", row.status.lower(), row.user)
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """A run of MLflow's that goes on, and the curves of its losses, or of the first that it measures."""
+
+    row: RunRow
+    curves: dict[str, Points]
+
+
+def going(studio: Studio, jobs: Sequence[Job]) -> list[Going]:
+    """The newest runs that go on and are not those of `jobs`."""
+    ours = {job.progress.run_id for job in jobs}
+    rows = studio.runs.page(RunQuery(status="RUNNING", grouped=True), 0, RUNS + len(ours)).rows
+    young = [
+        row for row in rows if (row.started or 0) / 1000 > time.time() - FORGOTTEN and row.id not in ours
+    ]
+    return [Going(row, _curves(studio, row)) for row in young[:RUNS]]
+
+
+def _curves(studio: Studio, row: RunRow) -> dict[str, Points]:
+    names = next(iter(grouped(row.metrics).values()), [])[:4]
+    client = studio.runs.client
+    return {name: history(client, row.id, name, CURVE_POINTS) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a model in production fares.
+
+    `served` names the services that answer with it, `asked` and `failed` count the predictions of these since
+    they were started, None where no service was asked. `lately` counts the rows predicted within the last
+    hour that the prediction log has, None where no log is kept here. `whole` says whether its history is
+    unbroken, None before anybody has looked.
+    """
+
+    model: str
+    version: int
+    since: str
+    by: str
+    served: tuple[str, ...]
+    asked: int | None
+    failed: int | None
+    lately: int | None
+    whole: bool | None
+
+
+def stage_of(registry: Registry) -> str:
+    """The stage that counts as production: of that name, or the last that holds one version."""
+    stages = registry.rules.exclusive
+    return "production" if "production" in stages or not stages else stages[-1]
+
+
+class Healths:
+    """Looks at the models in production; a history is verified once for each length that it has."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self._verified: dict[tuple[str, str], bool] = {}
+        self._seen: list[Health] = []
+        self._at = -math.inf
+        self._lock = Lock()
+
+    def all(self, who: Who, older: float = 0.0) -> list[Health]:
+        """Every model with a version in production, by name; services and logs are asked.
+
+        All browsers together ask once: an answer that is at most `older` seconds old will do.
+        """
+        asked = time.monotonic()
+        with self._lock:
+            if self._at < asked - older:
+                began = time.monotonic()
+                self._seen = self._look(who)
+                self._at = began
+            return self._seen
+
+    def _look(self, who: Who) -> list[Health]:
+        registry = self.studio.registry(who)
+        stage = stage_of(registry)
+        models = [model for model in _models(registry) if stage in model.stages]
+        moves = registry.last_moves(model.name for model in models)
+        lanes = all_lanes(self.studio) if models else []
+        return [self._of(model, stage, moves.get(model.name), lanes) for model in models]
+
+    def _of(self, model: Model, stage: str, move: Transition | None, lanes: Sequence[Lane]) -> Health:
+        version = model.stages[stage]
+        served = tuple(
+            sorted({one.service for one in lanes if one.model == model.name and one.version == str(version)})
+        )
+        asked, failed = self._counted(model.name, served)
+        return Health(
+            model.name,
+            version,
+            move.time if move else "",
+            move.actor if move else "",
+            served,
+            asked,
+            failed,
+            _logged(model.name, str(version)),
+            self._verified.get((model.name, move.hash if move else "")),
+        )
+
+    def verified(self, who: Who, health: Health) -> Health:
+        """The same with its history verified, which takes its time where it is long."""
+        registry = self.studio.registry(who)
+        move = registry.last_moves([health.model]).get(health.model)
+        key = (health.model, move.hash if move else "")
+        if key not in self._verified:
+            self._verified[key] = registry.verify(health.model).whole
+        return replace(health, whole=self._verified[key])
+
+    def _counted(self, model: str, served: Sequence[str]) -> tuple[int | None, int | None]:
+        told = [one for name in served if (one := self.studio.gauges.totals(name, model)) is not None]
+        if not told:
+            return None, None
+        return round(sum(one.asked for one in told)), round(sum(one.failed for one in told))
+
+
+def _models(registry: Registry) -> Iterator[Model]:
+    for page in count(1):
+        found = registry.models(page=page, limit=_PAGE)
+        yield from found
+        if len(found) < _PAGE:
+            return
+
+
+def _logged(model: str, version: str) -> int | None:
+    rows = traffic(model, hours=1.0).rows
+    return (
+        sum(count for lane, count in rows.items() if lane.startswith(f"version {version}")) if rows else None
+    )
+
+
+def day(at: float) -> str:
+    """A time in Unix seconds, to the minute, UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,137 @@
+"""Versions moved from stage to stage by people of the studio: the pages and the REST API ask here.
+
+Whether somebody's role allows it is checked first, then the registry decides as it does for the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tabstudio.registry.approvals import same
+from tabstudio.registry.records import GateResult, Transition
+
+if TYPE_CHECKING:
+    from tabstudio.registry import Registry
+    from tabstudio.studio.access.roles import Role, Who
+    from tabstudio.studio.studio import Studio
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The rows of the history that an action wrote, and what the registry noticed meanwhile."""
+
+    rows: tuple[Transition, ...]
+    notices: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        done = [_SENTENCES[self.rows[0].kind](self.rows[0]), *map(_displaced, self.rows[1:])]
+        return "; ".join(done) + "".join(f"\nNote: {notice}" for notice in self.notices)
+
+
+def judge(studio: Studio, who: Who, name: str, version: int, to: str) -> list[GateResult]:
+    """Hold a version against the gates of a stage; nothing is moved. Raises as `Registry.judge` does."""
+    return studio.registry(who).judge(name, version, to)[1]
+
+
+def promote(
+    studio: Studio,
+    who: Who,
+    name: str,
+    version: int,
+    to: str,
+    *,
+    reason: str,
+    force: bool = False,
+    data: str | None = None,
+) -> Done:
+    """Put a version into a stage. To overrule gates takes the role approver, and is marked.
+
+    `data` is the path of a table that gates judge on.
+
+    Raises `ForbiddenError`, else as `Registry.promote` does.
+    """
+    who.check("editor", f"promote {name} {version}")
+    if force:
+        who.check("approver", "overrule gates")
+    options = {"data": data} if data else {}
+    return _act(
+        studio,
+        who,
+        lambda registry: registry.promote(name, version, to, reason=reason, force=force, options=options),
+    )
+
+
+def archive(studio: Studio, who: Who, name: str, version: int, *, reason: str) -> Done:
+    """Take a version out of its stage. Raises `ForbiddenError`, else as `Registry.archive` does."""
+    who.check("editor", f"archive {name} {version}")
+    return _act(studio, who, lambda registry: registry.archive(name, version, reason=reason))
+
+
+def rollback(
+    studio: Studio, who: Who, name: str, *, reason: str, stage: str, to_version: int | None = None
+) -> Done:
+    """Put the version back that was in a stage before. Raises `ForbiddenError`, else as the registry does."""
+    who.check("editor", f"roll {name} back")
+    return _act(
+        studio,
+        who,
+        lambda registry: registry.rollback(name, reason=reason, stage=stage, to_version=to_version),
+    )
+
+
+def request(studio: Studio, who: Who, name: str, version: int, to: str, *, reason: str) -> Done:
+    """Ask that a version go to a stage that needs approval. Raises as `Registry.request` does."""
+    who.check("editor", f"ask for {name} {version}")
+    return _act(studio, who, lambda registry: [registry.request(name, version, to, reason=reason)])
+
+
+def approve(
+    studio: Studio, who: Who, name: str, version: int, *, to: str | None = None, reason: str = ""
+) -> Done:
+    """Agree to the open request for a version. Raises as `Registry.approve` does."""
+    who.check("approver", f"agree to {name} {version}")
+    return _act(studio, who, lambda registry: [registry.approve(name, version, to=to, reason=reason)])
+
+
+def reject(studio: Studio, who: Who, name: str, version: int, *, reason: str, to: str | None = None) -> Done:
+    """Close the open request for a version; one's own with the role editor. Raises as the registry does."""
+    role: Role = "editor" if _asked_by(studio, who, name, version) else "approver"
+    who.check(role, f"turn the request for {name} {version} down")
+    return _act(studio, who, lambda registry: [registry.reject(name, version, to=to, reason=reason)])
+
+
+def _act(studio: Studio, who: Who, move: Callable[[Registry], Sequence[Transition]]) -> Done:
+    registry = studio.registry(who)
+    try:
+        rows = tuple(move(registry))
+        problems = registry.deliver().problems if registry.rules.webhooks else ()
+    finally:
+        studio.feed.touch("registry")
+    notices = (*registry.notices, *(f"a webhook waits for another attempt: {text}" for text in problems))
+    registry.notices.clear()
+    return Done(rows, notices)
+
+
+def _asked_by(studio: Studio, who: Who, name: str, version: int) -> bool:
+    asked = studio.registry(who).requests(name, version)
+    return any(request.closed is None and same(request.asked.actor, who.name) for request in asked)
+
+
+def _moved(row: Transition) -> str:
+    return f"{row.model} {row.version} is in {row.to_stage or 'no stage'} now"
+
+
+_SENTENCES: dict[str, Callable[[Transition], str]] = {
+    "promote": _moved,
+    "archive": _moved,
+    "rollback": lambda row: f"{row.model} {row.version} is back in {row.to_stage}",
+    "request": lambda row: f"{row.actor} asks that {row.model} {row.version} go to {row.to_stage}",
+    "approve": lambda row: f"{row.actor} agrees that {row.model} {row.version} go to {row.to_stage}",
+    "reject": lambda row: f"the request for {row.model} {row.version} is turned down",
+}
+
+
+def _displaced(row: Transition) -> str:
+    return f"version {row.version} made room and went to {row.to_stage or 'no stage'}"

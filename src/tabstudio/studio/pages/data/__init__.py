@@ -1,0 +1,29 @@
+"""The pages of tables: all of them and the upload, and one looked at, with the form that trains on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tabstudio.studio.pages.data.listing import Listing
+from tabstudio.studio.pages.data.table import TablePage
+from tabstudio.studio.pages.data.uploading import upload
+from tabstudio.studio.ui.frame import View, heading, page, section
+
+if TYPE_CHECKING:
+    from tabstudio.studio.studio import Studio
+
+
+def install(studio: Studio) -> None:
+    """Declare the pages."""
+
+    @page(studio, "/data", "Data", "Data")
+    async def data(view: View) -> None:
+        heading("Data", f"Tables below {studio.options.data}. Pick one to look at it and to train on it.")
+        with section("Upload a table"):
+            upload(view)
+        with section("Tables"):
+            Listing(view)
+
+    @page(studio, "/data/table/{name:path}", "Table", "Data")
+    async def table(view: View, name: str, target: str = "", read: str = "") -> None:
+        TablePage(view, name, target, read)

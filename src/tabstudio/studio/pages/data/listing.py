@@ -1,0 +1,61 @@
+"""The tables of the folder, a page at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from nicegui import ui
+
+from tabstudio.report.wording import size
+from tabstudio.studio.data.tables import MOST, Entry
+from tabstudio.studio.ui.frame import View
+from tabstudio.studio.ui.pager import Pager
+from tabstudio.studio.ui.places import table_page
+from tabstudio.studio.ui.tables import Link, markup
+
+LIMIT = 25
+
+
+class Listing:
+    """The newest first, those with a word in their name."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.found: list[Entry] = []
+        self.search = ui.input("Search by name", on_change=lambda: self._show(1))
+        self.search.props('outlined dense clearable debounce=200 type="search"').classes("search")
+        self.table = ui.html("", sanitize=False).classes("scroll whole")
+        self.table.props('tabindex="0" role="region" aria-label="Tables"')
+        self.nothing = ui.label("").classes("nothing")
+        self.more = ui.label(f"The folder holds more: the first {MOST:,} by name are listed.").classes(
+            "muted"
+        )
+        self.pager = Pager(self._show, "tables")
+        view.soon(self._look, "8rem")
+
+    async def _look(self) -> None:
+        found = await asyncio.to_thread(self.view.studio.tables.list)
+        self.found = sorted(found, key=lambda entry: entry.changed, reverse=True)
+        await self._show(1)
+
+    async def _show(self, number: int) -> None:
+        word = (self.search.value or "").casefold()
+        found = [entry for entry in self.found if word in entry.name.casefold()]
+        shown = found[(number - 1) * LIMIT : number * LIMIT]
+        rows = [(Link(e.name, table_page(e.name)), size(e.bytes), _date(e.changed)) for e in shown]
+        self.table.set_content(markup(("Table", "Size", "Changed (UTC)"), rows))
+        self.table.set_visibility(bool(rows))
+        self.nothing.text = "" if rows else self._none(word)
+        self.more.set_visibility(len(self.found) >= MOST)
+        self.search.set_visibility(len(self.found) > 8)
+        self.pager.update(number, more=len(found) > number * LIMIT)
+
+    def _none(self, word: str) -> str:
+        if word:
+            return f"No table has “{word}” in its name."
+        return "No table lies here yet. Upload one above, or put one into the folder."
+
+
+def _date(changed: float) -> str:
+    return datetime.fromtimestamp(changed, UTC).strftime("%Y-%m-%d %H:%M")

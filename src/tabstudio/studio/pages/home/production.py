@@ -1,0 +1,80 @@
+"""The models in production: where each is served, what it was asked, whether its history is whole."""
+
+from __future__ import annotations
+
+import asyncio
+
+from nicegui import ui
+
+from tabstudio.report.wording import when
+from tabstudio.studio.happening import Health, Healths
+from tabstudio.studio.ui.frame import View
+from tabstudio.studio.ui.places import model_page, service_page, version_page
+from tabstudio.studio.ui.tables import Badge, Cell, Link, markup
+
+TRAFFIC_SECONDS = 10.0
+"""How old the numbers may be while predictions come."""
+HEADERS = ("Model", "Version", "Since (UTC)", "Served by", "Failed", "Last hour", "History")
+
+
+class Production:
+    """Asked again when a stage moves, a service starts or ends, or predictions have come."""
+
+    def __init__(self, view: View, healths: Healths) -> None:
+        self.view, self.healths = view, healths
+        self.table = ui.html("", sanitize=False).classes("scroll")
+        self.table.props('tabindex="0" role="region" aria-label="Models in production"')
+        self.nothing = ui.label("").classes("nothing")
+        view.soon(self._begin, "5rem")
+
+    async def _begin(self) -> None:
+        await self.refresh()
+        for topic in ("registry", "deployments"):
+            self.view.follow(topic, self.refresh)
+        self.view.follow("traffic", lambda: self.refresh(older=TRAFFIC_SECONDS))
+
+    async def refresh(self, older: float = 0.0) -> None:
+        """Look again; histories are verified after what is known at once is shown."""
+        found = await asyncio.to_thread(self.healths.all, self.view.who, older)
+        self._show(found)
+        if any(health.whole is None for health in found):
+            who = self.view.who
+            self._show([await asyncio.to_thread(self.healths.verified, who, health) for health in found])
+
+    def _show(self, found: list[Health]) -> None:
+        self.table.set_content(markup(HEADERS, [_row(health) for health in found]))
+        self.table.set_visibility(bool(found))
+        self.nothing.text = (
+            "" if found else "No version is in production yet: promote one on the Monitor page."
+        )
+
+
+def _row(health: Health) -> tuple[Cell, ...]:
+    served: Cell = (
+        tuple(Link(name, service_page(name)) for name in health.served)
+        if health.served
+        else Badge("by no service", "warning")
+    )
+    return (
+        Link(health.model, model_page(health.model)),
+        Link(f"version {health.version}", version_page(health.model, health.version)),
+        f"{when(health.since)[:16]} by {health.by}" if health.since else None,
+        served,
+        _failed(health),
+        None if health.lately is None else f"{health.lately:,} rows",
+        _history(health),
+    )
+
+
+def _failed(health: Health) -> Cell:
+    if health.asked is None or health.failed is None:
+        return None
+    if not health.failed:
+        return Badge(f"none of {health.asked:,}", "good")
+    return Badge(f"{health.failed:,} of {health.asked:,}", "danger")
+
+
+def _history(health: Health) -> Cell:
+    if health.whole is None:
+        return "being verified …"
+    return Badge("whole", "good") if health.whole else Badge("broken: see its page", "danger")

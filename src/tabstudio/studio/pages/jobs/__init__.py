@@ -1,0 +1,20 @@
+"""The page of one training or search that was started from the studio."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tabstudio.studio.pages.jobs.job import JobPage
+from tabstudio.studio.ui.frame import View, page
+
+if TYPE_CHECKING:
+    from tabstudio.studio.studio import Studio
+
+
+def install(studio: Studio) -> None:
+    """Declare the page."""
+
+    @page(studio, "/jobs/{job_id}", "Training", "Data")
+    async def job(view: View, job_id: str) -> None:
+        JobPage(view, await asyncio.to_thread(studio.jobs.find, job_id))

@@ -1,0 +1,121 @@
+"""The login: plain HTML that needs no script, and makes nothing on the server for who is not known yet."""
+
+from __future__ import annotations
+
+import asyncio
+from html import escape
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+
+from tabstudio.studio.access.access import SESSION_DAYS
+from tabstudio.studio.access.claiming import COOKIE, address_of
+from tabstudio.studio.access.logins import Logins, SlowDownError
+from tabstudio.studio.guard import LOGIN
+
+if TYPE_CHECKING:
+    from tabstudio.studio.studio import Studio
+
+WRONG = "This name and this password do not belong together."
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Log in · tabstudio</title><link rel="icon" href="/favicon.ico">
+<link rel="stylesheet" href="/static/studio.css"></head>
+<body class="{theme}"><script>
+if (!document.body.className && matchMedia("(prefers-color-scheme: dark)").matches)
+  document.body.className = "body--dark";
+</script>
+<main class="login"><form method="post" action="{action}" class="section">
+<h1>tabstudio</h1>{problem}
+<label for="name">Name</label>
+<input id="name" name="name" value="{name}" autocomplete="username" required maxlength="128" {focus_name}>
+<label for="password">Password</label>
+<input id="password" name="password" type="password" autocomplete="current-password" required
+ maxlength="1024" {focus_password}>
+<input type="hidden" name="next" value="{next}">
+<button type="submit">Log in</button>
+</form></main></body></html>
+"""
+_THEMES = {"dark": "body--dark", "light": "body--light"}
+
+
+def router(studio: Studio) -> APIRouter:
+    """Make `/login`, `/logout` and `/health`."""
+    routes, logins = APIRouter(include_in_schema=False), Logins(studio.access)
+
+    @routes.get("/health")
+    def health() -> PlainTextResponse:
+        return PlainTextResponse("ok\n")
+
+    @routes.get(LOGIN)
+    def asked(request: Request, next: str = "/") -> Response:  # noqa: A002 - the name that people see
+        if not studio.options.login or studio.options.user_header:
+            return RedirectResponse("/", 303)
+        return _page(request, next)
+
+    @routes.post(LOGIN)
+    async def login(
+        request: Request,
+        name: Annotated[str, Form()],
+        password: Annotated[str, Form()],
+        next: Annotated[str, Form()] = "/",  # noqa: A002
+    ) -> Response:
+        address = address_of(studio.options, request.scope, request.headers)
+        try:
+            secret = await asyncio.to_thread(logins.login, name, password, address)
+        except SlowDownError as error:
+            answer = _page(
+                request, next, name, f"Too many failed logins. Try again in {error.seconds} s.", 429
+            )
+            answer.headers["retry-after"] = str(error.seconds)
+            return answer
+        if secret is None:
+            return _page(request, next, name, WRONG, 401)
+        answer = RedirectResponse(_local(next), 303)
+        answer.set_cookie(
+            COOKIE,
+            secret,
+            max_age=SESSION_DAYS * 86_400,
+            secure=_is_https(studio, request),
+            httponly=True,
+            samesite="strict",
+        )
+        return answer
+
+    @routes.post("/logout")
+    async def logout(request: Request) -> Response:
+        claim = request.scope["state"]["claim"]
+        if claim.kind == "session":
+            await asyncio.to_thread(studio.access.end, claim)
+        answer = RedirectResponse(LOGIN, 303)
+        answer.delete_cookie(COOKIE, secure=_is_https(studio, request), httponly=True, samesite="strict")
+        return answer
+
+    return routes
+
+
+def _page(request: Request, next_: str, name: str = "", problem: str = "", status: int = 200) -> Response:
+    return HTMLResponse(
+        _PAGE.format(
+            action=LOGIN,
+            theme=_THEMES.get(request.cookies.get("tabstudio_theme", ""), ""),
+            problem=f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else "",
+            name=escape(name, quote=True),
+            next=escape(_local(next_), quote=True),
+            focus_name="" if name else "autofocus",
+            focus_password="autofocus" if name else "",
+        ),
+        status,
+    )
+
+
+def _local(address: str) -> str:
+    """Where to go after the login: a page of this studio, whatever the link said."""
+    own = address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable()
+    return address if own else "/"
+
+
+def _is_https(studio: Studio, request: Request) -> bool:
+    return f"https://{request.headers.get('host', '').lower()}" in studio.options.origins()

@@ -1,0 +1,112 @@
+"""One version: its figures, data, gates and card."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from nicegui import ui
+
+from tabstudio.registry.cards import card
+from tabstudio.registry.catalog import metric_names
+from tabstudio.registry.records import Version
+from tabstudio.report.wording import age, size
+from tabstudio.studio import lifecycle
+from tabstudio.studio.pages.model.moving import HEADERS, gate_rows
+from tabstudio.studio.pages.model.versions import metric_label, move_buttons, stage_badge
+from tabstudio.studio.ui.frame import View, facts, heading, section
+from tabstudio.studio.ui.places import model_page, run_page
+from tabstudio.studio.ui.tables import Cell, Link, plain
+
+FACTS = 4
+_HEADING = re.compile(r"^(#+ )", re.MULTILINE)
+
+
+class OneVersion:
+    """Builds the page of a version."""
+
+    def __init__(self, view: View, name: str, number: int) -> None:
+        self.view, self.name, self.number = view, name, number
+        self.registry = view.studio.registry(view.who)
+        heading(f"{name}, version {number}")
+        with ui.element("p"):
+            ui.link("All versions", model_page(name))
+        view.soon(self._build, "30rem")
+
+    async def _build(self) -> None:
+        version = await asyncio.to_thread(self.registry.version, self.name, self.number)
+        with section("Result"):
+            self.stage = ui.element("div").classes("row-wrap tools").props('aria-live="polite"')
+            self._show(version)
+            facts({metric_label(m): version.metrics[m] for m in metric_names([version])[:FACTS]})
+        with ui.element("div").classes("grid"):
+            with section("About"):
+                plain(("", ""), list(_about(version).items()), "What it is")
+            with section("Figures"):
+                rows: list[list[Cell]] = [[metric_label(m), str(v)] for m, v in version.metrics.items()]
+                plain(("Figure", "Value with interval of 95 %"), rows, "All figures of its run")
+        with section("Gates", "What a stage would ask of this version. Nothing is moved."):
+            self._gates()
+        with section("Model card"):
+            self.view.soon(self._card)
+        self.view.follow("registry", self._changed)
+
+    def _show(self, version: Version) -> None:
+        self.stage.clear()
+        with self.stage:
+            stage_badge(version.stage)
+            move_buttons(self.view, version)
+
+    async def _changed(self) -> None:
+        self._show(await asyncio.to_thread(self.registry.version, self.name, self.number))
+
+    def _gates(self) -> None:
+        stages = [stage.name for stage in self.registry.rules.stages]
+        with ui.element("div").classes("row-wrap tools"):
+            stage = ui.select(stages, label="Stage", value=stages[0])
+            stage.props("outlined dense options-dense").classes("wide")
+            button = ui.button("Judge", on_click=lambda: judge()).props("outline no-caps")
+        place = ui.element("div").props('aria-live="polite"')
+
+        async def judge() -> None:
+            to = str(stage.value)
+            button.props("loading")
+            try:
+                results = await asyncio.to_thread(
+                    lifecycle.judge, self.view.studio, self.view.who, self.name, self.number, to
+                )
+            finally:
+                button.props(remove="loading")
+            place.clear()
+            with place:
+                failed = sum(not result.passed for result in results)
+                told = f"{failed} of {len(results)} gates did not pass" if failed else "all gates pass"
+                plain(
+                    HEADERS,
+                    gate_rows(results),
+                    f"Before {to}: {told}; gates from {self.registry.rules.source}",
+                )
+
+    async def _card(self) -> None:
+        places = {"tracking_uri": self.registry.tracking_uri, "registry_uri": self.registry.registry_uri}
+        address = f"models:/{self.name}/{self.number}"
+        found = await asyncio.to_thread(lambda: card(address, **places))
+        # Its headings go below those of this page; what is not harmless in it is taken out in the browser.
+        ui.markdown(_HEADING.sub(r"##\1", found.text)).classes("card-text")
+
+
+def _about(version: Version) -> dict[str, Cell]:
+    data = "; ".join(
+        " ".join(
+            part for part in (d["name"], f"({d['context']})" if d.get("context") else "", d["digest"]) if part
+        )
+        for d in version.datasets
+    )
+    return {
+        "Made": f"{age(version.created)} ago" + (f" by {version.user}" if version.user else ""),
+        "Run": Link(version.run_id, run_page(version.run_id)) if version.run_id else None,
+        "Data": data or None,
+        "Size": size(version.size) if version.size is not None else None,
+        "Address": version.address,
+        "Aliases": ", ".join(f"@{alias}" for alias in version.aliases) or None,
+    }

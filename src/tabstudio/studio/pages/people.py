@@ -1,0 +1,248 @@
+"""Who may use the studio, for admins; and for everybody their own password and tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from nicegui import run, ui
+
+from tabstudio.errors import ConfigError, TabstudioError
+from tabstudio.report.wording import when
+from tabstudio.studio.access.people import Person
+from tabstudio.studio.access.roles import MEANING, ROLES
+from tabstudio.studio.ui import copying, tables
+from tabstudio.studio.ui.dialogs import Question
+from tabstudio.studio.ui.frame import View, empty, heading, page, section, tag
+
+if TYPE_CHECKING:
+    from tabstudio.studio.studio import Studio
+
+
+def install(studio: Studio) -> None:
+    """Declare the page."""
+
+    @page(studio, "/people", "People", "")
+    async def people(view: View) -> None:
+        who = view.who
+        heading("People", f"You are {who.name}, {who.role}: you may {_may(who.role)}.")
+        if view.studio.options.login:
+            with section("You"):
+                oneself = _Oneself(view, who.name)
+                await oneself.draw()
+            view.follow("people", oneself.draw)
+        if who.may("admin"):
+            with section("Everybody", "A changed role counts at once, also for pages that are open."):
+                everybody = _Everybody(view)
+                await everybody.draw()
+            view.follow("people", everybody.draw)
+        with section("Roles"):
+            tables.plain(
+                ("role", "may"),
+                [(role, MEANING[role]) for role in ROLES],
+                "Each may what those above it may, too.",
+            )
+
+
+def _may(role: str) -> str:
+    return ", ".join(MEANING[one] for one in ROLES[: ROLES.index(role) + 1])  # type: ignore[arg-type]
+
+
+class _Oneself:
+    """One's own password and tokens."""
+
+    def __init__(self, view: View, name: str) -> None:
+        self.view, self.name = view, name
+        self.place = ui.element("div")
+
+    async def draw(self) -> None:
+        """Show them as they are now."""
+        everybody = await run.io_bound(self.view.studio.people(self.view.who, about=self.name).list)
+        self.place.clear()
+        with self.place:
+            for mine in (person for person in everybody if person.name == self.name):
+                self._row(mine)
+
+    def _row(self, mine: Person) -> None:
+        with ui.element("div").classes("row-wrap"):
+            if mine.password:
+                ui.button("Change the password", on_click=self.ask_password).props("outline no-caps")
+            ask = ui.button("New token", on_click=lambda: _ask_token(self.view, self.name))
+            ask.props("outline no-caps")
+        _tokens(self.view, mine)
+
+    def ask_password(self) -> None:
+        """Ask for the old and the new password."""
+        question = Question(
+            "Change your password",
+            "Change it",
+            lambda _: self.change(str(old.value), str(new.value)),
+            text="You will be logged out everywhere.",
+            reason=False,
+        )
+        with question.body:
+            old = _password("Old password", "current-password")
+            new = _password("New password", "new-password")
+        question.open()
+
+    def change(self, old: str, new: str) -> str:
+        """Change it, where the old one is right."""
+        people = self.view.studio.people(self.view.who, about=self.name)
+        if people.login(self.name, old) is None:
+            raise ConfigError("the old password is another one")
+        people.set_password(self.name, new)
+        self.view.studio.feed.touch("people")
+        return "your password is changed"
+
+
+class _Everybody:
+    """The list that admins see and change."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        ui.button("Add somebody", on_click=self.ask_add).props("unelevated no-caps")
+        self.place = ui.element("div").classes("people")
+
+    async def draw(self) -> None:
+        """Show everybody as they are now."""
+        found = await run.io_bound(self.view.studio.people(self.view.who).list)
+        self.place.clear()
+        with self.place:
+            if not found:
+                empty(
+                    "Nobody yet: whoever sits at this machine is admin. Add a first admin to ask for logins."
+                )
+            for person in found:
+                group = ui.element("div").classes("person")
+                group.props["role"], group.props["aria-label"] = "group", person.name
+                with group:
+                    self._row(person)
+
+    def _row(self, person: Person) -> None:
+        with ui.element("div").classes("row-wrap"):
+            tag("strong", person.name)
+            chosen = ui.select(list(ROLES), value=person.role, label="Role").props("dense outlined")
+            chosen.on_value_change(lambda event: self.set_role(person, str(event.value)))
+            ui.label(f"since {when(person.created)[:10]}").classes("muted")
+            if not person.password:
+                ui.label("no password").classes("muted")
+            ui.element("span").classes("grow")
+            ui.button("New password", on_click=lambda: self.ask_password(person)).props("flat dense no-caps")
+            ui.button("New token", on_click=lambda: _ask_token(self.view, person.name)).props(
+                "flat dense no-caps"
+            )
+            ui.button("Remove", on_click=lambda: self.ask_remove(person)).props(
+                "flat dense no-caps color=negative"
+            )
+        _tokens(self.view, person)
+
+    async def set_role(self, person: Person, role: str) -> None:
+        """Give somebody another role."""
+        try:
+            await run.io_bound(self.view.studio.people(self.view.who).set_role, person.name, role)
+            ui.notify(f"{person.name} is {role} now", type="positive")
+        except TabstudioError as error:
+            ui.notify(str(error), type="negative", multi_line=True)
+        await self.draw()
+
+    def ask_add(self) -> None:
+        """Ask who is new."""
+
+        def add(_: str) -> str:
+            kept = str(password.value) or None
+            self.view.studio.people(self.view.who).add(str(name.value), str(role.value), kept)
+            return f"{name.value} is {role.value} now"
+
+        question = Question(
+            "Add somebody", "Add", add, reason=False, text="They may change their password later."
+        )
+        with question.body:
+            name = ui.input("Name").props('outlined maxlength="128" autocomplete="off"')
+            role = ui.select(list(ROLES), value="viewer", label="Role").props("outlined")
+            password = _password("Password, or nothing for a program or a proxy", "new-password")
+        question.open()
+
+    def ask_password(self, person: Person) -> None:
+        """Ask for somebody's new password."""
+
+        def change(_: str) -> str:
+            self.view.studio.people(self.view.who).set_password(person.name, str(new.value))
+            return f"{person.name} has a new password"
+
+        title = f"A new password for {person.name}"
+        question = Question(title, "Change it", change, reason=False, text="Their sessions end.")
+        with question.body:
+            new = _password("New password", "new-password")
+        question.open()
+
+    def ask_remove(self, person: Person) -> None:
+        """Ask whether somebody shall go."""
+
+        def remove(_: str) -> str:
+            self.view.studio.people(self.view.who).remove(person.name)
+            return f"{person.name} has no access any more"
+
+        text = "Their sessions and tokens end. What they did stays in the histories."
+        Question(f"Remove {person.name}", "Remove", remove, reason=False, danger=True, text=text).open()
+
+
+def _tokens(view: View, person: Person) -> None:
+    """What programs of somebody's show, each with the way to end it."""
+    for label in person.tokens:
+        with ui.element("div").classes("row-wrap"):
+            ui.label(f"token for {label}").classes("muted")
+            revoke = ui.button("Revoke", on_click=_revoking(view, person.name, label))
+            revoke.props("flat dense no-caps").props["aria-label"] = f"Revoke the token for {label}"
+
+
+def _revoking(view: View, name: str, label: str) -> Callable[[], object]:
+    def revoke(_: str) -> str:
+        view.studio.people(view.who, about=name).revoke(name, label)
+        view.studio.feed.touch("people")
+        return f"the token for {label} counts no more"
+
+    return lambda: Question(
+        f"Revoke the token for {label}", "Revoke", revoke, reason=False, danger=True
+    ).open()
+
+
+def _ask_token(view: View, name: str) -> None:
+    """Ask what a token is for, then show it this once."""
+
+    async def make() -> None:
+        try:
+            people = view.studio.people(view.who, about=name)
+            secret = await run.io_bound(people.token, name, str(label.value))
+        except TabstudioError as error:
+            ui.notify(str(error), type="negative", multi_line=True)
+            return
+        view.studio.feed.touch("people")
+        card.clear()
+        with card:
+            _show_token(secret, dialog)
+
+    with view.client.content:  # a row that is redrawn meanwhile must not take the dialog along
+        dialog = ui.dialog(value=True).props("persistent")
+    dialog.props["aria-label"] = title = f"A token for a program of {name}"
+    with dialog, ui.element("div").classes("q-card question") as card:
+        tag("h2", title)
+        label = ui.input("What it is for", value="command line").props('outlined maxlength="128"')
+        with ui.element("div").classes("row-wrap ends"):
+            ui.button("Cancel", on_click=dialog.delete).props("flat no-caps")
+            ui.button("Make it", on_click=make).props("unelevated no-caps")
+
+
+def _show_token(secret: str, dialog: ui.dialog) -> None:
+    tag("h2", "The new token")
+    ui.label("Copy it now: it is shown this once.")
+    copying.command(secret)
+    ui.label(
+        "Programs send it as Authorization: Bearer TOKEN; the command line takes it from TABSTUDIO_TOKEN."
+    ).classes("muted")
+    with ui.element("div").classes("row-wrap ends"):
+        ui.button("I have it", on_click=dialog.delete).props("unelevated no-caps")
+
+
+def _password(label: str, autocomplete: str) -> ui.input:
+    made = ui.input(label, password=True)
+    return made.props(f'outlined maxlength="1024" autocomplete="{autocomplete}"')

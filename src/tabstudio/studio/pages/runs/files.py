@@ -1,0 +1,98 @@
+"""Pictures and files of a run. Nothing of them runs in the studio's own origin."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import quote
+
+from nicegui import ui
+
+from tabstudio.report.wording import size
+from tabstudio.studio.runs import artifacts
+from tabstudio.studio.runs.artifacts import PAGES, PICTURES, TEXTS, File, Files
+from tabstudio.studio.ui.frame import View, empty, section
+from tabstudio.studio.ui.places import run_page
+
+MOST_PICTURES = 60
+
+
+def address(run_id: str, path: str, *, download: bool = False) -> str:
+    """Where a file of a run is sent from."""
+    return f"{run_page(run_id)}/files/{quote(path)}" + ("?download" if download else "")
+
+
+def show(view: View, run_id: str, found: Files) -> None:
+    """Build the sections of pictures and files, where this stands."""
+    pictures = [file for file in found.files if file.suffix in PICTURES]
+    if pictures:
+        with section("Figures"):
+            _gallery(run_id, pictures)
+    with section("Files", _summary(found)):
+        if found.files:
+            _table(view, run_id, found.files)
+        else:
+            empty("This run has no files.")
+
+
+def _summary(found: Files) -> str:
+    if not found.files:
+        return ""
+    told = f"{len(found.files):,} files, {size(found.bytes)}"
+    return told if found.whole else f"the first {told}; MLflow's own page shows them all"
+
+
+def _gallery(run_id: str, pictures: list[File]) -> None:
+    with ui.element("div").classes("gallery"):
+        for file in pictures[:MOST_PICTURES]:
+            with ui.element("figure"):
+                with ui.element("a") as link:
+                    link.props["href"] = address(run_id, file.path)
+                    link.props["target"] = "_blank"
+                    link.props["rel"] = "noopener"
+                    image = ui.element("img")
+                    image.props["src"] = address(run_id, file.path)
+                    image.props["alt"] = file.path
+                    image.props["loading"] = "lazy"
+                with ui.element("figcaption"):
+                    ui.label(file.path)
+    if len(pictures) > MOST_PICTURES:
+        ui.label(f"{len(pictures) - MOST_PICTURES:,} more pictures are among the files.").classes("muted")
+
+
+def _table(view: View, run_id: str, files: tuple[File, ...]) -> None:
+    with ui.element("ul").classes("scroll files").props('tabindex="0" aria-label="Files"'):
+        for file in files:
+            with ui.element("li"):
+                _file(view, run_id, file)
+
+
+def _file(view: View, run_id: str, file: File) -> None:
+    shown = file.suffix in PAGES or file.suffix in PICTURES
+    ui.link(file.path, address(run_id, file.path), new_tab=shown)
+    ui.label(size(file.bytes) if file.bytes is not None else "").classes("muted")
+    if file.suffix in TEXTS:
+        button = ui.button("Read", on_click=lambda: read(view, run_id, file)).props(
+            "flat dense no-caps size=sm"
+        )
+        button.props["aria-label"] = f"Read {file.path}"
+    if shown:
+        ui.link("Download", address(run_id, file.path, download=True)).props["aria-label"] = (
+            f"Download {file.path}"
+        )
+
+
+async def read(view: View, run_id: str, file: File) -> None:
+    """Show the beginning of a text file in a dialog."""
+    text = await asyncio.to_thread(artifacts.text, view.studio.runs.client, run_id, file.path)
+    with ui.dialog() as dialog, ui.element("div").classes("q-card question wide-card"):
+        dialog.props["aria-label"] = file.path
+        dialog.on("hide", dialog.delete)
+        with ui.element("h2"):
+            ui.label(file.path).classes("inline")
+        if file.bytes is not None and file.bytes > artifacts.MOST_TEXT:
+            ui.label(f"The first {size(artifacts.MOST_TEXT)} of {size(file.bytes)}.").classes("muted")
+        with ui.element("pre").classes("code log").props('tabindex="0"'):
+            ui.label(text).classes("inline")
+        with ui.element("div").classes("row-wrap ends"):
+            ui.button("Close", on_click=dialog.close).props("flat no-caps")
+    dialog.open()

@@ -1,0 +1,126 @@
+"""One run: live while it trains, then all that came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from contextlib import suppress
+from time import monotonic
+
+from nicegui import ui
+
+from tabstudio.errors import TabstudioError
+from tabstudio.studio.pages.runs import about, evaluation, files
+from tabstudio.studio.pages.runs.curves import Curves
+from tabstudio.studio.pages.runs.listing import Wanted
+from tabstudio.studio.pages.runs.wording import TONES, duration, stamp
+from tabstudio.studio.runs import artifacts
+from tabstudio.studio.runs.outcome import NUMBERS, outcome
+from tabstudio.studio.runs.reading import RunDetails, read
+from tabstudio.studio.runs.records import RunRow
+from tabstudio.studio.ui.frame import View, heading, problem, section
+from tabstudio.studio.ui.places import run_page
+from tabstudio.studio.ui.tables import markup
+
+SHARE, LONGEST_PAUSE = 3.0, 10.0
+ENVIRONMENT = "environment/environment.json"
+_HEADING = re.compile(r"^(#+ )", re.MULTILINE)
+
+
+class OneRun:
+    """Builds the page of a run."""
+
+    def __init__(self, view: View, run_id: str) -> None:
+        self.view, self.run_id, self.runs = view, run_id, view.studio.runs
+        view.soon(self._build, "40rem")
+
+    async def _build(self) -> None:
+        details = await asyncio.to_thread(read, self.runs, self.run_id)
+        heading(details.row.name)
+        self._state(details)
+        self.result = ui.element("div").classes("parts")
+        with section("Curves"):
+            self.curves = Curves(self.view, self.run_id)
+        with section("Metrics", "The last value of each."):
+            self.metrics = ui.html("", sanitize=False).classes("scroll")
+            self.metrics.props('tabindex="0" role="region" aria-label="Metrics"')
+        self.rest = ui.element("div").classes("parts")
+        await self._moved(details.row)
+        self.view.soon(lambda: self._results(details))
+        self.view.follow(f"run:{self.run_id}", self._changed)
+
+    def _state(self, details: RunDetails) -> None:
+        row = details.row
+        with ui.element("div").classes("row-wrap state").props('aria-live="polite"'):
+            self.status = ui.label("").classes("badge")
+            self.took = ui.label("").classes("muted")
+        with ui.element("div").classes("row-wrap muted"):
+            ui.link(row.experiment, Wanted(experiment=row.experiment_id).address())
+            ui.label(f"started {stamp(row.started)}" + (f" by {row.user}" if row.user else ""))
+            if row.parent:
+                ui.label("a run of")
+                ui.link(details.parent_name, run_page(row.parent))
+            if details.children:
+                ui.link(f"{details.children:,} runs below it", Wanted(parent=row.id).address())
+            ui.label(f"id {row.id}")
+
+    async def _changed(self) -> None:
+        began = monotonic()
+        row = (await asyncio.to_thread(self.runs.rows, [self.run_id]))[0]
+        ended = self.row.status in ("RUNNING", "SCHEDULED") and row.status != self.row.status
+        await self._moved(row)
+        if ended:
+            details = await asyncio.to_thread(read, self.runs, self.run_id)
+            await self._results(details)
+        # Curves of very many points take their time: changes meanwhile are told as one, so it is kept short.
+        await asyncio.sleep(min(SHARE * (monotonic() - began), LONGEST_PAUSE))
+
+    async def _moved(self, row: RunRow) -> None:
+        """Bring up to date what changes while a run goes on, where it stands."""
+        self.row = row
+        self.status.text = row.status.lower()
+        self.status.classes(replace=f"badge {TONES.get(row.status, '')}")
+        self.took.text = f"took {duration(row.seconds)}" if row.seconds is not None else ""
+        self.metrics.set_content(markup(("Metric", "Value"), list(row.metrics.items())))
+        await self.curves.refresh(row.moving)
+
+    async def _results(self, details: RunDetails) -> None:
+        """What stands in a run's files: it is there when the run has ended, some of it before."""
+        client = self.runs.client
+        found = await asyncio.to_thread(artifacts.files, client, self.run_id)
+        made_with = {}
+        self.result.clear()
+        with self.result:
+            if found.named(NUMBERS):
+                try:
+                    told = await asyncio.to_thread(outcome, client, self.run_id)
+                except TabstudioError as error:
+                    problem(str(error))
+                else:
+                    evaluation.show(told, details.row.params)
+                    made_with = dict(told.environment)
+        if not made_with and found.named(ENVIRONMENT):
+            text = await asyncio.to_thread(artifacts.text, client, self.run_id, ENVIRONMENT)
+            with suppress(ValueError):
+                made_with = dict(json.loads(text))
+        self.rest.clear()
+        with self.rest:
+            about.models(self.view, details)
+            about.commands(details)
+            with ui.element("div").classes("grid"):
+                about.parameters(details.row.params)
+                about.environment(made_with)
+            about.data(details)
+            files.show(self.view, self.run_id, found)
+            if details.note:
+                with section("Note"):
+                    # Its headings go below those of this page; the browser takes out what is not harmless.
+                    ui.markdown(_HEADING.sub(r"##\1", details.note)).classes("card-text long").props(
+                        'tabindex="0"'
+                    )
+            if details.tags:
+                with section("Tags"):
+                    ui.html(markup(("Tag", "Value"), list(details.tags.items())), sanitize=False).classes(
+                        "scroll"
+                    )

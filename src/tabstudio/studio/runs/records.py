@@ -1,0 +1,94 @@
+"""Runs as data."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from tabstudio.evaluation.result import to_plain
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+PARENT = "mlflow.parentRunId"
+STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run in a list. `started` and `ended` are in milliseconds since 1970.
+
+    `children` is the number of runs below it, None where nobody asked. `metrics` are the last points, and
+    `moving` those that have got beyond step 0.
+    """
+
+    id: str
+    name: str
+    experiment_id: str
+    experiment: str
+    status: str
+    started: int | None
+    ended: int | None
+    user: str
+    source: str
+    parent: str
+    metrics: Mapping[str, float]
+    params: Mapping[str, str]
+    moving: tuple[str, ...] = ()
+    children: int | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None while it goes on."""
+        return (
+            None
+            if self.started is None or self.ended is None or not self.ended
+            else (self.ended - self.started) / 1000
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary for `json.dumps`; figures that are not finite are None."""
+        plain: dict[str, Any] = to_plain(asdict(self) | {"seconds": self.seconds})
+        return plain
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Some rows of a list, and how many the whole list has."""
+
+    rows: tuple[RunRow, ...]
+    total: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary for `json.dumps`."""
+        return {"total": self.total, "runs": [row.to_json() for row in self.rows]}
+
+
+def as_logged(value: float) -> float:
+    """A value as it was logged: MLflow's databases keep infinity as the largest number there is."""
+    return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
+
+
+def as_row(run: Run, experiment: str, children: int | None = None) -> RunRow:
+    """Make a row of MLflow's run."""
+    info, tags = run.info, run.data.tags
+    user = tags.get("mlflow.user") or info.user_id or ""
+    return RunRow(
+        id=info.run_id,
+        name=info.run_name or tags.get("mlflow.runName", "") or info.run_id[:8],
+        experiment_id=info.experiment_id,
+        experiment=experiment,
+        status=info.status,
+        started=info.start_time,
+        ended=info.end_time or None,
+        user="" if user == "unknown" else user,  # what MLflow says of a run without one
+        source=tags.get("mlflow.source.name", ""),
+        parent=tags.get(PARENT, ""),
+        metrics={name: as_logged(value) for name, value in sorted(run.data.metrics.items())},
+        params=dict(sorted(run.data.params.items())),
+        moving=tuple(sorted(metric.key for metric in run.data._metric_objs if metric.step)),
+        children=children,
+    )

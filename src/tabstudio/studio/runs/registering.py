@@ -1,0 +1,31 @@
+"""Register the model of a run as a version, from the studio."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tabstudio.errors import ConfigError
+from tabstudio.registry import registering
+from tabstudio.studio.runs.reading import read
+
+if TYPE_CHECKING:
+    from tabstudio.studio.access.roles import Who
+    from tabstudio.studio.studio import Studio
+
+
+def register(studio: Studio, who: Who, run_id: str, model_id: str, name: str) -> int:
+    """Register a model that a run has logged as the next version of `name`; returns its number.
+
+    Raises `ForbiddenError` for who may not, `ConfigError` for a name that cannot be registered and a model
+    that is not the run's or has been registered already, `TrackingError` where MLflow cannot be asked.
+    """
+    who.check("editor", "register a model")
+    details = read(studio.runs, run_id)
+    model = next((model for model in details.models if model.id == model_id), None)
+    if model is None:
+        raise ConfigError(f"run {run_id}: it has no model {model_id!r}")
+    if model.versions:
+        raise ConfigError(f"model {model.name}: it is {model.versions[0][0]} {model.versions[0][1]} already")
+    number = registering.register(studio.runs.client, model_id, name)
+    studio.feed.touch("registry")
+    return number

@@ -1,0 +1,379 @@
+"""Charts in one style, each with its numbers on demand. They are SVG in the colours of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from nicegui import ui
+
+from tabstudio.studio.ui.tables import Cell, markup, number
+
+SERIES = tuple(f"var(--series-{place})" for place in range(1, 9))
+DASHES = ("solid", "dashed", "dotted")
+SHOWN = 2000
+"""Rows of numbers below one chart; the rest is told."""
+
+Numbers = tuple[Sequence[str], Sequence[Sequence[Cell]]]
+
+
+class Chart:
+    """An ECharts chart under its title. `options` are ECharts' own, completed by the style of the house.
+
+    `numbers` returns headers and rows of what is drawn; it is asked when a reader opens them. `describe` is
+    what a screen reader says in place of the picture.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        options: dict[str, Any],
+        numbers: Callable[[], Numbers],
+        *,
+        describe: str = "",
+        height: int = 280,
+    ) -> None:
+        self._numbers = numbers
+        with ui.element("figure").classes("chart").style(f"--height:{height}px") as self.figure:
+            with ui.element("figcaption"):
+                self.title = ui.label(title)
+            self.echart = ui.echart(_styled(options), renderer="svg")
+            self.echart.props["role"] = "img"
+            self.echart.props["aria-label"] = describe or title
+            self._details()
+
+    def update(self, options: dict[str, Any], numbers: Callable[[], Numbers] | None = None) -> None:
+        """Draw other data in the same place; what stays the same moves there."""
+        self._numbers = numbers or self._numbers
+        self.echart.options.clear()
+        self.echart.options.update(_styled(options))
+        self.echart.update()
+        if self._open:
+            self._table.set_content(self._markup())
+
+    def show(self, shown: bool) -> None:
+        """Show it, or leave its place to others."""
+        self.figure.set_visibility(shown)
+
+    def _details(self) -> None:
+        self._open = False
+        with ui.element("details").classes("numbers") as details:
+            with ui.element("summary"):
+                ui.label("Numbers").classes("inline")
+            self._table = ui.html("", sanitize=False).classes("scroll").props('tabindex="0"')
+
+        def turned(event: Any) -> None:
+            self._open = bool(event.args)
+            if self._open:
+                self._table.set_content(self._markup())
+
+        details.on("toggle", turned, js_handler="(e) => emit(e.target.open)")
+
+    def _markup(self) -> str:
+        headers, rows = self._numbers()
+        more = f"the first {SHOWN:,} of {len(rows):,} rows" if len(rows) > SHOWN else ""
+        return markup(headers, rows[:SHOWN], more)
+
+
+def lines(
+    title: str,
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    x: str,
+    y: str = "",
+    log: bool = False,
+    area: tuple[float, float] | None = None,
+    span: tuple[float, float] | None = None,
+    height: int = 280,
+) -> Chart:
+    """One line per name over a common numeric axis; `span` fixes its ends, `area` those of the other."""
+    options = line_options(series, x=x, y=y, log=log, area=area, span=span)
+    return Chart(title, options, lambda: points_table(series, x), height=height)
+
+
+def redraw_lines(
+    chart: Chart,
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    x: str,
+    y: str = "",
+    log: bool = False,
+    area: tuple[float, float] | None = None,
+    span: tuple[float, float] | None = None,
+) -> None:
+    """Give a chart of `lines` other points."""
+    options = line_options(series, x=x, y=y, log=log, area=area, span=span)
+    chart.update(options, lambda: points_table(series, x))
+
+
+def line_options(
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    x: str,
+    y: str = "",
+    log: bool = False,
+    area: tuple[float, float] | None = None,
+    span: tuple[float, float] | None = None,
+) -> dict[str, Any]:
+    """ECharts options of `lines`."""
+    low, high = area or (None, None)
+    left, right = span or ("dataMin", "dataMax")
+    return {
+        "legend": {"show": len(series) > 1},
+        "xAxis": {
+            "type": "value",
+            "name": x,
+            "nameLocation": "middle",
+            "nameGap": 28,
+            "min": left,
+            "max": right,
+        },
+        "grid": {"bottom": 28},
+        "yAxis": {"type": "log" if log else "value", "name": y, "scale": True, "min": low, "max": high},
+        "series": [
+            {
+                "type": "line",
+                "name": name,
+                "data": [list(point) for point in points],
+                "showSymbol": len(points) < 2,
+                "sampling": "lttb",
+                "lineStyle": {"width": 2, "type": DASHES[place // len(SERIES) % len(DASHES)]},
+            }
+            for place, (name, points) in enumerate(series.items())
+        ],
+    }
+
+
+def bars(
+    title: str,
+    labels: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    *,
+    stacked: bool = False,
+    sideways: bool = False,
+    value: str = "",
+    height: int = 280,
+) -> Chart:
+    """Bars by label, one colour a series; `sideways` where labels are long."""
+    options = bar_options(labels, series, stacked=stacked, sideways=sideways, value=value)
+    return Chart(title, options, lambda: _amounts(labels, series), height=height)
+
+
+def redraw_bars(
+    chart: Chart,
+    labels: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    *,
+    stacked: bool = False,
+    sideways: bool = False,
+    value: str = "",
+) -> None:
+    """Give a chart of `bars` other bars."""
+    options = bar_options(labels, series, stacked=stacked, sideways=sideways, value=value)
+    chart.update(options, lambda: _amounts(labels, series))
+
+
+def bar_options(
+    labels: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    *,
+    stacked: bool = False,
+    sideways: bool = False,
+    value: str = "",
+) -> dict[str, Any]:
+    """ECharts options of `bars`."""
+    names: dict[str, Any] = {
+        "type": "category",
+        "data": list(labels),
+        "axisLabel": {"width": 150, "overflow": "truncate"},
+    }
+    amount = {"type": "value", "name": value}
+    if sideways:
+        names |= {"inverse": True}
+    return {
+        "legend": {"show": len(series) > 1},
+        "xAxis": amount if sideways else names,
+        "yAxis": names if sideways else amount,
+        "tooltip": {"trigger": "axis", "axisPointer": {"type": "shadow"}},
+        "series": [
+            {
+                "type": "bar",
+                "name": name,
+                "data": list(values),
+                "stack": "all" if stacked else None,
+                "barMaxWidth": 42,
+            }
+            for name, values in series.items()
+        ],
+    }
+
+
+def heatmap(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[str],
+    values: Sequence[Sequence[float | None]],
+    *,
+    low: float,
+    high: float,
+    diverging: bool = False,
+    digits: int = 2,
+    height: int = 420,
+) -> Chart:
+    """A matrix as coloured cells; the numbers stand in the cells where there is room."""
+    cells = [
+        [x, y, None if value is None else round(float(value), digits)]
+        for y, row in enumerate(values)
+        for x, value in enumerate(row)
+    ]
+    options = {
+        "legend": {"show": False},
+        "tooltip": {"trigger": "item", "position": "top"},
+        "grid": {"bottom": 40},
+        "xAxis": {
+            "type": "category",
+            "data": list(columns),
+            "axisLabel": {"rotate": 40, "width": 110, "overflow": "truncate"},
+        },
+        "yAxis": {
+            "type": "category",
+            "data": list(rows),
+            "inverse": True,
+            "axisLabel": {"width": 130, "overflow": "truncate"},
+        },
+        "visualMap": {
+            "min": low,
+            "max": high,
+            "calculable": False,
+            "show": False,
+            "inRange": {"color": _DIVERGING if diverging else _SEQUENTIAL},
+        },
+        "series": [
+            {
+                "type": "heatmap",
+                "data": cells,
+                "label": {"show": len(columns) <= 16, "fontSize": 11},
+                "itemStyle": {"borderColor": "var(--card)", "borderWidth": 1},
+            }
+        ],
+    }
+    table: list[list[Cell]] = [
+        [name, *(None if v is None else float(v) for v in row)]
+        for name, row in zip(rows, values, strict=True)
+    ]
+    return Chart(title, options, lambda: (["", *columns], table), height=height)
+
+
+def parallel(
+    title: str,
+    dimensions: Sequence[str],
+    names: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    height: int = 360,
+) -> Chart:
+    """Parallel coordinates: one axis a dimension, one line a row; texts make an axis of categories."""
+    axes: list[dict[str, Any]] = []
+    for place, dimension in enumerate(dimensions):
+        values = [row[place] for row in rows if row[place] is not None]
+        axis: dict[str, Any] = {"dim": place, "name": dimension}
+        if any(isinstance(value, str) for value in values):
+            axis |= {"type": "category", "data": sorted({str(value) for value in values})}
+        else:
+            axis |= {"scale": True}
+        axes.append(axis)
+    options = {
+        "legend": {"show": False},
+        "tooltip": {"trigger": "item"},
+        "parallel": {"left": 60, "right": 80, "top": 50, "bottom": 24},
+        "parallelAxis": axes,
+        "series": [
+            {
+                "type": "parallel",
+                "smooth": False,
+                "lineStyle": {"width": 2, "opacity": 0.75},
+                "data": [
+                    {"name": name, "value": list(row), "lineStyle": {"color": SERIES[place % len(SERIES)]}}
+                    for place, (name, row) in enumerate(zip(names, rows, strict=True))
+                ],
+            }
+        ],
+    }
+    table: list[list[Cell]] = [[name, *row] for name, row in zip(names, rows, strict=True)]
+    return Chart(
+        title,
+        options,
+        lambda: (["", *dimensions], table),
+        height=height,
+    )
+
+
+_DIVERGING = ["#b2480a", "#f4a259", "#fbfaf8", "#5aa2d4", "#004c7a"]
+_SEQUENTIAL = ["#f7fafc", "#9ecae8", "#2f86c1", "#003f66"]
+_AXIS: dict[str, Any] = {
+    "axisLine": {"lineStyle": {"color": "var(--line)"}},
+    "axisLabel": {"color": "var(--muted)", "hideOverlap": True},
+    "nameTextStyle": {"color": "var(--muted)"},
+    "splitLine": {"lineStyle": {"color": "var(--line)"}},
+}
+
+
+def _styled(options: dict[str, Any]) -> dict[str, Any]:
+    """The options with the colours, axes and texts of the house below what they say themselves."""
+    made = {
+        "animationDuration": 250,
+        "color": list(SERIES),
+        "textStyle": {"fontFamily": "system-ui, sans-serif"},
+        "aria": {"enabled": False},  # the element around it is named; a generated text would be read twice
+        **options,
+        "grid": {"left": 12, "right": 24, "top": 44, "bottom": 12, "containLabel": True}
+        | options.get("grid", {}),
+        "legend": {
+            "type": "scroll",
+            "top": 0,
+            "textStyle": {"color": "var(--ink)"},
+            "pageTextStyle": {"color": "var(--muted)"},
+        }
+        | options.get("legend", {}),
+        "tooltip": {
+            "trigger": "axis",
+            "confine": True,
+            "backgroundColor": "var(--card)",
+            "borderColor": "var(--line)",
+            "textStyle": {"color": "var(--ink)"},
+        }
+        | options.get("tooltip", {}),
+    }
+    for axis in ("xAxis", "yAxis", "parallelAxis"):
+        if axis in options:
+            given = options[axis]
+            if axis == "yAxis":  # its name stands above it, and to the left there is no room
+                given = _deep({"nameTextStyle": {"align": "left"}}, given)
+            made[axis] = (
+                [_deep(_AXIS, one) for one in given] if isinstance(given, list) else _deep(_AXIS, given)
+            )
+    return made
+
+
+def _deep(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**below, **above}
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], dict) and isinstance(above[key], dict):
+            merged[key] = _deep(below[key], above[key])
+    return merged
+
+
+def _amounts(labels: Sequence[str], series: Mapping[str, Sequence[float]]) -> Numbers:
+    """The bars by label."""
+    return ["", *series], [
+        [label, *(values[place] for values in series.values())] for place, label in enumerate(labels)
+    ]
+
+
+def points_table(series: Mapping[str, Sequence[tuple[float, float]]], x: str) -> Numbers:
+    """The points of all lines by their place on the axis."""
+    by_place: dict[float, dict[str, float]] = {}
+    for name, points in series.items():
+        for place, value in points:
+            by_place.setdefault(place, {})[name] = value
+    rows: Iterable[tuple[float, dict[str, float]]] = sorted(by_place.items())
+    return [x, *series], [[number(place), *(values.get(name) for name in series)] for place, values in rows]

@@ -1,0 +1,214 @@
+"""The frame around every page: header, the way to the other pages, theme; and how a page is declared."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+from fastapi import Request
+from nicegui import background_tasks, ui
+
+from tabstudio.errors import TabstudioError
+from tabstudio.studio.access.access import Claim
+from tabstudio.studio.access.roles import Who
+
+if TYPE_CHECKING:
+    from tabstudio.studio.studio import Studio
+
+P = ParamSpec("P")
+Build = Callable[Concatenate["View", P], Awaitable[None]]
+log = logging.getLogger("tabstudio.studio")
+
+DESTINATIONS = (
+    ("Home", "/"),
+    ("Data", "/data"),
+    ("Runs", "/runs"),
+    ("Monitor", "/monitor"),
+    ("Deployments", "/deployments"),
+)
+THEMES = {"light": False, "dark": True}
+_HEAD = '<link rel="stylesheet" href="/static/studio.css"><script src="/static/studio.js" defer></script>'
+
+
+class View:
+    """One page in one browser: who looks at it, and how it hears of changes."""
+
+    def __init__(self, studio: Studio, request: Request) -> None:
+        self.studio = studio
+        self._claim: Claim = request.scope["state"]["claim"]
+        self.client = ui.context.client
+
+    @property
+    def who(self) -> Who:
+        """Who looks at it, in the role that they have now. Raises `AccessError` once they have logged out."""
+        return self.studio.access.checked(self._claim)
+
+    def follow(self, topic: str, follower: Callable[[], Awaitable[None] | None]) -> Callable[[], None]:
+        """Call `follower` after each change of a topic, where this stands, until the page is closed.
+
+        What is returned ends it before.
+        """
+        slot = ui.context.slot
+
+        async def told() -> None:
+            with slot:
+                said = follower()
+                if inspect.isawaitable(said):
+                    await said
+
+        leave = self.studio.feed.follow(topic, told)
+        self.client.on_delete(leave)
+        return leave
+
+    def soon(self, build: Callable[[], Awaitable[None]], height: str = "8rem") -> None:
+        """Show a placeholder here at once, and what `build` makes in its place when it is ready."""
+        place = ui.element("div").classes("soon").style(f"min-height:{height}").props('aria-busy="true"')
+
+        async def fill() -> None:
+            with place:
+                try:
+                    await build()
+                except TabstudioError as error:
+                    problem(str(error))
+            place.props(remove="aria-busy").style("min-height:0")
+
+        with place:
+            background_tasks.create(fill(), name="a part of a page")
+
+
+def page(studio: Studio, path: str, title: str, place: str) -> Callable[[Build[P]], Build[P]]:
+    """Declare an async function that builds the page at `path`, inside the frame, with `place` marked in it.
+
+    Its parameters after the view are those of the path and the query, as FastAPI reads them. A
+    `TabstudioError` becomes a message on the page.
+    """
+
+    def declare(build: Build[P]) -> Build[P]:
+        async def shown(request: Request, *args: P.args, **kwargs: P.kwargs) -> None:
+            view = View(studio, request)
+            with frame(view, place, request.cookies.get("tabstudio_theme", "")):
+                try:
+                    await build(view, *args, **kwargs)
+                except TabstudioError as error:
+                    problem(str(error))
+
+        given = list(inspect.signature(build, eval_str=True).parameters.values())[1:]
+        asked = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)
+        shown.__signature__ = inspect.Signature([asked, *given])  # type: ignore[attr-defined]
+        ui.page(path, title=f"{title} · tabstudio", response_timeout=30)(shown)
+        return build
+
+    return declare
+
+
+@contextmanager
+def frame(view: View, place: str, theme: str) -> Iterator[None]:
+    """Header and navigation; what is built inside stands in the page's main part."""
+    ui.add_head_html(_HEAD)
+    ui.query("html").props('lang="en"')
+    dark = ui.dark_mode(THEMES.get(theme))
+    ui.html('<a class="skip" href="#main">Skip to the content</a>', sanitize=False)
+    with ui.element("header").classes("bar"):
+        ui.link("tabstudio", "/").classes("brand")
+        with ui.element("nav").props('aria-label="Pages"'):
+            for name, address in DESTINATIONS:
+                link = ui.link(name, address)
+                if name == place:
+                    link.props('aria-current="page"')
+            if view.studio.mlflow_url:
+                ui.link("MLflow", view.studio.mlflow_url, new_tab=True).props('rel="noopener"')
+        ui.element("span").classes("grow")
+        _who(view)
+        _theme_button(dark)
+    with (
+        ui.element("div").props('id="main" tabindex="-1"').classes("page")
+    ):  # Quasar's page around it is <main>
+        yield
+
+
+def heading(text: str, subtitle: str = "") -> None:
+    """The one first-level heading of a page, and a sentence below it."""
+    with ui.element("div").classes("heading"):
+        tag("h1", text)
+        if subtitle:
+            tag("p", subtitle).classes("muted")
+
+
+def tag(name: str, text: str) -> ui.element:
+    """An HTML element that holds text; whatever the text, it is never read as markup."""
+    made = ui.element(name)
+    with made:
+        ui.label(text).classes("inline")
+    return made
+
+
+@contextmanager
+def section(title: str, note: str = "") -> Iterator[ui.element]:
+    """A card with a second-level heading; announced to screen readers by it."""
+    with ui.element("section").classes("section") as card:
+        if title:
+            tag("h2", title)
+        if note:
+            tag("p", note).classes("muted")
+        yield card
+
+
+def facts(pairs: dict[str, Any]) -> None:
+    """A few numbers with their names, large."""
+    with ui.element("dl").classes("facts"):
+        for name, value in pairs.items():
+            with ui.element("div"):
+                tag("dt", name)
+                tag("dd", str(value))
+
+
+def problem(text: str) -> None:
+    """What went wrong, where the answer would stand, with the way out."""
+    with ui.element("div").classes("problem").props('role="alert"'):
+        ui.label(text)
+
+
+def empty(text: str) -> None:
+    """Nothing here yet, and what to do about it."""
+    ui.label(text).classes("nothing")
+
+
+def badge(text: str, tone: str = "") -> ui.label:
+    """A word in a coloured frame; `tone` is good, warning, danger or nothing: colour never stands alone."""
+    return ui.label(text).classes(f"badge {tone}")
+
+
+def _who(view: View) -> None:
+    """Who is logged in, as what; and the way out."""
+    who = view.who
+    shown = ui.label(f"{who.name} · {who.role}").classes("who")
+    if not view.studio.options.login:
+        return
+
+    def follow() -> None:
+        shown.text = f"{view.who.name} · {view.who.role}"
+
+    view.follow("people", follow)
+    if who.may("admin"):
+        ui.link("People", "/people").classes("who")
+    if not view.studio.options.user_header:
+        with ui.element("form").props('method="post" action="/logout"').classes("logout"):
+            tag("button", "Log out").props('type="submit"')
+
+
+def _theme_button(dark: ui.dark_mode) -> None:
+    names = {None: "auto", False: "light", True: "dark"}
+    order = {None: False, False: True, True: None}
+    button = ui.button(f"Theme: {names[dark.value]}").props("flat dense").classes("theme")
+
+    def turn() -> None:
+        dark.value = order[dark.value]
+        button.text = f"Theme: {names[dark.value]}"
+        ui.run_javascript(
+            f"document.cookie='tabstudio_theme={names[dark.value]};path=/;max-age=31536000;samesite=strict'"
+        )
+
+    button.on_click(turn)

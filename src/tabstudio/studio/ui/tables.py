@@ -1,0 +1,166 @@
+"""Tables: plain ones in the page, and long ones that are paged on the server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A cell that leads to another page of the studio."""
+
+    text: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """A cell with a word in a frame; see `frame.badge` for the tones."""
+
+    text: str
+    tone: str = ""
+
+
+Cell = str | int | float | Link | Badge | None | tuple["Cell", ...]
+"""What stands in a cell; several things beside each other as a tuple."""
+
+
+def plain(
+    headers: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str = "", *, wide: bool = False
+) -> ui.html:
+    """A table of a moderate number of rows. The first column names the row; numbers stand at the right.
+
+    Every text is escaped. `wide` lets the cells of the first column be data, not names.
+    """
+    made = ui.html(markup(headers, rows, caption, wide=wide), sanitize=False).classes("scroll")
+    made.props["tabindex"], made.props["role"] = "0", "region"
+    made.props["aria-label"] = caption or "table"
+    return made
+
+
+def markup(
+    headers: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str = "", *, wide: bool = False
+) -> str:
+    """The table as HTML."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in headers)
+    body = "".join("<tr>" + "".join(_cells(row, wide)) + "</tr>" for row in rows)
+    told = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return f'<table class="plain">{told}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def number(value: float | int | None, digits: int = 4) -> str:
+    """A number as people read it: significant digits, thousands with a comma; a dash where there is none."""
+    if value is None or value != value:
+        return "–"
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e15):
+        return f"{int(value):,}"
+    if 10**digits <= abs(value) < 1e15:
+        return f"{value:,.0f}"  # no exponent where the whole number has place
+    return f"{value:,.{digits}g}"
+
+
+def _cells(row: Sequence[Cell], wide: bool) -> Iterable[str]:
+    for place, cell in enumerate(row):
+        text = _cell(cell)
+        if place == 0 and not wide:
+            yield f'<th scope="row">{text}</th>'
+        elif isinstance(cell, int | float):
+            yield f'<td class="n">{text}</td>'
+        else:
+            yield f"<td>{text}</td>"
+
+
+def _cell(cell: Cell) -> str:
+    if isinstance(cell, Link):
+        return f'<a href="{escape(cell.address, quote=True)}">{escape(cell.text)}</a>'
+    if isinstance(cell, tuple):
+        return " ".join(_cell(part) for part in cell) or "–"
+    if isinstance(cell, Badge):
+        return f'<span class="badge {escape(cell.tone, quote=True)}">{escape(cell.text)}</span>'
+    if cell is None or isinstance(cell, int | float):
+        return escape(number(cell))
+    return escape(cell)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a long table wants to show: rows from `offset` on, `limit` of them, in an order."""
+
+    offset: int
+    limit: int
+    order: str = ""
+    descending: bool = False
+
+
+Fetch = Callable[[Asked], Awaitable[tuple[list[dict[str, Any]], int]]]
+
+
+class Paged:
+    """A table of any length: `fetch` brings the rows of one page, and how many there are in all.
+
+    `columns` are those of Quasar's table: name, label, field, sortable, align. `row_key` names the field that
+    tells rows apart. With `select`, rows can be ticked, and `selected` holds them over all pages.
+    """
+
+    def __init__(
+        self,
+        columns: list[dict[str, Any]],
+        fetch: Fetch,
+        *,
+        row_key: str = "id",
+        limit: int = 25,
+        order: str = "",
+        descending: bool = True,
+        select: bool = False,
+        title: str = "",
+    ) -> None:
+        self.fetch = fetch
+        self._pagination = {
+            "sortBy": order or None,
+            "descending": descending,
+            "page": 1,
+            "rowsPerPage": limit,
+            "rowsNumber": 0,
+        }
+        self.table = ui.table(
+            columns=columns,
+            rows=[],
+            row_key=row_key,
+            pagination=self._pagination,
+            selection="multiple" if select else None,
+        ).classes("paged")
+        self.table.props(":rows-per-page-options='[10,25,50,100]' flat").props["aria-label"] = title
+        self.table.on("request", self._request)
+
+    @property
+    def selected(self) -> list[dict[str, Any]]:
+        """The ticked rows."""
+        return list(self.table.selected)
+
+    async def refresh(self) -> None:
+        """Fetch the page that is shown again."""
+        p = self._pagination
+        size = int(p["rowsPerPage"] or 25)
+        asked = Asked((int(p["page"] or 1) - 1) * size, size, str(p["sortBy"] or ""), bool(p["descending"]))
+        rows, total = await self.fetch(asked)
+        p["rowsNumber"] = total
+        self.table.pagination = dict(p)
+        self.table.rows = rows
+
+    async def first(self) -> None:
+        """Go back to the first page: the filter has changed."""
+        self._pagination["page"] = 1
+        await self.refresh()
+
+    async def _request(self, event: GenericEventArguments) -> None:
+        wanted = event.args["pagination"]
+        self._pagination.update(
+            {key: wanted.get(key) for key in ("sortBy", "descending", "page", "rowsPerPage")}
+        )
+        await self.refresh()

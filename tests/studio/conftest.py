@@ -1,0 +1,116 @@
+"""A real studio in a process of its own, and a real Chromium that looks at it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from .content import fill
+
+START_SECONDS = 60
+
+
+@dataclass
+class Running:
+    """A studio that answers: its address, its process, the folder in which it works."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    folder: Path
+    log: Path
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """End it as Ctrl-C does, and return its exit status."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=30)
+
+
+def start_studio(folder: Path, *options: str, **environment: str) -> Running:
+    """Start a studio on a free port, wait until it tells its address."""
+    log = folder / "studio.log"
+    began = log.stat().st_size if log.exists() else 0
+    quiet = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    settings = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "TABSTUDIO_", "PYTEST"))}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tabstudio", "studio", "--port", "0", *options],
+            cwd=folder,
+            env=settings | quiet | environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and process.poll() is None:
+        found = re.search(r"the studio is at (http://\S+);", log.read_bytes()[began:].decode())
+        if found:
+            return Running(found[1], process, folder, log)
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    raise AssertionError(f"the studio did not start: {log.read_bytes()[began:].decode()}")
+
+
+@pytest.fixture
+def studio(tmp_path) -> Iterator[Running]:
+    """A studio in an empty folder."""
+    running = start_studio(tmp_path)
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, cancer_csv) -> Path:
+    """A folder with trained models, to be copied: see `content.fill`."""
+    return fill(tmp_path_factory.mktemp("trained"), cancer_csv)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[object]:
+    """A browser for all tests of the session."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browse(chromium) -> Iterator[object]:
+    """Make pages, each in a browser context of its own; a fault in a page's script fails the test."""
+    contexts, faults = [], []
+
+    def open_page(url: str = "about:blank", **context: object):
+        made = chromium.new_context(viewport={"width": 1400, "height": 900}, **context)
+        contexts.append(made)
+        page = made.new_page()
+        page.set_default_timeout(20_000)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []

@@ -1,0 +1,69 @@
+"""What a studio has to show: a model in two versions that `tabstudio train` made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ODD = "odd <b> 'x' & 100%"
+"""A model's name that a page must take for text."""
+RULES = """
+[registry.stages.staging.gates]
+metrics = { accuracy = 0.9999 }
+
+[registry.stages.production.gates]
+metrics = { accuracy = 0.2 }
+
+[registry.stages.champion]
+approvals = 1
+"""
+ORDER = '[registry]\norder = ["staging", "production", "champion", "archived"]\n'
+
+
+def fill(folder: Path, table: Path) -> Path:
+    """Train `cancer` twice, register the second under an odd name, too; all in MLflow in this folder."""
+    from mlflow import MlflowClient
+
+    from tabstudio import train
+
+    before = Path.cwd()
+    os.chdir(folder)
+    quick = {"resamples": 200, "references": False, "patience": 3}
+    try:
+        train(str(table), "diagnosis", name="cancer", network="mlp", hidden=(8,), epochs=4, **quick)
+        train(str(table), "diagnosis", name="cancer", network="mlp", hidden=(30, 15), epochs=40, **quick)
+    finally:
+        os.chdir(before)
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    made = client.get_model_version("cancer", "2")
+    client.create_registered_model(ODD)
+    logged = client.get_logged_model(made.source.removeprefix("models:/"))
+    client.create_model_version(ODD, logged.artifact_location, made.run_id)
+    (folder / "tabstudio.toml").write_text(ORDER + RULES)
+    return folder
+
+
+def copied(trained: Path, folder: Path) -> Path:
+    """The same runs and models in another folder, without any history; artifacts stay where they lie."""
+    for name in ("mlflow.db", "tabstudio.toml"):
+        shutil.copy(trained / name, folder / name)
+    return folder
+
+
+def terminal(folder: Path, *words: str, actor: str = "carol") -> str:
+    """Run a tabstudio command in a terminal of that folder, as somebody."""
+    settings = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "TABSTUDIO_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "tabstudio", *words],
+        cwd=folder,
+        env=settings | {"TABSTUDIO_ACTOR": actor},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
