@@ -116,3 +116,23 @@ def test_train_with_search_registers_one_model_and_every_trial(cancer_csv, tmp_p
 def test_a_search_that_cannot_be_is_refused(cancer_csv, options):
     with pytest.raises(ConfigError, match="option search"):
         train(cancer_csv, "diagnosis", search=True, **options)
+
+
+def test_rounds_one_after_the_other_have_one_curve_for_each_network(cancer_csv, tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    from tabstudio.training import together
+
+    monkeypatch.setattr(together, "CACHE", 1)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    options = FAST | {"members": 4, "folds": 2, "references": False, "resamples": 0, "patience": 0}
+    result = train(cancer_csv, "diagnosis", name="cancer", register=False, tracking_uri=uri, **options)
+    assert result.delivery.complete
+    client = MlflowClient(uri, uri)
+    (run,) = client.search_runs([client.get_experiment_by_name("cancer").experiment_id])
+    names = [f"members/val_loss_{m}" for m in range(4)]
+    curves = [client.get_metric_history(run.info.run_id, name) for name in ("train_loss", "val_loss", *names)]
+    assert [[point.step for point in curve] for curve in curves] == [list(range(1, 7))] * 6
+    for m, curve in enumerate(curves[2:]):
+        told = [epoch.val_loss[m] for epoch in result.fitted.learned.history]
+        assert [point.value for point in curve] == pytest.approx(told)

@@ -58,7 +58,9 @@ class TerminalReporter(Reporter):
         elif (
             self._every_epoch or epoch.number == 1 or epoch.number % max(plan.epochs // LINES_WANTED, 1) == 0
         ):
-            print(f"          epoch {epoch.number}/{plan.epochs}  {_losses(epoch)}", flush=True)
+            print(
+                f"          {_members(plan)}epoch {epoch.number}/{plan.epochs}  {_losses(epoch)}", flush=True
+            )
 
     def _advance(self, epoch: Epoch, epochs: int) -> None:
         if self._bar is None:
@@ -84,6 +86,11 @@ class TerminalReporter(Reporter):
         if self._bar is not None:
             self._bar.stop()
             self._bar = self._task = None
+
+
+def _members(plan: Any) -> str:
+    """Which networks these are, where others came before."""
+    return f"networks {plan.first + 1} to {plan.first + plan.members}, " if plan.first else ""
 
 
 def _losses(epoch: Epoch) -> str:

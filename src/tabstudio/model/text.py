@@ -6,7 +6,7 @@ Words go through CRC-32, so a model means the same on every machine.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tabstudio.config import Scaling
-from tabstudio.model.columns import NumberColumn, Scale, hashes
+from tabstudio.model.columns import NumberColumn, hashes
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -24,7 +24,8 @@ Array = npt.NDArray[Any]
 
 BUCKETS = 4096
 """Words are hashed into so many."""
-TOPICS = 64
+MOST_TOPICS, TEXTS_PER_TOPIC = 64, 20
+"""Of few texts the further topics are noise."""
 FEWEST_TEXTS = 2
 """A bucket that fewer training texts have words of is left out."""
 LEARNED_FROM = 20_000
@@ -36,9 +37,9 @@ class TextColumn:
     """What a text is about, and its number of words.
 
     A text is a vector over hashed words: (1 + log count) * log(texts / texts with the word), of length 1. Its
-    topics are the first singular vectors of the training texts' (latent semantic analysis), each scaled as a
-    number. `buckets` (b,) are the hashed words that are counted, `weights` (b,) their logarithms, `axes` the
-    topics (b, topics) as float16 in base64. Few words are taken as they are, without topics.
+    `topics` are the shares of it along the first singular vectors of the training texts (latent semantic
+    analysis); they are not scaled, so that the lesser ones stay small. `buckets` (b,) are the hashed words
+    that are counted, `weights` (b,) their logarithms, `axes` the vectors (b, topics) as float16 in base64.
 
     Source: feature hashing (Weinberger et al. 2009, arXiv:0902.2206); Deerwester et al., "Indexing by latent
     semantic analysis" (1990).
@@ -49,8 +50,8 @@ class TextColumn:
     length: NumberColumn
     buckets: tuple[int, ...]
     weights: tuple[float, ...]
+    topics: int
     axes: str
-    scales: tuple[Scale, ...]
 
     @classmethod
     def fit(cls, series: pl.Series, scaling: Scaling) -> TextColumn | None:
@@ -63,35 +64,29 @@ class TextColumn:
         texts = np.bincount(counts.indices, minlength=BUCKETS)
         buckets = np.flatnonzero((texts >= FEWEST_TEXTS) & (texts < counts.shape[0]))
         weights = np.log(counts.shape[0] / texts[buckets])
-        column = cls(series.name, length, tuple(buckets.tolist()), tuple(weights.tolist()), "", ())
-        vectors = column._vectors(counts)
-        axes = _axes(vectors).astype("<f2")
-        told = vectors @ axes.astype(np.float32)
-        scales = tuple(Scale.fit(topic.astype(np.float64), scaling) for topic in told.T)
-        coded = b64encode(axes.tobytes()).decode()
-        return cls(series.name, length, column.buckets, column.weights, coded, scales)
+        column = cls(series.name, length, tuple(buckets.tolist()), tuple(weights.tolist()), 0, "")
+        axes = _axes(column._vectors(counts))
+        coded = b64encode(axes.astype("<f2").tobytes()).decode()
+        return replace(column, topics=axes.shape[1], axes=coded)
 
     @classmethod
     def from_json(cls, data: dict[str, Any], length: NumberColumn) -> TextColumn:
         """The column whose fields these are."""
-        scales = tuple(Scale(**scale) for scale in data["scales"])
         lists = {name: tuple(data[name]) for name in ("buckets", "weights")}
-        return cls(**{**data, **lists, "length": length, "scales": scales})
+        return cls(**{**data, **lists, "length": length})
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the columns that `write` fills."""
-        return self.length.names + tuple(f"{self.name} topic {place}" for place in range(len(self.scales)))
+        return self.length.names + tuple(f"{self.name} topic {place}" for place in range(self.topics))
 
     def write(self, series: pl.Series, out: Array) -> int:
         """Fill `out` (b, width) and return how many values were missing."""
         width = len(self.length.names)
         words = _words(series)
         missing = self.length.write(_word_count(words), out[:, :width])
-        if self.scales:
-            topics = self._vectors(_counts(words)) @ _decoded(self.axes, len(self.scales))
-            for place, scale in enumerate(self.scales):
-                out[:, width + place] = scale.apply(topics[:, place], 0.0)
+        if self.topics:
+            out[:, width:] = self._vectors(_counts(words)) @ _decoded(self.axes, self.topics)
         return missing
 
     def _vectors(self, counts: csr_array) -> csr_array:
@@ -107,13 +102,12 @@ class TextColumn:
 def _axes(vectors: csr_array) -> Array:
     """Topics (b, topics): the directions that the vectors (n, b) stretch in most."""
     rows, width = vectors.shape
-    if width <= TOPICS:
+    topics = min(max(rows // TEXTS_PER_TOPIC, 1), MOST_TOPICS)
+    if width <= topics:
         return np.eye(width)
     from sklearn.utils.extmath import randomized_svd
 
-    topics = min(TOPICS, rows)
-    found = randomized_svd(vectors, n_components=topics, random_state=0)[2]
-    return np.asarray(found.T)
+    return np.asarray(randomized_svd(vectors, n_components=topics, random_state=0)[2].T)
 
 
 @lru_cache(maxsize=16)

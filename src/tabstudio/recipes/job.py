@@ -208,7 +208,7 @@ def _fit(job: Job, data: Data, run: Run, checkpoint: Path) -> Fitted:
     def on_epoch(epoch: Any, plan: Any) -> None:
         told.add(epoch.number)
         job.reporter.epoch(epoch, plan)
-        recording.epoch(run, epoch)
+        recording.epoch(run, epoch, plan.first)
 
     fitted = learn(
         job, data, on_epoch, checkpoint, on_plan=lambda plan: job.reporter.step(plan.reasons["budget"])

@@ -48,15 +48,21 @@ def start(run: Run, config: TrainConfig, data: Data) -> None:
         run.dataset(table.source.name, part.fingerprint, table.schema, len(part), where, context)
 
 
-def epoch(run: Run, epoch: Epoch) -> None:
-    """Record an epoch: means over the members, and the validation loss of each that still learns."""
-    values = {"train_loss": _mean(epoch.train_loss), "learning_rate": _mean(epoch.learning_rate)}
-    if not np.isnan(epoch.val_loss).all():
-        values["val_loss"] = _mean(epoch.val_loss)
+def epoch(run: Run, epoch: Epoch, first: int = 0) -> None:
+    """Record an epoch: means over the members, and the validation loss of each that still learns.
+
+    `first` is the number of the first member. Of later rounds only their own losses are recorded: the means
+    are those of the first round.
+    """
+    values: dict[str, float] = {}
     if len(epoch.val_loss) > 1:
-        named = {f"members/val_loss_{m}": float(v) for m, v in enumerate(epoch.val_loss) if epoch.active[m]}
-        values |= {name: value for name, value in named.items() if not np.isnan(value)}
-    values |= {"rows_per_second": epoch.rows_per_second, "epoch_seconds": epoch.seconds}
+        losses = [float(v) if epoch.active[m] else np.nan for m, v in enumerate(epoch.val_loss)]
+        values = {f"members/val_loss_{first + m}": v for m, v in enumerate(losses) if not np.isnan(v)}
+    if not first:
+        values |= {"train_loss": _mean(epoch.train_loss), "learning_rate": _mean(epoch.learning_rate)}
+        if not np.isnan(epoch.val_loss).all():
+            values["val_loss"] = _mean(epoch.val_loss)
+        values |= {"rows_per_second": epoch.rows_per_second, "epoch_seconds": epoch.seconds}
     run.metrics(values, step=epoch.number)
 
 

@@ -59,6 +59,11 @@ class Plan:
     minutes: float | None
     reasons: dict[str, str]
 
+    @property
+    def first(self) -> int:
+        """Number of the first of these members in their training: members are seeded in their order."""
+        return self.seeds[0] - self.seed
+
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary for a record of the run."""
         return asdict(self)
