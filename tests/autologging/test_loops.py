@@ -90,3 +90,17 @@ def test_the_model_of_a_loop_without_an_optimizer_is_found(watched):
         loop()
     assert len(recorded.values("train_loss")) == 3
     assert recorded.runs[0].params["model"] == "Linear"
+
+
+def test_a_loss_that_a_function_computes_is_not_told_once_more_by_its_name(watched, monkeypatch):
+    from tabstudio.autologging.watching import Loops
+
+    told: list[str] = []
+    evaluate = Loops._evaluate
+    monkeypatch.setattr(
+        Loops, "_evaluate", lambda self, at, name, *rest: (told.append(name), evaluate(self, at, name, *rest))
+    )
+    with watched() as recorded:
+        loops.full_batch()
+    assert told == ["BCEWithLogitsLoss#0"] * 5
+    assert len(recorded.values("val_loss")) == 5

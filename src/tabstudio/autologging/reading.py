@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from types import CodeType, FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from tabstudio.autologging import finding
+from tabstudio.autologging import calls, finding
 from tabstudio.autologging.patching import Patches
-from tabstudio.autologging.places import users_frames
 
 if TYPE_CHECKING:
     import torch
@@ -84,12 +83,10 @@ class Reads:
             self._tell(float(metrics), frame, _is_watched_loss)
 
     def _tell(self, value: float, frame: FrameType, is_loss: Callable[[ast.Call, _Tree], bool]) -> None:
-        user = next(users_frames(frame), None)
-        if user is None:
-            return
-        key = (id(user.f_code), user.f_lasti)
+        key = (id(frame.f_code), frame.f_lasti)
         if key not in self._sites:  # the code is kept, so that no other one takes its place in memory
-            self._sites[key] = user.f_code, _site(user, is_loss)
+            site = _site(frame, is_loss) if calls.is_own(frame.f_code) else None
+            self._sites[key] = frame.f_code, site
         site = self._sites[key][1]
         if site is not None:
             self._read(value, site, frame)

@@ -233,7 +233,7 @@ class Loops(Observer):
             return
         at, last = place(frame), self._loaders.visit
         number = last.number if last is not None else 0
-        asked, self._asked = self._rows, 0.0
+        asked, self._rows, self._asked = self._rows, math.nan, 0.0
         only = self._pending.only(tensor)
         if only is not None and self._trainings.goes_on(only, at, number, _plausible(asked, only.loss, last)):
             self._pending.seen.clear()
