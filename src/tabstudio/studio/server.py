@@ -67,6 +67,7 @@ def serve(options: StudioOptions, ready: Callable[[StudioOptions], None] = lambd
         if options.mlflow:
             from tabstudio.studio import mlflowserver
 
+            _ = studio.mlflow  # makes a new database: two who make one at a time break it
             studio.mlflow_url = ending.enter_context(
                 mlflowserver.running(studio.tracking_uri, studio.registry_uri)
             )

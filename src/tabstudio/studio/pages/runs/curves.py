@@ -70,9 +70,6 @@ class Curves:
         elif series:
             with self.places.get(group, self.grid):
                 self.charts[group] = lines(_title(group), short, x="step", height=240)
-        elif group in self.opened:
-            with self.places[group]:
-                empty("Nothing of it has more than one point.")
 
     def _fold(self, group: str) -> None:
         with self.more, ui.element("details").classes("numbers") as details:
@@ -87,6 +84,9 @@ class Curves:
                 names = grouped(row.moving).get(group, [])
                 for name, series in (await asyncio.to_thread(self._fetch, {group: names})).items():
                     self._draw(name, series)
+                if group not in self.charts:
+                    with self.places[group]:
+                        empty("Nothing of it has more than one point yet.")
 
         details.on("toggle", turned)
 
