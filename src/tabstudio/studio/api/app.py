@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from tabstudio._version import __version__
+from tabstudio.errors import ConfigError
 from tabstudio.registry.remote_http import API_VERSION
 from tabstudio.studio.api import comparing, deployments, errors, jobs, models, people, runs, tables
 from tabstudio.studio.api.asking import Asking
@@ -66,6 +68,7 @@ def build(studio: Studio) -> FastAPI:
 
 
 def _swagger() -> Path:
-    import fastapi_swagger
-
-    return Path(str(fastapi_swagger.__file__)).parent / "resources"
+    found = find_spec("fastapi_swagger")
+    if found is None or not found.submodule_search_locations:
+        raise ConfigError("Swagger UI is not installed: pip install fastapi-swagger")
+    return Path(found.submodule_search_locations[0]) / "resources"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from asyncio import to_thread
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from nicegui import run, ui
+from nicegui import ui
 
 from tabstudio.errors import ConfigError, TabstudioError
 from tabstudio.report.wording import when
@@ -45,7 +46,7 @@ def install(studio: Studio) -> None:
 
 
 def _may(role: str) -> str:
-    return ", ".join(MEANING[one] for one in ROLES[: ROLES.index(role) + 1])  # type: ignore[arg-type]
+    return ", ".join(MEANING[one] for one in ROLES[: ROLES.index(role) + 1])
 
 
 class _Oneself:
@@ -57,7 +58,7 @@ class _Oneself:
 
     async def draw(self) -> None:
         """Show them as they are now."""
-        everybody = await run.io_bound(self.view.studio.people(self.view.who, about=self.name).list)
+        everybody = await to_thread(self.view.studio.people(self.view.who, about=self.name).list)
         self.place.clear()
         with self.place:
             for mine in (person for person in everybody if person.name == self.name):
@@ -105,7 +106,7 @@ class _Everybody:
 
     async def draw(self) -> None:
         """Show everybody as they are now."""
-        found = await run.io_bound(self.view.studio.people(self.view.who).list)
+        found = await to_thread(self.view.studio.people(self.view.who).list)
         self.place.clear()
         with self.place:
             if not found:
@@ -139,7 +140,7 @@ class _Everybody:
     async def set_role(self, person: Person, role: str) -> None:
         """Give somebody another role."""
         try:
-            await run.io_bound(self.view.studio.people(self.view.who).set_role, person.name, role)
+            await to_thread(self.view.studio.people(self.view.who).set_role, person.name, role)
             ui.notify(f"{person.name} is {role} now", type="positive")
         except TabstudioError as error:
             ui.notify(str(error), type="negative", multi_line=True)
@@ -212,7 +213,7 @@ def _ask_token(view: View, name: str) -> None:
     async def make() -> None:
         try:
             people = view.studio.people(view.who, about=name)
-            secret = await run.io_bound(people.token, name, str(label.value))
+            secret = await to_thread(people.token, name, str(label.value))
         except TabstudioError as error:
             ui.notify(str(error), type="negative", multi_line=True)
             return
