@@ -46,9 +46,8 @@ def registry(actor: str | None = None) -> Iterator[AnyRegistry]:
         finally:
             for notice in opened.notices:
                 print(f"note: {notice}", file=sys.stderr)
-        if far is None and opened.rules.webhooks:
-            for problem in opened.deliver().problems:
-                print(f"note: a webhook waits for the next command: {problem}", file=sys.stderr)
+        if far is None:  # a studio sends its own
+            _deliver(opened)  # type: ignore[arg-type]
 
 
 def remote(actor: str | None = None) -> RemoteRegistry | None:
@@ -83,6 +82,11 @@ def _studio() -> Connection | None:
     from tabstudio.registry.remote_http import Connection
 
     return Connection(url, setting("TABSTUDIO_TOKEN"))
+
+
+def _deliver(opened: Registry) -> None:
+    for problem in opened.deliver().problems if opened.rules.webhooks else ():
+        print(f"note: a webhook waits for the next command: {problem}", file=sys.stderr)
 
 
 def _near(actor: str | None) -> Registry:

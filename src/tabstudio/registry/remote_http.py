@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from email.message import Message
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -127,7 +128,7 @@ class Connection:
         except ValueError as error:
             raise self._foreign("what it answers is no JSON") from error
 
-    def _check_api(self, headers: Mapping[str, str]) -> None:
+    def _check_api(self, headers: Message) -> None:
         theirs, _, version = headers.get(API_HEADER, "").partition(" ")
         if not theirs:
             raise self._foreign("it is no studio")

@@ -45,7 +45,7 @@ def install(studio: Studio) -> None:
 
 
 def _may(role: str) -> str:
-    return ", ".join(MEANING[one] for one in ROLES[: ROLES.index(role) + 1])  # type: ignore[arg-type]
+    return ", ".join(MEANING[one] for one in ROLES[: ROLES.index(role) + 1])
 
 
 class _Oneself:
@@ -57,7 +57,7 @@ class _Oneself:
 
     async def draw(self) -> None:
         """Show them as they are now."""
-        everybody = await run.io_bound(self.view.studio.people(self.view.who, about=self.name).list)
+        everybody = await run.io_bound(self.view.studio.people(self.view.who, about=self.name).list) or []
         self.place.clear()
         with self.place:
             for mine in (person for person in everybody if person.name == self.name):
@@ -105,7 +105,7 @@ class _Everybody:
 
     async def draw(self) -> None:
         """Show everybody as they are now."""
-        found = await run.io_bound(self.view.studio.people(self.view.who).list)
+        found = await run.io_bound(self.view.studio.people(self.view.who).list) or []
         self.place.clear()
         with self.place:
             if not found:
@@ -219,7 +219,7 @@ def _ask_token(view: View, name: str) -> None:
         view.studio.feed.touch("people")
         card.clear()
         with card:
-            _show_token(secret, dialog)
+            _show_token(str(secret), dialog)
 
     with view.client.content:  # a row that is redrawn meanwhile must not take the dialog along
         dialog = ui.dialog(value=True).props("persistent")
