@@ -105,7 +105,7 @@ def browse(chromium) -> Iterator[object]:
         made = chromium.new_context(viewport={"width": 1400, "height": 900}, **context)
         contexts.append(made)
         page = made.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(url)
         return page

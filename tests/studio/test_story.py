@@ -30,15 +30,24 @@ class Browser:
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """A folder of its own; services that are left in it end with the test."""
-    yield tmp_path
+def start(tmp_path):
+    """Start ann's studio in a folder of its own; what is left of it, and its services, end with the test."""
+    started = []
+
+    def begin(*options: str):
+        started.append(start_studio(tmp_path, *options, TABSTUDIO_ACTOR="ann"))
+        return started[-1]
+
+    yield begin
+    for studio in started:
+        if studio.process.poll() is None:
+            studio.kill()
     for line in terminal(tmp_path, "deployments", "list").splitlines():
         terminal(tmp_path, "deployments", "remove", line.split()[0])
 
 
-def test_from_upload_to_production_and_back_with_a_power_cut_between(folder, cancer_csv, browse):
-    studio = start_studio(folder, TABSTUDIO_ACTOR="ann")
+def test_from_upload_to_production_and_back_with_a_power_cut_between(start, cancer_csv, browse):
+    studio = start()
     browser = Browser(browse)
     page = browser.page
     upload(page, studio, cancer_csv)
@@ -50,7 +59,7 @@ def test_from_upload_to_production_and_back_with_a_power_cut_between(folder, can
     choose_target(page)
     start_training(page, "tabular")
     expect(page.get_by_role("heading", level=1)).to_have_text("Training of story")
-    studio = killed_and_started_again(studio)
+    studio = killed_and_started_again(studio, start)
     page.goto(f"{studio.url}/monitor")
     page.get_by_role("link", name="story", exact=True).click()
     expect(page.get_by_role("button", name="Promote version 1")).to_be_visible()
@@ -68,7 +77,7 @@ def test_from_upload_to_production_and_back_with_a_power_cut_between(folder, can
     page.goto(f"{studio.url}/monitor/story")
     roll_back(page, "wrong on Mondays")
 
-    studio = killed_and_started_again(studio)
+    studio = killed_and_started_again(studio, start)
     page.goto(f"{studio.url}/monitor/story")
     expect(production(page)).to_contain_text(re.compile("Version 1.*by ann.*wrong on Mondays"))
     expect(page.get_by_role("listitem").filter(has_text="better on every slice")).to_contain_text("promoted")
@@ -98,11 +107,10 @@ def test_a_page_may_ask_its_own_studio_only(studio, browse):
     assert "http" not in policy
 
 
-def killed_and_started_again(studio):
+def killed_and_started_again(studio, start):
     """The same studio after a power cut, at the same address."""
     studio.kill()
-    port = str(urlsplit(studio.url).port)
-    return start_studio(studio.folder, "--port", port, TABSTUDIO_ACTOR="ann")
+    return start("--port", str(urlsplit(studio.url).port))
 
 
 def upload(page, studio, table) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from asyncio import to_thread
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from nicegui import ui
+from nicegui import run, ui
 
 from tabstudio.errors import ConfigError, TabstudioError
 from tabstudio.report.wording import when
@@ -58,7 +57,7 @@ class _Oneself:
 
     async def draw(self) -> None:
         """Show them as they are now."""
-        everybody = await to_thread(self.view.studio.people(self.view.who, about=self.name).list)
+        everybody = await run.io_bound(self.view.studio.people(self.view.who, about=self.name).list) or []
         self.place.clear()
         with self.place:
             for mine in (person for person in everybody if person.name == self.name):
@@ -106,7 +105,7 @@ class _Everybody:
 
     async def draw(self) -> None:
         """Show everybody as they are now."""
-        found = await to_thread(self.view.studio.people(self.view.who).list)
+        found = await run.io_bound(self.view.studio.people(self.view.who).list) or []
         self.place.clear()
         with self.place:
             if not found:
@@ -140,7 +139,7 @@ class _Everybody:
     async def set_role(self, person: Person, role: str) -> None:
         """Give somebody another role."""
         try:
-            await to_thread(self.view.studio.people(self.view.who).set_role, person.name, role)
+            await run.io_bound(self.view.studio.people(self.view.who).set_role, person.name, role)
             ui.notify(f"{person.name} is {role} now", type="positive")
         except TabstudioError as error:
             ui.notify(str(error), type="negative", multi_line=True)
@@ -213,14 +212,14 @@ def _ask_token(view: View, name: str) -> None:
     async def make() -> None:
         try:
             people = view.studio.people(view.who, about=name)
-            secret = await to_thread(people.token, name, str(label.value))
+            secret = await run.io_bound(people.token, name, str(label.value))
         except TabstudioError as error:
             ui.notify(str(error), type="negative", multi_line=True)
             return
         view.studio.feed.touch("people")
         card.clear()
         with card:
-            _show_token(secret, dialog)
+            _show_token(str(secret), dialog)
 
     with view.client.content:  # a row that is redrawn meanwhile must not take the dialog along
         dialog = ui.dialog(value=True).props("persistent")
