@@ -6,7 +6,7 @@ What the registry noticed is told, and webhooks leave, when a command ends.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,14 +40,26 @@ def registry(actor: str | None = None) -> Iterator[AnyRegistry]:
     Raises `ConfigError` where somebody wants to act under another name in a remote studio.
     """
     far = remote(actor)
-    with far or _near(actor) as opened:
-        try:
-            yield opened
-        finally:
-            for notice in opened.notices:
-                print(f"note: {notice}", file=sys.stderr)
-        if far is None:  # a studio sends its own
-            _deliver(opened)  # type: ignore[arg-type]
+    if far is not None:
+        with far, _telling(far.notices):
+            yield far
+        return
+    with _near(actor) as near:
+        with _telling(near.notices):
+            yield near
+        if near.rules.webhooks:
+            for problem in near.deliver().problems:
+                print(f"note: a webhook waits for the next command: {problem}", file=sys.stderr)
+
+
+@contextmanager
+def _telling(notices: Sequence[str]) -> Iterator[None]:
+    """Tell in the end what a registry noticed, however it ends."""
+    try:
+        yield
+    finally:
+        for notice in notices:
+            print(f"note: {notice}", file=sys.stderr)
 
 
 def remote(actor: str | None = None) -> RemoteRegistry | None:
@@ -82,11 +94,6 @@ def _studio() -> Connection | None:
     from tabstudio.registry.remote_http import Connection
 
     return Connection(url, setting("TABSTUDIO_TOKEN"))
-
-
-def _deliver(opened: Registry) -> None:
-    for problem in opened.deliver().problems if opened.rules.webhooks else ():
-        print(f"note: a webhook waits for the next command: {problem}", file=sys.stderr)
 
 
 def _near(actor: str | None) -> Registry:
