@@ -118,7 +118,8 @@ class Training:
             made = ui.switch(field.label, on_change=self._tell)
         elif field.how == "words":
             words = {
-                word: f"{word} (default)" if place == 0 else word for place, word in enumerate(field.words)
+                word: f"{word} (default)" if place == 0 and word != "default" else word
+                for place, word in enumerate(field.words)
             }
             made = ui.select(words, label=field.label, value=field.words[0], on_change=self._tell)
         elif field.how in ("column", "columns"):
