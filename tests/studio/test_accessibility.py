@@ -26,6 +26,7 @@ PAGES = {
     f"/monitor/{quote(ODD, safe='')}": ODD,
     "/monitor/cancer/2": "cancer, version 2",
     "/monitor/cancer/compare?first=1&second=2": "cancer: version 1 against version 2",
+    "/people": "People",
     "/deployments": "Deployments",
     "/deployments/cancer": "cancer",
 }
