@@ -25,9 +25,9 @@ FEWEST_VALUES, MOST_VALUES = 6, 300
 """How many common values a column of codes has; fewer any network tells apart by itself."""
 COVERED = 0.8
 """Share of the rows whose values must be common enough to have a code."""
-SURELY, MOSTLY = 6.0, 8.0
-"""How far the jumps must exceed chance: all together, in standard deviations; and most of them by themselves,
-as a factor of what chance gives.
+SURELY, OFTEN = 6.0, 12.0
+"""How far the jumps must exceed chance: all together, in standard deviations; and each of a third of them by
+itself, as a factor of what chance gives.
 """
 
 
@@ -102,7 +102,8 @@ def _jumps(values: Array, means: Array, rows: Array, variance: Array, common: Ar
 
     Each mean is held against the cubic through its four neighbours. Where that curve is true, the squared
     standardised difference is about chi-squared with one degree of freedom. A bend that the cubic misses
-    shows at some values, codes at most of them: so the median must be large, and the mean beyond chance.
+    shows at few values, codes at many of them: so the upper third must be large, and the mean beyond chance.
+    Not the median: where codes lie far apart, a curve through them says little of the values between.
     """
     x, m, n = values[common], means[common], rows[common].astype(np.float64)
     at = np.arange(2, len(x) - 2)
@@ -118,4 +119,4 @@ def _jumps(values: Array, means: Array, rows: Array, variance: Array, common: Ar
     squared = gap**2 / np.maximum(variance * chance[:, None], 1e-12)
     # Overlapping neighbourhoods double the variance of the sum.
     surely = squared.sum() - squared.size > SURELY * math.sqrt(4.0 * squared.size)
-    return bool(surely and np.median(squared) > MOSTLY)
+    return bool(surely and np.quantile(squared, 2 / 3) > OFTEN)
