@@ -25,7 +25,7 @@ FEWEST_VALUES, MOST_VALUES = 6, 300
 """How many common values a column of codes has; fewer any network tells apart by itself."""
 COVERED = 0.8
 """Share of the rows whose values must be common enough to have a code."""
-SURELY, OFTEN = 6.0, 12.0
+SURELY, OFTEN = 6.0, 10.0
 """How far the jumps must exceed chance: all together, in standard deviations; and each of a third of them by
 itself, as a factor of what chance gives.
 """
