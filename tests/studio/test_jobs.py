@@ -111,10 +111,10 @@ def test_a_job_goes_on_without_whoever_started_it_and_is_known_again(jobs, place
     assert psutil.Process(job.pid).ppid() != os.getpid()
     with Database(f"sqlite:///{place}/tabstudio.db") as database:  # as a studio that was started anew
         other = Jobs(database, Tables(Path("data"), 1 << 20))
+        before = other.token(job.id)
         found = other.find(job.id)
         assert found.state == "running"
         assert len(found.progress.epochs) >= 1
-        before = other.token(job.id)
         _until(other, job.id, lambda now: len(now.progress.epochs) > len(found.progress.epochs))
         assert other.token(job.id) != before
         psutil.Process(job.pid).send_signal(signal.SIGKILL)

@@ -39,6 +39,7 @@ def build(studio: Studio) -> FastAPI:
         sockets.install()
         if studio.options.login:
             studio.feed.follow("people", sockets.watch)
+            studio.feed.spawn(sockets.patrol())
         yield
         await studio.feed.stop()
         await studio.looks.close()

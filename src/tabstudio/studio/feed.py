@@ -106,10 +106,11 @@ class Feed:
             for topic in list(self._topics.values()):
                 if topic.due <= now and not topic.looking:
                     topic.looking = True  # a slow source keeps no other topic waiting
-                    self._spawn(self._look(topic))
+                    self.spawn(self._look(topic))
             await asyncio.sleep(0.25)
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Let work go on until it is done, or the feed ends."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -130,7 +131,7 @@ class Feed:
         topic.last = token
         if changed and not first:
             for follower in topic.followers:
-                self._spawn(follower.hear())
+                self.spawn(follower.hear())
 
 
 async def _tell(follower: Follower) -> None:

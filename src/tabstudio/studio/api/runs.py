@@ -32,6 +32,7 @@ class Run(Shape):
     parent: str = Field(description="The run above it, empty for none.")
     metrics: dict[str, float | None] = Field(description="The last points; null where they are not finite.")
     params: dict[str, str]
+    moving: list[str] = Field(description="The metrics that have got beyond step 0.")
     children: int | None = Field(description="Runs below it; null where nobody asked.")
 
 

@@ -30,12 +30,12 @@ def install(studio: Studio) -> None:
             with section("You"):
                 oneself = _Oneself(view, who.name)
                 await oneself.draw()
-            view.follow("people", oneself.draw)
+            view.follow("people", oneself.follow)
         if who.may("admin"):
             with section("Everybody", "A changed role counts at once, also for pages that are open."):
                 everybody = _Everybody(view)
                 await everybody.draw()
-            view.follow("people", everybody.draw)
+            view.follow("people", everybody.follow)
         with section("Roles"):
             tables.plain(
                 ("role", "may"),
@@ -54,14 +54,24 @@ class _Oneself:
     def __init__(self, view: View, name: str) -> None:
         self.view, self.name = view, name
         self.place = ui.element("div")
+        self.shown: list[Person] = []
 
     async def draw(self) -> None:
         """Show them as they are now."""
-        everybody = await run.io_bound(self.view.studio.people(self.view.who, about=self.name).list) or []
+        self.shown = await self._found()
         self.place.clear()
         with self.place:
-            for mine in (person for person in everybody if person.name == self.name):
+            for mine in self.shown:
                 self._row(mine)
+
+    async def follow(self) -> None:
+        """Show what has changed; the logins of others leave the buttons in their place."""
+        if await self._found() != self.shown:
+            await self.draw()
+
+    async def _found(self) -> list[Person]:
+        everybody = await run.io_bound(self.view.studio.people(self.view.who, about=self.name).list) or []
+        return [person for person in everybody if person.name == self.name]
 
     def _row(self, mine: Person) -> None:
         with ui.element("div").classes("row-wrap"):
@@ -102,21 +112,30 @@ class _Everybody:
         self.view = view
         ui.button("Add somebody", on_click=self.ask_add).props("unelevated no-caps")
         self.place = ui.element("div").classes("people")
+        self.shown: list[Person] = []
 
     async def draw(self) -> None:
         """Show everybody as they are now."""
-        found = await run.io_bound(self.view.studio.people(self.view.who).list) or []
+        self.shown = await self._found()
         self.place.clear()
         with self.place:
-            if not found:
+            if not self.shown:
                 empty(
                     "Nobody yet: whoever sits at this machine is admin. Add a first admin to ask for logins."
                 )
-            for person in found:
+            for person in self.shown:
                 group = ui.element("div").classes("person")
                 group.props["role"], group.props["aria-label"] = "group", person.name
                 with group:
                     self._row(person)
+
+    async def follow(self) -> None:
+        """Show what has changed; logins leave the buttons in their place."""
+        if await self._found() != self.shown:
+            await self.draw()
+
+    async def _found(self) -> list[Person]:
+        return await run.io_bound(self.view.studio.people(self.view.who).list) or []
 
     def _row(self, person: Person) -> None:
         with ui.element("div").classes("row-wrap"):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from fastapi import Request
 from nicegui import background_tasks, ui
 
-from tabstudio.errors import TabstudioError
+from tabstudio.errors import AccessError, TabstudioError
 from tabstudio.studio.access.access import Claim
 from tabstudio.studio.access.roles import Who
 
@@ -189,7 +189,8 @@ def _who(view: View) -> None:
         return
 
     def follow() -> None:
-        shown.text = f"{view.who.name} · {view.who.role}"
+        with suppress(AccessError):  # the page is on its way to the login
+            shown.text = f"{view.who.name} · {view.who.role}"
 
     view.follow("people", follow)
     if who.may("admin"):
