@@ -49,7 +49,7 @@ class Sockets:
             core.sio.on(name, self._passing(name))
 
     async def patrol(self) -> None:
-        """Watch every few seconds, too: a login that comes and goes between two looks leaves no change to see."""
+        """Watch every few seconds, too: who comes and goes between two looks leaves no change to see."""
         while True:
             await asyncio.sleep(_PATROL_SECONDS)
             await self.watch()
