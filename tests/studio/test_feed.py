@@ -166,3 +166,14 @@ def test_a_slow_source_keeps_no_other_topic_waiting():
 def test_a_topic_that_is_not_there_is_an_error_at_once():
     with pytest.raises(KeyError):
         Feed({}).follow("weather", lambda: None)
+
+
+def test_who_asks_for_it_is_told_after_some_seconds_without_a_change_too():
+    async def story(feed, source):
+        often, seldom = [], []
+        feed.follow("run:7", lambda: often.append(1), at_least=0.3)
+        feed.follow("run:7", lambda: seldom.append(1), at_least=60)
+        assert await until(lambda: len(often) >= 2)
+        assert seldom == []
+
+    with_feed(story)

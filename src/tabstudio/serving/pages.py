@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tabstudio._version import __version__
+from tabstudio.errors import ConfigError
 from tabstudio.serving.hooks import Refused
 from tabstudio.serving.http import Message, Receive, Response, Scope, Send, error, respond
 from tabstudio.serving.inference import datatype, input_type
 from tabstudio.serving.openapi import document
 from tabstudio.serving.protocols import encode
 from tabstudio.serving.runtime import Runtime
+from tabstudio.serving.swagger import swagger_files
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -261,11 +262,10 @@ async def _not_found(request: Request, fault: Any) -> Page:
 
 
 def _assets() -> Path:
-    """Where the files of Swagger UI lie. They come in a wheel: the page needs no internet."""
-    found = find_spec("fastapi_swagger")
-    if found is None or not found.submodule_search_locations:
-        raise Refused(404, "NOT_FOUND", "Swagger UI is not installed: pip install fastapi-swagger")
-    return Path(found.submodule_search_locations[0]) / "resources"
+    try:
+        return swagger_files()
+    except ConfigError as error:
+        raise Refused(404, "NOT_FOUND", str(error)) from error
 
 
 def _mlflow_version() -> str:

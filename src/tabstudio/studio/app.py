@@ -17,7 +17,7 @@ from tabstudio.studio import pages
 from tabstudio.studio.api import app as api
 from tabstudio.studio.guard import Guard
 from tabstudio.studio.pages import login
-from tabstudio.studio.sockets import Sockets
+from tabstudio.studio.sockets import WATCH_SECONDS, Sockets
 from tabstudio.studio.studio import Studio
 from tabstudio.studio.ui.favicon import FAVICON
 
@@ -38,8 +38,7 @@ def build(studio: Studio) -> FastAPI:
         studio.tables.clear()
         sockets.install()
         if studio.options.login:
-            studio.feed.follow("people", sockets.watch)
-            studio.feed.spawn(sockets.patrol())
+            studio.feed.follow("people", sockets.watch, at_least=WATCH_SECONDS)
         yield
         await studio.feed.stop()
         await studio.looks.close()

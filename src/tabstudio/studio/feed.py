@@ -27,14 +27,23 @@ class Source:
 
 @dataclass(slots=True, eq=False)
 class _Followed:
-    """One follower. While it still works on a change, further ones wait, and are told as one."""
+    """One follower. While it still works on a change, further ones wait, and are told as one.
+
+    `at_least` are the seconds after which it is told without a change, too.
+    """
 
     tell: Follower
+    at_least: float | None = None
+    told: float = field(default_factory=monotonic)
     busy: bool = False
     again: bool = False
 
+    def overdue(self, now: float) -> bool:
+        return self.at_least is not None and now - self.told >= self.at_least
+
     async def hear(self) -> None:
         self.again = True
+        self.told = monotonic()
         if self.busy:
             return
         self.busy = True
@@ -66,14 +75,15 @@ class Feed:
         self._task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def follow(self, topic: str, follower: Follower) -> Callable[[], None]:
+    def follow(self, topic: str, follower: Follower, *, at_least: float | None = None) -> Callable[[], None]:
         """Call `follower` after each change, until what is returned is called.
 
-        Raises `KeyError` for an unknown topic.
+        What comes and goes between two looks leaves no change to see: with `at_least`, `follower` is called
+        when so many seconds have passed without a call, too. Raises `KeyError` for an unknown topic.
         """
         name, _, rest = topic.partition(":")
         entry = self._topics.setdefault(topic, _Topic(self._sources[name], rest))
-        followed = _Followed(follower)
+        followed = _Followed(follower, at_least)
         entry.followers.append(followed)
 
         def leave() -> None:
@@ -106,11 +116,10 @@ class Feed:
             for topic in list(self._topics.values()):
                 if topic.due <= now and not topic.looking:
                     topic.looking = True  # a slow source keeps no other topic waiting
-                    self.spawn(self._look(topic))
+                    self._spawn(self._look(topic))
             await asyncio.sleep(0.25)
 
-    def spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Let work go on until it is done, or the feed ends."""
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -127,11 +136,11 @@ class Feed:
         finally:
             topic.looking = False
         topic.broken = False
-        first, changed = topic.last is None, token != topic.last
+        changed = topic.last is not None and token != topic.last
         topic.last = token
-        if changed and not first:
-            for follower in topic.followers:
-                self.spawn(follower.hear())
+        for follower in topic.followers:
+            if changed or follower.overdue(monotonic()):
+                self._spawn(follower.hear())
 
 
 async def _tell(follower: Follower) -> None:

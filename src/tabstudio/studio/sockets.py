@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 MESSAGE_BYTES = 1 << 20
 """The longest message that a page may send."""
+WATCH_SECONDS = 5.0
+"""After so long at most, open pages are looked after."""
 _TRUSTED_SECONDS = 1.0
 """How long a claim that held is not asked about again, for messages. An action asks by itself, each time."""
-_PATROL_SECONDS = 5.0
 _MESSAGES = ("event", "javascript_response", "ack", "log")
 _RELOAD = "Implicit handshake failed"
 """At this word a page is loaded anew, and so comes to the door."""
@@ -47,12 +48,6 @@ class Sockets:
         core.sio.on("handshake", self._handshake)
         for name in _MESSAGES:
             core.sio.on(name, self._passing(name))
-
-    async def patrol(self) -> None:
-        """Watch every few seconds, too: who comes and goes between two looks leaves no change to see."""
-        while True:
-            await asyncio.sleep(_PATROL_SECONDS)
-            await self.watch()
 
     async def watch(self) -> None:
         """Send every page whose claim holds no more to the door, and tell it nothing from now on."""

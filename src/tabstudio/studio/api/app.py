@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -11,8 +9,8 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from tabstudio._version import __version__
-from tabstudio.errors import ConfigError
 from tabstudio.registry.remote_http import API_VERSION
+from tabstudio.serving.swagger import swagger_files
 from tabstudio.studio.api import comparing, deployments, errors, jobs, models, people, runs, tables
 from tabstudio.studio.api.asking import Asking
 from tabstudio.studio.api.shapes import About
@@ -54,7 +52,7 @@ def build(studio: Studio) -> FastAPI:
     errors.install(api)
     for module in _ROUTES:
         api.include_router(module.router)
-    api.mount("/swagger", StaticFiles(directory=_swagger()), name="swagger")
+    api.mount("/swagger", StaticFiles(directory=swagger_files()), name="swagger")
 
     @api.get("/", tags=["about"], summary="Who asks, and which studio answers")
     def about(asking: Asking) -> About:
@@ -65,10 +63,3 @@ def build(studio: Studio) -> FastAPI:
         return HTMLResponse(_DOCS)
 
     return api
-
-
-def _swagger() -> Path:
-    found = find_spec("fastapi_swagger")
-    if found is None or not found.submodule_search_locations:
-        raise ConfigError("Swagger UI is not installed: pip install fastapi-swagger")
-    return Path(found.submodule_search_locations[0]) / "resources"

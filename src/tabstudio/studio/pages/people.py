@@ -48,36 +48,51 @@ def _may(role: str) -> str:
     return ", ".join(MEANING[one] for one in ROLES[: ROLES.index(role) + 1])
 
 
-class _Oneself:
-    """One's own password and tokens."""
+class _Shown:
+    """People as they are now, all or those it is `about`. A login changes nothing here: the buttons stay."""
 
-    def __init__(self, view: View, name: str) -> None:
-        self.view, self.name = view, name
+    def __init__(self, view: View, about: str = "") -> None:
+        self.view, self.about = view, about
         self.place = ui.element("div")
         self.shown: list[Person] = []
 
     async def draw(self) -> None:
-        """Show them as they are now."""
-        self.shown = await self._found()
-        self.place.clear()
-        with self.place:
-            for mine in self.shown:
-                self._row(mine)
+        """Show them anew."""
+        self._show(await self._found())
 
     async def follow(self) -> None:
-        """Show what has changed; the logins of others leave the buttons in their place."""
-        if await self._found() != self.shown:
-            await self.draw()
+        """Show them anew where something of them has changed."""
+        found = await self._found()
+        if found != self.shown:
+            self._show(found)
+
+    def _show(self, found: list[Person]) -> None:
+        self.shown = found
+        self.place.clear()
+        with self.place:
+            self._rows(found)
+
+    def _rows(self, found: list[Person]) -> None:
+        raise NotImplementedError
 
     async def _found(self) -> list[Person]:
-        everybody = await run.io_bound(self.view.studio.people(self.view.who, about=self.name).list) or []
-        return [person for person in everybody if person.name == self.name]
+        people = self.view.studio.people(self.view.who, about=self.about)
+        everybody = await run.io_bound(people.list) or []
+        return [person for person in everybody if self.about in ("", person.name)]
+
+
+class _Oneself(_Shown):
+    """One's own password and tokens."""
+
+    def _rows(self, found: list[Person]) -> None:
+        for mine in found:
+            self._row(mine)
 
     def _row(self, mine: Person) -> None:
         with ui.element("div").classes("row-wrap"):
             if mine.password:
                 ui.button("Change the password", on_click=self.ask_password).props("outline no-caps")
-            ask = ui.button("New token", on_click=lambda: _ask_token(self.view, self.name))
+            ask = ui.button("New token", on_click=lambda: _ask_token(self.view, self.about))
             ask.props("outline no-caps")
         _tokens(self.view, mine)
 
@@ -97,45 +112,30 @@ class _Oneself:
 
     def change(self, old: str, new: str) -> str:
         """Change it, where the old one is right."""
-        people = self.view.studio.people(self.view.who, about=self.name)
-        if people.login(self.name, old) is None:
+        people = self.view.studio.people(self.view.who, about=self.about)
+        if people.login(self.about, old) is None:
             raise ConfigError("the old password is another one")
-        people.set_password(self.name, new)
+        people.set_password(self.about, new)
         self.view.studio.feed.touch("people")
         return "your password is changed"
 
 
-class _Everybody:
+class _Everybody(_Shown):
     """The list that admins see and change."""
 
     def __init__(self, view: View) -> None:
-        self.view = view
         ui.button("Add somebody", on_click=self.ask_add).props("unelevated no-caps")
-        self.place = ui.element("div").classes("people")
-        self.shown: list[Person] = []
+        super().__init__(view)
+        self.place.classes("people")
 
-    async def draw(self) -> None:
-        """Show everybody as they are now."""
-        self.shown = await self._found()
-        self.place.clear()
-        with self.place:
-            if not self.shown:
-                empty(
-                    "Nobody yet: whoever sits at this machine is admin. Add a first admin to ask for logins."
-                )
-            for person in self.shown:
-                group = ui.element("div").classes("person")
-                group.props["role"], group.props["aria-label"] = "group", person.name
-                with group:
-                    self._row(person)
-
-    async def follow(self) -> None:
-        """Show what has changed; logins leave the buttons in their place."""
-        if await self._found() != self.shown:
-            await self.draw()
-
-    async def _found(self) -> list[Person]:
-        return await run.io_bound(self.view.studio.people(self.view.who).list) or []
+    def _rows(self, found: list[Person]) -> None:
+        if not found:
+            empty("Nobody yet: whoever sits at this machine is admin. Add a first admin to ask for logins.")
+        for person in found:
+            group = ui.element("div").classes("person")
+            group.props["role"], group.props["aria-label"] = "group", person.name
+            with group:
+                self._row(person)
 
     def _row(self, person: Person) -> None:
         with ui.element("div").classes("row-wrap"):
