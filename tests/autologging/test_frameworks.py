@@ -95,7 +95,7 @@ def test_accelerate_is_a_loop_as_any_other(watched):
 
 
 DDP = """
-import os, sys, torch, tabstudio
+import gc, os, sys, torch, tabstudio
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -111,6 +111,9 @@ for epoch in range(3):
     loss.backward()
     optimizer.step()
 dist.destroy_process_group()
+# Watched or not, PyTorch aborts now and then where the rest of a DDP model ends with the interpreter.
+del model, optimizer, loss
+gc.collect()
 """
 
 
