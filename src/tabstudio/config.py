@@ -62,13 +62,13 @@ class NetworkConfig:
     """The network. `tabular` is the default for tables; `mlp` is plain layers of the given widths.
 
     `tabm` is an ensemble that shares most of its weights, `resnet` has a residual block for each width.
-    `hidden` None leaves the widths to be chosen from the table's size. `embedding` is the width of the
-    learned vector that `tabular` gives each category of a column with many.
+    `hidden` and `dropout` None leave these to be chosen from the table's size. `embedding` is the width of
+    the learned vector that `tabular` gives each category of a column with many.
     """
 
     name: Literal["tabular", "mlp", "tabm", "resnet"] = "tabular"
     hidden: tuple[int, ...] | None = None
-    dropout: float = 0.15
+    dropout: float | None = None
     activation: Literal["relu", "gelu", "selu", "silu", "tanh", "mish"] = "silu"
     scaling: Scaling = "robust"
     embedding: int = 8
@@ -77,6 +77,11 @@ class NetworkConfig:
     def widths(self) -> tuple[int, ...]:
         """Widths of the hidden layers: those of small tables where they were left open."""
         return (256, 256, 256) if self.hidden is None else self.hidden
+
+    @property
+    def dropped(self) -> float:
+        """Share of units dropped while training: that of small tables where it was left open."""
+        return 0.15 if self.dropout is None else self.dropout
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,17 @@ from tabstudio.model.networks import NetworkSpec, Pack, build, custom, with_one_
 from tabstudio.model.packed import PackedEmbedding, PackedLinear, dropout, quick_dropout
 
 LEVELS = (3, 30)
+EDGES = ((-1.0, 0.0, 1.0), (0.0, 1.0), (), (-0.5, 0.0, 0.2, 2.0))
 NUMBERS, CODES = torch.randn(7, 4), torch.stack([torch.arange(7) % n for n in LEVELS], dim=1)
 
 
 def packs(seeds: list[int]) -> list[Pack]:
     specs = [
-        NetworkSpec(name, 4, LEVELS, 2, NetworkConfig(name, (8, 8) if name == "resnet" else (8, 6), 0.5))  # type: ignore[arg-type]
+        NetworkSpec(
+            *(name, 4, LEVELS, 2),
+            NetworkConfig(name, (8, 8) if name == "resnet" else (8, 6), 0.5),  # type: ignore[arg-type]
+            edges=() if name == "mlp" else EDGES,
+        )
         for name in ("mlp", "tabular", "tabm", "resnet")
     ]
     own = custom(
@@ -59,7 +64,7 @@ def test_members_taken_out_go_on_as_they_would_have() -> None:
 
 
 def test_a_specification_survives_json() -> None:
-    spec = NetworkSpec("tabular", 4, LEVELS, 2, NetworkConfig("tabular", (8, 6)))
+    spec = NetworkSpec("tabular", 4, LEVELS, 2, NetworkConfig("tabular", (8, 6)), edges=EDGES)
     assert NetworkSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from tabstudio.config import NetworkConfig
 from tabstudio.errors import ConfigError
+from tabstudio.model.bins import edges_of
 from tabstudio.model.networks import NetworkSpec, build
 from tabstudio.model.networks_tabm import HEADS, Tabm
-from tabstudio.model.packed import BIAS_RATE, PeriodicEmbedding
+from tabstudio.model.packed import PiecewiseLinear
 
 NUMBERS, ROWS = 5, 11
 LEVELS = (3, 12)
@@ -56,29 +58,39 @@ def test_tabm_equals_the_authors_package(outputs: int) -> None:
 
 
 def test_heads_start_apart_and_share_their_matrices() -> None:
-    pack = build(NetworkSpec("tabm", NUMBERS, LEVELS, 1, NetworkConfig("tabm", (16,), 0.0)), [0])
+    edges = ((-1.0, 0.0, 0.5, 1.0),) * NUMBERS
+    config = NetworkConfig("tabm", (16,), 0.0)
+    pack = build(NetworkSpec("tabm", NUMBERS, LEVELS, 1, config, edges=edges), [0])
     raw = pack.train()(*rows())[0].view(HEADS, ROWS)
     assert len(torch.unique(raw[:, 0])) == HEADS
     assert pack.layers[0].weight.shape == (1, pack.entering, 16)  # type: ignore[union-attr,index]
-    first = pack.layers[0].before[0, :, :4]  # type: ignore[union-attr,index]
-    assert torch.equal(first, first[:, :1].expand(-1, 4))  # one factor for all entries of a column
+    first = pack.layers[0].before[0, :, NUMBERS : NUMBERS + 3]  # type: ignore[union-attr,index]
+    assert torch.equal(first, first[:, :1].expand(-1, 3))  # one factor for all bins of a number
 
 
-def test_periodic_embeddings_equal_the_authors_package() -> None:
+def test_bins_equal_those_of_the_authors_package() -> None:
     rtdl = pytest.importorskip("rtdl_num_embeddings", reason="it is installed with the extra dev")
-    mine = PeriodicEmbedding(NUMBERS, 16, 3, 0.1, [torch.Generator().manual_seed(1)])
-    theirs = rtdl.PeriodicEmbeddings(NUMBERS, 3, n_frequencies=32, activation=False, lite=False)
-    frequency, phase = BIAS_RATE * mine.frequency.data[0, :, 0], BIAS_RATE * mine.phase.data[0, :, 0]
-    # cos(a + b) = cos b cos a - sin b sin a: their cosines and sines at the same frequencies
-    theirs.periodic.weight.data = torch.cat([frequency, frequency], dim=1) / (2 * torch.pi)
-    weight = BIAS_RATE * mine.weight.data[0]
-    split = torch.zeros(NUMBERS, 64, 3)
-    split[:, :16], split[:, 32:48] = phase.cos().unsqueeze(2) * weight, -phase.sin().unsqueeze(2) * weight
-    theirs.linear.weight.data, theirs.linear.bias.data = split, BIAS_RATE * mine.bias.data[0, :, 0]
-    x = rows()[0]
-    got = mine(x)[0].view(ROWS, NUMBERS, 4)
-    torch.testing.assert_close(got[:, :, 0], x)
-    torch.testing.assert_close(got[:, :, 1:], theirs(x), rtol=1e-4, atol=1e-5)
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(500, NUMBERS, generator=random)
+    edges = edges_of(x.numpy(), 6)
+    theirs = rtdl.compute_bins(x, 6)
+    for mine, of in zip(edges, theirs, strict=True):
+        torch.testing.assert_close(torch.tensor(mine), of)
+    expected = rtdl.PiecewiseLinearEncoding(theirs)(x)  # the ends are theirs, too: nothing lies beyond them
+    torch.testing.assert_close(PiecewiseLinear(edges)(x), (2 * expected - 1) / 6**0.5, rtol=1e-4, atol=1e-5)
+
+
+def test_a_number_beyond_all_edges_stands_at_their_end() -> None:
+    encoded = PiecewiseLinear([(0.0, 1.0, 3.0), (), (5.0, 6.0)])
+    x = torch.tensor([[-9.0, 1.0, 5.0], [2.0, 1.0, 5.0], [9.0, 1.0, 5.0]])
+    expected = torch.tensor([[-1.0, -1.0], [1.0, 0.0], [1.0, 1.0]]) / 2**0.5
+    torch.testing.assert_close(encoded(x), expected)
+
+
+def test_few_distinct_values_are_edges_themselves() -> None:
+    numbers = np.array([[1.0, 7.0, 0.0], [2.0, 7.0, 1.0], [4.0, 7.0, 1.0]] * 9, dtype=np.float32)
+    assert edges_of(numbers, 8) == ((1.0, 2.0, 4.0), (7.0,), (0.0, 1.0))
+    assert edges_of(numbers[:0], 8) == ((), (), ())
 
 
 def test_resnet_equals_plain_torch() -> None:

@@ -68,7 +68,7 @@ def test_what_is_given_is_kept_and_the_rest_is_searched(swept):
 
 def test_the_usual_options_are_tried_first(swept):
     usual = configure(**OPTIONS).network
-    assert swept[0].searched.tried[0].options["dropout"] == usual.dropout
+    assert swept[0].searched.tried[0].options["dropout"] == usual.dropped
     assert swept[0].searched.tried[0].options["learning_rate"] == pytest.approx(1e-3)
 
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 
+from tabstudio.training import optimizer
 from tabstudio.training.optimizer import Adam
 
 
@@ -32,8 +33,8 @@ def test_each_member_takes_the_steps_of_torchs_adamw(rates: list[float], decays:
             for m in range(k):
                 separate[m][i].grad = parameter.grad[m].clone()
         mine.step()
-        for optimizer in theirs:
-            optimizer.step()
+        for torchs in theirs:
+            torchs.step()
     for m in range(k):
         for parameter, expected in zip(packed, separate[m], strict=True):
             torch.testing.assert_close(parameter[m], expected, rtol=1e-5, atol=1e-6)
@@ -46,6 +47,25 @@ def test_decay_spares_the_parameters_that_it_is_not_for() -> None:
     optimizer.step()
     assert weight.tolist() == [[pytest.approx(0.95)] * 2]
     assert bias.tolist() == [[1.0] * 2]
+
+
+@pytest.mark.parametrize("small", [0, 10**9])
+def test_a_factor_is_a_start_and_a_rate_that_many_times_as_large(
+    small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optimizer, "LEAST_ENTRIES", small)  # a call per run of members, or one over all
+    factors, rates = (0.1, 6.0, 6.0), [0.1, 0.02, 0.02]
+    random = torch.Generator().manual_seed(0)
+    start = torch.randn(3, 4, generator=random)
+    scale = torch.tensor(factors).unsqueeze(1)
+    inner, outer = start.clone().requires_grad_(), (scale * start).clone().requires_grad_()
+    theirs = Adam([inner], rates, [0.5, 0.1, 0.0], eps=0.0)
+    mine = Adam([outer], rates, [0.5, 0.1, 0.0], eps=0.0, rates=[factors])
+    for _ in range(10):
+        for weights in (scale * inner, outer):
+            (weights - 1.0).pow(2).sum().backward()
+        theirs.step(), mine.step()
+    torch.testing.assert_close(outer, scale * inner, rtol=1e-5, atol=1e-6)
 
 
 def test_training_imports_no_compiler_and_nothing_else_that_is_slow() -> None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.model.encode import Inputs
-from tabstudio.model.networks import NetworkSpec, Pack, build, custom
+from tabstudio.model.networks import BINNED, NetworkSpec, Pack, build, custom
 from tabstudio.table.schema import Target
 from tabstudio.training import optimizer
 from tabstudio.training.data import Data, assemble, held_out
@@ -49,7 +49,11 @@ def network(name: str, outputs: int, seeds: tuple[int, ...], **more: Any) -> Pac
     if name == "custom":
         return custom(own, seeds, 4, LEVELS, outputs)
     config = NetworkConfig(name, (12, 12), 0.2)  # type: ignore[arg-type]
-    return build(NetworkSpec(name, 4, LEVELS, outputs, config, **more), seeds)
+    return build(NetworkSpec(name, 4, LEVELS, outputs, config, edges=binned(name), **more), seeds)
+
+
+def binned(name: str) -> tuple[tuple[float, ...], ...]:
+    return ((-1.0, 0.0, 1.0), (), (-2.0, -0.5, 0.0, 0.5), (0.0, 1.0)) if name in BINNED else ()
 
 
 def setting(
@@ -153,7 +157,8 @@ def test_a_narrow_member_is_the_narrow_network(parametrised: str) -> None:
     assert state.pack.spec is not None
     for m in (0, 1):
         config = NetworkConfig(parametrised, widths[m], 0.2)  # type: ignore[arg-type]
-        alone = build(NetworkSpec(parametrised, 4, LEVELS, 1, config), plan.seeds[m : m + 1])
+        spec = NetworkSpec(parametrised, 4, LEVELS, 1, config, edges=binned(parametrised))
+        alone = build(spec, plan.seeds[m : m + 1])
         trained(alone, data.members_at([m]), plan.members_at([m]))
         with torch.no_grad():
             together.eval(), alone.eval()

@@ -29,7 +29,7 @@ def table(folds: int = 3) -> Rows:
     rng = np.random.default_rng(0)
     numbers = rng.standard_normal((ROWS, 4)).astype(np.float32)
     codes = np.column_stack([rng.integers(0, n, ROWS) for n in LEVELS])
-    labels = (numbers[:, 0] + numbers[:, 1] * numbers[:, 2] > 0).astype(np.int64)
+    labels = (3 * numbers[:, 0] + numbers[:, 1] * numbers[:, 2] > 0).astype(np.int64)
     inputs = Inputs(torch.from_numpy(numbers), torch.from_numpy(codes), {}, {})
     fold = np.arange(ROWS) % folds if folds else np.full(ROWS, -1)
     return Rows(inputs, labels, fold.astype(np.int16), BINARY, LEVELS)

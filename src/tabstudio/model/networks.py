@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from tabstudio.config import NetworkConfig
 from tabstudio.errors import ConfigError
 from tabstudio.model.packed import (
     ACTIVATIONS,
-    PackedActivation,
     PackedEmbedding,
     PackedLinear,
     PackedScale,
-    PeriodicEmbedding,
+    PiecewiseLinear,
+    Rates,
     Widths,
     dropout,
     each,
@@ -33,11 +32,6 @@ from tabstudio.model.packed import (
 
 MAX_ONE_HOT = 9
 """`tabular` gives a column of more categories than this an embedding (RealMLP's figure)."""
-WAVES, WAVES_OUT, WAVES_SIGMA = 16, 3, 0.1
-MAX_PERIODIC = 200
-"""`tabular` takes numbers as they are where a table has more of them: the waves would cost more than they
-bring.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +40,8 @@ class NetworkSpec:
 
     `numbers` is the width d of the encoded numbers, `cardinalities` the number of codes per categorical
     column, `outputs` the width of the last layer. `own_hidden` holds each member's own hidden widths, as many
-    and none wider than those of `config`; empty where all members have these.
+    and none wider than those of `config`; empty where all members have these. `edges` are those of the bins
+    of each of the d numbers (see `PiecewiseLinear`); empty where numbers have no bins.
     """
 
     name: str
@@ -55,6 +50,7 @@ class NetworkSpec:
     outputs: int
     config: NetworkConfig
     own_hidden: tuple[tuple[int, ...], ...] = ()
+    edges: tuple[tuple[float, ...], ...] = ()
 
     def members(self, indices: Sequence[int]) -> NetworkSpec:
         """The specification of some of the members, no wider than the widest of them."""
@@ -77,8 +73,8 @@ class NetworkSpec:
     def from_json(cls, data: dict[str, Any]) -> Self:
         """The specification that `to_json` wrote."""
         config = NetworkConfig(**{**data["config"], "hidden": tuple(data["config"]["hidden"])})
-        own = tuple(tuple(widths) for widths in data.get("own_hidden", ()))
-        told = {"cardinalities": tuple(data["cardinalities"]), "config": config, "own_hidden": own}
+        tuples = {name: tuple(map(tuple, data.get(name, ()))) for name in ("own_hidden", "edges")}
+        told = {"cardinalities": tuple(data["cardinalities"]), "config": config, **tuples}
         return cls(**{**data, **told})
 
 
@@ -102,7 +98,7 @@ class Pack(nn.Module):
         self.spec = spec
         self.seeds = tuple(int(seed) for seed in seeds)
         self.generators = [torch.Generator().manual_seed(seed) for seed in self.seeds]
-        self.dropout = (spec.config.dropout if spec else 0.0,) * len(self.seeds)
+        self.dropout = (spec.config.dropped if spec else 0.0,) * len(self.seeds)
 
     if TYPE_CHECKING:
 
@@ -148,6 +144,12 @@ class Pack(nn.Module):
     def decays(self, name: str) -> bool:
         """Whether weight decay applies to the parameter of that name."""
         return bool(name)
+
+    def rates(self, name: str) -> tuple[float, ...]:
+        """What each member's learning rate is multiplied with for the parameter of that name."""
+        layer, _, own = name.rpartition(".")
+        factors: Rates = getattr(self.get_submodule(layer), "rates", {})
+        return factors.get(own, (1.0,) * len(self)) if layer else (1.0,) * len(self)
 
     def to_device(self, device: torch.device) -> Self:
         """Move weights and random states; on another device than the CPU dropout draws other numbers."""
@@ -243,70 +245,81 @@ class Mlp(Pack):
 
 
 class Embedded(Pack):
-    """What the networks for tables share: embeddings of numbers and of categories, shared by no two members.
+    """What the networks for tables share: numbers with their bins, categories as one-hot codes or vectors.
 
-    `chunks` are the widths that each column's representation has, in order, `entering` their sum.
+    `chunks` are the widths that each column's representation has, in order, `entering` their sum; `size` is
+    what these amount to in inputs of unit size, as which all bins of a number count together.
     """
 
     def __init__(self, spec: NetworkSpec, seeds: Sequence[int]) -> None:
         super().__init__(spec, seeds)
         self.few = [i for i, n in enumerate(spec.cardinalities) if n <= MAX_ONE_HOT]
         self.many = [i for i, n in enumerate(spec.cardinalities) if n > MAX_ONE_HOT]
-        self.periodic = self.embedding = None
+        self.one_hot = tuple(spec.cardinalities[i] for i in self.few)
         self.chunks = [1] * spec.numbers
-        if 0 < spec.numbers <= MAX_PERIODIC:
-            self.periodic = PeriodicEmbedding(spec.numbers, WAVES, WAVES_OUT, WAVES_SIGMA, self.generators)
-            self.chunks = [1 + WAVES_OUT] * spec.numbers
+        self.bins = self.embedding = None
+        if any(len(edges) > 2 for edges in spec.edges):
+            self.bins = PiecewiseLinear(spec.edges)
+            self.chunks += self.bins.widths
+        self.chunks += self.one_hot
         if self.many:
             levels = [spec.cardinalities[i] for i in self.many]
             self.embedding = PackedEmbedding(levels, spec.config.embedding, self.generators)
-        self.one_hot = tuple(spec.cardinalities[i] for i in self.few)
-        self.chunks += [*self.one_hot, *[spec.config.embedding] * len(self.many)]
-        self.entering = sum(self.chunks)
+            self.chunks += [spec.config.embedding] * len(self.many)
+        self.entering = self.size = sum(self.chunks)
+        if self.bins is not None:
+            self.size -= sum(self.bins.widths) - len(self.bins.widths)
 
     def decays(self, name: str) -> bool:
         """Weight decay is for the matrices of the layers, as in RealMLP."""
-        return name.endswith("weight") and not name.startswith("periodic")
+        return name.endswith("weight")
+
+    def shared(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        """What all members see alike of numbers and of columns of few categories (..., rows, width)."""
+        parts = [numbers]
+        if self.bins is not None:
+            parts.append(self.bins(numbers))
+        if self.few:
+            parts.append(one_hot(codes[..., self.few], self.one_hot, numbers.dtype))
+        return torch.cat(parts, dim=-1) if len(parts) > 1 else numbers
+
+    def own(self, codes: Tensor) -> Tensor | None:
+        """Each member's vectors of the columns of many categories (k, rows, width)."""
+        return None if self.embedding is None else self.embedding(codes[..., self.many])
 
     def features(self, numbers: Tensor, codes: Tensor) -> Tensor:
         """Representations of all columns (rows, entering) or (k, rows, entering)."""
-        x = numbers if self.periodic is None else self.periodic(numbers)
-        if self.few:
-            hot = with_one_hot(numbers[..., :0], codes[..., self.few], self.one_hot)
-            x = hot if x.shape[-1] == 0 else torch.cat([x, hot.expand(*x.shape[:-1], -1)], dim=-1)
-        if self.embedding is not None:
-            vectors = self.embedding(codes[..., self.many])
-            x = torch.cat([x.expand(*vectors.shape[:-1], -1), vectors], dim=-1)
-        return x
+        x, own = self.shared(numbers, codes), self.own(codes)
+        return x if own is None else torch.cat([x.expand(*own.shape[:-1], -1), own], dim=-1)
 
 
 class Tabular(Embedded):
-    """Embeddings of numbers and categories, a scaling layer, wide layers.
-
-    Layers are in neural-tangent parametrisation with parametric activations; the last one starts at zero.
-    """
+    """A factor for each input, wide layers in neural-tangent parametrisation; the last starts at zero."""
 
     def __init__(self, spec: NetworkSpec, seeds: Sequence[int]) -> None:
         super().__init__(spec, seeds)
+        self.activation = ACTIVATIONS[spec.config.activation]
         self.scale = PackedScale(self.entering, len(self))
-        self.layers = nn.ModuleList()
-        self.activations = nn.ModuleList()
         self.widths = [each(spec.hidden(i), len(self)) for i in range(len(spec.config.widths))]
+        self.layers = nn.ModuleList()
         width: Widths = self.entering
+        size: Widths = self.size
         for hidden in self.widths:
-            self.layers.append(PackedLinear(width, hidden, self.generators, "ntk"))
-            self.activations.append(PackedActivation(spec.config.activation, max(hidden), len(self)))
-            width = hidden
-        self.last = PackedLinear(width, spec.outputs, self.generators, "ntk", zeros=True)
+            self.layers.append(PackedLinear(width, hidden, self.generators, "ntk", size=size))
+            width = size = hidden
+        self.last = PackedLinear(width, spec.outputs, self.generators, "ntk", size=size, zeros=True)
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
         """Raw outputs (k, rows, outputs)."""
-        x = self._entered(self.scale(self._entered(self.features(numbers, codes))))
-        for layer, activation, widths in zip(self.layers, self.activations, self.widths, strict=True):
-            x = activation(layer(x))
+        entering = self._entered(self.shared(numbers, codes)), self.own(codes), self.scale.factor
+        first, *others = [*self.layers, self.last]
+        x = first(*entering)
+        for layer, widths in zip(others, self.widths, strict=True):
+            x = self.activation(x)
             if self.training:
                 x = quick_dropout(x, self.dropout, self.generators, widths)
-        return self._left(self.last(x))
+            x = layer(x)
+        return self._left(x)
 
 
 def corner(tensor: Tensor, like: Tensor) -> Tensor:
@@ -318,8 +331,14 @@ def with_one_hot(numbers: Tensor, codes: Tensor, cardinalities: Sequence[int]) -
     """Numbers (..., d) with every column's one-hot code behind: (..., d + sum of cardinalities)."""
     if not cardinalities:
         return numbers
-    hot = [functional.one_hot(codes[..., i], n).to(numbers.dtype) for i, n in enumerate(cardinalities)]
-    return torch.cat([numbers, *hot], dim=-1)
+    return torch.cat([numbers, one_hot(codes, cardinalities, numbers.dtype)], dim=-1)
+
+
+def one_hot(codes: Tensor, cardinalities: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """One-hot codes of all columns side by side: (..., c) -> (..., sum of cardinalities)."""
+    starts = torch.tensor([0, *cardinalities[:-1]], device=codes.device).cumsum(0)
+    hot = torch.zeros(*codes.shape[:-1], sum(cardinalities), dtype=dtype, device=codes.device)
+    return hot.scatter_(-1, codes + starts, 1.0)
 
 
 def _tabm(spec: NetworkSpec, seeds: Sequence[int]) -> Pack:
@@ -340,6 +359,8 @@ _NETWORKS: dict[str, Callable[[NetworkSpec, Sequence[int]], Pack]] = {
     "tabm": _tabm,
     "resnet": _resnet,
 }
+BINNED = ("tabular", "tabm", "resnet")
+"""Networks that take bins of numbers."""
 MASKABLE = ("mlp", "tabular")
 """Networks whose members may be of different widths."""
 

@@ -37,7 +37,7 @@ class Tabm(Embedded):
             self.layers.append(SharedLinear(width, hidden, self.generators))
             width = hidden
         if self.layers:
-            signs = self.periodic is None
+            signs = self.bins is None
             first: SharedLinear = self.layers[0]  # type: ignore[assignment]
             for m, generator in enumerate(self.generators):
                 first.before.data[m] = _drawn(self.chunks, signs, generator)

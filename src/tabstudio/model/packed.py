@@ -39,22 +39,22 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "mish": functional.mish,
 }
 
-BIAS_RATE = 0.1
-"""RealMLP's learning-rate factor of biases, as a factor of their effect: under Adam the two are the same."""
-SCALE_RATE = 6.0
-"""RealMLP's learning-rate factor of the scaling layer, likewise."""
+BIAS_RATE, SCALE_RATE = 0.1, 6.0
+"""RealMLP's learning-rate factors of biases and of the scaling layer."""
+Rates = dict[str, tuple[float, ...]]
+"""Of some of a layer's parameters: what each member's learning rate is multiplied with."""
 
 
 class PackedLinear(nn.Module):
     """k affine maps: (rows, inputs) or (k, rows, inputs) -> (k, rows, outputs); (rows, outputs) where k is 1.
 
     `inputs` and `outputs` are widths, or one for each member. `standard` draws what
-    `nn.Linear.reset_parameters` draws. `ntk` draws weights and biases from the unit normal distribution and
-    scales the product by 1/sqrt(inputs), the biases by `BIAS_RATE` (RealMLP, NeurIPS 2024). `zeros` starts
-    both at zero, the usual start of a last layer.
+    `nn.Linear.reset_parameters` draws. `ntk` is the neural-tangent parametrisation of RealMLP (NeurIPS 2024),
+    where the product of normal weights is scaled by 1/sqrt(inputs) and normal biases by `BIAS_RATE`. Under
+    Adam a factor of a parameter is a start and a learning rate that many times as large, so these are kept
+    in `rates` and cost no arithmetic. `size` is what the inputs amount to where they are not of unit size.
+    `zeros` starts both at zero, the usual start of a last layer.
     """
-
-    alphas: Tensor
 
     def __init__(
         self,
@@ -62,66 +62,59 @@ class PackedLinear(nn.Module):
         outputs: Widths,
         generators: Generators,
         parametrisation: Parametrisation = "standard",
+        *,
+        size: Widths | None = None,
         zeros: bool = False,
     ) -> None:
         super().__init__()
         k = len(generators)
+        sizes = each(inputs if size is None else size, k)
         inputs, outputs = each(inputs, k), each(outputs, k)
-        ntk = parametrisation == "ntk"
-        alphas = [1.0 / math.sqrt(max(i, 1)) if ntk else 1.0 for i in inputs]
-        self.alpha, self.beta = alphas[0], BIAS_RATE if ntk else 1.0
-        self.alike = len(set(alphas)) == 1
-        self.register_buffer("alphas", torch.tensor(alphas).view(k, 1, 1), persistent=False)
         self.weight = nn.Parameter(torch.zeros(k, max(inputs), max(outputs)))
         self.bias = nn.Parameter(torch.zeros(k, max(outputs)))
-        if not zeros:
-            draw = _draw_normal if ntk else _draw_linear
-            for m, (generator, i, o) in enumerate(zip(generators, inputs, outputs, strict=True)):
-                draw(self.weight.data[m, :i, :o], self.bias.data[m, :o], generator)
+        self.rates: Rates = {}
+        if parametrisation == "ntk":
+            scales = tuple(1.0 / math.sqrt(max(s, 1)) for s in sizes)
+            self.rates = {"weight": scales, "bias": (BIAS_RATE,) * k}
+        for m, (generator, i, o) in enumerate(zip(generators, inputs, outputs, strict=True)):
+            weight, bias = self.weight.data[m, :i, :o], self.bias.data[m, :o]
+            if self.rates and not zeros:
+                weight.copy_(torch.empty(weight.shape).normal_(0.0, scales[m], generator=generator))
+                bias.normal_(0.0, BIAS_RATE, generator=generator)
+            elif not zeros:
+                _draw_linear(weight, bias, generator)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Multiply and add, in one call of the library."""
-        alpha, beta = self.alpha, self.beta
-        weight: Tensor = self.weight
-        if not self.alike:
-            alpha, weight = 1.0, weight * self.alphas
-        if x.dim() == 2 and len(weight) == 1:
-            return torch.addmm(self.bias[0], x, weight[0], beta=beta, alpha=alpha)
-        if not torch.is_grad_enabled():
-            x = x.expand(len(weight), -1, -1)
-            return torch.baddbmm(self.bias.unsqueeze(1), x, weight, beta=beta, alpha=alpha)
+    def forward(self, x: Tensor, own: Tensor | None = None, factor: Tensor | None = None) -> Tensor:
+        """Multiply and add, in as few calls of the library as can be.
+
+        `own` (k, rows, last inputs) are inputs that differ between the members where x does not. `factor`
+        (k, inputs) scales what comes in.
+        """
+        weight = self.weight if factor is None else self.weight * factor.unsqueeze(-1)
+        grad = torch.is_grad_enabled()
+        if own is not None and (x.dim() == 3 or not grad):
+            x, own = torch.cat([x.expand(*own.shape[:-1], -1), own], dim=-1), None
+        if x.dim() == 2 and len(weight) == 1 and own is None:
+            return torch.addmm(self.bias[0], x, weight[0])
+        if not grad:
+            return torch.baddbmm(self.bias.unsqueeze(1), x.expand(len(weight), -1, -1), weight)
         turned = weight.mT
-        if x.dim() == 2:
-            wide = torch.addmm(self.bias.view(-1, 1), turned.flatten(0, 1), x.T, beta=beta, alpha=alpha)
-            return wide.view(*turned.shape[:2], -1).mT
-        return torch.baddbmm(self.bias.unsqueeze(2), turned, x.mT, beta=beta, alpha=alpha).mT
+        if x.dim() == 3:
+            return torch.baddbmm(self.bias.unsqueeze(2), turned, x.mT).mT
+        shared = turned[..., : x.shape[-1]].flatten(0, 1)
+        wide = torch.addmm(self.bias.view(-1, 1), shared, x.T).view(*turned.shape[:2], -1)
+        if own is not None:
+            wide = torch.baddbmm(wide, turned[..., x.shape[-1] :], own.mT)
+        return wide.mT
 
 
 class PackedScale(nn.Module):
-    """One learned factor per input: (rows, width) or (k, rows, width) -> (k, rows, width)."""
+    """A learned factor (k, width) per input, which starts at 1: the layer behind it multiplies with it."""
 
     def __init__(self, width: int, members: int) -> None:
         super().__init__()
-        self.factor = nn.Parameter(torch.zeros(members, width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Scale; a pack of one keeps (rows, width)."""
-        factor = SCALE_RATE * self.factor + 1.0
-        return x * (factor if x.dim() == 2 and len(factor) == 1 else factor.unsqueeze(1))
-
-
-class PackedActivation(nn.Module):
-    """x + a (f(x) - x) with a learned a per unit, which starts at 1 (RealMLP's parametric activation)."""
-
-    def __init__(self, name: str, width: int, members: int) -> None:
-        super().__init__()
-        self.function = ACTIVATIONS[name]
-        self.blend = nn.Parameter(torch.zeros(members, width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Blend, same shape out as in."""
-        blend = (BIAS_RATE * self.blend + 1.0).to(x.dtype)
-        return torch.lerp(x, self.function(x), blend if x.dim() == 2 else blend.unsqueeze(1))
+        self.factor = nn.Parameter(torch.ones(members, width))
+        self.rates: Rates = {"factor": (SCALE_RATE,) * members}
 
 
 class PackedEmbedding(nn.Module):
@@ -152,33 +145,43 @@ class PackedEmbedding(nn.Module):
         return functional.embedding(places, self.table.flatten(0, 1)).flatten(2)
 
 
-class PeriodicEmbedding(nn.Module):
-    """Numbers as learned waves: (rows, d) or (k, rows, d) -> (k, rows, d * (width + 1)).
+class PiecewiseLinear(nn.Module):
+    """Numbers by the bins that they have passed: (..., d) -> (..., sum of widths).
 
-    Each number x becomes (x, W cos(2 pi f x + b)) with its own frequencies f, phases b and W (waves, width):
-    "PBLD" of RealMLP (NeurIPS 2024) after the PLR embeddings of Gorishniy et al. (NeurIPS 2022).
+    A number is -1 in the bins above it, 1 in those below it, goes from one to the other within its own, and
+    all this by the root of its number of bins, so that together they are of unit size. A layer behind it is
+    any function of a number with bends at its `edges` (one sequence for each of the d numbers; one of fewer
+    than three edges has no bins). `widths` are the numbers of bins of those that have some.
+
+    Source: Gorishniy, Rubachev and Babenko, "On embeddings for numerical features in tabular deep learning"
+    (NeurIPS 2022), section 3.2; there from 0 to 1.
     """
 
-    def __init__(self, numbers: int, waves: int, width: int, sigma: float, generators: Generators) -> None:
+    columns: Tensor
+    centres: Tensor
+    slopes: Tensor
+    heights: Tensor
+
+    def __init__(self, edges: Sequence[Sequence[float]]) -> None:
         super().__init__()
-        k = len(generators)
-        self.frequency = nn.Parameter(torch.empty(k, numbers, 1, waves))
-        self.phase = nn.Parameter(torch.empty(k, numbers, 1, waves))
-        self.weight = nn.Parameter(torch.empty(k, numbers, waves, width))
-        self.bias = nn.Parameter(torch.zeros(k, numbers, 1, width))
-        for m, generator in enumerate(generators):
-            self.frequency.data[m].normal_(0.0, 2.0 * math.pi * sigma / BIAS_RATE, generator=generator)
-            self.phase.data[m].uniform_(-math.pi / BIAS_RATE, math.pi / BIAS_RATE, generator=generator)
-            bound = 1.0 / (BIAS_RATE * math.sqrt(waves))
-            self.weight.data[m].uniform_(-bound, bound, generator=generator)
+        binned = [(place, torch.tensor(of)) for place, of in enumerate(edges) if len(of) > 2]
+        self.widths = [len(of) - 1 for _, of in binned]
+        heights = [torch.full((width,), width**-0.5) for width in self.widths]
+        slopes = [2.0 * height / of.diff() for height, (_, of) in zip(heights, binned, strict=True)]
+        places = torch.tensor([place for place, _ in binned])
+        tensors = {
+            "columns": places.repeat_interleave(torch.tensor(self.widths)),
+            "centres": torch.cat([(of[1:] + of[:-1]) / 2.0 for _, of in binned]),
+            "slopes": torch.cat(slopes),
+            "heights": torch.cat(heights),
+        }
+        for name, tensor in tensors.items():
+            self.register_buffer(name, tensor, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Embed, number by number."""
-        columns = x.transpose(-1, -2).unsqueeze(-1)
-        waves = torch.cos(columns * (BIAS_RATE * self.frequency) + BIAS_RATE * self.phase)
-        mixed = torch.matmul(waves, BIAS_RATE * self.weight) + BIAS_RATE * self.bias
-        whole = torch.cat([columns.expand(*mixed.shape[:-1], 1), mixed], dim=-1)
-        return whole.transpose(1, 2).flatten(2)
+        """Encode."""
+        bent = (x.index_select(-1, self.columns) - self.centres) * self.slopes
+        return bent.clamp(-self.heights, self.heights)
 
 
 def each(value: Widths, members: int) -> Sequence[int]:
@@ -245,19 +248,12 @@ def quick_dropout(
         if most < 256:
             part[: -(-rows * own // 8)].random_(_LOWEST, None, generator=generator)
     last = torch.tensor(kept, device=x.device).sub_(1).view(k, 1, 1)
-    drawn = _spread(bits.view(torch.uint8), rows, width, widths)
-    factor = (drawn <= last.to(torch.uint8)).to(x.dtype).mul_((256.0 / (last + 1)).to(x.dtype))
-    return x * factor.view(x.shape)
-
-
-def _spread(drawn: Tensor, rows: int, width: int, widths: Sequence[int]) -> Tensor:
-    """Bytes (k, rows, width), of which a narrow member's stand in its first columns, the rest being 0."""
-    if min(widths) == width:
-        return drawn[:, : rows * width].reshape(-1, rows, width)
-    spread = torch.zeros(len(drawn), rows, width, dtype=torch.uint8, device=drawn.device)
-    for part, source, own in zip(spread, drawn, widths, strict=True):
-        part[:, :own] = source[: rows * own].view(rows, own)
-    return spread
+    drawn = bits.view(torch.uint8)[:, : rows * width].view(k, width, rows)
+    stay = (drawn <= last.to(torch.uint8)).mT.view(*x.shape)
+    if x.stride(-1) == 1:
+        stay = stay.contiguous()
+    factor = stay.to(x.dtype)
+    return x * factor.mul_((256.0 / (last + 1)).to(x.dtype).view(-1, *[1] * (x.dim() - 1)))
 
 
 _LOWEST, _BITS = -(1 << 63), 1 << 53
@@ -271,8 +267,3 @@ def _draw_linear(weight: Tensor, bias: Tensor, generator: torch.Generator) -> No
     weight.copy_(torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator).T)
     bound = 1.0 / math.sqrt(inputs)
     bias.uniform_(-bound, bound, generator=generator)
-
-
-def _draw_normal(weight: Tensor, bias: Tensor, generator: torch.Generator) -> None:
-    weight.copy_(torch.empty(weight.shape).normal_(generator=generator))
-    bias.normal_(generator=generator)

@@ -23,7 +23,7 @@ from tabstudio.recipes.fitting import Fitted, Learning, fit_encoder, settle, wei
 from tabstudio.table.schema import Schema
 from tabstudio.training.data import Rows
 from tabstudio.training.learn import Learned
-from tabstudio.training.plan import choose, with_widths
+from tabstudio.training.plan import choose, sized
 from tabstudio.training.race import RUNGS, Outcome, Trial, race
 
 if TYPE_CHECKING:
@@ -186,13 +186,13 @@ class Space:
         from optuna.distributions import FloatDistribution as Numbers
         from optuna.distributions import IntDistribution as Counts
 
-        network = with_widths(config.network, rows.trained)
+        network = sized(config.network, rows.trained)
         plan = choose(config.training, network, rows.target.task, rows=rows.trained, folds=rows.folds)
         rate, decay, depth = plan.learning_rate[0], plan.weight_decay[0], len(network.widths)
         space: dict[str, tuple[BaseDistribution, Any]] = {
             "learning_rate": (Numbers(rate / 10, rate * 10, log=True), rate),
             "weight_decay": (Numbers(1e-5, 0.3, log=True), min(max(decay, 1e-5), 0.3)),
-            "dropout": (Numbers(0.0, 0.6), min(network.dropout, 0.6)),
+            "dropout": (Numbers(0.0, 0.6), min(network.dropped, 0.6)),
         }
         if rows.target.task != "regression":
             space["label_smoothing"] = (Numbers(0.0, 0.2), min(plan.label_smoothing[0], 0.2))

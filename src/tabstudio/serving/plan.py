@@ -23,7 +23,7 @@ Forward = Callable[[Array, Array], Array]
 
 ROWS = 512
 """Rows that go through at a time: what lies between two layers stays in the processor's cache."""
-_BIAS_RATE, _SCALE_RATE, _MAX_ONE_HOT = np.float32(0.1), np.float32(6.0), 9
+_MAX_ONE_HOT = 9
 
 
 def compiled(spec: Mapping[str, Any], tensors: Mapping[str, Array]) -> Forward | None:
@@ -43,17 +43,48 @@ def compiled(spec: Mapping[str, Any], tensors: Mapping[str, Array]) -> Forward |
 
 
 def _mlp(spec: Mapping[str, Any], tensors: dict[str, Array]) -> Forward:
-    numbers, cardinalities = spec["numbers"], spec["cardinalities"]
-    weights = [tensors.pop(f"layers.{i}.weight") for i in range(len(spec["config"]["hidden"]) + 1)]
-    biases = [tensors.pop(f"layers.{i}.bias") for i in range(len(weights))]
+    cardinalities = spec["cardinalities"]
+    layers = _layers(tensors, [f"layers.{i}" for i in range(len(spec["config"]["hidden"]) + 1)])
+    lookups = _lookups(layers[0][0][:, spec["numbers"] :], range(len(cardinalities)), cardinalities)
+    return _forward(spec, layers, spec["numbers"], lookups, None)
+
+
+def _tabular(spec: Mapping[str, Any], tensors: dict[str, Array]) -> Forward:
+    cardinalities = spec["cardinalities"]
+    few = [i for i, n in enumerate(cardinalities) if n <= _MAX_ONE_HOT]
+    many = [i for i, n in enumerate(cardinalities) if n > _MAX_ONE_HOT]
+    layers = _layers(tensors, [*(f"layers.{i}" for i in range(len(spec["config"]["hidden"]))), "last"])
+    weight = layers[0][0] * tensors.pop("scale.factor")[:, :, None]
+    layers[0] = weight, layers[0][1]
+    bins = _Bins(spec["edges"]) if any(len(edges) > 2 for edges in spec["edges"]) else None
+    plain = spec["numbers"] + (bins.width if bins else 0)
+    hot = sum(cardinalities[i] for i in few)
+    lookups = _lookups(weight[:, plain : plain + hot], few, [cardinalities[i] for i in few])
+    if many:
+        rows = weight[:, plain + hot :]
+        lookups += _embedded(tensors.pop("embedding.table"), rows, many, [cardinalities[i] for i in many])
+    return _forward(spec, layers, plain, lookups, bins)
+
+
+Layers = list[tuple[Array, Array]]
+
+
+def _layers(tensors: dict[str, Array], names: Sequence[str]) -> Layers:
+    return [(tensors.pop(f"{name}.weight"), tensors.pop(f"{name}.bias")) for name in names]
+
+
+def _forward(
+    spec: Mapping[str, Any], layers: Layers, plain: int, lookups: Lookups, bins: _Bins | None
+) -> Forward:
+    """The network of these layers, whose first one takes `plain` inputs beside what the lookups add."""
+    (weight, bias), *rest = layers
+    first = _Entry(weight[:, :plain], bias)
+    others = [(weight, bias[:, None, :]) for weight, bias in rest]
     activation = _ACTIVATIONS[spec["config"]["activation"]]
-    first = _Entry(weights[0][:, :numbers], biases[0])
-    lookups = _lookups(weights[0][:, numbers:], range(len(cardinalities)), cardinalities)
-    layers = list(zip(weights[1:], (bias[:, None, :] for bias in biases[1:]), strict=True))
 
     def forward(x: Array, codes: Array) -> Array:
-        x = first(x, _looked_up(lookups, codes))
-        for weight, bias in layers:
+        x = first(bins(x) if bins else x, _looked_up(lookups, codes))
+        for weight, bias in others:
             x = np.matmul(activation(x), weight)
             x += bias
         return x
@@ -61,88 +92,43 @@ def _mlp(spec: Mapping[str, Any], tensors: dict[str, Array]) -> Forward:
     return forward
 
 
-def _tabular(spec: Mapping[str, Any], tensors: dict[str, Array]) -> Forward:
-    hidden, cardinalities = spec["config"]["hidden"], spec["cardinalities"]
-    few = [i for i, n in enumerate(cardinalities) if n <= _MAX_ONE_HOT]
-    many = [i for i, n in enumerate(cardinalities) if n > _MAX_ONE_HOT]
-    waves = _Waves(tensors) if "periodic.frequency" in tensors else None
-    names = [*(f"layers.{i}" for i in range(len(hidden))), "last"]
-    factor = _SCALE_RATE * tensors.pop("scale.factor") + np.float32(1)
-    layers = [_ntk(tensors.pop(f"{name}.weight"), tensors.pop(f"{name}.bias")) for name in names]
-    blends = [_BIAS_RATE * tensors.pop(f"activations.{i}.blend") + np.float32(1) for i in range(len(hidden))]
-    weight, bias = layers[0]
-    weight = weight * factor[:, :, None]
-    plain = spec["numbers"] * (waves.width if waves else 1)
-    hot = sum(cardinalities[i] for i in few)
-    lookups = _lookups(weight[:, plain : plain + hot], few, [cardinalities[i] for i in few])
-    if many:
-        rows = weight[:, plain + hot :]
-        lookups += _embedded(tensors.pop("embedding.table"), rows, many, [cardinalities[i] for i in many])
-    first = _Entry(weight[:, :plain], bias, shared=waves is None)
-    activation = _ACTIVATIONS[spec["config"]["activation"]]
-    rest = [(w, b[:, None, :], a[:, None, :]) for (w, b), a in zip(layers[1:], blends, strict=True)]
-
-    def forward(x: Array, codes: Array) -> Array:
-        x = first(waves(x) if waves else x, _looked_up(lookups, codes))
-        for weight, bias, blend in rest:
-            active = activation(x)
-            active -= x
-            active *= blend
-            active += x
-            x = np.matmul(active, weight)
-            x += bias
-        return x
-
-    return forward
-
-
 class _Entry:
-    """The first layer: numbers (n, d) that members share, or (k, n, d), and what the codes contribute."""
+    """The first layer: numbers (n, d) that the members share, and what the codes contribute."""
 
-    def __init__(self, weight: Array, bias: Array, shared: bool = True) -> None:
+    def __init__(self, weight: Array, bias: Array) -> None:
         self.members, self.inputs, self.outputs = weight.shape
         wide = weight.transpose(1, 0, 2).reshape(self.inputs, self.members * self.outputs)
-        self.weight = np.ascontiguousarray(wide if shared else weight)
-        self.bias = np.ascontiguousarray(bias.reshape(-1) if shared else bias[:, None, :])
-        self.shared = shared
+        self.weight = np.ascontiguousarray(wide)
+        self.bias = np.ascontiguousarray(bias.reshape(-1))
 
     def __call__(self, x: Array, codes: Array | None) -> Array:
         x = np.matmul(x, self.weight)
         x += self.bias
-        if self.shared:
-            x = x.reshape(len(x), self.members, self.outputs).transpose(1, 0, 2)
-            x = np.ascontiguousarray(x)
+        x = x.reshape(len(x), self.members, self.outputs).transpose(1, 0, 2)
+        x = np.ascontiguousarray(x)
         if codes is not None:
             x += codes
         return x
 
 
-class _Waves:
-    """Numbers (n, d) as learned waves (k, n, d * width); see `PeriodicEmbedding`."""
+class _Bins:
+    """Numbers (n, d) with their bins behind them (n, width); see `PiecewiseLinear`."""
 
-    def __init__(self, tensors: dict[str, Array]) -> None:
-        self.frequency = _BIAS_RATE * tensors.pop("periodic.frequency")
-        self.phase = _BIAS_RATE * tensors.pop("periodic.phase")
-        self.weight = _BIAS_RATE * tensors.pop("periodic.weight")
-        self.bias = _BIAS_RATE * tensors.pop("periodic.bias")
-        self.width = 1 + self.weight.shape[-1]
+    def __init__(self, edges: Sequence[Sequence[float]]) -> None:
+        binned = [(place, np.array(of, np.float32)) for place, of in enumerate(edges) if len(of) > 2]
+        counts = [len(of) - 1 for _, of in binned]
+        self.places = np.repeat([place for place, _ in binned], counts)
+        self.heights = np.repeat(np.array(counts, np.float32) ** np.float32(-0.5), counts)
+        self.centres = np.concatenate([(of[1:] + of[:-1]) / np.float32(2) for _, of in binned])
+        self.slopes = np.float32(2) * self.heights / np.concatenate([np.diff(of) for _, of in binned])
+        self.width = len(self.places)
 
     def __call__(self, x: Array) -> Array:
-        columns = x.T[:, :, None]
-        waves = columns * self.frequency
-        waves += self.phase
-        np.cos(waves, out=waves)
-        k, d, n, _ = waves.shape
-        whole = np.empty((k, n, d, self.width), np.float32)
-        whole[..., 0] = x
-        mixed = np.matmul(waves, self.weight)
-        mixed += self.bias
-        whole[..., 1:] = mixed.transpose(0, 2, 1, 3)
-        return whole.reshape(k, n, d * self.width)
-
-
-def _ntk(weight: Array, bias: Array) -> tuple[Array, Array]:
-    return weight * np.float32(1 / math.sqrt(max(weight.shape[1], 1))), bias * _BIAS_RATE
+        bent = x[:, self.places]
+        bent -= self.centres
+        bent *= self.slopes
+        np.clip(bent, -self.heights, self.heights, out=bent)
+        return np.concatenate([x, bent], axis=1)
 
 
 Lookups = list[tuple[int, Array]]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tabstudio.model.bins import Edges, edges_of
 from tabstudio.table.schema import Target, Task
 
 if TYPE_CHECKING:
@@ -17,7 +19,15 @@ if TYPE_CHECKING:
     from tabstudio.training.plan import Plan
 
 
-@dataclass(frozen=True, slots=True)
+SMALL = 2000
+"""Tables of fewer training rows are small: they want wide layers, dropout and coarse bins."""
+COARSE, FINE = 8, 32
+"""Bins of a number in small tables, and in others."""
+MOST_BINNED = 200
+"""Where a table has more numbers, none has bins: these would cost more than they bring."""
+
+
+@dataclass(frozen=True)
 class Rows:
     """What trainings train on, before it is tensors of one of them.
 
@@ -41,6 +51,15 @@ class Rows:
     def trained(self) -> int:
         """Number of rows that some member trains on."""
         return int((self.fold < 0).sum()) if self.folds == 1 else len(self.fold)
+
+    @cached_property
+    def edges(self) -> Edges:
+        """Edges of the bins of each number, learned from the rows that some member trains on."""
+        numbers = self.inputs.numbers.numpy()
+        if numbers.shape[1] > MOST_BINNED:
+            return ()
+        seen = numbers[self.fold < 0] if self.folds == 1 else numbers
+        return edges_of(seen, COARSE if self.trained < SMALL else FINE)
 
     def data(self, plan: Plan) -> Data:
         """Tensors of a training by this plan, on its device."""

@@ -73,6 +73,7 @@ class State:
             plan.weight_decay,
             betas=(0.9, plan.beta2),
             decays=[pack.decays(name) for name, _ in pack.named_parameters()],
+            rates=[pack.rates(name) for name, _ in pack.named_parameters()],
         )
         self.order = torch.Generator().manual_seed(plan.seed)
         self.history: list[Epoch] = []

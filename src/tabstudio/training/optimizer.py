@@ -37,7 +37,9 @@ class Adam:
     """Updates parameters (k, ...) in place from their `.grad`.
 
     `learning_rate` and `weight_decay` have one entry per member; `decays` says which of the parameters the
-    decay is for (default: all). `means` and `squares` are the running moments, of the parameters' shapes.
+    decay is for (default: all), `rates` what the learning rate is multiplied with, for each parameter and
+    member (default: 1), which leaves the decay as it is. `means` and `squares` are the running moments, of
+    the parameters' shapes.
     """
 
     def __init__(
@@ -49,35 +51,41 @@ class Adam:
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         decays: Sequence[bool] | None = None,
+        rates: Sequence[Sequence[float]] | None = None,
     ) -> None:
         self.parameters = list(parameters)
         self.learning_rate, self.weight_decay = tuple(learning_rate), tuple(weight_decay)
         self.betas, self.eps = betas, eps
         self.decays = list(decays or [True] * len(self.parameters))
+        self.rates = list(rates or [(1.0,) * len(self.learning_rate)] * len(self.parameters))
         self.means = [torch.zeros_like(p, requires_grad=False) for p in self.parameters]
         self.squares = [torch.zeros_like(p, requires_grad=False) for p in self.parameters]
         device = self.parameters[0].device if self.parameters else None
         self.steps = torch.zeros((), device=device)
-        self._vectors = torch.tensor([self.learning_rate, self.weight_decay], device=device)
-        runs = _alike(self.learning_rate, self.weight_decay)
-        entries = sum(p.numel() for p in self.parameters)
-        few = len(runs) == 1 or entries >= LEAST_ENTRIES * len(runs)
-        self._runs = [part for run in runs for part in self._split(run)] if few else []
+        self._vectors = torch.tensor([self.learning_rate, self.weight_decay, *self.rates], device=device)
+        self._runs = self._calls()
 
-    def _split(self, run: slice) -> list[_Run]:
-        """One call for the parameters that decay and one for those that do not, where there is a decay."""
-        decay = self.weight_decay[run.start]
-        chosen = []
-        for decayed in (True, False) if decay else (None,):
-            places = [i for i, d in enumerate(self.decays) if decayed is None or d is decayed]
-            tensors = [
-                [kind[i].detach()[run] for i in places]
-                for kind in (self.parameters, self.means, self.squares)
-            ]
-            if places:
-                rate = self.learning_rate[run.start]
-                chosen.append(_Run(run, rate, decay if decayed else 0.0, places, *tensors))
-        return chosen
+    def _calls(self) -> list[_Run]:
+        """What each call updates; none where an update over all members costs less."""
+        together: dict[tuple[tuple[float, float], ...], list[int]] = {}
+        for place, (decays, rates) in enumerate(zip(self.decays, self.rates, strict=True)):
+            own = zip(self.learning_rate, self.weight_decay, rates, strict=True)
+            pairs = tuple((rate * factor, decay / factor * decays) for rate, decay, factor in own)
+            together.setdefault(pairs, []).append(place)
+        runs = {pairs: _alike(pairs) for pairs in together}
+        most = max(map(len, runs.values()), default=1)
+        if most > 1 and sum(p.numel() for p in self.parameters) < LEAST_ENTRIES * most:
+            return []
+        return [
+            self._run(run, pairs[run.start], places)
+            for pairs, places in together.items()
+            for run in runs[pairs]
+        ]
+
+    def _run(self, members: slice, pair: tuple[float, float], places: list[int]) -> _Run:
+        kinds = (self.parameters, self.means, self.squares)
+        tensors = ([kind[i].detach()[members] for i in places] for kind in kinds)
+        return _Run(members, *pair, places, *tensors)
 
     def members(self, parameters: Sequence[Tensor], places: Sequence[int]) -> Self:
         """An optimizer of some of the members, whose parameters these are, with copies of their moments."""
@@ -88,6 +96,7 @@ class Adam:
             betas=self.betas,
             eps=self.eps,
             decays=self.decays,
+            rates=[[rates[i] for i in places] for rates in self.rates],
         )
         for mine, theirs in ((chosen.means, self.means), (chosen.squares, self.squares)):
             for tensor, source in zip(mine, theirs, strict=True):
@@ -126,7 +135,8 @@ class Adam:
 
     def _over_all(self, factor: float) -> None:
         steps, (first, second) = float(self.steps), self.betas
-        rates, decay = self._vectors[0] * factor, self._vectors[1]
+        learning, decay, *rates = self._vectors
+        learning = learning * factor
         parameters = [p.detach() for p in self.parameters]
         grads = [self._gradient(i) for i in range(len(parameters))]
         torch._foreach_lerp_(self.means, grads, 1.0 - first)
@@ -138,8 +148,8 @@ class Adam:
         for i, parameter in enumerate(parameters):
             shape = (-1, *[1] * (parameter.dim() - 1))
             if self.decays[i]:
-                parameter.mul_((1.0 - rates * decay).view(shape))
-            change = (-rates / (1.0 - first**steps)).view(shape)
+                parameter.mul_((1.0 - learning * decay).view(shape))
+            change = (-learning * rates[i] / (1.0 - first**steps)).view(shape)
             parameter.addcdiv_(self.means[i] * change, below[i])
 
     def _gradient(self, place: int) -> Tensor:
@@ -158,8 +168,7 @@ class Adam:
             mine.copy_(state[name])
 
 
-def _alike(rates: Sequence[float], decay: Sequence[float]) -> list[slice]:
+def _alike(pairs: Sequence[tuple[float, float]]) -> list[slice]:
     """Runs of adjacent members with the same learning rate and decay."""
-    pairs = list(zip(rates, decay, strict=True))
     runs = [[i for i, _ in run] for _, run in groupby(enumerate(pairs), key=lambda item: item[1])]
     return [slice(run[0], run[-1] + 1) for run in runs]

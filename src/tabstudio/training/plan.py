@@ -12,6 +12,7 @@ import torch
 from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.errors import ConfigError
 from tabstudio.table.schema import Task
+from tabstudio.training.data import SMALL
 from tabstudio.training.precision import Chosen
 from tabstudio.training.precision import choose as choose_precision
 
@@ -22,9 +23,6 @@ AVERAGED_EPOCHS, LEAST_AVERAGED = 3, 10
 """Weights are averaged over the steps of so many epochs, and over no fewer steps than that."""
 QUICK_PATIENCE = 12
 """Epochs that averaged classifiers are given to get better: waiting longer found next to nothing."""
-
-NARROW_FROM = 2000
-"""Training rows from which layers are half as wide: no worse there, at half of the time or less."""
 
 Value = TypeVar("Value")
 Schedule = Literal["constant", "flat_cosine"]
@@ -108,12 +106,18 @@ class Plan:
         return 0.5 + 0.5 * math.cos(math.pi * (2.0 * min(progress, 1.0) - 1.0))
 
 
-def with_widths(network: NetworkConfig, rows: int) -> NetworkConfig:
-    """The network with the widths that are chosen for so many training rows where these were left open."""
-    if network.hidden is not None:
-        return network
-    usual = network.widths
-    return replace(network, hidden=usual if rows < NARROW_FROM else tuple(width // 2 for width in usual))
+def sized(network: NetworkConfig, rows: int) -> NetworkConfig:
+    """The network with widths and dropout as they are chosen for so many rows where these were left open.
+
+    Beyond small tables half the width is no worse, nor is `tabular` without dropout, in less of the time.
+    """
+    large = rows >= SMALL
+    hidden, dropped = network.widths, network.dropped
+    if network.hidden is None and large:
+        hidden = tuple(width // 2 for width in hidden)
+    if network.dropout is None and large and network.name == "tabular":
+        dropped = 0.0
+    return replace(network, hidden=hidden, dropout=dropped)
 
 
 def choose(
@@ -129,9 +133,12 @@ def choose(
     Raises `ConfigError` where members are fewer than folds or the device does not exist.
     """
     reasons: dict[str, str] = {}
-    if network is not None and network.hidden is None:
-        network = with_widths(network, rows)
-        reasons["hidden"] = f"{'-'.join(map(str, network.widths))} for {rows:,} rows"
+    if network is not None:
+        network, left = sized(network, rows), network
+        if left.hidden is None:
+            reasons["hidden"] = f"{'-'.join(map(str, network.widths))} for {rows:,} rows"
+        if left.dropout is None:
+            reasons["dropout"] = f"{network.dropped:g} for {rows:,} rows"
     ours = network is not None and network.name == "tabular"
     members = _members(config, folds, reasons)
     batch_size = _batch_size(config, rows, reasons)
@@ -146,7 +153,7 @@ def choose(
         batch_size=batch_size,
         learning_rate=(rate,) * members,
         weight_decay=(decay,) * members,
-        dropout=(network.dropout if network else 0.0,) * members,
+        dropout=(network.dropped if network else 0.0,) * members,
         label_smoothing=(_smoothing(config, task, ours),) * members,
         seeds=tuple(config.seed + m for m in range(members)),
         seed=config.seed,

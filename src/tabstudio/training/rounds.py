@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.training.data import Rows
-from tabstudio.training.plan import choose, with_widths
+from tabstudio.training.plan import choose, sized
 from tabstudio.training.together import Factory, Training
 
 MOST = 12
@@ -31,7 +31,7 @@ def rounds_of(
 ) -> Iterator[Training]:
     """So many rounds; `training.members` are those of one. Members are seeded in their order."""
     config = network if isinstance(network, NetworkConfig) else None
-    wide = network if config is None else with_widths(config, rows.trained)
+    wide = network if config is None else sized(config, rows.trained)
     for r in range(number):
         plan = choose(training, config, rows.target.task, rows=rows.trained, folds=rows.folds)
         seeds = tuple(seed + r * plan.members for seed in plan.seeds)

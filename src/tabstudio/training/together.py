@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 
 from tabstudio.config import NetworkConfig
-from tabstudio.model.networks import MASKABLE, NetworkSpec, Pack, build, custom
+from tabstudio.model.networks import BINNED, MASKABLE, NetworkSpec, Pack, build, custom
 from tabstudio.training.data import Rows
 from tabstudio.training.plan import Plan
 
@@ -81,5 +81,6 @@ def build_pack(rows: Rows, networks: Sequence[NetworkConfig | Factory], plan: Pl
     size = plan.members // len(ours)
     own = tuple(widths for widths in hidden for _ in range(size)) if len(set(hidden)) > 1 else ()
     network = replace(ours[0], hidden=widest)
-    spec = NetworkSpec(network.name, numbers, rows.cardinalities, rows.target.outputs, network, own)
-    return build(spec, plan.seeds)
+    edges = rows.edges if network.name in BINNED else ()
+    shape = (numbers, rows.cardinalities, rows.target.outputs)
+    return build(NetworkSpec(network.name, *shape, network, own, edges), plan.seeds)

@@ -41,7 +41,10 @@ def packed(
     members: int,
     activation: str = "silu",
 ) -> tuple[NetworkSpec, torch.nn.Module]:
-    spec = NetworkSpec(name, numbers, cardinalities, outputs, NetworkConfig(name, hidden, 0.1, activation))
+    edges = [(), (-1.0, 1.0), (-1.0, 0.0, 2.0), (-0.5, 0.0, 0.25, 0.5, 3.0)]
+    binned = tuple(edges[i % 4] for i in range(numbers)) if name == "tabular" and numbers < 200 else ()
+    config = NetworkConfig(name, hidden, 0.1, activation)
+    spec = NetworkSpec(name, numbers, cardinalities, outputs, config, edges=binned)
     pack = build(spec, list(range(members))).eval()
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
