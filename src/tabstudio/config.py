@@ -62,8 +62,8 @@ class NetworkConfig:
     """The network. `tabular` is the default for tables; `mlp` is plain layers of the given widths.
 
     `tabm` is an ensemble that shares most of its weights, `resnet` has a residual block for each width.
-    `hidden` and `dropout` None leave these to be chosen from the table's size. `embedding` is the width of
-    the learned vector that `tabular` gives each category of a column with many.
+    `dropout` None leaves it to be chosen from the table's size. `embedding` is the width of the learned
+    vector that `tabular` gives each category of a column with many.
     """
 
     name: Literal["tabular", "mlp", "tabm", "resnet"] = "tabular"
@@ -75,8 +75,8 @@ class NetworkConfig:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Widths of the hidden layers: those of small tables where they were left open."""
-        return (256, 256, 256) if self.hidden is None else self.hidden
+        """Widths of the hidden layers; where they were left open, what wider ones did not surpass."""
+        return (128, 128, 128) if self.hidden is None else self.hidden
 
     @property
     def dropped(self) -> float:

@@ -93,6 +93,14 @@ def test_few_distinct_values_are_edges_themselves() -> None:
     assert edges_of(numbers[:0], 8) == ((), (), ())
 
 
+def test_a_value_of_most_rows_leaves_bins_to_the_others() -> None:
+    column = np.concatenate([np.zeros(900), np.arange(1.0, 101.0)]).astype(np.float32)
+    (edges,) = edges_of(column[:, None], 8)
+    assert (edges[0], edges[-1]) == (0.0, 100.0)
+    assert len(edges) == 9
+    assert np.diff(edges).max() < 30
+
+
 def test_resnet_equals_plain_torch() -> None:
     pack = build(
         NetworkSpec("resnet", NUMBERS, LEVELS, 2, NetworkConfig("resnet", (8, 8), 0.0, "relu")), [1, 2]

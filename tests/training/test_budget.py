@@ -104,14 +104,14 @@ def test_minutes_are_filled_with_rounds_which_can_be_learned_again() -> None:
 def test_a_training_that_is_too_long_is_made_narrower_and_then_shorter(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(budget, "cost", lambda pack, *_: (0.01, 0.002 * pack.spec.hidden(0)))
+    monkeypatch.setattr(budget, "cost", lambda pack, *_: (0.01, 0.004 * pack.spec.hidden(0)))
     wanted = budget.Wanted(TrainingConfig(minutes=0.05), 3, 1, given=False)
     afforded = budget.afford(ROWS_OF, NetworkConfig(), wanted)
-    assert afforded.decided == {"hidden": (128, 128, 128), "epochs": 10}
-    assert afforded.network.hidden == (128, 128, 128)
+    assert afforded.decided == {"hidden": (64, 64, 64), "epochs": 10}
+    assert afforded.network.hidden == (64, 64, 64)
     assert afforded.training.epochs == 10
     kept = budget.afford(ROWS_OF, NetworkConfig(hidden=(200,)), wanted)
-    assert kept.decided == {"epochs": 6}
+    assert kept.decided == {"epochs": 3}
     usual = budget.afford(ROWS_OF, NetworkConfig(), replace(wanted, training=TrainingConfig(epochs=9999)))
     assert usual.decided == {}
     assert "9999 epochs of 1 steps: at most about 5.1e+03 s at 10 ms a step" in usual.told

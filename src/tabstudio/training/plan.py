@@ -107,17 +107,12 @@ class Plan:
 
 
 def sized(network: NetworkConfig, rows: int) -> NetworkConfig:
-    """The network with widths and dropout as they are chosen for so many rows where these were left open.
+    """The network with the dropout that is chosen for so many training rows where it was left open.
 
-    Beyond small tables half the width is no worse, nor is `tabular` without dropout, in less of the time.
+    Beyond small tables `tabular` is no worse without, in less of the time.
     """
-    large = rows >= SMALL
-    hidden, dropped = network.widths, network.dropped
-    if network.hidden is None and large:
-        hidden = tuple(width // 2 for width in hidden)
-    if network.dropout is None and large and network.name == "tabular":
-        dropped = 0.0
-    return replace(network, hidden=hidden, dropout=dropped)
+    spared = network.dropout is None and network.name == "tabular" and rows >= SMALL
+    return replace(network, hidden=network.widths, dropout=0.0 if spared else network.dropped)
 
 
 def choose(
@@ -134,11 +129,9 @@ def choose(
     """
     reasons: dict[str, str] = {}
     if network is not None:
-        network, left = sized(network, rows), network
-        if left.hidden is None:
-            reasons["hidden"] = f"{'-'.join(map(str, network.widths))} for {rows:,} rows"
-        if left.dropout is None:
-            reasons["dropout"] = f"{network.dropped:g} for {rows:,} rows"
+        if network.dropout is None:
+            reasons["dropout"] = f"{sized(network, rows).dropped:g} for {rows:,} rows"
+        network = sized(network, rows)
     ours = network is not None and network.name == "tabular"
     members = _members(config, folds, reasons)
     batch_size = _batch_size(config, rows, reasons)
