@@ -5,8 +5,9 @@
 
 Each line of the results file holds one system on one split of one table, with the date and the version; what
 stands there of the same version is not run again. Errors: 1 - ROC AUC for two classes, log loss for more,
-root mean squared error for numbers. The calibration error is the expected one over ten bins. Seconds are of
-training and predicting together, on the clock and, which other work on the machine hardly changes, of the
+root mean squared error for numbers. The calibration error is the expected one over ten bins; its floor is
+what it would be in the mean if each row's label were drawn from the very probabilities that were told, for
+even these are off by chance on so many rows. Seconds are of training and predicting together, on the clock and, which other work on the machine hardly changes, of the
 processor. A system that fails keeps its line, without an error, and ranks last on that table.
 The packages of the other systems are not tabstudio's own: `pip install skrub lightgbm xgboost catboost
 pytabkit autogluon.tabular`.
@@ -34,9 +35,12 @@ from tabstudio.tracking.machine import commit
 RESULTS = Path(__file__).parent / "results.csv"
 FIELDS = (
     *("date", "system", "version", "dataset", "task", "rows", "seed"),
-    *("error", "calibration_error", "seconds", "cpu_seconds", "threads", "beside", "note"),
+    *("error", "calibration_error", "calibration_floor", "seconds", "cpu_seconds", "threads"),
+    *("beside", "note"),
 )
 MOST_ROWS = 15_000
+DRAWS = 20
+"""Sets of labels that the floor of the calibration error is a mean over."""
 
 
 def main() -> None:
@@ -84,12 +88,12 @@ def run(options: argparse.Namespace) -> None:
 def measured(problem: Problem, parts: Parts, name: str, seed: int, means: Means) -> dict[str, object]:
     """One system on one split."""
     system, package = SYSTEMS[name]
-    error, gap, note = float("nan"), float("nan"), ""
+    error, gap, floor, note = float("nan"), float("nan"), float("nan"), ""
     started, worked = time.perf_counter(), time.process_time()
     try:
         answer = system(parts, problem.task, seed, means)
         seconds, work = time.perf_counter() - started, time.process_time() - worked
-        error, gap = judged(problem, parts, answer)
+        error, gap, floor = judged(problem, parts, answer)
     except ImportError:
         raise
     except Exception as failure:  # noqa: BLE001  # a system that cannot take a real table loses it
@@ -104,6 +108,7 @@ def measured(problem: Problem, parts: Parts, name: str, seed: int, means: Means)
         "seed": seed,
         "error": f"{error:.6g}",
         "calibration_error": f"{gap:.6g}",
+        "calibration_floor": f"{floor:.6g}",
         "seconds": f"{seconds:.2f}",
         "cpu_seconds": f"{work:.2f}",
         "threads": means.threads,
@@ -111,20 +116,29 @@ def measured(problem: Problem, parts: Parts, name: str, seed: int, means: Means)
     }
 
 
-def judged(problem: Problem, parts: Parts, answer: np.ndarray) -> tuple[float, float]:
-    """Error and calibration error of an answer; nan where there is no such thing."""
+def judged(problem: Problem, parts: Parts, answer: np.ndarray) -> tuple[float, float, float]:
+    """Error, calibration error and its floor of an answer; nan where there is no such thing."""
     truth = parts.truth.to_numpy()
     if not problem.classify:
-        return float(np.sqrt(np.mean((answer - truth) ** 2))), float("nan")
+        return float(np.sqrt(np.mean((answer - truth) ** 2))), float("nan"), float("nan")
     labels = np.unique(parts.target)
     probabilities = np.clip(np.asarray(answer, dtype=np.float64), 1e-7, 1.0)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     binary = problem.task == "binary"
-    gaps = calibration_gaps(np.searchsorted(labels, truth), probabilities, 1 if binary else None)
-    gap = float(np.abs(gaps.sum(axis=0)).sum() / len(truth))
+    gap = _gap(np.searchsorted(labels, truth), probabilities, binary)
+    random, sums = np.random.default_rng(0), probabilities.cumsum(axis=1)
+    drawn = ((random.random((len(truth), 1)) > sums).sum(axis=1) for _ in range(DRAWS))
+    floor = np.mean([_gap(np.minimum(row, len(labels) - 1), probabilities, binary) for row in drawn])
     if binary:
-        return float(1.0 - roc_auc_score(truth == labels[1], probabilities[:, 1])), gap
-    return float(log_loss(truth, probabilities, labels=labels)), gap
+        error = 1.0 - roc_auc_score(truth == labels[1], probabilities[:, 1])
+    else:
+        error = log_loss(truth, probabilities, labels=labels)
+    return float(error), gap, float(floor)
+
+
+def _gap(places: np.ndarray, probabilities: np.ndarray, binary: bool) -> float:
+    gaps = calibration_gaps(places, probabilities, 1 if binary else None)
+    return float(np.abs(gaps.sum(axis=0)).sum() / len(places))
 
 
 def _told(name: str, minutes: float | None) -> str:

@@ -44,21 +44,31 @@ def ratios(results: pd.DataFrame) -> pd.DataFrame:
 def as_markdown(results: pd.DataFrame, found: pd.DataFrame) -> str:
     """A line for each system, the least error first."""
     lines = [
-        "| system | tables | error of CatBoost's | better on | failed | calibration error | CPU time |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| system | tables | error of CatBoost's | better on | mean rank | failed | calibration error (floor) "
+        "| CPU time |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     seconds = results.pivot_table(index=["dataset", "seed"], columns="system", values="cpu_seconds")
-    gaps = results.groupby(["system", "dataset"]).calibration_error.mean()
+    gaps = results.groupby(["system", "dataset"])[["calibration_error", "calibration_floor"]].mean()
+    ranks = mean_ranks(results)
     for system in sorted(found, key=lambda name: mean_ratio(found[name])):
         own = found[system].dropna()
         paired = seconds[[system, REFERENCE]].dropna() if system != REFERENCE else seconds[[system]].dropna()
         time = float((paired[system].median()) / paired[REFERENCE].median())
+        calibration = "{:.3f} ({:.3f})".format(*gaps.loc[system].mean())
         better = f"{(own < 1 - 1e-9).sum()}" if system != REFERENCE else ""
         lines.append(
-            f"| {system} | {len(own)} | {mean_ratio(own):.3f} | {better} | {np.isinf(own).sum()} | "
-            f"{gaps[system].mean():.3f} | {time:.1f} |"
+            f"| {system} | {len(own)} | {mean_ratio(own):.3f} | {better} | {ranks[system]:.2f} | {np.isinf(own).sum()} | "
+            f"{calibration} | {time:.1f} |"
         )
     return "\n".join(lines)
+
+
+def mean_ranks(results: pd.DataFrame) -> pd.Series:
+    """Mean over the tables of a system's rank there by its error, a mean over seeds; a failure is last."""
+    cells = results.groupby(["dataset", "system"]).error
+    errors = cells.agg(lambda e: e.mean(skipna=False)).fillna(np.inf).unstack()
+    return errors.rank(axis=1).mean()
 
 
 def mean_ratio(column: pd.Series) -> float:
