@@ -6,9 +6,10 @@
 Each line of the results file holds one system on one split of one table, with the date and the version; what
 stands there of the same version is not run again. Errors: 1 - ROC AUC for two classes, log loss for more,
 root mean squared error for numbers. The calibration error is the expected one over ten bins; its floor is
-what it would be in the mean if each row's label were drawn from the very probabilities that were told, for
-even these are off by chance on so many rows. Seconds are of training and predicting together, on the clock and, which other work on the machine hardly changes, of the
-processor. A system that fails keeps its line, without an error, and ranks last on that table.
+what it would be in the mean if labels were drawn from the very probabilities that were told, for even these
+are off by chance on so few rows. Seconds are of training and predicting together, on the clock and, which
+other work on the machine hardly changes, of the processor. A system that fails keeps its line, without an
+error, and ranks last on that table.
 The packages of the other systems are not tabstudio's own: `pip install skrub lightgbm xgboost catboost
 pytabkit autogluon.tabular`.
 """

@@ -11,6 +11,10 @@ from tabstudio.report.canvas import Canvas, width_of
 from tabstudio.report.colours import GRID, INK, MUTED, PALETTE
 from tabstudio.report.figure import svg
 
+HEADERS = (
+    *("system", "tables", "error of CatBoost's", "better on", "mean rank", "failed"),
+    *("calibration error", "its floor", "CPU time"),
+)
 PICTURE = Path(__file__).parents[2] / "docs" / "pictures" / "quality.svg"
 REFERENCE = "catboost"
 LEAST = 1e-3
@@ -44,9 +48,8 @@ def ratios(results: pd.DataFrame) -> pd.DataFrame:
 def as_markdown(results: pd.DataFrame, found: pd.DataFrame) -> str:
     """A line for each system, the least error first."""
     lines = [
-        "| system | tables | error of CatBoost's | better on | mean rank | failed | calibration error (floor) "
-        "| CPU time |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"| {' | '.join(HEADERS)} |",
+        f"|{' --- |' * len(HEADERS)}",
     ]
     seconds = results.pivot_table(index=["dataset", "seed"], columns="system", values="cpu_seconds")
     gaps = results.groupby(["system", "dataset"])[["calibration_error", "calibration_floor"]].mean()
@@ -55,12 +58,11 @@ def as_markdown(results: pd.DataFrame, found: pd.DataFrame) -> str:
         own = found[system].dropna()
         paired = seconds[[system, REFERENCE]].dropna() if system != REFERENCE else seconds[[system]].dropna()
         time = float((paired[system].median()) / paired[REFERENCE].median())
-        calibration = "{:.3f} ({:.3f})".format(*gaps.loc[system].mean())
         better = f"{(own < 1 - 1e-9).sum()}" if system != REFERENCE else ""
-        lines.append(
-            f"| {system} | {len(own)} | {mean_ratio(own):.3f} | {better} | {ranks[system]:.2f} | {np.isinf(own).sum()} | "
-            f"{calibration} | {time:.1f} |"
-        )
+        gap, floor = (f"{value:.3f}" for value in gaps.loc[system].mean())
+        errors = f"{mean_ratio(own):.3f}", better, f"{ranks[system]:.2f}", f"{np.isinf(own).sum()}"
+        figures = system, f"{len(own)}", *errors, gap, floor, f"{time:.1f}"
+        lines.append(f"| {' | '.join(figures)} |")
     return "\n".join(lines)
 
 
