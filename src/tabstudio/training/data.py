@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 SMALL = 2000
-"""Tables of fewer training rows are small: they want wide layers, dropout and coarse bins."""
-COARSE, FINE = 8, 32
-"""Bins of a number in small tables, and in others."""
+"""Tables of fewer training rows are small: they want dropout."""
+ROWS_PER_BIN, FEWEST_BINS, MOST_BINS = 100, 4, 32
+"""A number has a bin for every so many training rows, and no fewer or more bins than these."""
 MOST_BINNED = 200
 """Where a table has more numbers, none has bins: these would cost more than they bring."""
 
@@ -59,7 +59,7 @@ class Rows:
         if numbers.shape[1] > MOST_BINNED:
             return ()
         seen = numbers[self.fold < 0] if self.folds == 1 else numbers
-        return edges_of(seen, COARSE if self.trained < SMALL else FINE)
+        return edges_of(seen, min(max(len(seen) // ROWS_PER_BIN, FEWEST_BINS), MOST_BINS))
 
     def data(self, plan: Plan) -> Data:
         """Tensors of a training by this plan, on its device."""
