@@ -203,6 +203,14 @@ class Epochs:
         )
 
     @property
+    def fixed(self) -> int:
+        """How many entries of a step's place, the outermost, stay the same in an epoch.
+
+        A pass of a data loader has its own number and needs none.
+        """
+        return 0 if self.shape is not None and self.shape.driven else len(self._key)
+
+    @property
     def in_steps(self) -> bool:
         """Say whether it is known that an epoch has several steps, or that there are no epochs."""
         return bool(self.by_steps) or self._now.passes > 1

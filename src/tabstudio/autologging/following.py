@@ -92,18 +92,13 @@ class Following:
         if len(self._steps) >= _EVERY_STEP or (late and self.training.steps > _ALL_ARE_KNOWN):
             self._flush_steps()
 
-    def rates(self, optimizer: Any) -> None:
-        """Keep the learning rates of this moment."""
-        self._rates[id(optimizer)] = [group.get("lr") for group in optimizer.param_groups]
-
-    def norm(self, value: Any) -> None:
-        """Keep the norm of the gradients of a step."""
-        self._norms.append(value)
-
-    @property
-    def wants_norm(self) -> bool:
-        """True once in each epoch: the norm is sampled."""
-        return not self._norms
+    def stepped(self, optimizer: Any) -> None:
+        """Keep the learning rates of this moment, and the norm of the gradients once in each epoch."""
+        groups = optimizer.param_groups
+        rates = [group.get("lr") for group in groups] if len(groups) > 1 else [groups[0].get("lr")]
+        self._rates[id(optimizer)] = rates
+        if not self._norms:
+            self._norms.append(describing.gradient_norm(optimizer))
 
     def end(self) -> None:
         """The training is over."""
