@@ -59,6 +59,7 @@ class Pending:
         self._scaled: dict[int, Source] = {}
         self._names: dict[Call | None, str] = {}
         self._studied: set[Call | None] = set()
+        self._only_summed: set[Call | None] = set()
 
     def add(self, seen: Seen) -> None:
         """Keep a loss; its graph is not kept."""
@@ -90,8 +91,14 @@ class Pending:
         name = self._names.get(point)
         if name is None:
             user = next(users_frames(frame), None)
-            name = self._names[point] = finding.name_of(tensor, user) or source.label or "loss"
+            called = finding.name_of(tensor, user)
+            if not called:
+                self._only_summed.add(point)
+            name = self._names[point] = called or source.label or "loss"
         source.name = name
+        if point in self._only_summed and not source.label and not source.parts:
+            rows = lineage.rows_summed(tensor)  # for the backward pass: nobody has the sum but us
+            source.loss = Loss(source.loss.value, 1.0, rows) if rows else source.loss
         if not source.label and point not in self._studied:
             self._study(source, tensor, frame, point)
         return source

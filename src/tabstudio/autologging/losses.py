@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from tabstudio.autologging.loaders import Visit
     from tabstudio.autologging.steady import Steady
 
 _MORE_NAMES = ("cross_entropy", "binary_cross_entropy", "binary_cross_entropy_with_logits", "kl_div")
@@ -45,7 +46,8 @@ class Seen:
     """A loss that was computed, as it counts in a mean. Its value is None where there are several elements.
 
     `inputs` stays the same as long as the same target tensor goes in. `with_grad` says whether the inputs
-    want gradients, `called` which function of PyTorch was called by which code.
+    want gradients, `called` which function of PyTorch was called by which code. `place`, and `visit`, the
+    pass of a data loader, are set where it may be a figure of an evaluation.
     """
 
     producer: Producer
@@ -54,6 +56,7 @@ class Seen:
     inputs: int
     with_grad: bool
     place: Place = NOWHERE
+    visit: Visit | None = None
     called: tuple[str, CodeType] | None = None
 
 

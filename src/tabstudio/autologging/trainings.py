@@ -72,7 +72,7 @@ class Trainings:
         if self._open:
             self.settle()
         if self.current is not None:
-            self.current.epochs.take(event)
+            self.current.evaluated(event)
         elif len(self._early) < 100 * MOST_WAITING:
             self._early.append(event)
 
@@ -223,7 +223,7 @@ class Trainings:
         self._all.append(following)
         early, self._early = self._early, []
         for event in early:
-            following.epochs.take(event)
+            following.evaluated(event)
         return following
 
     def _introduce(self, following: Following, optimizer: Any, frame: FrameType) -> None:

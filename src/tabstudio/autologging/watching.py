@@ -151,23 +151,24 @@ class Loops(Observer):
         self._recall()
         if result.requires_grad:
             if self._looking:  # in evaluation mode; whether to train on it will show
-                seen.place = place(frame)
+                seen.place, seen.visit = place(frame), self._loaders.visit
             self._pending.add(seen)
         elif not seen.with_grad and seen.loss.value is not None:
-            seen.place = place(frame)
+            seen.place, seen.visit = place(frame), self._loaders.visit
             self._evaluated(seen, self._looking)
 
     def _evaluated(self, seen: Seen, verified: bool | None) -> None:
         self._evaluated_in = self._trainings.current
-        self._evaluate(seen.place, seen.producer.name, seen.loss, verified)
+        self._evaluate(seen.place, seen.visit, seen.producer.name, seen.loss, verified)
 
-    def _evaluate(self, at: Place, name: str, loss: Loss, verified: bool | None) -> None:
-        visit = self._visit_at(at)
+    def _evaluate(self, at: Place, last: Visit | None, name: str, loss: Loss, verified: bool | None) -> None:
+        visit = last if self._is_driven(at) else None
         part = visit.part if visit is not None else 0
         group = group_of(at, visit.name if visit else "", part, part in self._loaders.training)
-        number = self._loaders.visit.number if self._loaders.visit is not None else 0
+        number = last.number if last is not None else 0
         steps = self._trainings.steps
-        self._trainings.evaluated(Evaluated(at, group, name, loss, number, steps, verified))
+        of_pass = number if visit is not None else 0
+        self._trainings.evaluated(Evaluated(at, group, name, loss, number, steps, verified, of_pass))
 
     def _read(self, value: float, site: Site, frame: FrameType) -> None:
         """The user reads what is called a validation loss, where no function has ever computed one."""
@@ -178,14 +179,11 @@ class Loops(Observer):
             return  # the same once more, as a list's item, say
         rows = 1.0 if not site.reduced or math.isnan(self._reads.rows) else self._reads.rows
         loss = Loss(value, 1.0 if site.reduced == "sum" else rows, rows)
-        self._evaluate(place(frame), BY_HAND, loss, True)
+        self._evaluate(place(frame), self._loaders.visit, BY_HAND, loss, True)
 
-    def _visit_at(self, at: Place) -> Visit | None:
-        """Return the pass of a loader that goes on here, None outside of a loop over one."""
-        visit = self._loaders.visit
-        if visit is None or not any(self._loaders.drives(loop) for loop, _ in at.loops):
-            return None
-        return visit
+    def _is_driven(self, at: Place) -> bool:
+        """Say whether a place is inside a loop over a data loader."""
+        return any(self._loaders.drives(loop) for loop, _ in at.loops)
 
     def _before_forward(self, module: torch.nn.Module, args: Any) -> None:
         """A model that is trained is about to compute: to be trained, or to be looked at."""
@@ -277,7 +275,7 @@ class Loops(Observer):
         source = self._pending.source(tensor, frame, point)
         if self._pending.seen:
             self._look_at_unused()
-        if last is not None and self._visit_at(at) is not None:
+        if last is not None and self._is_driven(at):
             self._loaders.training.add(last.part)
         known = source.label or source.parts or source.loss.weight != 1.0
         rows = _plausible(asked, source.loss, last) if known else asked
