@@ -13,6 +13,7 @@ import torch.nn.functional as F  # noqa: N812 - as everybody calls it
 from torch import nn
 
 from tabstudio.autologging.losses import Losses
+from tabstudio.autologging.steady import Steady
 from tabstudio.autologging.watching import Loops
 
 from .loops import data
@@ -150,7 +151,7 @@ def test_what_was_imported_by_name_is_seen_too(watched, monkeypatch):
     from . import loops
 
     monkeypatch.setattr(loops, "mse_loss", F.mse_loss, raising=False)
-    watching = Losses(lambda *_: None)
+    watching = Losses(lambda *_: None, Steady())
     watching.install(torch, lambda function: function)
     assert loops.mse_loss is F.mse_loss
     watching.remove()

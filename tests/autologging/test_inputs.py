@@ -126,6 +126,20 @@ def main(monkeypatch):
     return module.__dict__
 
 
+def test_loaders_in_a_dictionary_are_called_by_their_keys(watched):
+    loaders = {part: DataLoader(TensorDataset(torch.randn(n, 2))) for part, n in (("train", 12), ("val", 6))}
+    with watched(Loops(), Inputs()) as recorded:
+        model = nn.Linear(2, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for phase in ("train", "val"):
+            for (batch,) in loaders[phase]:
+                loss = model(batch).square().mean()
+                if phase == "train":
+                    loss.backward()
+                    optimizer.step()
+    assert shown(recorded) == {("train", "training", 12), ("val", "validation", 6)}
+
+
 def test_a_forgotten_scaler_is_told_once_with_the_line_to_write(watched, main):
     main["df"] = df = table()
     with watched(Loops(), Advice()) as recorded:

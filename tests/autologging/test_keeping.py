@@ -63,6 +63,30 @@ def by_hand(state, kind=Network):
     return model.eval()
 
 
+class TrainsItself(Network):
+    def train(self, *rows):  # the name is the user's: `eval()` would call it
+        if len(rows) == 1 and isinstance(rows[0], bool):
+            raise TypeError("rows were expected")
+        return train_layer(self)
+
+
+def train_layer(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _epoch in range(3):
+        optimizer.zero_grad()
+        functional.mse_loss(model(ROWS), TARGETS).backward()
+        optimizer.step()
+
+
+def test_a_method_called_train_does_not_keep_a_model_from_being_kept(watched):
+    with watched(Loops(), Keeping()) as recorded:
+        model = TrainsItself()
+        model.train(ROWS, TARGETS)
+    assert recorded.warnings == []
+    expected = by_hand(model.state_dict())(ROWS)
+    assert torch.equal(exported(recorded, "model")(ROWS), expected)
+
+
 def test_best_and_last_predict_the_same_bits(watched):
     torch.manual_seed(0)
     model = Network()

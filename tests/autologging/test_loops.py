@@ -1,4 +1,4 @@
-"""Every loop of `loops`: its metrics are what it prints, and it trains to the same bits as unwatched."""
+"""Every loop here: its metrics are what it prints, and it trains to the same bits as unwatched."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from . import loops
+from . import loops, loops_public
 
 LOSSES = ("train_", "val_", "test_")
 
@@ -22,7 +22,7 @@ def bits(loop):
     return told, torch.random.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
 
 
-@pytest.mark.parametrize("loop", loops.LOOPS, ids=lambda loop: loop.__name__)
+@pytest.mark.parametrize("loop", [*loops.LOOPS, *loops_public.LOOPS], ids=lambda loop: loop.__name__)
 def test_the_metrics_are_what_the_loop_prints_and_nothing_changes(loop, watched):
     plain = bits(loop)
     with watched() as recorded:
@@ -48,6 +48,7 @@ def test_the_metrics_are_what_the_loop_prints_and_nothing_changes(loop, watched)
         (loops.two_functions, "100", "32"),
         (loops.in_a_class, "100", "50"),
         (loops.criterion_made_anew, "100", "20"),
+        (loops.two_networks, "100", "25"),  # three losses go over the same rows
         (loops.language_model, None, None),  # ten words of four texts: nobody can tell which are the rows
     ],
 )
@@ -97,10 +98,54 @@ def test_a_loss_that_a_function_computes_is_not_told_once_more_by_its_name(watch
 
     told: list[str] = []
     evaluate = Loops._evaluate
-    monkeypatch.setattr(
-        Loops, "_evaluate", lambda self, at, name, *rest: (told.append(name), evaluate(self, at, name, *rest))
-    )
+    monkeypatch.setattr(Loops, "_evaluate", lambda self, *args: (told.append(args[2]), evaluate(self, *args)))
     with watched() as recorded:
         loops.full_batch()
     assert told == ["BCEWithLogitsLoss#0"] * 5
     assert len(recorded.values("val_loss")) == 5
+
+
+def test_the_first_learning_rates_are_those_of_their_epochs(watched):
+    with watched() as recorded:
+        rates = loops_public.rates_that_fall_from_the_first_epoch()
+    assert recorded.values("learning_rate") == pytest.approx(rates)
+    assert recorded.steps("learning_rate") == [1, 2, 3, 4, 5]
+
+
+def test_sparse_gradients_have_no_norm_and_break_nothing(watched):
+    words, targets = torch.randint(0, 9, (20, 4)), torch.zeros(20, 3)
+
+    def loop():
+        model = torch.nn.EmbeddingBag(9, 3, sparse=True)
+        optimizer = torch.optim.SparseAdam(model.parameters(), lr=0.1)
+        for _epoch in range(3):
+            optimizer.zero_grad()
+            torch.nn.functional.mse_loss(model(words), targets).backward()
+            optimizer.step()
+
+    with watched() as recorded:
+        loop()
+    assert recorded.warnings == []
+    assert len(recorded.values("train_loss")) == 3
+    assert "grad_norm" not in recorded.runs[0].metrics
+
+
+class _Alone(torch.nn.Linear):
+    """A layer that trains itself, in a method of its own."""
+
+    def fit(self, x):
+        optimizer = torch.optim.Adam(self.parameters(), lr=0.03)
+        for _epoch in range(3):
+            optimizer.zero_grad()
+            self(x).square().mean().backward()
+            optimizer.step()
+
+
+def test_a_model_that_trains_itself_is_not_called_self(watched):
+    layer = _Alone(4, 2)
+    with watched() as recorded:
+        other = torch.optim.Adam(_Alone(4, 2).parameters())  # so that names are needed
+        layer.fit(torch.ones(3, 4))
+        del other
+    assert recorded.runs[0].params["layer"] == "_Alone"
+    assert not any(name.startswith("self") for name in recorded.runs[0].params)

@@ -10,8 +10,8 @@ import torchmetrics
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 
-from tabstudio.autologging.observer import Training
 from tabstudio.autologging.scores import Scores
+from tabstudio.autologging.watching import Loops
 
 TRUE = np.array([0, 0, 1, 1, 1, 0])
 FOUND = np.array([0, 1, 1, 1, 0, 0])
@@ -45,14 +45,23 @@ def test_two_places_get_two_names_and_one_place_counts_on(watched):
 
 
 def test_step_is_the_epoch_of_the_training(watched):
-    scores = Scores()
-    with watched(scores) as recorded:
-        training = scores._session.begin_training()
-        for epoch in range(3):
-            training.epochs = epoch
+    def train():
+        model = torch.nn.Linear(2, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _epoch in range(4):
+            for _batch in range(3):
+                optimizer.zero_grad()
+                torch.nn.functional.mse_loss(model(torch.ones(5, 2)), torch.ones(5, 1)).backward()
+                optimizer.step()
             sklearn.metrics.log_loss(TRUE, SCORE)
-    assert recorded.steps("log_loss") == [0, 1, 2]
-    assert isinstance(training, Training)
+
+    with watched(Loops(), Scores()) as recorded:
+        train()
+        train()
+    for run in recorded.runs:  # the second training has a run, and an axis, of its own
+        assert [step for step, _ in run.metrics["log_loss"]] == [1, 2, 3, 4]
+        assert [step for step, _ in run.metrics["train_loss"]] == [1, 2, 3, 4]
+    assert len(recorded.runs) == 2
 
 
 def test_what_libraries_compute_for_themselves_is_not_recorded(watched):

@@ -9,6 +9,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from tabstudio.autologging import finding, lineage
+from tabstudio.autologging.epochs import Trained
 from tabstudio.autologging.losses import Losses, Producer, Seen, read_later
 from tabstudio.autologging.places import Call, users_frames
 from tabstudio.autologging.values import Loss
@@ -40,6 +41,15 @@ class Source:
     made_by: Producer | None = None
 
 
+@dataclass(slots=True)
+class Backward:
+    """A backward pass that no step of an optimizer has followed yet."""
+
+    event: Trained
+    source: Source
+    point: Call | None
+
+
 class Pending:
     """The losses that were computed with a graph, until it is known whether they are trained on."""
 
@@ -49,15 +59,20 @@ class Pending:
         self._scaled: dict[int, Source] = {}
         self._names: dict[Call | None, str] = {}
         self._studied: set[Call | None] = set()
+        self._only_summed: set[Call | None] = set()
 
     def add(self, seen: Seen) -> None:
         """Keep a loss; its graph is not kept."""
         node = None if seen.result is None else seen.result.grad_fn
         if node is not None:
-            if len(self.seen) >= _MOST_PENDING:
-                self.seen.clear()
             seen.result = None
-            self.seen[node._sequence_nr()] = seen
+            self.put(node._sequence_nr(), seen)
+
+    def put(self, number: int, seen: Seen) -> None:
+        """Keep a loss that the node of this number has computed."""
+        if len(self.seen) >= _MOST_PENDING:
+            self.seen.clear()
+        self.seen[number] = seen
 
     def knows(self, tensor: torch.Tensor) -> bool:
         """Say whether a tensor is a loss that was seen, or a multiple of one."""
@@ -76,17 +91,23 @@ class Pending:
         name = self._names.get(point)
         if name is None:
             user = next(users_frames(frame), None)
-            name = self._names[point] = finding.name_of(tensor, user) or source.label or "loss"
+            called = finding.name_of(tensor, user)
+            if not called:
+                self._only_summed.add(point)
+            name = self._names[point] = called or source.label or "loss"
         source.name = name
+        if point in self._only_summed and not source.label and not source.parts:
+            rows = lineage.rows_summed(tensor)  # for the backward pass: nobody has the sum but us
+            source.loss = Loss(source.loss.value, 1.0, rows) if rows else source.loss
         if not source.label and point not in self._studied:
             self._study(source, tensor, frame, point)
         return source
 
-    def only(self, tensor: torch.Tensor) -> Seen | None:
-        """Return the loss that a tensor is, if it is the only one that waits, as it was computed."""
+    def only(self, number: int) -> Seen | None:
+        """Return the loss that a node has computed, if it is the only one that waits."""
         if len(self.seen) != 1 or self._scaled:
             return None
-        seen = self.seen.get(tensor.grad_fn._sequence_nr())  # type: ignore[union-attr]
+        seen = self.seen.get(number)
         return seen if seen is not None and seen.loss.value is not None else None
 
     def _was_scaled(self, tensor: torch.Tensor) -> Source | None:

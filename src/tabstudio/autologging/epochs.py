@@ -10,6 +10,7 @@ Nothing here knows PyTorch.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -52,7 +53,7 @@ class Evaluated:
     """A loss that was computed only to look at it. `group` tells one evaluated part from another.
 
     `verified` says whether the network was asked for it: False for a figure of a batch that is trained on,
-    None where that is not known.
+    None where that is not known. `of_pass` is `visit` inside a loop over a data loader, 0 elsewhere.
     """
 
     place: Place
@@ -62,6 +63,7 @@ class Evaluated:
     visit: int = 0
     steps: int = 0
     verified: bool | None = None
+    of_pass: int = 0
     time: float = field(default_factory=time.perf_counter)
 
 
@@ -78,8 +80,9 @@ class Stretch:
     number: int = 0
     train: dict[str, Mean] = field(default_factory=dict)
     evaluated: dict[str, dict[str, Mean]] = field(default_factory=dict)
+    passes_of: dict[str, list[int]] = field(default_factory=dict)
     passes: int = 0
-    rows: float = 0.0
+    rows_of: dict[str, float] = field(default_factory=dict)
     batch: float = 0.0
     steps: int = 0
     began: float = 0.0
@@ -87,6 +90,18 @@ class Stretch:
     ended: float = 0.0
     ahead: set[str] = field(default_factory=set)
     stale: set[str] = field(default_factory=set)
+
+    @property
+    def rows(self) -> float:
+        """How many rows were trained on, NaN where that is not known; several losses go over the same."""
+        counts = list(self.rows_of.values())
+        return math.nan if any(map(math.isnan, counts)) else max(counts, default=0.0)
+
+    def count(self, name: str, rows: list[float]) -> None:
+        """Add the rows of backward passes, from the loss of this name."""
+        self.passes += len(rows)
+        self.rows_of[name] = self.rows_of.get(name, 0.0) + sum(rows)
+        self.batch = max(self.batch, *rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +164,12 @@ class Epochs:
         self._at: Any = None
         self._stepless = self._validated = self._is_sure = False
 
+    def inside(self, place: Place) -> list[Call]:
+        """Return the calls of a place that stand in the loops of the training."""
+        entries = [where for where, _ in place.entries]
+        shared = _common(entries, [where for where, _ in self._key])
+        return [where for where in entries[shared:] if isinstance(where, Call)]
+
     def made(self, place: Place) -> None:
         """An optimizer of this training was made here."""
         self._made = place
@@ -203,6 +224,19 @@ class Epochs:
         )
 
     @property
+    def fixed(self) -> int:
+        """How many entries of a step's place, the outermost, stay the same in an epoch.
+
+        A pass of a data loader has its own number and needs none.
+        """
+        return 0 if self.shape is not None and self.shape.driven else len(self._key)
+
+    @property
+    def begun(self) -> int:
+        """How many epochs have begun."""
+        return self.count + bool(self._now.passes)
+
+    @property
     def in_steps(self) -> bool:
         """Say whether it is known that an epoch has several steps, or that there are no epochs."""
         return bool(self.by_steps) or self._now.passes > 1
@@ -213,9 +247,7 @@ class Epochs:
         mean = now.train[name]
         for loss in losses:
             mean.add(loss)
-        now.passes += len(losses)
-        now.rows += sum(rows)
-        now.batch = max(now.batch, *rows)
+        now.count(name, rows)
         now.trained = now.ended = time
         now.steps = self._steps = steps
 
@@ -339,8 +371,9 @@ class Epochs:
         if not self.by_steps:
             return bool(self._now.passes) and round_ != self._round
         self._validated = self._validated or bool(self._now.evaluated)
-        long = not self._validated and event.steps and event.steps % UNVALIDATED_STEPS == 0
-        self._now.steps = event.steps if long else self._now.steps
+        made = event.steps - self._stepless  # a backward pass that is a step itself is counted already
+        long = not self._validated and made and made % UNVALIDATED_STEPS == 0
+        self._now.steps = made if long else self._now.steps
         return self._is_complete() or bool(long and event.steps > self._steps)
 
     def _is_complete(self) -> bool:
@@ -357,9 +390,7 @@ class Epochs:
             mean.add(loss)
         if now.ended > now.trained > 0.0:
             now.stale = set(now.evaluated) - now.ahead
-        now.passes += 1
-        now.rows += event.rows
-        now.batch = max(now.batch, event.rows)
+        now.count(next(iter(event.losses), ""), [event.rows])
         now.steps = event.steps
         now.began = now.began or event.time
         now.trained = now.ended = event.time
@@ -411,9 +442,12 @@ class Epochs:
     def _put(self, event: Evaluated) -> None:
         now = self._now
         if event.group in now.stale:  # validated once more in the same epoch: the last time counts
-            now.stale.discard(event.group)
-            now.evaluated.pop(event.group)
-        now.evaluated.setdefault(event.group, {}).setdefault(event.name, Mean()).add(event.loss)
+            now.passes_of.pop(event.group, None)
+        group = group_of_pass(event, now.passes_of)
+        if group in now.stale:
+            now.stale.discard(group)
+            now.evaluated.pop(group)
+        now.evaluated.setdefault(group, {}).setdefault(event.name, Mean()).add(event.loss)
         if now.passes:
             now.ended = event.time
         else:
@@ -459,6 +493,21 @@ class Epochs:
         self.count += 1
         now.number = now.steps if self.by_steps else self.count
         self._over(now)
+
+
+def group_of_pass(event: Evaluated, passes: dict[str, list[int]]) -> str:
+    """Return the group of what was evaluated in a pass over a loader.
+
+    Another pass over the same rows evaluates something else, such as averaged weights: it is a group of its
+    own, with its number behind `/`. `passes` are those that were seen, by group.
+    """
+    if not event.of_pass:
+        return event.group
+    seen = passes.setdefault(event.group, [])
+    if event.of_pass not in seen:
+        seen.append(event.of_pass)
+    number = seen.index(event.of_pass) + 1
+    return event.group if number == 1 else f"{event.group}/{number}"
 
 
 def _first(events: Iterable[Event]) -> Trained | None:

@@ -14,24 +14,48 @@ from typing import Any
 from tabstudio.autologging.places import locals_of, users_frames
 
 _DEEPEST = 20
+_MOST_KEYS = 20
 _OF_LOADERS = re.compile(r"_?(data)?_?(loader|iter|dl|set|batches|ds)s?$|^(data)?_?loaders?_?")
+_STATEMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return)
+_PART = re.compile(r"(?:^|_)(?:(train)|(val|valid|validation|dev)|(test))(?:_|$)", re.IGNORECASE)
+_PARTS = ("train", "val", "test")
 VALIDATION = re.compile(r"val|valid|validation|dev|eval", re.IGNORECASE)
 
 
 def variables(frame: FrameType | None) -> Iterator[tuple[str, Any]]:
-    """Iterate over what the user's frames can name, innermost first: locals, attributes, globals."""
+    """Iterate over what the user's frames can name, innermost first: locals, what they hold, globals.
+
+    `self` comes last: elsewhere the same object has a name that says more.
+    """
     seen: set[int] = set()
+    selves: list[Any] = []
     for depth, each in enumerate(users_frames(frame)):
         if depth == _DEEPEST:
-            return
+            break
         names = locals_of(each)
-        yield from names.items()
-        for holder in names.values():
-            if _is_users_object(holder):
-                yield from list(vars(holder).items())
+        if "self" in names:
+            selves.append(names.pop("self"))
+            yield from _inside(selves[-1])
+        yield from _named(names)
         if id(each.f_globals) not in seen:
             seen.add(id(each.f_globals))
-            yield from list(each.f_globals.items())
+            yield from _named(dict(each.f_globals))
+    yield from (("self", each) for each in selves)
+
+
+def _named(names: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield from names.items()
+    for name, holder in names.items():
+        if not name.startswith("__"):
+            yield from _inside(holder)
+
+
+def _inside(holder: Any) -> Iterator[tuple[str, Any]]:
+    """Iterate over the attributes of an object of the user's class, and the values of a small dictionary."""
+    if type(holder) is dict and len(holder) <= _MOST_KEYS:
+        yield from ((key, value) for key, value in list(holder.items()) if isinstance(key, str))
+    elif _is_users_object(holder):
+        yield from list(vars(holder).items())
 
 
 def name_of(value: Any, frame: FrameType | None) -> str:
@@ -41,7 +65,11 @@ def name_of(value: Any, frame: FrameType | None) -> str:
 
 def names_of(value: Any, frame: FrameType | None) -> Iterator[str]:
     """Iterate over all names of an object, innermost first."""
-    return (name for name, held in variables(frame) if held is value and not name.startswith("_"))
+    return (name for name, held in variables(frame) if held is value and _says(name))
+
+
+def _says(name: str) -> bool:
+    return not name.startswith("_") and name != "self"
 
 
 def part_of(name: str) -> str:
@@ -52,6 +80,34 @@ def part_of(name: str) -> str:
     """
     plain = _OF_LOADERS.sub("", name.lower()).strip("_")
     return "val" if VALIDATION.fullmatch(plain) else re.sub(r"\W+", "_", plain)
+
+
+@lru_cache(maxsize=1024)
+def part_named(code: CodeType, offset: int) -> str:
+    """Return which part of the data a statement is about: `train`, `val`, `test`; '' where it tells none.
+
+    What it assigns to tells more than the rest of it: `val_loss = test(model, val_x)`.
+    """
+    line = list(code.co_positions())[offset // 2][0] or 0
+    around = [node for node in body(code) if isinstance(node, _STATEMENTS) and _covers(node, line)]
+    if not around:
+        return ""
+    nodes = list(ast.walk(max(around, key=lambda node: node.lineno)))
+    called = [node.func for node in nodes if isinstance(node, ast.Call)]
+    names = [n for n in nodes if isinstance(n, ast.Name | ast.Attribute) and n not in called]
+    stored = {_word(_last_name(name)) for name in names if isinstance(name.ctx, ast.Store)} - {""}
+    loaded = {_word(_last_name(name)) for name in names} - {""}
+    parts = stored or loaded
+    return parts.pop() if len(parts) == 1 else ""
+
+
+def _word(name: str) -> str:
+    found = _PART.search(name)
+    return _PARTS[found.lastindex - 1] if found is not None and found.lastindex else ""
+
+
+def _covers(node: ast.stmt, line: int) -> bool:
+    return node.lineno <= line <= (node.end_lineno or node.lineno)
 
 
 @dataclass(frozen=True, slots=True)

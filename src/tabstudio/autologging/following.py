@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tabstudio.autologging import describing
-from tabstudio.autologging.epochs import Epochs, Evaluated, Stretch
+from tabstudio.autologging import describing, finding
+from tabstudio.autologging.epochs import Epochs, Evaluated, Stretch, group_of_pass
 from tabstudio.autologging.finding import VALIDATION, part_of
 from tabstudio.autologging.observer import Epoch, Training
 from tabstudio.autologging.places import Call, Loop, Place
@@ -51,19 +51,31 @@ class Following:
     ) -> None:
         self.training = training
         self.epochs = Epochs(self._over, driven)
+        training.now = self._number
         self.sites: dict[tuple[Call | None, int], Site] = {}
         self.parameters: dict[int, weakref.ref[Any]] = {}
         self._record, self._record_series = record, record_series
         self._tell, self._describe, self._every = tell, describe, every
         self._groups: dict[str, str] = {}
+        self._places: dict[str, Place] = {}
         self._names: dict[str, str] = {}
         self._steps: list[tuple[int, str, Loss]] = []
         self._rates: dict[int, list[Any]] = {}
+        self._first_rates: dict[int, dict[int, list[Any]]] = {}
         self._last_rates: dict[str, float] = {}
         self._norms: list[Any] = []
         self._sized = False
         self._last: Stretch | None = None
         self._flushed = time.perf_counter()
+
+    def _number(self) -> int:
+        """The number of the epoch that goes on; each step is one as long as nothing else is known."""
+        return self.epochs.begun if self.epochs.by_steps is False else self.training.steps
+
+    def evaluated(self, event: Evaluated) -> None:
+        """A loss was computed only to be looked at."""
+        self._places.setdefault(event.group, event.place)
+        self.epochs.take(event)
 
     def shares(self, parameters: list[Any]) -> bool:
         """Say whether some of these are trained here already."""
@@ -92,18 +104,15 @@ class Following:
         if len(self._steps) >= _EVERY_STEP or (late and self.training.steps > _ALL_ARE_KNOWN):
             self._flush_steps()
 
-    def rates(self, optimizer: Any) -> None:
-        """Keep the learning rates of this moment."""
-        self._rates[id(optimizer)] = [group.get("lr") for group in optimizer.param_groups]
-
-    def norm(self, value: Any) -> None:
-        """Keep the norm of the gradients of a step."""
-        self._norms.append(value)
-
-    @property
-    def wants_norm(self) -> bool:
-        """True once in each epoch: the norm is sampled."""
-        return not self._norms
+    def stepped(self, optimizer: Any) -> None:
+        """Keep the learning rates of this moment, and the norm of the gradients once in each epoch."""
+        groups = optimizer.param_groups
+        rates = [group.get("lr") for group in groups] if len(groups) > 1 else [groups[0].get("lr")]
+        self._rates[id(optimizer)] = rates
+        if self.epochs.by_steps is None:
+            self._first_rates[self.training.steps] = dict(self._rates)
+        if not self._norms:
+            self._norms.append(describing.gradient_norm(optimizer))
 
     def end(self) -> None:
         """The training is over."""
@@ -121,9 +130,10 @@ class Following:
         for group, means in self._grouped(stretch).items():
             values |= dict(self._evaluated_values(group, means))
         values |= self._times(stretch)
-        values |= self._changed_rates()
-        if self._norms:
-            values["grad_norm"] = read(self._norms)[0]
+        values |= self._changed_rates(self._rates_of(stretch))
+        if self._norms and stretch.passes:
+            if self._norms[0] is not None:  # as it is where gradients are sparse
+                values["grad_norm"] = read(self._norms)[0]
             self._norms.clear()
         self._record(self.training, values, stretch.number)
         if self.epochs.count > 1:  # the first step was made before anybody looked at what goes in
@@ -136,17 +146,22 @@ class Following:
         self._tell(self.training, Epoch(stretch.number, values, stretch.steps))
 
     def _describe_sizes(self, stretch: Stretch) -> None:
-        if self._sized or not stretch.batch > 0 or not (self.epochs.by_steps or stretch.rows > 0):
+        if self._sized or not stretch.batch > 0 or not stretch.rows > 0:
             return
         self._sized = True
         rows = {} if self.epochs.by_steps else {"rows": int(stretch.rows)}
         self._describe({"batch_size": int(stretch.batch), **rows}, self)
 
-    def _changed_rates(self) -> dict[str, float]:
+    def _rates_of(self, stretch: Stretch) -> dict[int, list[Any]]:
+        """The learning rates of its last step: the first epochs are told late, and rates change."""
+        made = stretch.steps if stretch.evaluated else stretch.steps + 1
+        return self._first_rates.get(made, self._rates) if stretch.passes else {}
+
+    def _changed_rates(self, known: dict[int, list[Any]]) -> dict[str, float]:
         rates: dict[str, float] = {}
         for name, optimizer in self.training.optimizers.items():
             called = "learning_rate" if name == "optimizer" else f"learning_rate_{name}"
-            rates |= describing.rates(called, self._rates.get(id(optimizer), []))
+            rates |= describing.rates(called, known.get(id(optimizer), []))
         changed = {name: rate for name, rate in rates.items() if self._last_rates.get(name) != rate}
         self._last_rates |= changed
         return changed
@@ -171,14 +186,26 @@ class Following:
 
     def _grouped(self, stretch: Stretch) -> dict[str, dict[str, Mean]]:
         """Give the evaluated parts their names: `val`, `test`, `train_eval`, or the user's."""
-        alone = sum(not key.startswith("train#") for key in stretch.evaluated) == 1
+        parts = {key.partition("/")[0] for key in stretch.evaluated}
+        alone = sum(self._hint(key) != "train" for key in parts) == 1
         for key in stretch.evaluated:
             if key not in self._groups:
                 self._groups[key] = self._group_name(key, alone)
         return {self._groups[key]: means for key, means in stretch.evaluated.items()}
 
-    def _group_name(self, key: str, alone: bool) -> str:
+    def _hint(self, key: str) -> str:
+        """What the evaluated part seems to be: as its loader is called, or the innermost code that tells."""
         hint = key.partition("#")[0]
+        if hint or key not in self._places:
+            return hint
+        calls = reversed(self.epochs.inside(self._places[key]))
+        return next((part for call in calls if (part := finding.part_named(call.code, call.start))), "")
+
+    def _group_name(self, key: str, alone: bool) -> str:
+        part, _, number_of_pass = key.partition("/")
+        if number_of_pass:
+            return f"{self._groups[part]}_{number_of_pass}"
+        hint = self._hint(key)
         taken = set(self._groups.values())
         if hint == "train":
             wanted = "train_eval"
@@ -230,15 +257,18 @@ class Following:
     def _tests(self, after: list[Evaluated]) -> None:
         """What was evaluated when the epochs were over: a test, unless it is a part that was seen before."""
         means: dict[str, dict[str, Mean]] = {}
+        passes: dict[str, list[int]] = {}
         for event in after:
             if event.group not in self._groups:
-                named = means.setdefault(event.group, {})
+                named = means.setdefault(group_of_pass(event, passes), {})
                 named.setdefault(event.name, Mean()).add(event.loss)
         values: dict[str, float] = {}
         for group, named in means.items():
-            hint = group.partition("#")[0]
+            part, _, number = group.partition("/")
+            hint = self._hint(part)
             name = "test" if not hint or VALIDATION.search(hint) else hint
-            for metric, value in self._evaluated_values(name if name != "train" else "train_eval", named):
+            name = (name if name != "train" else "train_eval") + (number and f"_{number}")
+            for metric, value in self._evaluated_values(name, named):
                 values.setdefault(metric, value)
         if values:
             self._record(self.training, values, max(self.epochs.count, 1))

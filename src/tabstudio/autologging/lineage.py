@@ -5,6 +5,7 @@ Nodes of the graph are known by their sequence numbers, so that nothing here kee
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,17 @@ def parts(tensor: torch.Tensor, losses: Mapping[int, Any]) -> list[int]:
         else:
             waiting += [parent for parent, _ in node.next_functions]
     return sorted(found)
+
+
+def rows_summed(tensor: torch.Tensor) -> float:
+    """Return over how many values of a batch a tensor is the sum, 0 where it is none: `losses.sum()`."""
+    node: Any = tensor.grad_fn
+    if node is None or node.name() != "SumBackward0":
+        return 0.0
+    sizes = node._saved_self_sym_sizes
+    made_by = node.next_functions[0][0]
+    collected = made_by is None or made_by.name() in ("CatBackward0", "StackBackward0")
+    return float(sizes[0]) if sizes and not collected and max(sizes) == sizes[0] == math.prod(sizes) else 0.0
 
 
 def leaves(tensor: torch.Tensor) -> list[torch.Tensor]:

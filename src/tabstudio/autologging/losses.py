@@ -12,7 +12,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import FrameType, FunctionType, ModuleType
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tabstudio.autologging import describing
@@ -23,6 +23,9 @@ from tabstudio.autologging.values import Loss
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from tabstudio.autologging.loaders import Visit
+    from tabstudio.autologging.steady import Steady
 
 _MORE_NAMES = ("cross_entropy", "binary_cross_entropy", "binary_cross_entropy_with_logits", "kl_div")
 
@@ -43,7 +46,8 @@ class Seen:
     """A loss that was computed, as it counts in a mean. Its value is None where there are several elements.
 
     `inputs` stays the same as long as the same target tensor goes in. `with_grad` says whether the inputs
-    want gradients.
+    want gradients, `called` which function of PyTorch was called by which code. `place`, and `visit`, the
+    pass of a data loader, are set where it may be a figure of an evaluation.
     """
 
     producer: Producer
@@ -52,13 +56,15 @@ class Seen:
     inputs: int
     with_grad: bool
     place: Place = NOWHERE
+    visit: Visit | None = None
+    called: tuple[str, CodeType] | None = None
 
 
 class Losses:
     """Watches everything that computes a loss and tells `seen`, with the frame that called it."""
 
-    def __init__(self, seen: Callable[[Seen, FrameType], None]) -> None:
-        self._seen = seen
+    def __init__(self, seen: Callable[[Seen, FrameType], None], steady: Steady) -> None:
+        self._seen, self._steady = seen, steady
         self._patches = Patches()
         self._handles: list[Any] = []
         self._watched: set[int] = set()
@@ -73,6 +79,7 @@ class Losses:
         """Replace the functions, also where a module of the user has imported them by name."""
         functional = torch.nn.functional
         self._guard, self._kind = guard, torch.Tensor
+        self._item = torch._C.TensorBase.item  # not the one of `torch.Tensor` that is listened to
         self._loss_modules = vars(torch.nn.modules.loss)
         # `vmap`, `grad` or another transform of functions is at work: its tensors have no values.
         self._transforms = torch._C._functorch.peek_interpreter_stack
@@ -196,11 +203,21 @@ class Losses:
         if self._within:
             self._inner.append((rows, summed))
             return
+        steady = self._steady
+        if (
+            steady.on
+            and type(result) is self._kind
+            and self._transforms() is None
+            and steady.expects(name, frame.f_code, result)
+        ):
+            value = self._item(result) if result.is_cpu else read_later(result)
+            steady.loss = Loss(value, 1.0 if summed else rows or 1.0, rows or 1.0)
+            return
         if frame.f_globals is not self._loss_modules:
             producer = self._producer(("function", name), name)
         else:
             producer = self._criterion(frame.f_locals["self"])
-        self._tell(producer, result, args, rows, summed, frame)
+        self._tell(producer, result, args, rows, summed, frame, (name, frame.f_code))
 
     def _criterion(self, criterion: Any) -> Producer:
         known = self._criteria.get(id(criterion))
@@ -223,23 +240,32 @@ class Losses:
         return None
 
     def _tell(
-        self, producer: Producer, result: Any, args: Any, rows: float, summed: bool, frame: FrameType
+        self,
+        producer: Producer,
+        result: Any,
+        args: Any,
+        rows: float,
+        summed: bool,
+        frame: FrameType,
+        called: tuple[str, CodeType] | None = None,
     ) -> None:
-        kind = self._kind
+        rows, kind = rows or 1.0, self._kind
         if type(result) is not kind or self._transforms() is not None:
             return
-        tensors = [value for value in args if isinstance(value, kind)]
-        with_grad = result.requires_grad or any(value.requires_grad for value in tensors)
         value = read_later(result) if result.numel() == 1 else None
-        loss = Loss(value, 1.0 if summed else rows or 1.0, rows or 1.0)
-        inputs = self._number(tensors[-1]) if tensors else 0
-        self._seen(Seen(producer, loss, result, inputs, with_grad), frame)
+        loss = Loss(value, 1.0 if summed else rows, rows)
+        with_grad = result.requires_grad or any(isinstance(v, kind) and v.requires_grad for v in args)
+        seen = Seen(producer, loss, result, self._number(args), with_grad, called=called)
+        self._seen(seen, frame)
 
-    def _number(self, target: torch.Tensor) -> int:
-        if self._target is None or self._target() is not target:
-            self._target = weakref.ref(target)
-            self._inputs += 1
-        return self._inputs
+    def _number(self, args: tuple[Any, ...]) -> int:
+        for target in reversed(args):
+            if isinstance(target, self._kind):
+                if self._target is None or self._target() is not target:
+                    self._target = weakref.ref(target)
+                    self._inputs += 1
+                return self._inputs
+        return 0
 
 
 def read_later(tensor: torch.Tensor) -> Any:

@@ -78,6 +78,6 @@ def _holding(parameters: set[int], variables: Iterable[tuple[str, Any]]) -> dict
         if _is_module(value) and id(value) not in known:
             known.add(id(value))
             if any(id(parameter) in parameters for parameter in value.parameters()):
-                called = name or type(unwrapped(value)).__name__
+                called = name if name not in ("", "self") else type(unwrapped(value)).__name__
                 found.setdefault(called if called not in found else f"{called}_{len(found) + 1}", value)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ class Training:
     `models` and `optimizers` hold the objects of the user's process under names of their own (`model`, or
     `netD` and `netG`); `called` the same models as the user calls them, compiled or wrapped. `suffix` is
     appended to the names of metrics and parameters where a run has several trainings, '' for the first.
+    `now` tells the number of the epoch that goes on, which is told as an `Epoch` when it has ended.
     """
 
     run: Run
@@ -27,6 +29,7 @@ class Training:
     optimizers: dict[str, Any] = field(default_factory=dict)
     epochs: int = 0
     steps: int = 0
+    now: Callable[[], int] = lambda: 0
 
 
 @dataclass(frozen=True, slots=True)

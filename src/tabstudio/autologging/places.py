@@ -151,6 +151,46 @@ def place(frame: FrameType | None) -> Place:
     return Place(tuple(entries))
 
 
+class Trail:
+    """The way to a point of execution: seen again at less cost than its `place` is found.
+
+    Of the loops around, those among the first `fixed` entries of the place have to be in the same iteration.
+    """
+
+    def __init__(self, frame: FrameType | None, place: Place, fixed: int) -> None:
+        self.place = place
+        self._frames: list[tuple[CodeType, int, _Point | None, list[tuple[str, Any]]]] = []
+        left = list(place.entries)
+        while frame is not None and left:
+            code, offset = frame.f_code, frame.f_lasti
+            known = _KNOWN.get(id(code)) or _look(code)
+            point = None if known.points is None else known.points[offset]
+            loops = []
+            for _ in () if point is None else (point.entry, *point.loops):
+                where, value = left.pop()
+                if isinstance(where, Loop) and len(left) < fixed:
+                    loops.append((where.name, value))
+            self._frames.append((code, offset, point, loops))
+            frame = frame.f_back
+
+    def leads_to(self, frame: FrameType | None) -> bool:
+        """Say whether a frame that is being executed is at the same point."""
+        for code, offset, point, loops in self._frames:
+            if frame is None or frame.f_code is not code or frame.f_lasti != offset:
+                return False
+            if loops and point is not None:
+                names, same = frame.f_locals if point.by_frame else frame.f_globals, True
+                for name, value in loops:
+                    now = names.get(name)
+                    same = same and isinstance(now, _PLAIN) and now == value
+                if point.by_frame and point.snapshot:
+                    _forget(names)
+                if not same:
+                    return False
+            frame = frame.f_back
+        return True
+
+
 def users_frames(frame: FrameType | None) -> Iterator[FrameType]:
     """Iterate over the frames of the user's code, innermost first."""
     while frame is not None:

@@ -31,10 +31,12 @@ class Site:
 
     name: str
     step: int = -1
+    run: str = ""
 
-    def next_step(self, epoch: int) -> int:
+    def next_step(self, epoch: int, run: str) -> int:
         """The epoch; a further call in the same one counts on."""
-        self.step = max(epoch, self.step + 1)
+        self.step = max(epoch, self.step + 1 if run == self.run else 0)
+        self.run = run
         return self.step
 
 
@@ -128,8 +130,9 @@ class Scores(Observer):
         if frame is None:
             return
         site = self._site(name, frame)
-        epoch = max((training.epochs for training in self._session.trainings[-1:]), default=0)
-        step = site.next_step(epoch)
+        trainings = self._session.trainings[-1:]
+        epoch, run = (trainings[0].now(), trainings[0].run.id) if trainings else (0, "")
+        step = site.next_step(epoch, run)
         if special is not None:
             special(site.name, value, step)
             return

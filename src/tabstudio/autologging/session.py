@@ -9,14 +9,13 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from tabstudio.autologging.observer import Observer, Training
 from tabstudio.autologging.patching import Imports
 from tabstudio.tracking import Recorder, Run
 from tabstudio.tracking.run import Status
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -50,14 +49,13 @@ class Session:
         self.runs: list[Run] = []
         self.joined: list[Run] = []
         self.holds = False
-        self.muted = self.spawned = False
+        self.spawned = False
         self._run: Run | None = None
         self._held: list[Run] = []
         self._observers: list[Observer] = []
         self._told: set[str] = set()
-        self._forked = False
+        self._muted = self._forked = self._closed = self._idle = False
         os.register_at_fork(after_in_child=self._in_child)
-        self._closed = False
 
     @property
     def closed(self) -> bool:
@@ -67,7 +65,17 @@ class Session:
     @property
     def here(self) -> bool:
         """Say whether this process, at this moment, is the one that records."""
-        return not (self._closed or self.muted or self._forked)
+        return not self._idle
+
+    @property
+    def muted(self) -> bool:
+        """Whether what happens now is not to be recorded."""
+        return self._muted
+
+    @muted.setter
+    def muted(self, muted: bool) -> None:
+        self._muted = muted
+        self._idle = self._closed or self._muted or self._forked
 
     @property
     def run(self) -> Run:
@@ -138,15 +146,15 @@ class Session:
             for observer in tuple(self._observers):
                 self._call(observer, event, *what)
 
-    def guarded(self, observer: Observer, function: Callable[P, T]) -> Callable[P, T | None]:
+    def guarded(self, observer: Observer, function: Callable[..., T]) -> Callable[..., T | None]:
         """Return `function` for use in a hook or a patch: an exception removes the observer, no more."""
 
         @functools.wraps(function)
-        def guard(*args: P.args, **kwargs: P.kwargs) -> T | None:
-            if self._closed or self.muted or self._forked:
+        def guard(*args: Any) -> T | None:
+            if self._idle:
                 return None
             try:
-                return function(*args, **kwargs)
+                return function(*args)
             except Exception as error:  # noqa: BLE001 - the user's training must not feel our faults
                 self._failed(observer, error)
                 return None
@@ -188,7 +196,7 @@ class Session:
             self._call(observer, "remove")
         self._observers.clear()
         self.imports.undo()
-        self._closed = True
+        self._closed = self._idle = True
         for run in self.runs:
             if error is not None and run.status is None:
                 run.fail(error)
@@ -196,7 +204,7 @@ class Session:
 
     def _in_child(self) -> None:
         """A forked worker records nothing: it shares its parent's files."""
-        self._forked = True
+        self._forked = self._idle = True
 
     def _call(self, observer: Observer, event: str, *what: Any) -> None:
         try:

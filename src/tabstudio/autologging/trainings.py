@@ -5,54 +5,21 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from tabstudio.autologging import describing, finding, lineage
-from tabstudio.autologging.backward import Source, free_name
+from tabstudio.autologging.backward import Backward, Source, free_name
 from tabstudio.autologging.epochs import MOST_WAITING, Evaluated, Trained
-from tabstudio.autologging.following import FLUSH_SECONDS, Following, Site
-from tabstudio.autologging.losses import Producer, Seen
+from tabstudio.autologging.following import Following, Site
 from tabstudio.autologging.models import Models, unwrapped
 from tabstudio.autologging.observer import Epoch, Training
 from tabstudio.autologging.places import NOWHERE, Call, Loop, Place, place
+from tabstudio.autologging.steady import Steady
 from tabstudio.autologging.values import Loss
 
 if TYPE_CHECKING:
     from tabstudio.autologging.session import Session
-
-AT_ONCE = 64
-"""So many steady steps are taken in at once, or those of `FLUSH_SECONDS`."""
-
-
-@dataclass(slots=True)
-class Backward:
-    """A backward pass that no step of an optimizer has followed yet."""
-
-    event: Trained
-    source: Source
-    point: Call | None
-
-
-@dataclass(slots=True)
-class Steady:
-    """Steps of one epoch that differ in their losses only, as nearly all do: many are taken in at a time.
-
-    `taken` is the backward pass that no step has followed yet.
-    """
-
-    following: Following
-    owner: int
-    point: Call | None
-    site: Site
-    producer: Producer
-    visit: int
-    losses: list[Loss] = field(default_factory=list)
-    rows: list[float] = field(default_factory=list)
-    taken: Trained | None = None
-    began: float = 0.0
-    last: float = 0.0
 
 
 class Trainings:
@@ -64,6 +31,7 @@ class Trainings:
         models: Models,
         driven: Callable[[Loop], bool],
         settings: Mapping[str, dict[str, Any]],
+        steady: Steady,
     ) -> None:
         self.current: Following | None = None
         self.anything_made = False
@@ -75,7 +43,7 @@ class Trainings:
         self._open: list[Backward] = []
         self._early: list[Evaluated] = []
         self._changes = _Changes()
-        self._steady: Steady | None = None
+        self._steady = steady
         self._before: tuple[Call | None, int] | None = None
 
     @property
@@ -104,7 +72,7 @@ class Trainings:
         if self._open:
             self.settle()
         if self.current is not None:
-            self.current.epochs.take(event)
+            self.current.evaluated(event)
         elif len(self._early) < 100 * MOST_WAITING:
             self._early.append(event)
 
@@ -118,30 +86,10 @@ class Trainings:
         if self.current is not None and not self._open:
             self.current.epochs.about_to_train()
 
-    def goes_on(self, seen: Seen, at: Place, visit: int, rows: float) -> bool:
-        """Take a backward pass on a loss as it was computed, and say so, if it is as the one before."""
-        steady = self._steady
-        if (
-            steady is None
-            or steady.taken is not None
-            or seen.producer is not steady.producer
-            or at.entries[-1][0] is not steady.point
-            or not steady.following.epochs.goes_on(at.entries, visit)
-        ):
-            return False
-        steady.taken = Trained(at, {}, visit, steady.following.training.steps, rows, seen.inputs)
-        steady.losses.append(seen.loss)
-        steady.rows.append(rows)
-        return True
-
     def stepped(self, optimizer: Any, frame: FrameType) -> Following:
-        """An optimizer has made a step: the backward passes before it are its own."""
-        owner, steady = id(optimizer), self._steady
-        if steady is not None:
-            if steady.taken is not None and steady.owner == owner:
-                self._step_on(steady)
-                return steady.following
-            self._loosen()
+        """An optimizer has made a step, no steady one: the backward passes before it are its own."""
+        owner = id(optimizer)
+        self._loosen()
         following = self._owners.get(owner)
         if following is None:
             following = self._owners[owner] = self._owner(optimizer, place(frame))
@@ -153,52 +101,29 @@ class Trainings:
         open_ = self._open
         self._commit(following, owner, count)
         following.training.steps = max(following.training.steps, count)
-        self._steady = self._steadied(following, owner, open_)
+        self._look_for_likeness(following, owner, open_)
         return following
 
-    def _steadied(self, following: Following, owner: int, steps: list[Backward]) -> Steady | None:
+    def _look_for_likeness(self, following: Following, owner: int, steps: list[Backward]) -> None:
         """Two steps in a row of the same kind in the same epoch: those that come will be so, too."""
         before, self._before = self._before, (steps[0].point, owner) if len(steps) == 1 else None
         if self._before is None or self._before != before:
-            return None
+            return
         (step,) = steps
         producer = step.source.made_by
-        if producer is None or not following.epochs.goes_on(step.event.place.entries, step.event.visit):
-            return None
-        return Steady(following, owner, step.point, following.sites[before], producer, step.event.visit)
-
-    def _step_on(self, steady: Steady) -> None:
-        taken, training = steady.taken, steady.following.training
-        assert taken is not None
-        steady.taken, steady.last = None, taken.time
-        steady.began = steady.began or taken.time
-        count = self._steps[steady.owner] = self._steps[steady.owner] + 1
-        training.steps = max(training.steps, count)
-        if len(steady.losses) >= AT_ONCE or taken.time - steady.began > FLUSH_SECONDS:
-            self._take_in(steady)
-
-    def _take_in(self, steady: Steady) -> None:
-        """Bring the epoch up to date with the steps that were made."""
-        losses, steady.losses = steady.losses, []
-        rows, steady.rows = steady.rows, []
-        if not losses:
-            return
-        following, last = steady.following, self._steps[steady.owner]
-        following.epochs.go_on(steady.site.name, losses, rows, steady.last, following.training.steps - 1)
-        following.step_losses(steady.site.name, losses, last - len(losses) + 1)
-        steady.began = 0.0
+        visit = step.event.visit
+        if producer is not None and following.epochs.goes_on(step.event.place.entries, visit):
+            count, site = self._steps[owner], following.sites[before]
+            self._steady.begin(following, owner, count, site, producer, step.point, visit)
 
     def _loosen(self) -> None:
         """Something else happens than steps as the one before."""
-        steady, self._steady = self._steady, None
-        if steady is None:
+        steady = self._steady
+        if not steady.on:
             return
-        if (taken := steady.taken) is not None:
-            site, loss = steady.site, steady.losses.pop()
-            steady.rows.pop()
-            source = Source(loss, site.name, site.label, site.producer, True, taken.inputs)
-            self._open.append(Backward(taken, source, steady.point))
-        self._take_in(steady)
+        if (unfinished := steady.end()) is not None:
+            self._open.append(unfinished)
+        self._steps[steady.owner] = steady.count
 
     def settle(self) -> None:
         """Decide about backward passes that no step has followed.
@@ -298,7 +223,7 @@ class Trainings:
         self._all.append(following)
         early, self._early = self._early, []
         for event in early:
-            following.epochs.take(event)
+            following.evaluated(event)
         return following
 
     def _introduce(self, following: Following, optimizer: Any, frame: FrameType) -> None:

@@ -14,7 +14,6 @@ from threading import get_ident
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from tabstudio.autologging import describing
 from tabstudio.autologging.backward import Pending
 from tabstudio.autologging.epochs import Evaluated, Trained
 from tabstudio.autologging.following import group_of
@@ -25,6 +24,7 @@ from tabstudio.autologging.observer import Observer
 from tabstudio.autologging.patching import Patches
 from tabstudio.autologging.places import Place, place
 from tabstudio.autologging.reading import BY_HAND, Reads, Site
+from tabstudio.autologging.steady import Steady
 from tabstudio.autologging.trainings import Trainings
 from tabstudio.autologging.unhooked import Unhooked
 from tabstudio.autologging.values import Loss
@@ -46,13 +46,16 @@ class Loops(Observer):
         self._session = session
         self._patches = Patches()
         self._handles: list[Any] = []
-        self._losses = Losses(self._computed)
+        self._steady = Steady()
+        self._losses = Losses(self._computed, self._steady)
         self._loaders = Loaders()
         self._models = Models(self._guard(self._before_forward))
         self._unhooked = Unhooked()
         self._reads = Reads(self._read)
         self._pending = Pending(self._losses)
-        self._trainings = Trainings(session, self._models, self._loaders.drives, self._losses.settings)
+        self._trainings = Trainings(
+            session, self._models, self._loaders.drives, self._losses.settings, self._steady
+        )
         self._in_backward = 0
         self._step_began = self._step_went_back = False
         self._looking: bool | None = None
@@ -145,25 +148,27 @@ class Loops(Observer):
         result = seen.result
         if self._in_backward or result is None or (get_ident() != self._thread and not self._is_here()):
             return
+        self._recall()
         if result.requires_grad:
             if self._looking:  # in evaluation mode; whether to train on it will show
-                seen.place = place(frame)
+                seen.place, seen.visit = place(frame), self._loaders.visit
             self._pending.add(seen)
         elif not seen.with_grad and seen.loss.value is not None:
-            seen.place = place(frame)
+            seen.place, seen.visit = place(frame), self._loaders.visit
             self._evaluated(seen, self._looking)
 
     def _evaluated(self, seen: Seen, verified: bool | None) -> None:
         self._evaluated_in = self._trainings.current
-        self._evaluate(seen.place, seen.producer.name, seen.loss, verified)
+        self._evaluate(seen.place, seen.visit, seen.producer.name, seen.loss, verified)
 
-    def _evaluate(self, at: Place, name: str, loss: Loss, verified: bool | None) -> None:
-        visit = self._visit_at(at)
+    def _evaluate(self, at: Place, last: Visit | None, name: str, loss: Loss, verified: bool | None) -> None:
+        visit = last if self._is_driven(at) else None
         part = visit.part if visit is not None else 0
         group = group_of(at, visit.name if visit else "", part, part in self._loaders.training)
-        number = self._loaders.visit.number if self._loaders.visit is not None else 0
+        number = last.number if last is not None else 0
         steps = self._trainings.steps
-        self._trainings.evaluated(Evaluated(at, group, name, loss, number, steps, verified))
+        of_pass = number if visit is not None else 0
+        self._trainings.evaluated(Evaluated(at, group, name, loss, number, steps, verified, of_pass))
 
     def _read(self, value: float, site: Site, frame: FrameType) -> None:
         """The user reads what is called a validation loss, where no function has ever computed one."""
@@ -174,33 +179,33 @@ class Loops(Observer):
             return  # the same once more, as a list's item, say
         rows = 1.0 if not site.reduced or math.isnan(self._reads.rows) else self._reads.rows
         loss = Loss(value, 1.0 if site.reduced == "sum" else rows, rows)
-        self._evaluate(place(frame), BY_HAND, loss, True)
+        self._evaluate(place(frame), self._loaders.visit, BY_HAND, loss, True)
 
-    def _visit_at(self, at: Place) -> Visit | None:
-        """Return the pass of a loader that goes on here, None outside of a loop over one."""
-        visit = self._loaders.visit
-        if visit is None or not any(self._loaders.drives(loop) for loop, _ in at.loops):
-            return None
-        return visit
+    def _is_driven(self, at: Place) -> bool:
+        """Say whether a place is inside a loop over a data loader."""
+        return any(self._loaders.drives(loop) for loop, _ in at.loops)
 
     def _before_forward(self, module: torch.nn.Module, args: Any) -> None:
         """A model that is trained is about to compute: to be trained, or to be looked at."""
         if self._in_backward or self._is_compiling() or (get_ident() != self._thread and not self._is_here()):
             return
-        self._looking = self._reads.wanted = not (module.training and self._grads_wanted())
-        if self._looking:
+        looking = not (module.training and self._grads_wanted())
+        self._looking = self._reads.wanted = self._steady.looking = looking
+        if looking:
             self._looked.add(id(module))
             self._reads.rows = _rows_in(args)
             return
-        if id(module) in self._looked:
+        if self._looked and id(module) in self._looked:
             self._looked.discard(id(module))
             self._trainings.trains_again(module)
-        rows = _rows_in(args)
-        self._rows = rows if self._asked in (0.0, rows) else math.nan  # which of several, nobody can tell
+        rows, asked = _rows_in(args), self._asked
+        self._rows = rows if asked in (0.0, rows) else math.nan  # which of several, nobody can tell
         self._asked = rows
-        self._trainings.about_to_train()
+        if not self._steady.on:
+            self._trainings.about_to_train()
 
     def _loss_scaled(self, outputs: Any, result: Any) -> None:
+        self._recall()
         if isinstance(outputs, self._torch.Tensor) and outputs.grad_fn is not None:
             self._pending.scaled(outputs, result)
 
@@ -212,12 +217,44 @@ class Loops(Observer):
                 self._pending.unused()
                 return
             self._step_went_back = True
+        if self._steady.on and self._goes_on(tensors, frame):
+            return
+        self._recall()
         for tensor in (tensors,) if isinstance(tensors, self._torch.Tensor) else tuple(tensors):
             if tensor.numel() == 1 and tensor.grad_fn is not None:
                 self._train_on(tensor, frame)
 
+    def _goes_on(self, tensor: Any, frame: FrameType) -> bool:
+        """Take a backward pass that is as the one before, as nearly all are, and say so."""
+        node = tensor.grad_fn if type(tensor) is self._torch.Tensor else None
+        if node is None:
+            return False
+        steady, number, visit = self._steady, node._sequence_nr(), self._loaders.visit
+        if not steady.number:
+            only = self._pending.only(number)
+            if only is None or not steady.takes(only, number):
+                return False
+            self._pending.seen.clear()
+        elif self._pending.seen:
+            return False
+        if not steady.goes_on(number, visit.number if visit is not None else 0, frame):
+            return False
+        rows, loss = self._rows, steady.loss
+        steady.rows.append(rows if rows == loss.weight else _plausible(rows, loss, visit))
+        self._rows, self._asked = math.nan, 0.0
+        if self._looking is not False:
+            self._looks_no_more()
+        return True
+
+    def _recall(self) -> None:
+        """What was taken for the loss of a step like the one before is pending like any other."""
+        recalled = self._steady.recall()
+        if recalled is not None:
+            self._pending.put(*recalled)
+
     def _gradient_asked(self, outputs: Any, inputs: Any, frame: FrameType) -> None:
         """A loop without an optimizer may ask for gradients in this way."""
+        self._recall()
         if self._in_backward or self._trainings.anything_made or not self._is_here():
             return
         tensors = (inputs,) if isinstance(inputs, self._torch.Tensor) else tuple(inputs)
@@ -234,16 +271,11 @@ class Loops(Observer):
         at, last = place(frame), self._loaders.visit
         number = last.number if last is not None else 0
         asked, self._rows, self._asked = self._rows, math.nan, 0.0
-        only = self._pending.only(tensor)
-        if only is not None and self._trainings.goes_on(only, at, number, _plausible(asked, only.loss, last)):
-            self._pending.seen.clear()
-            self._looks_no_more()
-            return
         point = at.point
         source = self._pending.source(tensor, frame, point)
         if self._pending.seen:
             self._look_at_unused()
-        if last is not None and self._visit_at(at) is not None:
+        if last is not None and self._is_driven(at):
             self._loaders.training.add(last.part)
         known = source.label or source.parts or source.loss.weight != 1.0
         rows = _plausible(asked, source.loss, last) if known else asked
@@ -253,10 +285,11 @@ class Loops(Observer):
 
     def _looks_no_more(self) -> None:
         self._looking = None if self._models.compiled else False
-        self._reads.wanted = False
+        self._reads.wanted = self._steady.looking = False
 
     def _look_at_unused(self) -> None:
         """What had a graph, but no backward pass came, was only looked at, if it was in evaluation mode."""
+        self._recall()
         for seen in self._pending.unused():
             if seen.place.entries and seen.loss.value is not None:
                 self._evaluated(seen, True)
@@ -272,10 +305,13 @@ class Loops(Observer):
         self._step_began = False
         if get_ident() != self._thread and not self._is_here():
             return
-        following = self._trainings.stepped(optimizer, sys._getframe(1))
-        following.rates(optimizer)
-        if following.wants_norm:
-            following.norm(describing.gradient_norm(optimizer))
+        steady = self._steady
+        if not steady.on or steady.stepped or steady.owner != id(optimizer):
+            self._recall()
+            self._trainings.stepped(optimizer, sys._getframe(1)).stepped(optimizer)
+        else:
+            steady.step()
+            steady.following.stepped(optimizer)
 
     def _is_here(self) -> bool:
         """Say whether this is the thread that trains: the first one that was seen."""

@@ -85,7 +85,12 @@ def evaluating_copy(module: nn.Module) -> nn.Module:
         for name in _HOOKS:  # what hooks hold (open files, trackers, whole tensors) is not the model's
             memo[id(part.__dict__[name])] = type(part.__dict__[name])()
     twin = copy.deepcopy(module, memo)
-    return twin.cpu().eval().requires_grad_(requires_grad=False)
+    try:
+        twin.eval()
+    except TypeError:  # the user has a method `train` of another meaning
+        for part in twin.modules():
+            part.training = False
+    return twin.cpu().requires_grad_(requires_grad=False)
 
 
 _HOOKS = (
@@ -140,16 +145,22 @@ def _on_cpu(value: Any) -> Any:
     return _mapped(value, lambda tensor: tensor.detach().cpu())
 
 
+_LOUD = ("torch.fx.experimental.symbolic_shapes", "torch._subclasses.fake_tensor")
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Whatever goes wrong is told in one sentence, not in the exporter's pages."""
-    logger = logging.getLogger("torch.fx.experimental.symbolic_shapes")
-    before, logger.disabled = logger.disabled, True
+    loggers = [logging.getLogger(name) for name in _LOUD]
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
     try:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             yield
     finally:
-        logger.disabled = before
+        for logger, was in zip(loggers, before, strict=True):
+            logger.disabled = was
 
 
 def _reason(error: Exception) -> str:
