@@ -404,6 +404,16 @@ def test_unlabelled_rows_are_left_out_with_a_note():
     assert table.labels().tolist() == [0, 1, 1]
 
 
+def test_distinct_texts_are_features_where_their_words_recur():
+    """Another value in every row makes keys, and prose as well: words that others have tell these apart."""
+    words = ["good", "bad", "slow", "fun", "plot", "actor", "long", "bright"]
+    review = [" ".join(words[(i * k) % 8] for k in (1, 3, 5)) + f" take{i}" for i in range(100)]
+    key = [f"lot {i} of {i * 7919}" for i in range(100)]
+    schema = read(pl.DataFrame({"review": review, "key": key})).schema
+    assert (schema["review"].kind, schema["review"].role) == ("text", "feature")
+    assert (schema["key"].kind, schema["key"].role) == ("text", "id")
+
+
 def test_roles_and_rows_can_be_chosen():
     table = read({"a": [1.5, 2.5, 3.5, 4.5], "g": ["p", "p", "q", "q"], "y": [0, 1, 0, 1]}, target="y")
     grouped = table.with_role("g", "group", "as told")

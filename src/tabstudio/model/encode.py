@@ -12,6 +12,7 @@ import polars as pl
 
 from tabstudio.config import Scaling
 from tabstudio.errors import DataError
+from tabstudio.model import telling
 from tabstudio.model.coded import CodedColumn
 from tabstudio.model.columns import (
     CategoryColumn,
@@ -32,6 +33,8 @@ NumberWriter = NumberColumn | DateColumn | TextColumn
 CodeWriter = CategoryColumn | HashedColumn | CodedColumn
 BLOCK = 1 << 16
 """Rows encoded at a time: few enough for the processor's cache, enough that threads seldom wait."""
+MOST_ONE_HOT = 50
+"""A linear model is given a column of codes that has no more of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,15 @@ class Inputs:
     """Encoded rows: `numbers` float32 (n, d), `codes` int64 (n, c).
 
     `unseen` counts, per column, values of a category that training did not know; `gaps` counts missing
-    values in columns that had none in training. Only columns with some are named.
+    values in columns that had none in training. Only columns with some are named. `topics` are the places of
+    the numbers that are topics of texts.
     """
 
     numbers: torch.Tensor
     codes: torch.Tensor
     unseen: dict[str, int]
     gaps: dict[str, int]
+    topics: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -78,12 +83,14 @@ class Encoder:
     ) -> Encoder:
         """Learn from training rows, typed as `Table.frame` is.
 
-        With their `labels` (rows,), as `Table.labels` gives them, numbers that are codes get codes, too.
+        With their `labels` (rows,), as `Table.labels` gives them, numbers that are codes get codes, too, and
+        words are looked at only where they tell something of the target, but then in categories as well.
 
         Raises `DataError` where no column can be used.
         """
         writers: list[NumberWriter] = []
         coders: list[CodeWriter] = []
+        texts: list[TextColumn] = []
         notes: list[str] = []
         learned = beside(
             lambda column: _fit(frame.get_column(column.name), column, scaling), schema.features, len(frame)
@@ -92,15 +99,19 @@ class Encoder:
             notes.extend(_notes(frame.get_column(column.name), fitted))
             if isinstance(fitted, CodeWriter):
                 coders.append(fitted)
+            elif isinstance(fitted, TextColumn) and labels is not None:
+                texts.append(fitted)
             elif fitted is not None:
                 writers.append(fitted)
         if labels is not None:
-            for coded in _coded(frame, schema, labels):
-                coders.append(coded)
-                notes.append(
-                    f"column {coded.name}: the target jumps between its values, so the "
-                    f"{len(coded.values)} common ones enter by codes, too"
-                )
+            classes = schema.target is not None and schema.target.task != "regression"
+            texts += telling.in_pieces(frame, coders, scaling)
+            coded, told = _coded(frame, schema, labels, classes=classes)
+            coders += coded
+            others = cls(tuple(writers), tuple(coders))
+            entering, more = telling.choose(frame, texts, others.plain, labels, classes=classes)
+            writers += entering
+            notes += [*told, *more]
         if not writers and not coders:
             raise DataError(_no_features(schema))
         return cls(tuple(writers), tuple(coders), tuple(notes))
@@ -109,6 +120,16 @@ class Encoder:
     def names(self) -> tuple[str, ...]:
         """Names of the number columns, in the order of `Inputs.numbers`."""
         return tuple(name for writer in self.writers for name in writer.names)
+
+    @cached_property
+    def topics(self) -> tuple[int, ...]:
+        """Places of the numbers that are topics of texts."""
+        topical = [
+            isinstance(writer, TextColumn) and place >= len(writer.length.names)
+            for writer in self.writers
+            for place in range(len(writer.names))
+        ]
+        return tuple(np.flatnonzero(topical).tolist())
 
     @property
     def numbers(self) -> int:
@@ -135,7 +156,18 @@ class Encoder:
             )
         new = self._new_gaps(missing)
         unseen = {name: count for name, count in unseen.items() if count}
-        return Inputs(torch.from_numpy(numbers), torch.from_numpy(codes), unseen, new)
+        return Inputs(torch.from_numpy(numbers), torch.from_numpy(codes), unseen, new, self.topics)
+
+    def plain(self, frame: pl.DataFrame) -> np.ndarray:
+        """Numbers and one-hot codes (n, width) for a linear model, without columns of many codes."""
+        numbers = np.empty((len(frame), self.numbers), dtype=np.float32)
+        self._write_numbers(frame, numbers, {})
+        hot = [
+            np.eye(coder.cardinality, dtype=np.float32)[coder.codes(frame.get_column(coder.name))[0]]
+            for coder in self.coders
+            if coder.cardinality <= MOST_ONE_HOT
+        ]
+        return np.concatenate([numbers, *hot], axis=1)
 
     def _write_numbers(self, frame: pl.DataFrame, out: np.ndarray, missing: dict[str, int]) -> None:
         columns = [frame.get_column(writer.name) for writer in self.writers]
@@ -189,13 +221,21 @@ def _fit(series: pl.Series, column: Column, scaling: Scaling) -> NumberWriter | 
     return CategoryColumn.fit(series)
 
 
-def _coded(frame: pl.DataFrame, schema: Schema, labels: np.ndarray) -> list[CodedColumn]:
-    classes = schema.target is not None and schema.target.task != "regression"
+def _coded(
+    frame: pl.DataFrame, schema: Schema, labels: np.ndarray, *, classes: bool
+) -> tuple[list[CodedColumn], list[str]]:
+    """Numbers that are codes, and a note on each."""
     numbers = [column.name for column in schema.features if column.kind == "number"]
     found = beside(
         lambda name: CodedColumn.fit(frame.get_column(name), labels, classes=classes), numbers, len(frame)
     )
-    return [column for column in found if column is not None]
+    coded = [column for column in found if column is not None]
+    notes = [
+        f"column {column.name}: the target jumps between its values, so the "
+        f"{len(column.values)} common ones enter by codes, too"
+        for column in coded
+    ]
+    return coded, notes
 
 
 def _notes(series: pl.Series, fitted: NumberWriter | CodeWriter | None) -> list[str]:

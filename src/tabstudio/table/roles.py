@@ -17,6 +17,8 @@ _ID_NAME = re.compile(
 )
 _FEWEST_ROWS = 10
 _NEARLY = 0.9
+_SHARED_WORD = (0.003, 0.9)
+"""A word tells texts apart where more than the one share of them have it, and no more than the other."""
 
 
 def count_unique(series: pl.Series) -> tuple[int, bool]:
@@ -73,11 +75,24 @@ def _role(series: pl.Series, column: Column) -> tuple[Role, str]:
 
 def _text_role(series: pl.Series, column: Column) -> tuple[Role, str]:
     present = rows_present(series)
-    if present >= _FEWEST_ROWS and _distinct(series) == present:
+    if present >= _FEWEST_ROWS and _distinct(series) == present and not _says_something(series, column):
         return "id", "another value in every row"
     if _named_id(column.name) and present >= _FEWEST_ROWS:
         return "id", "named like an id, and nearly another value in every row"
     return "feature", ""
+
+
+def _says_something(series: pl.Series, column: Column) -> bool:
+    """Whether most texts of a column have a word that others have, too: prose, names, addresses; no keys."""
+    if column.kind != "text":
+        return False
+    texts = series.drop_nulls()
+    texts = texts.gather_every(-(-len(texts) // _SAMPLE)).str.to_lowercase()
+    words = pl.DataFrame({"text": range(len(texts)), "word": texts.str.extract_all(r"\w+").list.unique()})
+    words = words.explode("word").drop_nulls().with_columns(rows=pl.len().over("word"))
+    least, most = (share * len(texts) for share in _SHARED_WORD)
+    shared = words.filter((pl.col("rows") > max(least, 1)) & (pl.col("rows") <= most))
+    return 2 * shared.get_column("text").n_unique() >= len(texts)
 
 
 def _integer_role(series: pl.Series, column: Column) -> tuple[Role, str]:

@@ -54,12 +54,15 @@ class Rows:
 
     @cached_property
     def edges(self) -> Edges:
-        """Edges of the bins of each number, learned from the rows that some member trains on."""
+        """Edges of the bins of each number but topics, learned from the rows that some member trains on."""
         numbers = self.inputs.numbers.numpy()
-        if numbers.shape[1] > MOST_BINNED:
+        measured = np.setdiff1d(np.arange(numbers.shape[1]), self.inputs.topics)
+        if len(measured) > MOST_BINNED:
             return ()
         seen = numbers[self.fold < 0] if self.folds == 1 else numbers
-        return edges_of(seen, min(max(len(seen) // ROWS_PER_BIN, FEWEST_BINS), MOST_BINS))
+        bins = min(max(len(seen) // ROWS_PER_BIN, FEWEST_BINS), MOST_BINS)
+        found = dict(zip(measured.tolist(), edges_of(seen[:, measured], bins), strict=True))
+        return tuple(found.get(place, ()) for place in range(numbers.shape[1]))
 
     def data(self, plan: Plan) -> Data:
         """Tensors of a training by this plan, on its device."""

@@ -13,6 +13,7 @@ import torch
 from tabstudio.cli.app import run
 from tabstudio.config import NetworkConfig
 from tabstudio.errors import ConfigError, MissingExtraError, ModelError
+from tabstudio.estimators import TabularClassifier
 from tabstudio.model.coded import CodedColumn
 from tabstudio.model.curve import Curve
 from tabstudio.model.encode import Encoder
@@ -194,6 +195,14 @@ def test_columns_that_cannot_go_inside_are_all_named(to, monkeypatch):
         export(model, f"m.{to}", to)
     assert list(Path().iterdir()) == []
     assert export(model, "m", "folder").checked.difference == 0.0
+
+
+def test_a_category_that_is_read_by_its_letters_is_named():
+    ill = np.random.default_rng(0).random(200) < 0.5
+    frame = pl.DataFrame({"cabin": [f"{'CD'[int(one)]}{i}" for i, one in enumerate(ill)] + ["C0"] * 20})
+    model = TabularClassifier(epochs=1, random_state=0).fit(frame, [*ill, *[False] * 20]).model_
+    with pytest.raises(ConfigError, match=r"'cabin' \(a category that is read by its letters and digits\)"):
+        export(model, "m.pt2", "pt2")
 
 
 def test_a_preparation_of_the_authors_own_cannot_go_inside():

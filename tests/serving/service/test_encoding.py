@@ -11,10 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tabstudio.config import ReadConfig
 from tabstudio.model.coded import CodedColumn
 from tabstudio.model.encode import Encoder
 from tabstudio.model.predictor import Model
 from tabstudio.model.profile import profile
+from tabstudio.model.text import TextColumn
 from tabstudio.serving.contract import Contract
 from tabstudio.serving.encoding import RowEncoder
 from tabstudio.table import conform, read
@@ -99,3 +101,24 @@ def test_what_is_odd_about_a_row_is_told(model: Model, rows: list[dict[str, Any]
         ("city", "unseen_category"),
         ("smoker", "imputed"),
     ]
+
+
+def test_categories_are_read_in_pieces_as_the_encoder_reads_them() -> None:
+    rng = np.random.default_rng(0)
+    ill = rng.random(300) < 0.5
+    cabins = [f"{'CD'[int(one)]}{i}" if i % 7 else None for i, one in enumerate(ill)]
+    frame = pl.DataFrame({"age": rng.normal(size=300), "cabin": cabins, "ill": np.where(ill, "yes", "no")})
+    table = read(frame, target="ill", config=ReadConfig(keep=("cabin",)))
+    encoder = Encoder.fit(table.frame, table.schema, "robust", table.labels())
+    assert any(isinstance(writer, TextColumn) and writer.pieces for writer in encoder.writers)
+    contract = Contract(table.schema, encoder)
+    rows = [{"age": 1.0, "cabin": cabin} for cabin in (cabins[1], f" {cabins[1]} ", "d 9999", "", None, "Z")]
+    taken = contract.take(rows, 10)
+    numbers, codes, warnings = RowEncoder(table.schema, encoder, {}).encode(taken.raw, taken.parsed)
+    expected = encoder.encode(conform(rows, table.schema))
+    np.testing.assert_array_equal(numbers, expected.numbers.numpy())
+    np.testing.assert_array_equal(codes, expected.codes.numpy())
+    assert {row: [w["code"] for w in told] for row, told in warnings.items()} == {
+        2: ["unseen_category"],
+        5: ["unseen_category"],
+    }

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from tabstudio.errors import ConfigError
 from tabstudio.model.coded import FIRST, MISSING, UNSEEN, CodedColumn
-from tabstudio.model.columns import CategoryColumn, NumberColumn
+from tabstudio.model.columns import CategoryColumn, DateColumn, HashedColumn, NumberColumn
 from tabstudio.model.encode import Encoder
 from tabstudio.model.predictor import Model, mean_of_members
+from tabstudio.model.text import TextColumn
 
 NO_VALUE = -1
 """The level number of a missing category; every number without a level is one that training did not know."""
@@ -52,7 +53,7 @@ def columns_of(model: Model) -> Columns:
     columns = (*encoder.writers, *encoder.coders)
     outside = [c for c in columns if not isinstance(c, NumberColumn | CategoryColumn | CodedColumn)]
     if outside:
-        named = ", ".join(f"{c.name!r} ({_KINDS[c.kind]})" for c in outside)
+        named = ", ".join(f"{c.name!r} ({_kind(c)})" for c in outside)
         drops = " ".join(f"--drop {c.name!r}" for c in outside)
         raise ConfigError(
             f"columns that cannot go into this format: {named}. Export the model with --to folder, which "
@@ -69,6 +70,12 @@ _KINDS = {
     "text": "a text",
     "hashed": "a category of very many levels, which are hashed",
 }
+
+
+def _kind(column: DateColumn | TextColumn | HashedColumn) -> str:
+    if isinstance(column, TextColumn) and column.pieces:
+        return "a category that is read by its letters and digits"
+    return _KINDS[column.kind]
 
 
 class Program(nn.Module):
