@@ -83,6 +83,19 @@ def test_robust_scaling_falls_back_to_the_range(values: list[float], expected: f
     assert numbers(values)[-1, 0] == pytest.approx(expected)
 
 
+def test_a_heavy_tail_is_told_apart_and_an_outlier_is_not_followed() -> None:
+    """Populations and incomes: the largest are not all alike. A few wild values are faults."""
+    skewed = np.exp(np.random.default_rng(0).normal(0, 4, 1000))
+    largest = numbers(skewed.tolist(), rows=[1e3, 1e5, 1e7])[:, 0]
+    low, middle, high = np.quantile(skewed, (0.25, 0.5, 0.75))
+    expected = np.arcsinh((np.array([1e3, 1e5, 1e7]) - middle) / (high - low))
+    np.testing.assert_allclose(largest, expected, rtol=1e-6)
+    assert np.diff(largest).min() > 4
+    assert not NumberColumn.fit(pl.Series("x", skewed), "minmax").scale.log
+    wild = [*np.linspace(0, 1, 997).tolist(), 1e6, 1e7, 1e8]
+    assert numbers(wild)[:, 0].max() < 3.001
+
+
 def test_missing_number_is_the_median_with_a_flag_only_where_training_had_gaps() -> None:
     encoder = Encoder.fit(
         pl.DataFrame({"gap": [1.0, None, 3.0, 8.0], "full": [1.0, 2.0, 3.0, 8.0]}),

@@ -26,6 +26,8 @@ MOST_LEVELS = 10_000
 """More distinct levels than this are hashed instead of remembered. A vector each serves better than buckets,
 and as well as target statistics would, down to levels of two rows."""
 BUCKETS = 4096
+FAR, TAIL, FEWEST_FAR = 10.0, 0.01, 3
+"""A column has a heavy tail if values lie this many quartile ranges out: more than this share, and number."""
 FARTHEST = 1e9
 """Scaled numbers beyond it are taken as this far: float32 must be able to square and sum them."""
 QUANTILE_ROWS = 1 << 17
@@ -34,7 +36,11 @@ QUANTILE_ROWS = 1 << 17
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """`(x - centre) * factor + shift` in float64, cast to float32; `clip` presses it smoothly into (-3, 3).
+    """`(x - centre) * factor + shift` in float64, cast to float32.
+
+    `clip` presses it smoothly into (-3, 3). Where more than a few values lie far out, as incomes and
+    populations do, that would make them all alike: `log` takes the inverse hyperbolic sine instead, which is
+    straight about 0 and logarithmic far out.
 
     Source of `robust` and its clip: RealMLP (Holzmüller et al. 2024, arXiv:2407.04491, appendix A).
     """
@@ -43,6 +49,7 @@ class Scale:
     factor: float = 1.0
     shift: float = 0.0
     clip: bool = False
+    log: bool = False
 
     @classmethod
     def fit(cls, values: Array, scaling: Scaling) -> Scale:
@@ -54,9 +61,13 @@ class Scale:
                 return cls(factor=factor, shift=-low * factor)
             if scaling == "standard":
                 return cls(float(values.mean()), _factor(float(values.std()), otherwise=1.0))
-            low, median, high = (float(v) for v in np.quantile(_sampled(values), (0.25, 0.5, 0.75)))
+            sample = _sampled(values)
+            low, median, high = (float(v) for v in np.quantile(sample, (0.25, 0.5, 0.75)))
             spread = high - low or float(values.max() - values.min()) / 2
-            return cls(median, _factor(spread, otherwise=0.0), clip=True)
+            factor = _factor(spread, otherwise=0.0)
+            far = np.count_nonzero(np.abs(sample - median) * factor > FAR)
+            heavy = bool(far > max(TAIL * len(sample), FEWEST_FAR))
+            return cls(median, factor, clip=not heavy, log=heavy)
 
     def apply(self, values: Array, fill: float) -> Array:
         """Scale numbers (b,) to float32 (b,); those that are not finite stand for `fill`."""
@@ -71,6 +82,8 @@ class Scale:
             root *= np.float32(1 / 9)
             root += np.float32(1)
             scaled /= np.sqrt(root, out=root)
+        elif self.log:
+            np.arcsinh(scaled, out=scaled)
         return scaled
 
     def _linear(self, values: Array) -> Array:

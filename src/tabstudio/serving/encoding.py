@@ -90,6 +90,7 @@ class _Numbers:
         self.fill = np.array([column.fill for _, column in columns])
         self.clip = np.array([scale.clip for scale in scales], dtype=bool)
         self.clips, self.clips_all = bool(self.clip.any()), bool(self.clip.all())
+        self.log = np.flatnonzero([scale.log for scale in scales])
         ranges = [_range(profile.get(column.name, {})) for _, column in columns]
         self.low = np.array([low for low, _ in ranges])
         self.high = np.array([high for _, high in ranges])
@@ -133,6 +134,8 @@ class _Numbers:
             root += np.float32(1)
             squashed = np.divide(scaled, np.sqrt(root, out=root), out=root)
             scaled = squashed if self.clips_all else np.where(self.clip, squashed, scaled)
+        if len(self.log):
+            scaled[:, self.log] = np.arcsinh(scaled[:, self.log])
         return scaled, missing
 
     def _linear(self, values: Array) -> Array:

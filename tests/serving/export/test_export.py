@@ -46,6 +46,7 @@ FRAME = pl.DataFrame(
             pl.Series(np.arange(ROWS) % 17 == 0), None
         ),
         "zip": [f"code {n}" for n in range(ROWS)],
+        "income": np.exp(RNG.normal(0, 4, ROWS)),
     }
 )
 COLUMNS = {
@@ -58,6 +59,7 @@ COLUMNS = {
     "gap": Column("gap", "number", dtype="Float64"),
     "born": Column("born", "date", dtype="Date", format="%Y-%m-%d"),
     "note": Column("note", "text"),
+    "income": Column("income", "number", dtype="Float64"),
 }
 EVERY_KIND = ("age", "label", "smoker", "city of birth", "val_0")
 CURVE = Curve((-1.0, 0.5), (0.6, 1.9, 1.2), 0.4)
@@ -128,6 +130,7 @@ def test_onnx_answers_as_the_model_for_every_task_and_type_of_label(target):
         {"network": "mlp", "scaling": "minmax", "members": 1},
         {"network": "mlp", "scaling": "standard", "names": ("age", "label")},
         {"names": ("city of birth", "val_0")},
+        {"names": ("income", "age")},
         {"names": ("city of birth",), "network": "mlp", "members": 1},
         {"names": ("age",), "members": 1},
         {"network": "own"},

@@ -122,3 +122,20 @@ def test_categories_are_read_in_pieces_as_the_encoder_reads_them() -> None:
         2: ["unseen_category"],
         5: ["unseen_category"],
     }
+
+
+def test_heavy_tails_are_scaled_as_the_encoder_scales_them() -> None:
+    rng = np.random.default_rng(0)
+    columns = {"income": np.exp(rng.normal(0, 4, 500)), "age": rng.normal(size=500)}
+    frame = pl.DataFrame({**columns, "ill": rng.choice(["yes", "no"], 500)})
+    table = read(frame, target="ill")
+    encoder = Encoder.fit(table.frame, table.schema, "robust")
+    assert [column.scale.log for column in encoder.writers] == [True, False]
+    rows = [
+        *table.frame.drop("ill").to_dicts(),
+        {"income": 1e300, "age": 1e300},
+        {"income": None, "age": 0.0},
+    ]
+    taken = Contract(table.schema, encoder).take(rows, 1000)
+    numbers, _, _ = RowEncoder(table.schema, encoder, {}).encode(taken.raw, taken.parsed)
+    np.testing.assert_array_equal(numbers, encoder.encode(conform(rows, table.schema)).numbers.numpy())

@@ -126,6 +126,7 @@ class _Scales(nn.Module):
     shift: Tensor
     fill: Tensor
     clip: Tensor
+    log: Tensor
     order: Tensor
 
     def __init__(self, columns: Sequence[NumberColumn]) -> None:
@@ -136,11 +137,13 @@ class _Scales(nn.Module):
         self._keep("shift", [scale.shift for scale in scales])
         self._keep("fill", [column.fill for column in columns])
         self._keep("clip", [float(scale.clip) for scale in scales])
+        self._keep("log", [float(scale.log) for scale in scales])
         order: list[int] = []
         for place, column in enumerate(columns):
             order += [place, len(columns) + place] if column.gaps else [place]
         self.register_buffer("order", torch.tensor(order, dtype=torch.int64))
         self.clips = any(scale.clip for scale in scales)
+        self.logs = any(scale.log for scale in scales)
 
     def _keep(self, name: str, values: Sequence[float]) -> None:
         self.register_buffer(name, torch.tensor(values, dtype=torch.float64))
@@ -153,6 +156,8 @@ class _Scales(nn.Module):
         if self.clips:
             clipped = scaled / torch.sqrt(scaled * scaled * (1 / 9) + 1)
             scaled = torch.where(self.clip > 0, clipped, scaled)
+        if self.logs:
+            scaled = torch.where(self.log > 0, torch.asinh(scaled), scaled)
         return torch.cat([scaled, (~known).float()], dim=1)[:, self.order]
 
 
