@@ -193,7 +193,7 @@ def fit_encoder(
     *,
     coded: bool = True,
 ) -> Encoder:
-    """Learn from the rows that some member trains on; the default network gets codes of numbers, too."""
+    """Learn from the rows that some member trains on, for the default network from their labels, too."""
     seen = seen_rows(fold)
     coded = coded and config.network.name == "tabular"
     return Encoder.fit(frame.filter(seen), schema, config.network.scaling, labels[seen] if coded else None)

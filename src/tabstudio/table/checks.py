@@ -128,7 +128,8 @@ def _categories(table: Table) -> Iterator[Finding]:
                 grave,
                 (column.name,),
                 message,
-                f"If they are names or codes, {_drop((column.name,))}.",
+                "Training reads rare ones by their letters and digits, where these tell something. "
+                f"If they are codes that mean nothing, {_drop((column.name,))}.",
             )
 
 
