@@ -57,11 +57,12 @@ def main() -> None:
     parser.add_argument("--beside", action="store_true", help="note that other work ran on the machine")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--report", action="store_true", help="write table and picture of the results")
+    parser.add_argument("--reference", default="catboost", help="the system that a report compares with")
     options = parser.parse_args()
     if options.report:
         from benchmarks.quality.summary import report
 
-        report(options.results)
+        report(options.results, options.reference)
     elif options.index is None:
         parser.error("--index names the tables, or --report tells what was found")
     else:
