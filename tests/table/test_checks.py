@@ -89,6 +89,33 @@ def test_ids_constants_copies_gaps_and_classes_are_found():
     } <= found
 
 
+@pytest.mark.parametrize("name", ["id", "patientId", "Customer ID", "household", "pat.key"])
+def test_ids_that_recur_are_groups_that_a_split_should_keep(name):
+    rng = np.random.default_rng(0)
+    data = {name: np.arange(200) % 50 * 7, "x": rng.normal(size=200), "y": rng.integers(0, 2, 200)}
+    (finding,) = [found for found in check(read(data, target="y")) if found.kind == "groups"]
+    assert (finding.severity, finding.columns) == ("warning", (name,))
+    assert f"--group {name!r}" in finding.remedy
+    told = read(data, target="y").with_role(name, "group", "as told")
+    assert not [found for found in check(told) if found.kind == "groups"]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("rooms", np.arange(200) % 50),
+        ("id", np.arange(200) % 5),
+        ("key", np.arange(200) % 50 / 8),
+        ("id", np.arange(200)),
+        ("paid", np.arange(200) % 50),
+    ],
+    ids=["no-id", "few-values", "fractions", "every-row", "ends-alike"],
+)
+def test_columns_that_are_no_groups(name, values):
+    data = {name: values, "x": np.random.default_rng(0).normal(size=200), "y": np.arange(200) % 2}
+    assert not [found for found in check(read(data, target="y")) if found.kind == "groups"]
+
+
 def test_contradictions_and_imbalance_are_found():
     data = {"x": [1.5, 1.5, *range(98)], "y": [1, 0, 1, *[0] * 97]}
     found = kinds(check(read(data, target="y")))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _TITLES = {
     "leak": "Suspected leak",
     "id": "An id, left out",
+    "groups": "Rows that belong together",
     "constant": "Constant",
     "duplicates": "Duplicated rows",
     "contradictions": "Same rows, different labels",

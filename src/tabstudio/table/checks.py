@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +17,7 @@ from tabstudio.table.tables import Table
 Severity = Literal["info", "warning", "danger"]
 FindingKind = Literal[
     "id",
+    "groups",
     "constant",
     "duplicates",
     "contradictions",
@@ -31,6 +33,10 @@ _DANGER_GAIN, _WARNING_GAIN = 0.98, 0.9
 _IMBALANCED_BELOW = 0.1
 _RARE_CLASS_ROWS = 10
 _MANY_CATEGORIES = 100
+_FEWEST_GROUPS, _ROWS_OF_A_GROUP = 10, 2
+_GROUP_NAME = re.compile(
+    r"(?:^|[_\W])(?:id|uuid|guid|key|patient|subject|person|respondent|household|family|customer|client|user)$"
+)
 _MOSTLY_MISSING = 0.5
 _ORDER = {"danger": 0, "warning": 1, "info": 2}
 
@@ -50,13 +56,13 @@ class Finding:
 
 
 def check(table: Table) -> tuple[Finding, ...]:
-    """Ids, constants, copies, leaks, imbalance, rare classes, many categories and gaps; the gravest first.
+    """Ids, groups, constants, copies, leaks, imbalance, rare classes, categories, gaps; the gravest first.
 
     A leak is a single column that predicts the label almost perfectly on rows that its rule has not seen:
     at least 0.995 ROC AUC is a danger, 0.98 a warning; so is a column that undoes 98 % or 90 % of the
     errors that are made without it. Tables above 20,000 rows are measured on a sample of that many.
     """
-    found = [*_roles(table), *_copies(table), *_gaps(table), *_categories(table)]
+    found = [*_roles(table), *_groups(table), *_copies(table), *_gaps(table), *_categories(table)]
     if table.schema.target is not None:
         found += [*_leaks(table), *_classes(table)]
     return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
@@ -74,6 +80,21 @@ def _roles(table: Table) -> Iterator[Finding]:
             yield Finding("id", "info", (column.name,), f"{column.name} is an id ({column.reason}).", keep)
         elif column.role == "constant":
             yield Finding("constant", "info", (column.name,), f"{column.name} has {_constant(column)}.", "")
+
+
+def _groups(table: Table) -> Iterator[Finding]:
+    """Ids that recur: measurements of one person, purchases of one customer."""
+    for column in table.schema.features:
+        spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column.name).lower()
+        present = len(table) - column.missing
+        recurs = _FEWEST_GROUPS <= column.unique <= present / _ROWS_OF_A_GROUP
+        if recurs and column.dtype in ("Int64", "String") and _GROUP_NAME.search(spaced):
+            message = (
+                f"{column.name} is named like an id, and its {column.unique:,} values recur in {present:,} "
+                "rows: a random split would test on those that it trains on."
+            )
+            told = f"Keep the rows of each on one side with --group {column.name!r}."
+            yield Finding("groups", "warning", (column.name,), message, told)
 
 
 def _constant(column: Column) -> str:
