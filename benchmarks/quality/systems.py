@@ -116,8 +116,7 @@ def autogluon(parts: Parts, task: str, seed: int, means: Means) -> np.ndarray:
     del seed
     metric = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "root_mean_squared_error"}[task]
     with tempfile.TemporaryDirectory() as folder:
-        kind = {"label": "the target", "problem_type": task, "eval_metric": metric}
-        model = TabularPredictor(**kind, path=folder, verbosity=0)
+        model = TabularPredictor("the target", task, metric, path=folder, verbosity=0)
         model.fit(
             parts.train.assign(**{"the target": parts.target}),
             time_limit=60 * (means.minutes or 1),

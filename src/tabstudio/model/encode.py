@@ -160,14 +160,11 @@ class Encoder:
 
     def plain(self, frame: pl.DataFrame) -> np.ndarray:
         """Numbers and one-hot codes (n, width) for a linear model, without columns of many codes."""
-        numbers = np.empty((len(frame), self.numbers), dtype=np.float32)
-        self._write_numbers(frame, numbers, {})
-        hot = [
-            np.eye(coder.cardinality, dtype=np.float32)[coder.codes(frame.get_column(coder.name))[0]]
-            for coder in self.coders
-            if coder.cardinality <= MOST_ONE_HOT
-        ]
-        return np.concatenate([numbers, *hot], axis=1)
+        from tabstudio.model.networks import with_one_hot
+
+        few = Encoder(self.writers, tuple(c for c in self.coders if c.cardinality <= MOST_ONE_HOT))
+        inputs = few.encode(frame)
+        return np.asarray(with_one_hot(inputs.numbers, inputs.codes, few.cardinalities))
 
     def _write_numbers(self, frame: pl.DataFrame, out: np.ndarray, missing: dict[str, int]) -> None:
         columns = [frame.get_column(writer.name) for writer in self.writers]

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from tabstudio.table.leaks import Strength, measure_columns
+from tabstudio.table.roles import words_of_name
 from tabstudio.table.schema import Column
 from tabstudio.table.tables import Table
 
@@ -85,10 +86,10 @@ def _roles(table: Table) -> Iterator[Finding]:
 def _groups(table: Table) -> Iterator[Finding]:
     """Ids that recur: measurements of one person, purchases of one customer."""
     for column in table.schema.features:
-        spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column.name).lower()
+        named = _GROUP_NAME.search(words_of_name(column.name))
         present = len(table) - column.missing
         recurs = _FEWEST_GROUPS <= column.unique <= present / _ROWS_OF_A_GROUP
-        if recurs and column.dtype in ("Int64", "String") and _GROUP_NAME.search(spaced):
+        if named and recurs and column.dtype in ("Int64", "String"):
             message = (
                 f"{column.name} is named like an id, and its {column.unique:,} values recur in {present:,} "
                 "rows: a random split would test on those that it trains on."
@@ -149,8 +150,8 @@ def _categories(table: Table) -> Iterator[Finding]:
                 grave,
                 (column.name,),
                 message,
-                "Training reads rare ones by their letters and digits, where these tell something. "
-                f"If they are codes that mean nothing, {_drop((column.name,))}.",
+                "The default network reads rare ones by letters and digits, where these tell something; "
+                f"if they are codes that mean nothing, {_drop((column.name,))}.",
             )
 
 

@@ -114,6 +114,10 @@ def rows_present(series: pl.Series) -> int:
     return len(series) - series.null_count()
 
 
+def words_of_name(name: str) -> str:
+    """A column's name in small letters, with its words told apart: patientId is patient_id."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
 def _named_id(name: str) -> bool:
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-    return bool(_ID_NAME.search(spaced))
+    return bool(_ID_NAME.search(words_of_name(name)))
