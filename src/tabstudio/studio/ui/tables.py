@@ -121,6 +121,7 @@ class Paged:
         title: str = "",
     ) -> None:
         self.fetch = fetch
+        self._turn = self._shown = 0
         self._pagination = {
             "sortBy": order or None,
             "descending": descending,
@@ -145,10 +146,14 @@ class Paged:
 
     async def refresh(self) -> None:
         """Fetch the page that is shown again."""
+        self._turn = turn = self._turn + 1
         p = self._pagination
         size = int(p["rowsPerPage"] or 25)
         asked = Asked((int(p["page"] or 1) - 1) * size, size, str(p["sortBy"] or ""), bool(p["descending"]))
         rows, total = await self.fetch(asked)
+        if turn < self._shown:  # a later question was answered earlier
+            return
+        self._shown = turn
         p["rowsNumber"] = total
         self.table.pagination = dict(p)
         self.table.rows = rows
@@ -163,4 +168,5 @@ class Paged:
         self._pagination.update(
             {key: wanted.get(key) for key in ("sortBy", "descending", "page", "rowsPerPage")}
         )
+        self.table.pagination = dict(self._pagination)  # the next click may come before the rows
         await self.refresh()
