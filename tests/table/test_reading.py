@@ -171,6 +171,17 @@ def test_the_fingerprint_sees_every_change(other):
         (["1,200", "3", "1,000,000"], [1200, 3, 1000000], "thousands"),
         (["1,200.5", "3"], [1200.5, 3.0], "thousands"),
         (["0,125", "0,250"], [0.125, 0.25], "decimal comma"),
+        (["$1,250.50", "$3", "-$12,000"], [1250.5, 3, -12000], "$#, thousands"),
+        (["1.250,5 €", "7 €"], [1250.5, 7.0], "# €, decimal comma"),
+        (["13.56%", "7%"], [13.56, 7.0], "#%"),
+        (["1 year", "12 years"], [1, 12], "# years"),
+        (["1248 CC", "998 CC"], [1248, 998], "# CC"),
+        (["8GB", "16GB", "n/a"], [8, 16, None], "#GB"),
+        (["10,000+", "5+"], [10000, 5], "#+, thousands"),
+        (["1,200 sq ft", "850 sq ft"], [1200, 850], "# sq ft, thousands"),
+        (["€1.5M", "€565K", "€0"], [1.5e6, 565e3, 0.0], "€# k m b"),
+        (["13:30", "0:45", "24:00:36"], [13.5, 0.75, 24.01], "h:mm"),
+        (["1:30 PM", "12:00 am", "12:45 pm"], [13.5, 0.0, 12.75], "h:mm am"),
         (["1e3", "-.5", "+2."], [1000.0, -0.5, 2.0], ""),
         (["3", "none", "unknown", "4"], [3, None, None, 4], ""),
         (["1.5", "inf", "-Infinity"], [1.5, None, None], ""),
@@ -180,7 +191,25 @@ def test_numbers_as_people_write_them(cells, values, form):
     table = read({"a": cells})
     assert table.schema["a"].kind == "number"
     assert table.schema["a"].format == form
-    assert table.frame["a"].to_list() == values
+    assert table.frame["a"].to_list() == pytest.approx(values)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["12a", "12b", "14"],
+        ["5 kg", "500 g"],
+        ["A11", "A12"],
+        ["007A", "008A"],
+        ["1.2.3v", "1.2.4v"],
+        ["$5", "€5"],
+        ["2:1", "3:0"],
+        ["10-20", "20-30"],
+        ["5'11\"", "6'2\""],
+    ],
+)
+def test_codes_ranges_and_mixed_units_are_words(cells):
+    assert read({"a": cells * 3}).schema["a"].kind == "category"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from tabstudio.serving.contract import Field
 from tabstudio.serving.endpoint import Endpoint
 from tabstudio.serving.options import Bounds
 from tabstudio.serving.runtime import Runtime
+from tabstudio.table.numbers import unit
+from tabstudio.table.schema import Column
 
 _ERRORS = {
     "400": "The body is no strict JSON, or the host is not ours.",
@@ -85,7 +87,7 @@ def row_schema(runtime: Runtime) -> dict[str, Any]:
 def _property(field: Field, profile: Mapping[str, Any]) -> dict[str, Any]:
     kind = field.column.kind
     if kind == "number":
-        return _number(profile)
+        return _number(field.column, profile)
     if kind == "boolean":
         return {"type": ["boolean", "null"]}
     if kind == "category":
@@ -94,7 +96,7 @@ def _property(field: Field, profile: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": ["string", "null"], "description": f"A date{written}." if kind == "date" else "A text."}
 
 
-def _number(profile: Mapping[str, Any]) -> dict[str, Any]:
+def _number(column: Column, profile: Mapping[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {"type": ["number", "null"]}
     quantiles = profile.get("quantiles")
     if (
@@ -102,8 +104,9 @@ def _number(profile: Mapping[str, Any]) -> dict[str, Any]:
         and None not in (quantiles[0], quantiles[-1])
         and math.isfinite(quantiles[-1] - quantiles[0])
     ):
+        counted = f" {unit(column.format)}".rstrip()
         made["description"] = (
-            f"Training had {quantiles[0]:.6g} to {quantiles[-1]:.6g}; beyond it a warning comes."
+            f"Training had {quantiles[0]:.6g} to {quantiles[-1]:.6g}{counted}; beyond it a warning comes."
         )
         made["x-training-range"] = [quantiles[0], quantiles[-1]]
         made["examples"] = [quantiles[len(quantiles) // 2]]

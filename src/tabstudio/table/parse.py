@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from tabstudio.table.numbers import is_plain, plain_type, plainly, written
 from tabstudio.table.schema import Kind
 from tabstudio.table.threads import beside
 
@@ -88,8 +89,6 @@ DATE_FORMATS: dict[str, str] = {
 _COMPACT_DAY = "%Y%m%d"
 
 _CODE = r"^(?:0\d+|\d{19,})$"
-_DECIMAL_COMMA = r"^[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+)(?:,\d+)?$"
-_THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})*(?:\.\d+)?$"
 _LONG_TEXT_WORDS = 3.0
 _TEXT_FROM = 50
 
@@ -124,7 +123,7 @@ def guess(values: pl.Series, name: str, kind: Kind | None = None) -> Typing:
     distinct = values.drop_nulls().unique()
     if distinct.is_empty():
         return Typing(kind or "number", _EMPTY.get(kind or "number", "Float64"), "no value in any row")
-    if kind is None and _is_numeric(distinct):
+    if kind is None and is_plain(distinct):
         return _codes(distinct) or _number(distinct, name)
     weak = _nearly_missing(distinct)
     rest = distinct.filter(~distinct.is_in([*weak])) if weak else distinct
@@ -135,10 +134,6 @@ def guess(values: pl.Series, name: str, kind: Kind | None = None) -> Typing:
         gaps = f"{', '.join(map(repr, weak))} mean no value among {found.kind}s"
         return replace(found, missing_words=weak, reason=f"{found.reason}; {gaps}")
     return found
-
-
-def _is_numeric(distinct: pl.Series) -> bool:
-    return distinct.cast(pl.Float64, strict=False).null_count() == 0
 
 
 def _nearly_missing(distinct: pl.Series) -> tuple[str, ...]:
@@ -193,10 +188,7 @@ def _as_kind(text: pl.Series, typing: Typing) -> pl.Series:
         )
     if typing.kind == "date":
         return _as_date(text, typing)
-    if typing.format == "decimal comma":
-        text = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
-    elif typing.format == "thousands":
-        text = text.str.replace_all(",", "", literal=True)
+    text = plainly(text, typing.format).alias(text.name) if typing.format else text
     if typing.dtype == "Int64":
         integers = text.cast(pl.Int64, strict=False)
         if integers.null_count() == text.null_count():
@@ -240,9 +232,10 @@ def _codes(distinct: pl.Series) -> Typing | None:
 
 
 def _any_number(distinct: pl.Series, name: str) -> Typing | None:
-    if _is_numeric(distinct):
+    if is_plain(distinct):
         return _number(distinct, name)
-    return _comma_number(distinct) if distinct.str.contains(",", literal=True).any() else None
+    found = written(distinct)
+    return Typing("number", found.dtype, found.reason, found.format) if found else None
 
 
 def _number(distinct: pl.Series, name: str) -> Typing:
@@ -250,21 +243,7 @@ def _number(distinct: pl.Series, name: str) -> Typing:
         days = distinct.str.strptime(pl.Date, _COMPACT_DAY, strict=False)
         if days.null_count() == 0:
             return Typing("date", "Date", "named a date, and eight digits that are one", _COMPACT_DAY)
-    if distinct.cast(pl.Int64, strict=False).null_count() == 0:
-        return Typing("number", "Int64", "integers")
-    return Typing("number", "Float64", "numbers")
-
-
-def _comma_number(distinct: pl.Series) -> Typing | None:
-    grouped = distinct.str.contains(_THOUSANDS).all() and not distinct.str.contains(r"^[+-]?0,").any()
-    if grouped:
-        whole = not distinct.str.contains(".", literal=True).any()
-        return Typing(
-            "number", "Int64" if whole else "Float64", "commas stand between thousands", "thousands"
-        )
-    if distinct.str.contains(_DECIMAL_COMMA).all():
-        return Typing("number", "Float64", "the comma is the decimal point", "decimal comma")
-    return None
+    return Typing("number", *plain_type(distinct))
 
 
 def _date(distinct: pl.Series) -> Typing | None:

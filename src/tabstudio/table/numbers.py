@@ -1,0 +1,155 @@
+"""Numbers as people write them: with commas, with a unit, short for thousands and millions, as times of the clock.
+
+A format says how. `thousands` and `decimal comma` tell what the commas are. `#` is the number beside its
+unit: `$#`, `#%`, `# km`; with ` k m b` behind it letters multiply. `h:mm` and `h:mm am` are times, in hours.
+Both come together as in `$#, thousands`, which is $1,250.50.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+_DECIMAL_COMMA = r"^[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+)(?:,\d+)?$"
+_THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})*(?:\.\d+)?$"
+_CODE = r"^[+-]?0\d"
+
+_BEFORE = r"[A-Z]{0,3}\p{Sc}|USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|Rs\.?"
+_AFTER = r"[\p{L}%‰°+\p{Sc}][\p{L}%/\p{Sc}²³.]{0,11}(?: \p{L}{1,8})?"
+_MEASURE = (
+    rf"^(?<sign>[+-]?)(?:(?<before>{_BEFORE}) ?)?(?<number>[+-]?(?:\d[\d.,]*|\.\d+)) ?(?<after>{_AFTER})?$"
+)
+_LETTERS = "k m b"
+_TIMES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "bn": 1e9}
+
+_CLOCK = r"^(?<h>\d{1,3}):(?<m>[0-5]\d)(?::(?<s>[0-5]\d(?:\.\d+)?))?$"
+_HALF_DAYS = r"^(?<h>1[0-2]|0?[1-9]):(?<m>[0-5]\d)(?::(?<s>[0-5]\d))? ?(?<half>[AaPp])\.?[Mm]\.?$"
+_CLOCKS = {"h:mm": _CLOCK, "h:mm am": _HALF_DAYS}
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How the numbers of a column are written, their dtype, and why it is thought so."""
+
+    format: str
+    dtype: str
+    reason: str
+
+
+def written(distinct: pl.Series) -> Written | None:
+    """How distinct words that are not plain numbers are numbers all the same; None where they are not."""
+    first = distinct.head(1)
+    if first.str.contains(r"^\d+:\d\d").all():
+        return _clock(distinct)
+    if first.str.contains(_MEASURE).all():
+        return _commas(distinct) or _measure(distinct)
+    return None
+
+
+def plainly(text: pl.Series, form: str) -> pl.Series:
+    """Words in a format as words that a cast reads, or as Float64; null where one is not written so."""
+    if form in _CLOCKS:
+        return _hours(text, form)
+    if "#" not in form:
+        return _without_commas(text, form)
+    shape, _, commas = form.partition(", ")
+    before, _, after = shape.partition("#")
+    parts = _parts(text)
+    told = _without_commas(parts["sign"] + parts["number"], commas)
+    told = told.set(~parts["before"].is_in(["", before.strip()]), None)
+    if after.strip() == _LETTERS:
+        letters = parts["after"].str.to_lowercase()
+        times = letters.replace_strict(_TIMES, default=None, return_dtype=pl.Float64)
+        return told.cast(pl.Float64, strict=False) * times
+    return told.set(~_singular(parts["after"]).is_in(["", after.strip().removesuffix("s")]), None)
+
+
+def unit(form: str) -> str:
+    """In what a column's numbers are counted, as far as its format tells: `$`, `%`, `km`, `h`.
+
+    >>> unit("$#, thousands"), unit("# km"), unit("h:mm"), unit("thousands")
+    ('$', 'km', 'h', '')
+    """
+    if form in _CLOCKS:
+        return "h"
+    before, number, after = form.partition(", ")[0].partition("#")
+    after = "" if after.strip() == _LETTERS else after
+    return (before + after).strip() if number else ""
+
+
+def _without_commas(text: pl.Series, commas: str) -> pl.Series:
+    if commas == "decimal comma":
+        return text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+    return text.str.replace_all(",", "", literal=True) if commas == "thousands" else text
+
+
+def _commas(distinct: pl.Series) -> Written | None:
+    if not distinct.str.contains(",", literal=True).any():
+        return None
+    if distinct.str.contains(_THOUSANDS).all() and not distinct.str.contains(r"^[+-]?0,").any():
+        whole = not distinct.str.contains(".", literal=True).any()
+        return Written("thousands", "Int64" if whole else "Float64", "commas stand between thousands")
+    if distinct.str.contains(_DECIMAL_COMMA).all():
+        return Written("decimal comma", "Float64", "the comma is the decimal point")
+    return None
+
+
+def _measure(distinct: pl.Series) -> Written | None:
+    """Numbers that all have the same unit; the codes of a house (12a, 007) have none."""
+    parts = _parts(distinct)
+    number = parts["sign"] + parts["number"]
+    if number.null_count() or number.str.contains(_CODE).any() or parts["before"].n_unique() > 1:
+        return None
+    before = parts["before"][0]
+    units = parts["after"].unique(maintain_order=True)
+    blank = " " if distinct.str.contains(r"\d \S").any() else ""
+    if units.len() > 1 and units.str.to_lowercase().is_in([*_TIMES]).all():
+        after, why = f" {_LETTERS}", "letters stand for thousands and millions"
+    elif _singular(units).n_unique() == 1 and (before or units[0]):
+        after, why = blank + max(units, key=len), "one unit in all values"
+        after = after if after.strip() else ""
+    else:
+        return None
+    plain = Written("", *plain_type(number)) if is_plain(number) else _commas(number)
+    if plain is None:
+        return None
+    form = f"{before}#{after}" + (f", {plain.format}" if plain.format else "")
+    return Written(form, "Float64" if after.strip() == _LETTERS else plain.dtype, f"{why}: {form}")
+
+
+def is_plain(distinct: pl.Series) -> bool:
+    """Whether words are numbers as they stand."""
+    return distinct.cast(pl.Float64, strict=False).null_count() == 0
+
+
+def plain_type(distinct: pl.Series) -> tuple[str, str]:
+    """The dtype of plain numbers, and its reason."""
+    whole = distinct.cast(pl.Int64, strict=False).null_count() == 0
+    return ("Int64", "integers") if whole else ("Float64", "numbers")
+
+
+def _parts(text: pl.Series) -> pl.DataFrame:
+    """Sign, unit before, number, unit after; empty where it is left out, all null where nothing fits."""
+    found = text.str.extract_groups(_MEASURE).struct.unnest()
+    fits = found["number"].is_not_null()
+    return found.with_columns(pl.when(fits).then(pl.col("before", "after").fill_null("")))
+
+
+def _singular(units: pl.Series) -> pl.Series:
+    return units.str.strip_suffix("s")
+
+
+def _clock(distinct: pl.Series) -> Written | None:
+    for form, pattern in _CLOCKS.items():
+        if distinct.str.contains(pattern).all():
+            return Written(form, "Float64", f"all values are times written {form}; as hours")
+    return None
+
+
+def _hours(text: pl.Series, form: str) -> pl.Series:
+    parts = text.str.extract_groups(_CLOCKS[form]).struct.unnest()
+    hour, minute, second = (parts[name].cast(pl.Float64) for name in "hms")
+    if "half" in parts.columns:
+        hour = hour % 12 + 12 * parts["half"].str.to_lowercase().eq("p").cast(pl.Float64)
+    return hour + minute / 60 + second.fill_null(0) / 3600
