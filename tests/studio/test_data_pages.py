@@ -147,6 +147,16 @@ def test_guesses_are_shown_with_reasons_and_can_be_corrected(place, browse):
     expect(page.get_by_text("300 rows · 6 columns")).to_be_visible()
 
 
+def test_rows_that_belong_together_are_kept_so_by_a_button(place, browse):
+    table = pl.DataFrame({"patient_id": [i // 5 for i in range(300)], "sick": ["yes", "no", "no"] * 100})
+    table.write_csv(place.folder / "data" / "visits.csv")
+    page = browse(f"{place.url}/data/table/visits.csv?target=sick")
+    mind = page.get_by_role("region", name="What to mind")
+    expect(mind).to_contain_text("patient_id is named like an id")
+    mind.get_by_role("button", name="Keep its rows together: patient_id").click()
+    expect(page.locator(".copied .code")).to_contain_text("--group patient_id")
+
+
 def test_the_table_is_drawn_with_its_numbers_whatever_its_columns_are_called(place, browse):
     page = browse(f"{place.url}/data/table/evil.csv?target=bought")
     expect(page.get_by_role("img", name="Rows of each class", exact=True)).to_be_visible()

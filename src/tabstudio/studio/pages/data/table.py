@@ -96,7 +96,7 @@ class TablePage:
     def _findings(self, part: dict[str, Any]) -> None:
         self.findings.clear()
         with self.findings:
-            show_findings(part["findings"], self.choices, self.changed)
+            show_findings(part["findings"], self.choices, self.changed, self.training.group_by)
 
     def _charts(self, part: dict[str, Any]) -> None:
         self.charts.clear()

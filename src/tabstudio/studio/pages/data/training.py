@@ -112,6 +112,10 @@ class Training:
                 entered.set_options(names, value=kept if several else next(iter(kept), None))
         self._tell()
 
+    def group_by(self, column: str) -> None:
+        """Keep the rows of each value of a column on one side of every split."""
+        self.fields["group"].value = column
+
     def _field(self, field: Field) -> None:
         made: Any
         if field.how == "switch":
