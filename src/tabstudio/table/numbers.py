@@ -1,4 +1,4 @@
-"""Numbers as people write them: with commas, with a unit, short for thousands and millions, as times of the clock.
+"""Numbers as people write them: with commas, with a unit, in short (1.5M), as times of the clock.
 
 A format says how. `thousands` and `decimal comma` tell what the commas are. `#` is the number beside its
 unit: `$#`, `#%`, `# km`; with ` k m b` behind it letters multiply. `h:mm` and `h:mm am` are times, in hours.
