@@ -19,7 +19,7 @@ demo: $(VENV)/installed  ## Train, evaluate, track and register a model on real 
 	$(BIN)/tabstudio demo --folder demo
 
 test: $(VENV)/installed lint  ## Run all checks
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/installed  ## Style, formatting and types
 	$(BIN)/ruff check .

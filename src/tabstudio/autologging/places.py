@@ -23,6 +23,7 @@ _SKIPPED_PACKAGES = (
     "_pytest",
     "accelerate",
     "click",
+    "execnet",
     "ipykernel",
     "lightning",
     "lightning_fabric",
@@ -35,6 +36,7 @@ _SKIPPED_PACKAGES = (
     "tornado",
     "tqdm",
     "typer",
+    "xdist",
 )
 _READING_LOCALS = ("locals", "vars", "eval", "exec", "dir")
 _PLAIN = (int, str, float)

@@ -92,10 +92,11 @@ def test_runs_are_filtered_and_a_filter_without_sense_is_told(place, browse):
     filter_.fill("metrics.acc > 0.05 and params.rate != '7'")
     filter_.press("Enter")
     expect(page.get_by_text("4 runs")).to_be_visible()
-    assert "filter=metrics.acc" in page.url
+    expect(page).to_have_url(re.compile("filter=metrics.acc"))
     filter_.fill("metrics.acc >")
     filter_.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("filter 'metrics.acc >': Invalid clause")
+    expect(page).to_have_url(re.compile(r"metrics\.acc\+%3E$"))  # kept, before the page is left
     page.reload()
     expect(page.get_by_label("Name contains")).to_have_value("PLAIN 0")
     expect(page.get_by_role("alert")).to_contain_text("write for example metrics.test_roc_auc > 0.9")
