@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import doctest
 import subprocess
 import sys
 
 import pytest
 
 from tabstudio.config import ReadConfig
-from tabstudio.table import read, reading
+from tabstudio.table import read
 
 
 def target(labels, **config):
@@ -73,11 +72,6 @@ def test_labels_are_places_in_the_sorted_classes():
     table = read({"y": ["b", "a", "c", "b"] * 5}, target="y")
     assert table.schema.target.classes == ("a", "b", "c")
     assert table.labels()[:4].tolist() == [1, 0, 2, 1]
-
-
-def test_the_examples_in_the_documentation_run():
-    result = doctest.testmod(reading)
-    assert (result.attempted, result.failed) == (2, 0)
 
 
 def test_importing_and_reading_brings_in_nothing_heavy(tmp_path):
