@@ -16,16 +16,15 @@ from tests.studio.content import copied
 
 MARKUP = '<img src=x onerror="window.hacked=1"> "q" \'q\' & <b>bold</b> שלום'
 SLOW = """
-import sys, time
+import itertools, select, sys
 from mlflow import MlflowClient
 client = MlflowClient("sqlite:///mlflow.db")
 run = client.create_run("0", run_name="slow").info.run_id
 print(run, flush=True)
-for step in range(200):
+for step in itertools.count():
     client.log_metric(run, "train_loss", 1 / (1 + step), step=step)
     client.log_metric(run, "val_loss", 1.1 / (1 + step), step=step)
-    time.sleep(0.15)
-    if step > 20 and sys.stdin.readline():
+    if select.select([sys.stdin], [], [], 0.15)[0]:
         break
 client.set_terminated(run)
 """
