@@ -63,6 +63,17 @@ def test_a_search_an_ensemble_and_what_time_decided_come_out_identical(cancer_cs
     assert all(check.same for check in found.checks)
 
 
+def test_a_regression_that_was_trained_longer_comes_out_identical(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(240, 3))
+    table = pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "y": x[:, 0] * x[:, 1] + x[:, 2]})
+    table.write_csv(tmp_path / "clean.csv")
+    options = {"hidden": (32, 32), "folds": 2, "references": False, "resamples": 50}
+    result = train(tmp_path / "clean.csv", "y", register=False, output="out", **options)
+    assert result.model.config["epochs"] > 100
+    assert reproduce("out/model").identical
+
+
 def test_a_search_that_time_cut_off_is_not_made_again(cancer_csv, monkeypatch):
     from tabstudio.training import race
 

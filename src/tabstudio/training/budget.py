@@ -35,7 +35,7 @@ SHARE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Afforded:
-    """A network and a training that fit, the options that time has decided, and what it will take."""
+    """A network and a training that fit, the options that were decided on the way, and what it will take."""
 
     network: NetworkConfig | Factory
     training: TrainingConfig
@@ -47,11 +47,16 @@ class Afforded:
         cls, network: NetworkConfig | Factory, training: TrainingConfig, decided: dict[str, Any]
     ) -> Afforded:
         """What was decided before."""
-        if "hidden" in decided and isinstance(network, NetworkConfig):
-            network = replace(network, hidden=tuple(decided["hidden"]))
-        if "epochs" in decided:
-            training = replace(training, epochs=decided["epochs"])
-        return cls(network, training, decided, "as decided when it began")
+        return cls(network, training, {}, "as decided when it began").with_options(decided)
+
+    def with_options(self, options: dict[str, Any]) -> Afforded:
+        """The same with options that were decided: `hidden`, `dropout`, `epochs`."""
+        network, training = self.network, self.training
+        if isinstance(network, NetworkConfig):
+            hidden = tuple(options.get("hidden", network.hidden or ())) or None
+            network = replace(network, hidden=hidden, dropout=options.get("dropout", network.dropout))
+        training = replace(training, epochs=options.get("epochs", training.epochs))
+        return replace(self, network=network, training=training, decided=self.decided | options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ def afford(rows: Rows, network: NetworkConfig | Factory, wanted: Wanted) -> Affo
         data = rows.data(plan)
         pack = build_pack(rows, [one.network for one in packs[0]], plan).to_device(data.numbers.device)
         per_step, per_epoch = cost(pack, data, plan)
-        fitting = max(math.floor(_seconds(rows, training) / shares / per_epoch), 1)
+        fitting = max(math.floor(seconds_for(rows, training) / shares / per_epoch), 1)
         wide = packs[0][0].network
         narrower = _narrower(wide) if wide_open and isinstance(wide, NetworkConfig) else None
         if fitting >= plan.epochs or not bound:
@@ -106,7 +111,7 @@ def _bound(wanted: Wanted) -> str:
     return f", and more of them until {minutes:g} min are over" if more else f", ended after {minutes:g} min"
 
 
-def _seconds(rows: Rows, training: TrainingConfig) -> float:
+def seconds_for(rows: Rows, training: TrainingConfig) -> float:
     """What the epochs may take."""
     if training.minutes is not None:
         return SHARE * 60.0 * training.minutes

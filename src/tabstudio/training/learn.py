@@ -21,9 +21,10 @@ from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.errors import ConfigError, TrainingError
 from tabstudio.model.networks import Pack, join
 from tabstudio.table.schema import Target
-from tabstudio.training.budget import SHARE, Afforded, Wanted, afford
+from tabstudio.training.budget import SHARE, Afforded, Wanted, afford, seconds_for
 from tabstudio.training.checkpoint import Keeper, digest
 from tabstudio.training.data import Data, Rows
+from tabstudio.training.lengthening import longer
 from tabstudio.training.loop import Epoch, State, fit, out_of_fold
 from tabstudio.training.plan import Plan
 from tabstudio.training.rounds import count_rounds, rounds_of
@@ -43,7 +44,7 @@ class Learned:
     `pack` holds each member's best weights, in evaluation mode, on the CPU. `rounds` (c, n, outputs) are raw
     outputs by the members that held the row out, nan where none did, a round for every so many members as
     there are folds. `stopped` is `epochs`, `patience`, `minutes` or `interrupted`. `decided` are the options
-    that measured time has decided: with these given, the same is learned again.
+    that measured time and held-out rows have decided: with these given, the same is learned again.
     """
 
     pack: Pack
@@ -99,10 +100,15 @@ def learn(
     given = training.members is not None
     wanted = Wanted(replace(training, members=size if given else None), size, most, given)
     afforded = _afforded(rows, network, wanted, on_plan, checkpoint, resume)
-    rounds = list(rounds_of(rows, afforded.network, afforded.training, most))
+    course = _Course(rows, most, on_epoch or _nobody, checkpoint, resume, training.minutes)
+    packs = course.packs(afforded.network, afforded.training)
     if on_plan is not None:
-        on_plan(_with_budget(rounds[0].plan, afforded))
-    parts, stopped = _rounds(rows, rounds, training.minutes, on_epoch, checkpoint, resume)
+        on_plan(_with_budget(packs[0][0].plan, afforded))
+    first = course.train(packs[0], checkpoint)
+    if training.epochs is None and "epochs" not in afforded.decided:
+        first, afforded = course.lengthened(first, afforded, on_plan or _nobody)
+        packs = course.packs(afforded.network, afforded.training)
+    parts, stopped = course.further(first, packs[1:])
     plan = _with_budget(Plan.joined([part.plan for part in parts]), afforded)
     pack = join([part.pack for part in parts])
     decided = dict(afforded.decided)
@@ -122,6 +128,10 @@ def learn(
     )
 
 
+CUT_OFF = ("minutes", "interrupted")
+"""What ends a training before its end."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     """Rounds that were trained as one pack."""
@@ -134,70 +144,127 @@ class _Part:
     stopped: str
     seconds: float
 
+    @property
+    def error(self) -> float:
+        """Root mean squared error of held-out values in standard deviations; nan for classes."""
+        if self.data.task != "regression":
+            return math.nan
+        missed = self.rounds.mean(axis=0)[:, 0] - self.data.labels.cpu().numpy()
+        missed = missed[~np.isnan(missed)]
+        return float(np.sqrt(np.mean(missed**2))) if len(missed) else math.nan
 
-def _rounds(
-    rows: Rows,
-    rounds: Sequence[Training],
-    minutes: float | None,
-    on_epoch: Callable[[Epoch, Plan], Any] | None,
-    checkpoint: Path | None,
-    resume: bool,
-) -> tuple[list[_Part], str]:
-    """Train rounds until there are none left, or no time; and what has ended the training.
 
-    What a later pack has begun when the time is over counts for nothing, so that whole rounds alone, which
-    can be trained again, make the result.
-    """
-    parts: list[_Part] = []
-    left = math.inf if minutes is None else 60.0 * minutes
-    for i, together in enumerate(packs_of(rounds, rows)):
-        if parts and left - parts[-1].seconds < (1.0 - SHARE) * 60.0 * (minutes or 0.0):
-            break
+class _Course:
+    """Trains rounds, one pack of them after the other, as long as there is time."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        most: int,
+        on_epoch: Callable[[Epoch, Plan], Any],
+        checkpoint: Path | None,
+        resume: bool,
+        minutes: float | None,
+    ) -> None:
+        self.rows, self.most, self.on_epoch = rows, most, on_epoch
+        self.checkpoint, self.resume = checkpoint, resume
+        self.left = self.given = math.inf if minutes is None else 60.0 * minutes
+        self.done = 0  # epochs of trainings that longer ones have followed
+
+    def packs(self, network: NetworkConfig | Factory, training: TrainingConfig) -> list[Sequence[Training]]:
+        """The rounds in their packs; `training.members` are those of one round."""
+        return list(packs_of(list(rounds_of(self.rows, network, training, self.most)), self.rows))
+
+    def train(self, together: Sequence[Training], checkpoint: Path | None) -> _Part:
+        """Train the rounds of one pack."""
+        started = time.perf_counter()
         plan = Plan.joined([one.plan for one in together])
-        plan = replace(plan, minutes=None if minutes is None else left / 60.0)
-        folder = checkpoint / str(i) if checkpoint is not None and i else checkpoint
-        try:
-            part = _train(rows, together, plan, on_epoch, folder, resume)
-        except KeyboardInterrupt:
-            if not parts:
-                raise
-            return parts, "interrupted"
-        if parts and part.stopped in ("minutes", "interrupted"):
-            return parts, parts[0].stopped if part.stopped == "minutes" else part.stopped
-        parts.append(part)
-        left -= part.seconds
-        if part.stopped in ("minutes", "interrupted"):
-            break
-    return parts, parts[0].stopped
+        plan = replace(plan, minutes=None if math.isinf(self.left) else self.left / 60.0)
+        data = self.rows.data(plan)
+        pack = build_pack(self.rows, [one.network for one in together], plan)
+        pack = pack.to_device(data.numbers.device)
+        told = replace(plan, epochs=self.done + plan.epochs)
+        state = _run(
+            pack, data, plan, lambda epoch: self.on_epoch(self._counted(epoch), told), checkpoint, self.resume
+        )
+        state.restore_best()
+        pack.eval()
+        folds = self.rows.folds
+        rounds = plan.members // folds if folds and plan.members % folds == 0 else 1
+        raw = out_of_fold(pack, data, self.rows.target.outputs, rounds)
+        pack = pack.to_device(torch.device("cpu"))
+        seconds = max(time.perf_counter() - started, state.seconds)
+        self.left -= seconds
+        history = [self._counted(epoch) for epoch in state.history]
+        return _Part(pack, data, plan, history, raw, state.stopped, seconds)
 
+    def lengthened(
+        self, part: _Part, afforded: Afforded, on_plan: Callable[[Plan], Any]
+    ) -> tuple[_Part, Afforded]:
+        """A pack trained again, longer, as often as that pays; and the options that it was trained by.
 
-def _train(
-    rows: Rows,
-    together: Sequence[Training],
-    plan: Plan,
-    on_epoch: Callable[[Epoch, Plan], Any] | None,
-    checkpoint: Path | None,
-    resume: bool,
-) -> _Part:
-    started = time.perf_counter()
-    data = rows.data(plan)
-    pack = build_pack(rows, [one.network for one in together], plan).to_device(data.numbers.device)
-    state = _run(pack, data, plan, on_epoch, checkpoint, resume)
-    state.restore_best()
-    pack.eval()
-    folds = rows.folds
-    rounds = plan.members // folds if folds and plan.members % folds == 0 else 1
-    raw = out_of_fold(pack, data, rows.target.outputs, rounds)
-    pack = pack.to_device(torch.device("cpu"))
-    seconds = max(time.perf_counter() - started, state.seconds)
-    return _Part(pack, data, plan, state.history, raw, state.stopped, seconds)
+        A longer training that is cut off counts for nothing.
+        """
+        errors = [part.error]
+        while part.stopped not in CUT_OFF:
+            room = min(self.left, seconds_for(self.rows, afforded.training))
+            options = longer(part.plan, part.data, errors, room / part.seconds * part.plan.epochs)
+            if not options:
+                break
+            wanted = afforded.with_options(options)
+            together = self.packs(wanted.network, wanted.training)[0]
+            told = (
+                f"{options['epochs']} in the place of {part.plan.epochs}, as a held-out R² of "
+                f"{1.0 - errors[-1] ** 2:.3f} leaves more to learn"
+            )
+            on_plan(replace(together[0].plan, reasons={"budget": f"epochs: {told}"}))
+            self.done += len(part.history)
+            as_it_is = afforded.with_options({"epochs": part.plan.epochs})
+            try:
+                again = self.train(together, self._folder(f"longer {len(errors)}"))
+            except KeyboardInterrupt:
+                return replace(part, stopped="interrupted"), as_it_is
+            if again.stopped == "interrupted":
+                return replace(part, stopped=again.stopped), as_it_is
+            if again.stopped == "minutes" or not again.error < part.error:
+                return part, as_it_is
+            errors.append(again.error)
+            again.plan.reasons["epochs"] = told
+            part, afforded = again, wanted
+        return part, afforded
+
+    def further(self, first: _Part, packs: Sequence[Sequence[Training]]) -> tuple[list[_Part], str]:
+        """Train packs until there are none left, or no time; all parts, and what has ended the training.
+
+        What a later pack has begun when the time is over counts for nothing, so that whole rounds alone,
+        which can be trained again, make the result.
+        """
+        parts = [first]
+        for i, together in enumerate(packs, 1):
+            spent = not math.isinf(self.left) and self.left - parts[-1].seconds < (1.0 - SHARE) * self.given
+            if first.stopped in CUT_OFF or spent:
+                break
+            try:
+                part = self.train(together, self._folder(str(i)))
+            except KeyboardInterrupt:
+                return parts, "interrupted"
+            if part.stopped in CUT_OFF:
+                return parts, first.stopped if part.stopped == "minutes" else part.stopped
+            parts.append(part)
+        return parts, first.stopped
+
+    def _folder(self, name: str) -> Path | None:
+        return None if self.checkpoint is None else self.checkpoint / name
+
+    def _counted(self, epoch: Epoch) -> Epoch:
+        return replace(epoch, number=self.done + epoch.number)
 
 
 def _run(
     pack: Pack,
     data: Data,
     plan: Plan,
-    on_epoch: Callable[[Epoch, Plan], Any] | None,
+    on_epoch: Callable[[Epoch], Any],
     checkpoint: Path | None,
     resume: bool,
 ) -> State:
@@ -209,8 +276,7 @@ def _run(
         for epoch in fit(pack, data, plan, state):
             if keeper is not None:
                 keeper.keep()
-            if on_epoch is not None:
-                on_epoch(epoch, plan)
+            on_epoch(epoch)
     except KeyboardInterrupt:
         if not state.history:
             raise
@@ -219,6 +285,10 @@ def _run(
         told = "no checkpoint was asked for" if keeper is None else keeper.told()
         raise TrainingError(f"{error}; {told}") from error
     return state
+
+
+def _nobody(*_: Any) -> None:
+    """Who is not told of anything."""
 
 
 def _afforded(
