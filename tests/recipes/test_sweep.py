@@ -126,6 +126,19 @@ def test_the_best_options_train_a_model_of_that_validation_loss(swept, cancer_cs
     assert losses.mean() == pytest.approx(best.outcome.loss, rel=5e-3)
 
 
+def test_a_regression_with_little_noise_is_searched_at_the_length_that_pays(tmp_path):
+    x = np.random.default_rng(0).normal(size=(240, 3))
+    table = {"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "y": x[:, 0] * x[:, 1] + x[:, 2]}
+    options = {"hidden": (32, 32), "folds": 2}
+    result = train(table, "y", references=False, register=False, resamples=0, **options)
+    usual = sweep(table, "y", trials=2, halving=False, **options).searched.tried[0]
+    plan = result.fitted.learned.plan
+    assert usual.options["epochs"] == usual.outcome.trial.training.epochs == plan.epochs > 100
+    assert usual.options["dropout"] == plan.dropout[0]
+    losses = np.min([epoch.val_loss for epoch in result.fitted.learned.history], axis=0)
+    assert losses.mean() == pytest.approx(usual.outcome.loss, rel=5e-3)
+
+
 def test_the_same_seed_finds_the_same(cancer_csv):
     found = [sweep(cancer_csv, "diagnosis", trials=2, **(OPTIONS | {"epochs": 2})).searched for _ in range(2)]
     assert [t.outcome.loss for t in found[0].tried] == [t.outcome.loss for t in found[1].tried]

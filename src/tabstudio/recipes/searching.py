@@ -22,7 +22,7 @@ from tabstudio.model.networks import MAX_ONE_HOT, join
 from tabstudio.recipes.fitting import Fitted, Learning, fit_encoder, settle, weights_of
 from tabstudio.table.schema import Schema
 from tabstudio.training.data import Rows
-from tabstudio.training.learn import Learned
+from tabstudio.training.learn import Learned, learn
 from tabstudio.training.plan import choose, sized
 from tabstudio.training.race import RUNGS, Outcome, Trial, race
 
@@ -102,7 +102,8 @@ def search(
     config = replace(config, training=replace(config.training, minutes=None))
     encoder = fit_encoder(frame, schema, labels, fold, config)
     rows = Rows(encoder.encode(frame), labels, fold, schema.target, encoder.cardinalities)
-    space = Space.around(config, rows, given)
+    settled = _settled(rows, config)
+    space = Space.around(configure(config, **settled), rows, given, settled)
     rungs = RUNGS if config.search.halving else ()
     tried: list[Tried] = []
     interrupted = False
@@ -168,16 +169,36 @@ def fit_by_search(
     return replace(fitted, notes=tuple(notes))
 
 
+def _settled(rows: Rows, config: TrainConfig) -> dict[str, Any]:
+    """The options that `train` finds to pay where a regression has little noise: it is trained longer."""
+    if rows.target.task != "regression" or config.training.epochs is not None:
+        return {}
+    learned = learn(
+        rows.inputs,
+        rows.labels,
+        rows.fold,
+        rows.target,
+        config.network,
+        config.training,
+        cardinalities=rows.cardinalities,
+    )
+    return learned.decided
+
+
 @dataclass(frozen=True)
 class Space:
-    """What is searched: a distribution for each name, and the point that `train` would choose."""
+    """What is searched: a distribution for each name, and the point that `train` would choose.
+
+    All trials have the options that are `settled`, as far as these are not searched.
+    """
 
     distributions: dict[str, BaseDistribution]
     usual: dict[str, Any]
     hidden: tuple[int, ...]
+    settled: dict[str, Any]
 
     @classmethod
-    def around(cls, config: TrainConfig, rows: Rows, given: frozenset[str]) -> Space:
+    def around(cls, config: TrainConfig, rows: Rows, given: frozenset[str], settled: dict[str, Any]) -> Space:
         """The space around the usual choice for these rows, without what is given.
 
         Raises `ConfigError` where nothing is left to search.
@@ -211,11 +232,11 @@ class Space:
                 f"every option that is searched was given ({', '.join(space)}): leave one of them open"
             )
         distributions = {name: distribution for name, (distribution, _) in left.items()}
-        return cls(distributions, {name: usual for name, (_, usual) in left.items()}, network.widths)
+        return cls(distributions, {name: usual for name, (_, usual) in left.items()}, network.widths, settled)
 
     def options(self, point: dict[str, Any]) -> dict[str, Any]:
         """A point of the space as options of the command line."""
-        options = {name: value for name, value in point.items() if name not in ("width", "depth")}
+        options = self.settled | {n: value for n, value in point.items() if n not in ("width", "depth")}
         if "depth" in point:
             depth, share = point["depth"], point["width"]
             widths = [*self.hidden, *self.hidden[-1:] * depth][:depth]
