@@ -124,7 +124,7 @@ def test_dropout_that_was_given_stays() -> None:
         ([0.09], 1e9, {"epochs": 4 * FIRST, "dropout": 0.0}),
         ([0.4], 1e9, {}),
         ([0.22, 0.2], 1e9, {}),
-        ([0.3, 0.2], 1e9, {"epochs": 4 * FIRST}),
+        ([0.3, 0.2], 1e9, {"epochs": 2 * FIRST}),
         ([0.3, 0.2, 0.1], 1e9, {}),
         ([0.2], 100.9, {"epochs": 100}),
         ([0.2], 70, {}),

@@ -117,7 +117,8 @@ def _copies(table: Table) -> Iterator[Finding]:
         pairs = pl.DataFrame({"row": hashes, "label": table.frame[target.name]}).n_unique()
         torn = pairs - hashes.n_unique()
         if torn:
-            message = f"Rows with the same features have different labels, {torn:,} times."
+            often = "once" if torn == 1 else f"{torn:,} times"
+            message = f"Rows with the same features have different labels, {often}."
             yield Finding(
                 "contradictions", "info", (target.name,), message, "No model can be right on all of them."
             )

@@ -18,8 +18,8 @@ from tabstudio.training.plan import STEPS, Plan
 
 CLEAR, CLEANEST = 0.9, 0.99
 """The held-out R² from which a training is done again, longer; and that from which it has no dropout."""
-TIMES, MOST = 4, 2
-"""So many times the epochs, and so often at most."""
+TIMES = (4, 2)
+"""So many times the epochs, once and once more."""
 GAIN = 0.85
 """Only a longer training that leaves no more than this share of the error is followed by a longer one."""
 
@@ -31,10 +31,10 @@ def longer(plan: Plan, data: Data, errors: Sequence[float], fitting: float) -> d
     mean squares in standard deviations of the target. So many epochs are `fitting` the time.
     """
     error = errors[-1]
-    paid = len(errors) == 1 or (len(errors) <= MOST and error <= GAIN * errors[-2])
+    paid = len(errors) == 1 or (len(errors) <= len(TIMES) and error <= GAIN * errors[-2])
     if plan.schedule == "constant" or not paid or not error <= math.sqrt(1.0 - CLEAR):
         return {}
-    epochs = min(TIMES * plan.epochs, STEPS // count(data, plan), math.floor(fitting))
+    epochs = min(TIMES[len(errors) - 1] * plan.epochs, STEPS // count(data, plan), math.floor(fitting))
     if epochs < 2 * plan.epochs:
         return {}
     open_ = "dropout" in plan.reasons and any(plan.dropout)
