@@ -10,6 +10,7 @@ import polars as pl
 
 from tabstudio.exploration.association import Associations
 from tabstudio.exploration.vectors import Vectors
+from tabstudio.table.numbers import unit
 from tabstudio.table.schema import Column
 from tabstudio.table.tables import Table
 
@@ -128,7 +129,9 @@ def _in_words(column: Column, series: pl.Series, vectors: Vectors, numbers: dict
     if len(series) == series.null_count():
         return "no values"
     if numbers is not None:
-        return "no finite values" if numbers["min"] is None else f"{numbers['min']:g} to {numbers['max']:g}"
+        if numbers["min"] is None:
+            return "no finite values"
+        return f"{numbers['min']:g} to {numbers['max']:g} {unit(column.format)}".rstrip()
     if column.kind == "date":
         return f"{str(series.min())[:10]} to {str(series.max())[:10]}"
     if column.name in vectors.columns:
