@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from tabstudio.autologging.output import Output
-from tabstudio.autologging.running import DELIVERY_SECONDS
 from tabstudio.autologging.session import Options
 from tabstudio.autologging.starting import current, start
 from tabstudio.errors import ConfigError, MissingExtraError, TabstudioError
 from tabstudio.settings import spool_folder, tracking_address
+from tabstudio.tracking.recorder import PATIENCE
 from tabstudio.tracking.run import Status
 
 _HERE = "__import__('tabstudio.autologging.notebook', fromlist=['begin'])"
@@ -172,6 +172,6 @@ def end(status: Status, executed: str) -> None:
         session.run.artifact(notebook, f"source/{notebook.name}")
     session.end(status)
     if session.runs:
-        print(session.recorder.wait(DELIVERY_SECONDS), file=sys.stderr)  # noqa: T201
+        print(session.recorder.wait(PATIENCE), file=sys.stderr)  # noqa: T201
     else:
         session.warn("nothing was trained and no figure shown: no run was kept")

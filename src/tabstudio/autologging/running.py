@@ -19,10 +19,10 @@ from tabstudio.autologging.output import Output
 from tabstudio.autologging.session import Options, Session
 from tabstudio.autologging.starting import start
 from tabstudio.errors import ConfigError, TabstudioError
+from tabstudio.tracking.recorder import PATIENCE
 from tabstudio.tracking.run import Status
 
 OURS = str(Path(__file__).parent)
-DELIVERY_SECONDS = 60.0
 _RARELY = (50_000, 50, 100)
 
 
@@ -143,7 +143,7 @@ def _tell(session: Session) -> None:
         session.warn("nothing was trained and no figure shown: no run was kept")
         return
     try:
-        session.warn(str(session.recorder.wait(DELIVERY_SECONDS)))
+        session.warn(str(session.recorder.wait(PATIENCE)))
     except TabstudioError as error:
         session.warn(str(error))
 

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 from tabstudio.autologging.observer import Observer
 from tabstudio.autologging.output import Output
 from tabstudio.autologging.patching import Patches
+from tabstudio.tracking.recorder import PATIENCE
 
 if TYPE_CHECKING:
     from tabstudio.autologging.session import Options, Session
-
-DELIVERY_SECONDS = 60.0
 
 
 class Spawned(Observer):
@@ -90,5 +89,5 @@ def _end(session: Session, status: Any, error: BaseException | None) -> None:
     """End the session here: what is registered with `atexit` is not called in such a process."""
     session.end(status, error)
     if session.runs:
-        session.warn(str(session.recorder.wait(DELIVERY_SECONDS)))
+        session.warn(str(session.recorder.wait(PATIENCE)))
     session.recorder.close()

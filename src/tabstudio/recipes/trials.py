@@ -8,14 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tabstudio.recipes import recording
+from tabstudio.tracking.recorder import PATIENCE
 
 if TYPE_CHECKING:
     from tabstudio.recipes.reporter import Reporter
     from tabstudio.recipes.searching import Tried
     from tabstudio.tracking import Delivery, Recorder, Run
-
-PATIENCE_WITH_MLFLOW = 60.0
-"""Seconds that a finished job waits until MLflow has all its trials, at most."""
 
 
 class Children:
@@ -42,7 +40,7 @@ class Children:
 
     def delivered(self) -> Delivery:
         """Wait until MLflow has the trials and their parent; what it has of them all."""
-        ends = time.monotonic() + PATIENCE_WITH_MLFLOW
+        ends = time.monotonic() + PATIENCE
         parts = [
             self.recorder.wait(max(ends - time.monotonic(), 0.0), run) for run in (*self.runs, self.parent)
         ]

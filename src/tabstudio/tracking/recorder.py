@@ -24,6 +24,9 @@ from tabstudio.tracking.run import Run
 from tabstudio.tracking.spool import Journal, RunFolder, runs
 
 _LOG_BYTES = 2**20
+PATIENCE = 180.0
+"""Seconds that a finished job waits until MLflow has all of it, at most: the delivering process gives way to
+others on a busy machine. A server that cannot be reached is not waited for."""
 
 
 @dataclass(frozen=True, slots=True)
