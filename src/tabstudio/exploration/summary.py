@@ -10,7 +10,7 @@ import polars as pl
 
 from tabstudio.exploration.association import Associations
 from tabstudio.exploration.vectors import Vectors
-from tabstudio.table.numbers import unit
+from tabstudio.table.numbers import with_unit
 from tabstudio.table.schema import Column
 from tabstudio.table.tables import Table
 
@@ -131,7 +131,7 @@ def _in_words(column: Column, series: pl.Series, vectors: Vectors, numbers: dict
     if numbers is not None:
         if numbers["min"] is None:
             return "no finite values"
-        return f"{numbers['min']:g} to {numbers['max']:g} {unit(column.format)}".rstrip()
+        return with_unit(f"{numbers['min']:g} to {numbers['max']:g}", column.format)
     if column.kind == "date":
         return f"{str(series.min())[:10]} to {str(series.max())[:10]}"
     if column.name in vectors.columns:

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, quote
 from tabstudio.report.style import CSS
 from tabstudio.report.wording import say, shorten
 from tabstudio.serving.hooks import Refused
-from tabstudio.table.numbers import unit
+from tabstudio.table.numbers import with_unit
 from tabstudio.table.schema import Column, Label, Schema
 
 MOST_OPTIONS = 30
@@ -219,8 +219,7 @@ def _number(column: Column, quantiles: Sequence[float], attributes: str) -> tupl
         median = quantiles[len(quantiles) // 2]
         middle = f"{round(median) if column.dtype == 'Int64' else float(f'{median:.6g}')}"
         low, high = (round(q) if column.dtype == "Int64" else q for q in (quantiles[0], quantiles[-1]))
-        counted = f" {unit(column.format)}".rstrip()
-        hint = f"{say(low)} to {say(high)}{counted} in training"
+        hint = f"{with_unit(f'{say(low)} to {say(high)}', column.format)} in training"
     return f"<input type='number' step='any' {attributes} value='{middle}'>", hint
 
 

@@ -12,7 +12,7 @@ from tabstudio.serving.contract import Field
 from tabstudio.serving.endpoint import Endpoint
 from tabstudio.serving.options import Bounds
 from tabstudio.serving.runtime import Runtime
-from tabstudio.table.numbers import unit
+from tabstudio.table.numbers import with_unit
 from tabstudio.table.schema import Column
 
 _ERRORS = {
@@ -104,10 +104,8 @@ def _number(column: Column, profile: Mapping[str, Any]) -> dict[str, Any]:
         and None not in (quantiles[0], quantiles[-1])
         and math.isfinite(quantiles[-1] - quantiles[0])
     ):
-        counted = f" {unit(column.format)}".rstrip()
-        made["description"] = (
-            f"Training had {quantiles[0]:.6g} to {quantiles[-1]:.6g}{counted}; beyond it a warning comes."
-        )
+        had = with_unit(f"{quantiles[0]:.6g} to {quantiles[-1]:.6g}", column.format)
+        made["description"] = f"Training had {had}; beyond it a warning comes."
         made["x-training-range"] = [quantiles[0], quantiles[-1]]
         made["examples"] = [quantiles[len(quantiles) // 2]]
     return made

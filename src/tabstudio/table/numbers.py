@@ -62,20 +62,21 @@ def plainly(text: pl.Series, form: str) -> pl.Series:
         letters = parts["after"].str.to_lowercase()
         times = letters.replace_strict(_TIMES, default=None, return_dtype=pl.Float64)
         return told.cast(pl.Float64, strict=False) * times
-    return told.set(~_singular(parts["after"]).is_in(["", after.strip().removesuffix("s")]), None)
+    units = pl.Series(["", after.strip()], dtype=pl.String)
+    return told.set(~_singular(parts["after"]).is_in(_singular(units).to_list()), None)
 
 
-def unit(form: str) -> str:
-    """In what a column's numbers are counted, as far as its format tells: `$`, `%`, `km`, `h`.
+def with_unit(numbers: str, form: str) -> str:
+    """Numbers of a column in words, with what they are counted in as far as its format tells.
 
-    >>> unit("$#, thousands"), unit("# km"), unit("h:mm"), unit("thousands")
-    ('$', 'km', 'h', '')
+    >>> with_unit("5 to 9", "# km"), with_unit("5 to 9", "h:mm"), with_unit("5 to 9", "thousands")
+    ('5 to 9 km', '5 to 9 h', '5 to 9')
     """
     if form in _CLOCKS:
-        return "h"
+        return f"{numbers} h"
     before, number, after = form.partition(", ")[0].partition("#")
-    after = "" if after.strip() == _LETTERS else after
-    return (before + after).strip() if number else ""
+    after = "" if after.strip() == _LETTERS else after.strip()
+    return f"{numbers} {before}{after}".rstrip() if number else numbers
 
 
 def _without_commas(text: pl.Series, commas: str) -> pl.Series:
@@ -96,7 +97,10 @@ def _commas(distinct: pl.Series) -> Written | None:
 
 
 def _measure(distinct: pl.Series) -> Written | None:
-    """Numbers that all have the same unit; the codes of a house (12a, 007) have none."""
+    """Numbers that all have the same unit, or letters for thousands and millions.
+
+    A single letter that only some have (2, 3b) may as well be that of a code, unless it stands with money.
+    """
     parts = _parts(distinct)
     number = parts["sign"] + parts["number"]
     if number.null_count() or number.str.contains(_CODE).any() or parts["before"].n_unique() > 1:
@@ -104,7 +108,9 @@ def _measure(distinct: pl.Series) -> Written | None:
     before = parts["before"][0]
     units = parts["after"].unique(maintain_order=True)
     blank = " " if distinct.str.contains(r"\d \S").any() else ""
-    if units.len() > 1 and units.str.to_lowercase().is_in([*_TIMES]).all():
+    letters = units.filter(units != "").str.to_lowercase()
+    in_short = units.len() > 1 and letters.is_in([*_TIMES]).all() and (before or letters.n_unique() > 1)
+    if in_short:
         after, why = f" {_LETTERS}", "letters stand for thousands and millions"
     elif _singular(units).n_unique() == 1 and (before or units[0]):
         after, why = blank + max(units, key=len), "one unit in all values"
@@ -137,7 +143,7 @@ def _parts(text: pl.Series) -> pl.DataFrame:
 
 
 def _singular(units: pl.Series) -> pl.Series:
-    return units.str.strip_suffix("s")
+    return units.str.replace(r"(..)s$", "$1")  # years are a year; s and ms are units of their own
 
 
 def _clock(distinct: pl.Series) -> Written | None:
