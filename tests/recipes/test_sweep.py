@@ -139,6 +139,55 @@ def test_a_regression_with_little_noise_is_searched_at_the_length_that_pays(tmp_
     assert losses.mean() == pytest.approx(usual.outcome.loss, rel=5e-3)
 
 
+@pytest.fixture
+def clean():
+    a = np.linspace(-1, 1, 240)
+    return {"a": a, "b": (7 * a) ** 2 % 1, "y": a + (7 * a) ** 2 % 1}
+
+
+def test_ctrl_c_in_the_training_before_the_first_trial_ends_the_search(clean, monkeypatch):
+    from tabstudio.training import loop
+
+    steps, step = [], loop.step
+
+    def cut(*given):
+        steps.append(1)
+        if len(steps) == 20:
+            raise KeyboardInterrupt
+        return step(*given)
+
+    monkeypatch.setattr(loop, "step", cut)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(clean, "y", trials=2, hidden=(8,), folds=2)
+    assert len(steps) == 20
+
+
+@pytest.mark.parametrize("options", [{"epochs": 4}, {"network": "mlp"}, {"batch_size": 1}])
+def test_what_cannot_be_trained_longer_is_not_trained_before_the_search(clean, options, monkeypatch):
+    from tabstudio.recipes import searching
+
+    def never(*_, **__):
+        raise AssertionError("trained before the first trial")
+
+    monkeypatch.setattr(searching, "learn", never)
+    found = sweep(clean, "y", trials=2, hidden=(8,), folds=2, **options)
+    assert "epochs" not in found.searched.tried[0].options
+
+
+def test_minutes_bound_the_training_before_the_search_too(clean, monkeypatch):
+    from tabstudio.recipes import searching
+
+    bounds, learn = [], searching.learn
+
+    def spied(*given, **named):
+        bounds.append(given[5].minutes)
+        return learn(*given, **named)
+
+    monkeypatch.setattr(searching, "learn", spied)
+    sweep(clean, "y", trials=2, hidden=(8,), folds=2, minutes=0.5)
+    assert 0.0 < bounds[0] < 0.5
+
+
 def test_the_same_seed_finds_the_same(cancer_csv):
     found = [sweep(cancer_csv, "diagnosis", trials=2, **(OPTIONS | {"epochs": 2})).searched for _ in range(2)]
     assert [t.outcome.loss for t in found[0].tried] == [t.outcome.loss for t in found[1].tried]

@@ -13,6 +13,8 @@ import torch
 from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.model.encode import Inputs
 from tabstudio.table.schema import Target
+from tabstudio.training import learn as learning
+from tabstudio.training import together
 from tabstudio.training.data import Rows
 from tabstudio.training.learn import Learned, learn
 from tabstudio.training.lengthening import longer
@@ -75,6 +77,39 @@ def test_epochs_are_counted_on_and_those_of_the_first_training_are_not_the_model
     assert [epoch.number for epoch in learned.history] == [
         number for number, _ in seen[-len(learned.history) :]
     ]
+
+
+def test_rounds_in_packs_of_their_own_have_one_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "CACHE", 0)
+    learned = train(0.0, TrainingConfig(members=6))
+    assert len(learned.pack) == 6
+    assert [epoch.number for epoch in learned.history[:2]] == [
+        learned.history[0].number,
+        learned.history[0].number + 1,
+    ]
+    assert all(epoch.active.all() for epoch in learned.history)
+    assert sum(epoch.best.astype(int) for epoch in learned.history).all()
+
+
+def test_where_it_did_not_pay_epochs_of_later_rounds_are_counted_from_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(together, "CACHE", 0)
+    errors = iter((0.2, 0.3))
+    monkeypatch.setattr(learning._Part, "error", property(lambda _: next(errors)))
+    seen: list[tuple[int, int]] = []
+    learned = train(
+        0.0, TrainingConfig(members=6), on_epoch=lambda epoch, plan: seen.append((plan.first, epoch.number))
+    )
+    assert learned.decided == {"epochs": FIRST}
+    assert [number for first, number in seen if first] == list(range(1, FIRST + 1))
+    assert all(epoch.active.all() for epoch in learned.history)
+
+
+def test_seconds_are_counted_on_like_epochs() -> None:
+    seconds: list[float] = []
+    train(0.0, on_epoch=lambda epoch, _: seconds.append(epoch.seconds))
+    assert seconds == sorted(seconds)
 
 
 def test_ctrl_c_in_the_longer_training_keeps_what_is_better() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from tabstudio.config import TrainConfig, configure
+from tabstudio.config import NetworkConfig, TrainConfig, configure
 from tabstudio.errors import ConfigError, TrainingError
 from tabstudio.model.encode import Encoder
 from tabstudio.model.networks import MAX_ONE_HOT, join
@@ -23,7 +23,8 @@ from tabstudio.recipes.fitting import Fitted, Learning, fit_encoder, settle, wei
 from tabstudio.table.schema import Schema
 from tabstudio.training.data import Rows
 from tabstudio.training.learn import Learned, learn
-from tabstudio.training.plan import choose, sized
+from tabstudio.training.lengthening import may_pay
+from tabstudio.training.plan import Plan, choose, sized
 from tabstudio.training.race import RUNGS, Outcome, Trial, race
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def search(
     config = replace(config, training=replace(config.training, minutes=None))
     encoder = fit_encoder(frame, schema, labels, fold, config)
     rows = Rows(encoder.encode(frame), labels, fold, schema.target, encoder.cardinalities)
-    settled = _settled(rows, config)
+    settled = _settled(rows, config, ends)
     space = Space.around(configure(config, **settled), rows, given, settled)
     rungs = RUNGS if config.search.halving else ()
     tried: list[Tried] = []
@@ -169,20 +170,33 @@ def fit_by_search(
     return replace(fitted, notes=tuple(notes))
 
 
-def _settled(rows: Rows, config: TrainConfig) -> dict[str, Any]:
-    """The options that `train` finds to pay where a regression has little noise: it is trained longer."""
-    if rows.target.task != "regression" or config.training.epochs is not None:
+def _usual(config: TrainConfig, rows: Rows) -> tuple[NetworkConfig, Plan]:
+    """The network and the training that `train` would begin with."""
+    network = sized(config.network, rows.trained)
+    return network, choose(config.training, network, rows.target.task, rows=rows.trained, folds=rows.folds)
+
+
+def _settled(rows: Rows, config: TrainConfig, ends: float) -> dict[str, Any]:
+    """The options that `train` finds to pay where a regression has little noise: it is trained longer.
+
+    They are found by training once, where longer trainings are possible at all, until `ends` at most.
+    """
+    plan = _usual(config, rows)[1]
+    if config.training.epochs is not None or not rows.folds or not may_pay(plan, rows.data(plan)):
         return {}
+    left = None if math.isinf(ends) else max(ends - time.monotonic(), 0.0) / 60.0
     learned = learn(
         rows.inputs,
         rows.labels,
         rows.fold,
         rows.target,
         config.network,
-        config.training,
+        replace(config.training, members=plan.members, minutes=left),
         cardinalities=rows.cardinalities,
     )
-    return learned.decided
+    if learned.stopped == "interrupted":
+        raise KeyboardInterrupt
+    return learned.decided if learned.plan.epochs > plan.epochs else {}
 
 
 @dataclass(frozen=True)
@@ -207,8 +221,7 @@ class Space:
         from optuna.distributions import FloatDistribution as Numbers
         from optuna.distributions import IntDistribution as Counts
 
-        network = sized(config.network, rows.trained)
-        plan = choose(config.training, network, rows.target.task, rows=rows.trained, folds=rows.folds)
+        network, plan = _usual(config, rows)
         rate, decay, depth = plan.learning_rate[0], plan.weight_decay[0], len(network.widths)
         space: dict[str, tuple[BaseDistribution, Any]] = {
             "learning_rate": (Numbers(rate / 10, rate * 10, log=True), rate),

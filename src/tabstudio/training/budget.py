@@ -47,15 +47,17 @@ class Afforded:
         cls, network: NetworkConfig | Factory, training: TrainingConfig, decided: dict[str, Any]
     ) -> Afforded:
         """What was decided before."""
+        if "hidden" in decided:
+            decided = decided | {"hidden": tuple(decided["hidden"])}
         return cls(network, training, {}, "as decided when it began").with_options(decided)
 
     def with_options(self, options: dict[str, Any]) -> Afforded:
         """The same with options that were decided: `hidden`, `dropout`, `epochs`."""
         network, training = self.network, self.training
         if isinstance(network, NetworkConfig):
-            hidden = tuple(options.get("hidden", network.hidden or ())) or None
-            network = replace(network, hidden=hidden, dropout=options.get("dropout", network.dropout))
-        training = replace(training, epochs=options.get("epochs", training.epochs))
+            network = replace(network, **{n: options[n] for n in ("hidden", "dropout") if n in options})
+        if "epochs" in options:
+            training = replace(training, epochs=options["epochs"])
         return replace(self, network=network, training=training, decided=self.decided | options)
 
 

@@ -100,13 +100,13 @@ def learn(
     given = training.members is not None
     wanted = Wanted(replace(training, members=size if given else None), size, most, given)
     afforded = _afforded(rows, network, wanted, on_plan, checkpoint, resume)
+    on_plan = on_plan or _nobody
     course = _Course(rows, most, on_epoch or _nobody, checkpoint, resume, training.minutes)
     packs = course.packs(afforded.network, afforded.training)
-    if on_plan is not None:
-        on_plan(_with_budget(packs[0][0].plan, afforded))
+    on_plan(_with_budget(packs[0][0].plan, afforded))
     first = course.train(packs[0], checkpoint)
     if training.epochs is None and "epochs" not in afforded.decided:
-        first, afforded = course.lengthened(first, afforded, on_plan or _nobody)
+        first, afforded = course.lengthened(first, afforded, on_plan)
         packs = course.packs(afforded.network, afforded.training)
     parts, stopped = course.further(first, packs[1:])
     plan = _with_budget(Plan.joined([part.plan for part in parts]), afforded)
@@ -169,7 +169,7 @@ class _Course:
         self.rows, self.most, self.on_epoch = rows, most, on_epoch
         self.checkpoint, self.resume = checkpoint, resume
         self.left = self.given = math.inf if minutes is None else 60.0 * minutes
-        self.done = 0  # epochs of trainings that longer ones have followed
+        self.epochs, self.seconds = 0, 0.0  # of shorter trainings before the one that counts
 
     def packs(self, network: NetworkConfig | Factory, training: TrainingConfig) -> list[Sequence[Training]]:
         """The rounds in their packs; `training.members` are those of one round."""
@@ -183,7 +183,9 @@ class _Course:
         data = self.rows.data(plan)
         pack = build_pack(self.rows, [one.network for one in together], plan)
         pack = pack.to_device(data.numbers.device)
-        told = replace(plan, epochs=self.done + plan.epochs)
+        told = replace(plan, epochs=self.epochs + plan.epochs)
+        if told.minutes is not None:
+            told = replace(told, minutes=told.minutes + self.seconds / 60.0)
         state = _run(
             pack, data, plan, lambda epoch: self.on_epoch(self._counted(epoch), told), checkpoint, self.resume
         )
@@ -218,17 +220,19 @@ class _Course:
                 f"{1.0 - errors[-1] ** 2:.3f} leaves more to learn"
             )
             on_plan(replace(together[0].plan, reasons={"budget": f"epochs: {told}"}))
-            self.done += len(part.history)
             as_it_is = afforded.with_options({"epochs": part.plan.epochs})
+            counted = self.epochs, self.seconds
+            self.epochs, self.seconds = part.history[-1].number, part.history[-1].seconds
             try:
                 again = self.train(together, self._folder(f"longer {len(errors)}"))
             except KeyboardInterrupt:
                 return replace(part, stopped="interrupted"), as_it_is
             if again.stopped == "interrupted":
                 return replace(part, stopped=again.stopped), as_it_is
-            if again.stopped == "minutes" or not again.error < part.error:
-                return part, as_it_is
             errors.append(again.error)
+            if again.stopped == "minutes" or not errors[-1] < errors[-2]:
+                self.epochs, self.seconds = counted
+                return part, as_it_is
             again.plan.reasons["epochs"] = told
             part, afforded = again, wanted
         return part, afforded
@@ -257,7 +261,7 @@ class _Course:
         return None if self.checkpoint is None else self.checkpoint / name
 
     def _counted(self, epoch: Epoch) -> Epoch:
-        return replace(epoch, number=self.done + epoch.number)
+        return replace(epoch, number=self.epochs + epoch.number, seconds=self.seconds + epoch.seconds)
 
 
 def _run(
@@ -323,7 +327,7 @@ def _merged(histories: Sequence[list[Epoch]]) -> list[Epoch]:
     if len(histories) == 1:
         return histories[0]
     return [
-        _beside([history[min(i, len(history) - 1)] for history in histories], i + 1)
+        _beside([history[min(i, len(history) - 1)] for history in histories], histories[0][0].number + i)
         for i in range(max(map(len, histories)))
     ]
 

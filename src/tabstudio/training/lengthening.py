@@ -24,6 +24,11 @@ GAIN = 0.85
 """Only a longer training that leaves no more than this share of the error is followed by a longer one."""
 
 
+def may_pay(plan: Plan, data: Data) -> bool:
+    """Whether a training by `plan` leaves steps for a longer one, should the table have little noise."""
+    return data.task == "regression" and plan.schedule != "constant" and _most(plan, data) >= 2 * plan.epochs
+
+
 def longer(plan: Plan, data: Data, errors: Sequence[float], fitting: float) -> dict[str, Any]:
     """The options of a longer training than by `plan`, none where it would not pay.
 
@@ -32,11 +37,15 @@ def longer(plan: Plan, data: Data, errors: Sequence[float], fitting: float) -> d
     """
     error = errors[-1]
     paid = len(errors) == 1 or (len(errors) <= len(TIMES) and error <= GAIN * errors[-2])
-    if plan.schedule == "constant" or not paid or not error <= math.sqrt(1.0 - CLEAR):
+    if not may_pay(plan, data) or not paid or not error <= math.sqrt(1.0 - CLEAR):
         return {}
-    epochs = min(TIMES[len(errors) - 1] * plan.epochs, STEPS // count(data, plan), math.floor(fitting))
+    epochs = min(TIMES[len(errors) - 1] * plan.epochs, _most(plan, data), math.floor(fitting))
     if epochs < 2 * plan.epochs:
         return {}
     open_ = "dropout" in plan.reasons and any(plan.dropout)
     clean = open_ and error <= math.sqrt(1.0 - CLEANEST)
     return {"epochs": epochs} | ({"dropout": 0.0} if clean else {})
+
+
+def _most(plan: Plan, data: Data) -> int:
+    return STEPS // count(data, plan)
