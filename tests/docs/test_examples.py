@@ -20,4 +20,9 @@ WITH_EXAMPLES = [
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_the_examples_of_a_module_run(name):
-    assert doctest.testmod(importlib.import_module(name)).failed == 0
+    module = importlib.import_module(name)
+    examples = [example for test in doctest.DocTestFinder().find(module) for example in test.examples]
+    assert examples
+    run = sum(not example.options.get(doctest.SKIP, False) for example in examples)
+    result = doctest.testmod(module)
+    assert (result.attempted, result.failed) == (run, 0)
