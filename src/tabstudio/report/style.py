@@ -40,10 +40,10 @@ padding:24px 28px 26px;margin:0 0 22px;scroll-margin-top:20px}
 h2{font-size:1.22rem;letter-spacing:-.01em;margin:0 0 14px}
 p{margin:.6rem 0;max-width:75ch;overflow-wrap:anywhere}
 .muted{color:var(--muted);font-size:.92rem}
-.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(148px,1fr));gap:12px;margin:0 0 8px}
-.facts div{background:var(--paper);border-radius:10px;padding:12px 16px;
+.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(132px,1fr));gap:12px;margin:0 0 8px}
+.facts div{background:var(--paper);border-radius:10px;padding:12px;
 display:flex;flex-direction:column-reverse}
-.facts dd{margin:0;font-size:1.35rem;font-weight:650;letter-spacing:-.02em;line-height:1.25;
+.facts dd{margin:0;font-size:1.25rem;font-weight:650;letter-spacing:-.02em;line-height:1.25;
 overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
 .facts dt{color:var(--muted);font-size:.84rem}
 .scroll{overflow-x:auto;margin:14px 0 6px}
