@@ -14,7 +14,7 @@ import numpy as np
 from tabstudio import configure, read, split
 from tabstudio.evaluation import evaluate
 from tabstudio.recipes.demo import write_cancer_table
-from tabstudio.recipes.fitting import fit
+from tabstudio.recipes.fit import fit
 
 AIMS = {"accuracy": 0.97, "roc_auc": 0.994, "recall": 0.95}
 

@@ -20,12 +20,12 @@ import torch
 from torch import nn
 
 from tabstudio.config import NetworkConfig, TrainingConfig
-from tabstudio.model.encode import Inputs
-from tabstudio.model.networks import NetworkSpec, build
+from tabstudio.model.encoder import EncodedRows
+from tabstudio.model.networks.base import NetworkSpec, build
 from tabstudio.table.schema import Target
 from tabstudio.training.data import assemble
 from tabstudio.training.loop import fit
-from tabstudio.training.plan import choose
+from tabstudio.training.plan import make_plan
 
 RATE = 1e-3
 TARGET = Target("y", "binary", (0, 1), 1)
@@ -93,8 +93,8 @@ def as_a_pack(shape: Shape, x: torch.Tensor, y: torch.Tensor) -> float:
     codes = torch.zeros(shape.rows, 0, dtype=torch.int64)
     nobody = np.zeros((shape.members, shape.rows), dtype=bool)
     started = time.perf_counter()
-    plan = choose(config, network, "binary", rows=shape.rows, folds=0)
-    data = assemble(Inputs(x, codes, {}, {}), y.numpy(), nobody, TARGET)
+    plan = make_plan(config, network, "binary", rows=shape.rows, folds=0)
+    data = assemble(EncodedRows(x, codes, {}, {}), y.numpy(), nobody, TARGET)
     pack = build(NetworkSpec("mlp", shape.numbers, (), 1, network), plan.seeds)
     for _ in fit(pack, data, plan):
         pass

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from tabstudio.model.encode import Encoder
+from tabstudio.model.encoder import Encoder
 from tabstudio.table import check, read, split
 
 LIMIT = 2.0

@@ -26,8 +26,8 @@ from sqlalchemy import insert, select, update
 from tabstudio.database.tables import history, models
 from tabstudio.recipes.demo import write_cancer_table
 from tabstudio.registry import Registry
-from tabstudio.registry.chain import hash_of, stamp
-from tabstudio.registry.mirror import ANCHOR
+from tabstudio.registry.hash_chain import hash_of, stamp
+from tabstudio.registry.mlflow_stages import ANCHOR
 
 TABSTUDIO = [sys.executable, "-m", "tabstudio"]
 VERSIONS, ROWS = 10_000, 100_000

@@ -21,12 +21,12 @@ import torch
 from torch import nn
 
 from tabstudio.config import NetworkConfig, TrainingConfig
-from tabstudio.model.encode import Inputs
-from tabstudio.model.networks import NetworkSpec, build
+from tabstudio.model.encoder import EncodedRows
+from tabstudio.model.networks.base import NetworkSpec, build
 from tabstudio.table.schema import Target
 from tabstudio.training.data import assemble
-from tabstudio.training.loop import State, fit
-from tabstudio.training.plan import choose
+from tabstudio.training.loop import LoopState, fit
+from tabstudio.training.plan import make_plan
 
 NUMBERS, HIDDEN, RATE = 28, (256, 256), 1e-3
 TARGET = Target("y", "binary", (0, 1), 1)
@@ -99,12 +99,12 @@ def ours(precision: str) -> System:
         config = TrainingConfig(
             epochs=epochs, batch_size=batch, learning_rate=RATE, patience=0, precision=precision
         )
-        plan = choose(config, network, "binary", rows=len(table.x), folds=0)
+        plan = make_plan(config, network, "binary", rows=len(table.x), folds=0)
         codes = torch.zeros(len(table.x), 0, dtype=torch.int64)
         nobody = np.zeros((1, len(table.x)), dtype=bool)
-        data = assemble(Inputs(table.x, codes, {}, {}), table.y.numpy(), nobody, TARGET)
+        data = assemble(EncodedRows(table.x, codes, {}, {}), table.y.numpy(), nobody, TARGET)
         pack = build(NetworkSpec("mlp", NUMBERS, (), 1, network), plan.seeds)
-        state = State(pack, data, plan)
+        state = LoopState(pack, data, plan)
         started = time.perf_counter()
         for _ in fit(pack, data, plan, state):
             pass

@@ -10,7 +10,7 @@ import pytest
 HOUSE = Path(__file__).resolve().parents[1]
 SOURCE = HOUSE / "src" / "tabstudio"
 ROW = (
-    ("errors", "settings", "config", "causes", "processes", "_version"),
+    ("errors", "settings", "config", "_util", "_version"),
     ("table",),
     ("report",),
     ("exploration",),

@@ -31,7 +31,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from benchmarks.quality.systems import SYSTEMS, Means
 from benchmarks.quality.tables import Parts, Problem, parted, problems
 from tabstudio.evaluation.metrics import calibration_gaps
-from tabstudio.tracking.machine import commit
+from tabstudio.tracking.environment import commit
 
 RESULTS = Path(__file__).parent / "results.csv"
 FIELDS = (

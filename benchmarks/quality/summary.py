@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tabstudio.report.canvas import Canvas, width_of
-from tabstudio.report.colours import GRID, INK, MUTED, PALETTE
+from tabstudio.report.colors import GRID, INK, MUTED, PALETTE
 from tabstudio.report.figure import svg
 
 PICTURE = Path(__file__).parents[2] / "docs" / "pictures" / "quality.svg"

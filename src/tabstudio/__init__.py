@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from tabstudio.estimators import TabularClassifier, TabularRegressor
     from tabstudio.exploration import explore
     from tabstudio.recipes import sweep, train
-    from tabstudio.recipes.reproducing import reproduce
+    from tabstudio.recipes.reproduction_job import reproduce
     from tabstudio.registry import Registry, load
-    from tabstudio.registry.cards import card
-    from tabstudio.registry.comparing import compare
-    from tabstudio.serving.batch import score
-    from tabstudio.serving.export.exporting import export
+    from tabstudio.registry.comparison import compare
+    from tabstudio.registry.version_card import card
+    from tabstudio.serving.batch_scoring import score
+    from tabstudio.serving.export.exporter import export
     from tabstudio.serving.predictionlog.reader import prediction_log
     from tabstudio.table import check, read, split
 
@@ -90,18 +90,18 @@ _HOMES = {
     "TabularRegressor": "tabstudio.estimators",
     "TrainConfig": "tabstudio.config",
     "autolog": "tabstudio.autologging.starting",
-    "card": "tabstudio.registry.cards",
+    "card": "tabstudio.registry.version_card",
     "check": "tabstudio.table",
-    "compare": "tabstudio.registry.comparing",
+    "compare": "tabstudio.registry.comparison",
     "configure": "tabstudio.config",
     "explore": "tabstudio.exploration",
-    "export": "tabstudio.serving.export.exporting",
+    "export": "tabstudio.serving.export.exporter",
     "load": "tabstudio.registry",
     "log_model": "tabstudio.autologging.logmodel",
     "prediction_log": "tabstudio.serving.predictionlog.reader",
     "read": "tabstudio.table",
-    "reproduce": "tabstudio.recipes.reproducing",
-    "score": "tabstudio.serving.batch",
+    "reproduce": "tabstudio.recipes.reproduction_job",
+    "score": "tabstudio.serving.batch_scoring",
     "split": "tabstudio.table",
     "sweep": "tabstudio.recipes",
     "train": "tabstudio.recipes",

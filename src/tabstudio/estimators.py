@@ -23,7 +23,7 @@ from tabstudio.table.schema import Task
 
 if TYPE_CHECKING:
     from tabstudio.model.predictor import Model
-    from tabstudio.recipes.fitting import Fitted
+    from tabstudio.recipes.fit import FittedModel
     from tabstudio.table import Table
 
 __all__ = ["TabularClassifier", "TabularRegressor"]
@@ -81,8 +81,8 @@ class _TabularEstimator(BaseEstimator):
         tags.non_deterministic = False
         return tags
 
-    def _train(self, frame: pl.DataFrame, labels: np.ndarray, task: Task) -> Fitted:
-        from tabstudio.recipes.fitting import fit
+    def _train(self, frame: pl.DataFrame, labels: np.ndarray, task: Task) -> FittedModel:
+        from tabstudio.recipes.fit import fit
 
         if len(frame) != len(labels):
             raise ValueError(

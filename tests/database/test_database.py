@@ -50,7 +50,7 @@ def test_the_migrations_make_the_tables_that_the_code_uses(address, opened):
 def test_the_newest_migration_is_written_down():
     from alembic.script import ScriptDirectory
 
-    from tabstudio.database.migrate import _config
+    from tabstudio.database.migration import _config
 
     assert ScriptDirectory.from_config(_config(None)).get_current_head() == HEAD
 
@@ -115,14 +115,16 @@ def test_an_upgrade_keeps_every_row_and_a_copy_of_the_file(tmp_path, monkeypatch
     import shutil
 
     from tabstudio.database import database as opening
-    from tabstudio.database import migrate
+    from tabstudio.database import migration
 
     path = tmp_path / "tabstudio.db"
     database = opened(f"sqlite:///{path}")
     with database.writing() as connection:
         connection.execute(models.insert(), [ROW | {"name": f"model {n}"} for n in range(1000)])
     database.close()
-    scripts = shutil.copytree(migrate.Path(migrate.__file__).parent / "migrations", tmp_path / "migrations")
+    scripts = shutil.copytree(
+        migration.Path(migration.__file__).parent / "migrations", tmp_path / "migrations"
+    )
     (scripts / "versions" / "next.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\nrevision = 'next'\n"
         f"down_revision = '{HEAD}'\n"
@@ -130,15 +132,15 @@ def test_an_upgrade_keeps_every_row_and_a_copy_of_the_file(tmp_path, monkeypatch
         "    with op.batch_alter_table('tabstudio_models') as batch:\n"
         "        batch.add_column(sa.Column('owner', sa.Text(), nullable=False, server_default='nobody'))\n"
     )
-    config = migrate._config
+    config = migration._config
 
     def with_next(connection):
         made = config(connection)
         made.set_main_option("script_location", str(scripts))
         return made
 
-    monkeypatch.setattr(migrate, "_config", with_next)
-    monkeypatch.setattr(migrate, "HEAD", "next")
+    monkeypatch.setattr(migration, "_config", with_next)
+    monkeypatch.setattr(migration, "HEAD", "next")
     monkeypatch.setattr(opening, "HEAD", "next")
     upgraded = opened(f"sqlite:///{path}")
     with upgraded.reading() as connection:
@@ -152,13 +154,13 @@ def test_an_upgrade_keeps_every_row_and_a_copy_of_the_file(tmp_path, monkeypatch
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path, monkeypatch, opened):
-    from tabstudio.database import migrate
+    from tabstudio.database import migration
 
     def fail(config, target):
         config.attributes["connection"].exec_driver_sql("CREATE TABLE half_done (x INTEGER)")
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr(migrate.command, "upgrade", fail)
+    monkeypatch.setattr(migration.command, "upgrade", fail)
     with pytest.raises(RuntimeError, match="power cut"):
         Database(f"sqlite:///{tmp_path}/tabstudio.db")
     monkeypatch.undo()

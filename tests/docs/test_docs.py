@@ -31,7 +31,7 @@ def test_toml_blocks_are_options_that_exist(page):
     import tomllib
 
     from tabstudio import configure
-    from tabstudio.registry.stages import make_rules
+    from tabstudio.registry.stage_rules import make_rules
 
     for block in blocks(page, "toml"):
         told = tomllib.loads(block)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tabstudio.errors import DataError
-from tabstudio.evaluation.calibrate import HIGHEST, LOWEST, fit_curve, fit_temperature
+from tabstudio.evaluation.calibration import HIGHEST, LOWEST, fit_curve, fit_temperature
 from tabstudio.table.schema import Target
 
 BINARY = Target("y", "binary", ("no", "yes"), "yes")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tabstudio.evaluation.compare import compare
 from tabstudio.evaluation.evaluate import evaluate
+from tabstudio.evaluation.paired_bootstrap import compare
 from tabstudio.table.schema import Target
 
 BINARY = Target("y", "binary", ("no", "yes"), "yes")

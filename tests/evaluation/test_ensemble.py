@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tabstudio.evaluation.ensemble import ensemble_weights
+from tabstudio.evaluation.ensemble_selection import ensemble_weights
 from tabstudio.table.schema import Target
 
 BINARY = Target("y", "binary", ("a", "b"), "b")

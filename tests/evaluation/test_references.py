@@ -18,8 +18,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from tabstudio.evaluation import ReferenceJob, evaluate, judge
-from tabstudio.evaluation.reference_job import arrays
-from tabstudio.evaluation.references import Problem, answers, boosted, linear, linear_columns
+from tabstudio.evaluation.reference_models import ReferenceProblem, answers, boosted, linear, linear_columns
+from tabstudio.evaluation.reference_process import arrays
 from tabstudio.table.schema import Column, Schema, Target
 
 BINARY = Target("y", "binary", ("no", "yes"), "yes")
@@ -37,10 +37,10 @@ def _frame(rows: int = 300):
     return frame, Schema(tuple(columns), BINARY), labels
 
 
-def _problem(target: Target, labels, seed: int = 0) -> Problem:
+def _problem(target: Target, labels, seed: int = 0) -> ReferenceProblem:
     random = np.random.default_rng(seed)
     numbers = random.normal(size=(len(labels), 3)) + np.asarray(labels)[:, None]
-    return Problem(
+    return ReferenceProblem(
         target, numbers, np.zeros((len(labels), 0), np.int64), labels, np.arange(len(labels)) % 4 > 0, 0
     )
 
@@ -100,13 +100,15 @@ def test_the_boosted_reference_is_scikit_learns_with_gaps_and_categories():
     columns = np.column_stack((numbers, np.where(codes < 0, np.nan, codes)))
     model = HistGradientBoostingClassifier(categorical_features=[3], random_state=0)
     expected = model.fit(columns[train], labels[train]).predict_proba(columns[~train])
-    assert boosted(Problem(BINARY, numbers, codes, labels, train, 0))[0] == pytest.approx(expected)
+    assert boosted(ReferenceProblem(BINARY, numbers, codes, labels, train, 0))[0] == pytest.approx(expected)
 
 
 def test_gaps_are_filled_with_the_training_median_and_flagged():
     numbers = np.array([[1.0], [3.0], [np.nan], [8.0], [np.nan]])
     train = np.array([True, True, True, True, False])
-    columns = linear_columns(Problem(VALUE, numbers, np.zeros((5, 0), np.int64), np.zeros(5), train, 0))
+    columns = linear_columns(
+        ReferenceProblem(VALUE, numbers, np.zeros((5, 0), np.int64), np.zeros(5), train, 0)
+    )
     assert columns[2, 0] == columns[4, 0] == pytest.approx(columns[1, 0])
     assert columns[:, 1].tolist() == [0, 0, 1, 0, 1]
 
@@ -140,7 +142,7 @@ def test_dates_booleans_and_infinities_become_numbers():
 def test_awkward_labels_do_not_end_a_reference(target, labels, tmp_path):
     problem = _problem(target, labels)
     if target is THREE and (labels == 2).sum() == 10:
-        problem = Problem(target, problem.numbers, problem.codes, labels, labels != 2, 0)
+        problem = ReferenceProblem(target, problem.numbers, problem.codes, labels, labels != 2, 0)
     found = list(answers(problem, tmp_path, resamples=10))
     assert found
     assert all("error" not in answer for answer in found)
@@ -148,7 +150,7 @@ def test_awkward_labels_do_not_end_a_reference(target, labels, tmp_path):
 
 def test_a_frame_without_features_leaves_the_simplest_reference(tmp_path):
     problem = _problem(BINARY, np.arange(40) % 2)
-    bare = Problem(BINARY, problem.numbers[:, :0], problem.codes, problem.labels, problem.train, 0)
+    bare = ReferenceProblem(BINARY, problem.numbers[:, :0], problem.codes, problem.labels, problem.train, 0)
     assert [answer["name"] for answer in answers(bare, tmp_path, 10)] == ["class frequencies"]
 
 
@@ -201,7 +203,7 @@ def test_the_process_ends_with_its_parent_however_that_ends(ending, tmp_path):
 
 
 def test_many_rows_are_sampled_for_training_and_that_is_said(monkeypatch):
-    monkeypatch.setattr("tabstudio.evaluation.reference_job.MOST_TRAINING_ROWS", 50)
+    monkeypatch.setattr("tabstudio.evaluation.reference_process.MOST_TRAINING_ROWS", 50)
     frame, schema, labels = _frame()
     with ReferenceJob() as job:
         job.send(frame, schema, labels, np.arange(200), np.arange(200, 300), resamples=10)

@@ -16,10 +16,10 @@ from tabstudio.evaluation import (
     evaluate,
     judge,
 )
-from tabstudio.evaluation.card import body, card
-from tabstudio.evaluation.page import CAPTIONS, page
-from tabstudio.evaluation.pictures import LossCurves, pictures
-from tabstudio.evaluation.story import Story, limits
+from tabstudio.evaluation.model_card import body, card
+from tabstudio.evaluation.plots import LossCurves, pictures
+from tabstudio.evaluation.report_content import ReportContent, limits
+from tabstudio.evaluation.report_page import CAPTIONS, page
 from tabstudio.report.figure import png
 from tabstudio.table import check, read, split
 
@@ -36,7 +36,7 @@ def _history(members: int = 3, epochs: int = 6, validation: bool = True):
     ]
 
 
-def _story(task: str, **changes) -> Story:
+def _story(task: str, **changes) -> ReportContent:
     random = np.random.default_rng(1)
     x = random.normal(size=400)
     labels = {
@@ -76,7 +76,7 @@ def _story(task: str, **changes) -> Story:
         place = target.classes.index(target.positive)
         story["threshold"] = choose_threshold(positive, predicted[parts.train, place], EvaluationConfig())
         story["temperature"] = 1.25
-    return Story(**{**story, **changes})
+    return ReportContent(**{**story, **changes})
 
 
 def _prediction(target, truth, random):
@@ -164,7 +164,7 @@ def test_a_single_epoch_and_no_validation_can_be_drawn():
 
 
 def test_members_that_stopped_keep_their_last_loss_in_the_mean():
-    from tabstudio.evaluation.pictures import mean_of_running
+    from tabstudio.evaluation.plots import mean_of_running
 
     values = np.array([[4.0, 2.0], [3.0, np.nan], [1.0, np.nan]])
     assert mean_of_running(values).tolist() == [3.0, 2.5, 1.5]
@@ -189,7 +189,7 @@ def test_one_class_in_the_test_rows_is_drawn_without_its_curves():
     ],
 )
 def test_ticks_are_round_and_told_apart(low, high, whole, expected):
-    from tabstudio.evaluation.chart import _ticks
+    from tabstudio.evaluation.line_chart import _ticks
 
     assert [text for _, text in _ticks(low, high, whole=whole)] == expected
 

@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score
 
 from tabstudio.config import EvaluationConfig
 from tabstudio.errors import DataError
-from tabstudio.evaluation.threshold import choose_threshold
+from tabstudio.evaluation.decision_threshold import choose_threshold
 
 F1 = EvaluationConfig()
 

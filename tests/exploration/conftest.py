@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tabstudio.exploration.vectors import Vectors
+from tabstudio.exploration.column_arrays import Vectors
 from tabstudio.table.schema import Column, Schema, Target
-from tabstudio.table.tables import Source, Table
+from tabstudio.table.table import Table, TableSource
 
 KINDS = {pl.String: "category", pl.Boolean: "boolean", pl.Date: "date"}
 
@@ -26,7 +26,7 @@ def _table(frame: pl.DataFrame, target: Target | None = None, **kinds: str) -> T
         )
         for series in frame
     )
-    return Table(frame, Schema(columns, target), Source("made.csv", rows=len(frame)))
+    return Table(frame, Schema(columns, target), TableSource("made.csv", rows=len(frame)))
 
 
 @pytest.fixture

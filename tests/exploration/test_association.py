@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tabstudio.exploration import association
-from tabstudio.exploration.association import associations, measure, measure_of
-from tabstudio.exploration.vectors import Vectors
+from tabstudio.exploration import associations as association
+from tabstudio.exploration.associations import associations, measure, measure_of
+from tabstudio.exploration.column_arrays import Vectors
 from tabstudio.table.schema import Target
 
 
@@ -25,7 +25,7 @@ def test_pearson_equals_pandas_over_pairwise_complete_rows(gapped, gapped_vector
 def test_blocks_do_not_change_pearson(gapped, gapped_vectors, monkeypatch):
     names = ("a", "b", "c")
     whole = measure(gapped_vectors, names, names)
-    monkeypatch.setattr("tabstudio.exploration.vectors.BLOCK", 7)
+    monkeypatch.setattr("tabstudio.exploration.column_arrays.BLOCK", 7)
     np.testing.assert_allclose(measure(gapped_vectors, names, names), whole, atol=1e-9)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tabstudio.exploration.column_arrays import Vectors
 from tabstudio.exploration.distribution import groups, histogram, panel
-from tabstudio.exploration.vectors import Vectors
 from tabstudio.table.schema import Target
 
 RNG = np.random.default_rng(8)

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from tabstudio.config import NetworkConfig
-from tabstudio.model.encode import Encoder
-from tabstudio.model.networks import NetworkSpec, build
+from tabstudio.model.encoder import Encoder
+from tabstudio.model.networks.base import NetworkSpec, build
 from tabstudio.model.predictor import Model
 from tabstudio.model.profile import profile
 from tabstudio.table.schema import Column, Schema, Target

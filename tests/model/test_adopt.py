@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from tabstudio.errors import InputError, ModelError
 from tabstudio.model import bundle
-from tabstudio.model.adopt import adopted
-from tabstudio.model.graph import Graph
+from tabstudio.model.from_torch import model_from_torch
+from tabstudio.model.graph_network import Graph
 
 WIDTH = 6
 
@@ -100,7 +100,7 @@ def again(model, tmp_path: Path):
 def test_any_module_predicts_from_raw_rows_what_it_predicts_by_hand(kind, rows, scaler, tmp_path):
     torch.manual_seed(1)
     module = kind().train()
-    model = again(adopted(module, preprocessor=scaler, classes=["no", "yes"], rows=rows), tmp_path)
+    model = again(model_from_torch(module, preprocessor=scaler, classes=["no", "yes"], rows=rows), tmp_path)
     assert module.training
     second = torch.sigmoid(by_hand(module, scaler, rows)).reshape(-1).numpy()
     np.testing.assert_allclose(model.predict_proba(rows)[:, 1], second, atol=1e-6)
@@ -127,14 +127,14 @@ def test_logits_and_probabilities_of_any_shape_become_probabilities(end, classes
     expected = (answer if given else torch.softmax(answer, 1)).numpy()
     if end[0] == 1:
         expected = np.stack([1 - expected.reshape(-1), expected.reshape(-1)], axis=1)
-    model = again(adopted(module, preprocessor=scaler, classes=classes), tmp_path)
+    model = again(model_from_torch(module, preprocessor=scaler, classes=classes), tmp_path)
     np.testing.assert_allclose(model.predict_proba(rows), expected, atol=1e-6)
     assert model.predict(rows).tolist() == [classes[place] for place in expected.argmax(1)]
 
 
 def test_without_classes_it_is_a_regression(rows, scaler, tmp_path):
     module = Plain()
-    model = again(adopted(module, preprocessor=scaler, target="price"), tmp_path)
+    model = again(model_from_torch(module, preprocessor=scaler, target="price"), tmp_path)
     assert (model.target.task, model.target.name) == ("regression", "price")
     np.testing.assert_allclose(model.predict(rows), by_hand(module, scaler, rows).reshape(-1), rtol=1e-5)
 
@@ -149,7 +149,7 @@ def test_mixed_table_with_label_encoder(tmp_path):
         [("numbers", numbers, ["size"]), ("levels", OneHotEncoder(handle_unknown="ignore"), ["city"])]
     ).fit(frame)
     module = nn.Linear(3, 3)
-    model = again(adopted(module, preprocessor=transformer, classes=labels, rows=frame), tmp_path)
+    model = again(model_from_torch(module, preprocessor=transformer, classes=labels, rows=frame), tmp_path)
     new = frame.assign(city="Lima").head()
     expected = torch.softmax(by_hand(module, transformer, new), 1)
     np.testing.assert_allclose(model.predict_proba(new), expected, atol=1e-6)
@@ -159,7 +159,7 @@ def test_mixed_table_with_label_encoder(tmp_path):
 
 def test_without_preprocessor_the_columns_go_in_as_they_are(rows, tmp_path):
     module = Plain()
-    model = again(adopted(module, columns=list(rows)), tmp_path)
+    model = again(model_from_torch(module, columns=list(rows)), tmp_path)
     with torch.no_grad():
         expected = module.eval()(torch.tensor(rows.to_numpy(), dtype=torch.float32)).reshape(-1)
     np.testing.assert_allclose(model.predict(rows.to_numpy()), expected, rtol=1e-5)
@@ -169,13 +169,13 @@ def test_gap_is_refused_unless_the_network_has_an_answer(rows, scaler, tmp_path)
     gap = rows.head(3).copy()
     gap.loc[1, "b"] = np.nan
     with pytest.raises(InputError, match="none is in 'b' of row 2"):
-        adopted(Plain(), preprocessor=scaler).predict(gap)
+        model_from_torch(Plain(), preprocessor=scaler).predict(gap)
 
     class Filling(Plain):
         def forward(self, x):
             return super().forward(torch.nan_to_num(x))
 
-    model = again(adopted(Filling(), preprocessor=scaler), tmp_path)
+    model = again(model_from_torch(Filling(), preprocessor=scaler), tmp_path)
     assert np.isfinite(model.predict(gap)).all()
 
 
@@ -184,7 +184,7 @@ def test_nothing_handed_over_is_changed(rows, scaler):
     weights = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     torch.manual_seed(9)
     state = torch.get_rng_state()
-    adopted(module, preprocessor=scaler, classes=[0, 1])
+    model_from_torch(module, preprocessor=scaler, classes=[0, 1])
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(weights[name], tensor) for name, tensor in module.state_dict().items())
     assert all(part.training for part in module.modules())
@@ -248,7 +248,7 @@ class Searching(Branching):
 def test_what_cannot_be_kept_is_refused_with_the_way_out(scaler, module, options, message):
     torch.manual_seed(0)
     with pytest.raises(ModelError, match=message):
-        adopted(module(), preprocessor=scaler, **options)
+        model_from_torch(module(), preprocessor=scaler, **options)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_a_graph_that_names_anything_else_is_refused_on_loading(name):
 
 
 def test_bundle_holds_data_only_and_loads_without_scikit_learn(rows, scaler, tmp_path):
-    folder = adopted(Plain(), preprocessor=scaler, classes=["no", "yes"]).save(tmp_path / "model")
+    folder = model_from_torch(Plain(), preprocessor=scaler, classes=["no", "yes"]).save(tmp_path / "model")
     assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
     for path in folder.glob("*.json"):
         json.loads(path.read_text())

@@ -16,7 +16,7 @@ import torch
 
 from tabstudio.errors import ModelError
 from tabstudio.model import bundle
-from tabstudio.model.networks import custom
+from tabstudio.model.networks.base import custom
 from tabstudio.model.predictor import Model
 
 ALL = (bundle.MANIFEST, *bundle.FILES)

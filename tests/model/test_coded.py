@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tabstudio.model.coded import FIRST, MISSING, UNSEEN, CodedColumn
-from tabstudio.model.encode import Encoder
+from tabstudio.model.code_columns import FIRST, MISSING, UNSEEN, CodedColumn
+from tabstudio.model.encoder import Encoder
 from tabstudio.table import read
 
 

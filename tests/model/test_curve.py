@@ -10,10 +10,10 @@ import polars as pl
 import torch
 
 from tabstudio.model.bundle import load
-from tabstudio.model.curve import Curve
+from tabstudio.model.calibration_curve import CalibrationCurve
 from tabstudio.model.predictor import Model
 
-CURVE = Curve((-1.0, 0.5), (0.6, 1.9, 1.2), 0.4)
+CURVE = CalibrationCurve((-1.0, 0.5), (0.6, 1.9, 1.2), 0.4)
 
 
 def test_a_curve_is_the_same_for_tensors_and_for_arrays() -> None:

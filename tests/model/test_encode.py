@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 
 from tabstudio.errors import DataError
-from tabstudio.model.columns import FIRST, MISSING, RARE, UNSEEN, NumberColumn, Scale
-from tabstudio.model.encode import BLOCK, Encoder
-from tabstudio.model.text import TEXTS_PER_TOPIC, TextColumn
+from tabstudio.model.column_encoders import FIRST, MISSING, RARE, UNSEEN, NumberColumn, Scale
+from tabstudio.model.encoder import BLOCK, Encoder
+from tabstudio.model.text_topics import TEXTS_PER_TOPIC, TextColumn
 from tabstudio.table.schema import Column, Schema
 
 
@@ -303,7 +303,7 @@ def test_no_feature_at_all_is_an_error_with_a_way_out() -> None:
 
 def test_encoding_imports_neither_scikit_learn_nor_scipy() -> None:
     code = (
-        "import sys, polars as pl; from tabstudio.model.encode import Encoder;"
+        "import sys, polars as pl; from tabstudio.model.encoder import Encoder;"
         "from tabstudio.table.schema import Column, Schema; f = pl.DataFrame({'x': [1.0, 2.0]});"
         "Encoder.fit(f, Schema((Column('x', 'number'),)), 'robust').encode(f);"
         "print([m for m in ('sklearn', 'scipy', 'pandas', 'torch._dynamo') if m in sys.modules])"

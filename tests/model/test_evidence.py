@@ -12,14 +12,14 @@ import pytest
 
 from tabstudio.errors import ModelError
 from tabstudio.model import bundle
-from tabstudio.model.evidence import MOST_CELLS, Evidence, feature_keys
+from tabstudio.model.row_evidence import MOST_CELLS, RowEvidence, feature_keys
 
 
 @pytest.fixture
 def evidence(model, rows):
     numbers = np.arange(len(rows))
     predictions = np.full((len(rows), 2), 0.5)
-    return Evidence.of(model.schema, rows.head(2), rows, numbers, numbers % 2, predictions)
+    return RowEvidence.of(model.schema, rows.head(2), rows, numbers, numbers % 2, predictions)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_very_large_test_part_is_thinned(model, rows):
     count = MOST_CELLS
     frame = pl.concat([rows] * (count // len(rows) + 1))[:count]
     numbers = np.arange(count)
-    found = Evidence.of(model.schema, rows, frame, numbers, numbers % 2, np.zeros((count, 2)))
+    found = RowEvidence.of(model.schema, rows, frame, numbers, numbers % 2, np.zeros((count, 2)))
     assert found.predictions.size <= MOST_CELLS
     assert found.numbers[:3].tolist() == [0, 2, 4]
     assert len(found.keys) == len(found.labels) == len(found.predictions)

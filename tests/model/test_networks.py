@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from tabstudio.config import NetworkConfig
 from tabstudio.errors import ConfigError
-from tabstudio.model import packed
-from tabstudio.model.networks import NetworkSpec, Pack, build, custom, with_one_hot
-from tabstudio.model.packed import PackedEmbedding, PackedLinear, dropout, quick_dropout
+from tabstudio.model.networks import layers
+from tabstudio.model.networks.base import NetworkSpec, Pack, build, custom, with_one_hot
+from tabstudio.model.networks.layers import PackedEmbedding, PackedLinear, dropout, quick_dropout
 
 LEVELS = (3, 30)
 EDGES = ((-1.0, 0.0, 1.0), (0.0, 1.0), (), (-0.5, 0.0, 0.2, 2.0))
@@ -125,9 +125,9 @@ def test_a_network_that_does_not_exist_is_refused() -> None:
 def test_dropout_is_that_of_torch_whichever_way_truths_are_drawn(
     words: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if words and not packed._bernoulli_takes_words():
+    if words and not layers._bernoulli_takes_words():
         pytest.skip("this build of torch draws truths in another way")
-    monkeypatch.setattr(packed, "_bernoulli_takes_words", lambda: words)
+    monkeypatch.setattr(layers, "_bernoulli_takes_words", lambda: words)
     x, seeds, shares, widths = torch.randn(3, 40, 9), (5, 6, 7), (0.3, 0.0, 0.55), (9, 9, 4)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     found = dropout(x, shares, generators, widths)

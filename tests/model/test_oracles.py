@@ -9,10 +9,10 @@ from torch import nn
 
 from tabstudio.config import NetworkConfig
 from tabstudio.errors import ConfigError
-from tabstudio.model.bins import edges_of
-from tabstudio.model.networks import NetworkSpec, build
-from tabstudio.model.networks_tabm import HEADS, Tabm
-from tabstudio.model.packed import PiecewiseLinear
+from tabstudio.model.networks.base import NetworkSpec, build
+from tabstudio.model.networks.layers import PiecewiseLinear
+from tabstudio.model.networks.tabm import HEADS, Tabm
+from tabstudio.model.quantile_bins import quantile_edges
 
 NUMBERS, ROWS = 5, 11
 LEVELS = (3, 12)
@@ -72,7 +72,7 @@ def test_bins_equal_those_of_the_authors_package() -> None:
     rtdl = pytest.importorskip("rtdl_num_embeddings", reason="it is installed with the extra dev")
     random = torch.Generator().manual_seed(0)
     x = torch.randn(500, NUMBERS, generator=random)
-    edges = edges_of(x.numpy(), 6)
+    edges = quantile_edges(x.numpy(), 6)
     theirs = rtdl.compute_bins(x, 6)
     for mine, of in zip(edges, theirs, strict=True):
         torch.testing.assert_close(torch.tensor(mine), of)
@@ -89,13 +89,13 @@ def test_a_number_beyond_all_edges_stands_at_their_end() -> None:
 
 def test_few_distinct_values_are_edges_themselves() -> None:
     numbers = np.array([[1.0, 7.0, 0.0], [2.0, 7.0, 1.0], [4.0, 7.0, 1.0]] * 9, dtype=np.float32)
-    assert edges_of(numbers, 8) == ((1.0, 2.0, 4.0), (7.0,), (0.0, 1.0))
-    assert edges_of(numbers[:0], 8) == ((), (), ())
+    assert quantile_edges(numbers, 8) == ((1.0, 2.0, 4.0), (7.0,), (0.0, 1.0))
+    assert quantile_edges(numbers[:0], 8) == ((), (), ())
 
 
 def test_a_value_of_most_rows_leaves_bins_to_the_others() -> None:
     column = np.concatenate([np.zeros(900), np.arange(1.0, 101.0)]).astype(np.float32)
-    (edges,) = edges_of(column[:, None], 8)
+    (edges,) = quantile_edges(column[:, None], 8)
     assert (edges[0], edges[-1]) == (0.0, 100.0)
     assert len(edges) == 9
     assert np.diff(edges).max() < 30

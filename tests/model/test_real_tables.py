@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tabstudio.model.columns import DateColumn, NumberColumn
-from tabstudio.model.encode import Encoder
+from tabstudio.model.column_encoders import DateColumn, NumberColumn
+from tabstudio.model.encoder import Encoder
 from tabstudio.model.profile import profile
 from tabstudio.table import read
 

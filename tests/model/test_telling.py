@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tabstudio.model.encode import Encoder
-from tabstudio.model.telling import left_open, tells
-from tabstudio.model.text import TextColumn
+from tabstudio.model.encoder import Encoder
+from tabstudio.model.text_selection import left_open, tells
+from tabstudio.model.text_topics import TextColumn
 from tabstudio.table.schema import Column, Schema, Target
 
 ROWS = 400

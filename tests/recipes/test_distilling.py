@@ -8,8 +8,8 @@ import pytest
 
 from tabstudio import configure, read
 from tabstudio.recipes import train
-from tabstudio.recipes.distilling import distil
-from tabstudio.recipes.fitting import Learning, fit
+from tabstudio.recipes.distillation import distil
+from tabstudio.recipes.fit import MemberTraining, fit
 
 ROWS = 400
 
@@ -32,7 +32,7 @@ def test_one_network_is_nearly_as_good_as_the_ensemble(task):
     rows, score = table(task)
     config = configure(hidden=(32, 32), epochs=40)
     fold = (np.arange(ROWS) % 4).astype(np.int16)
-    learning = Learning(rows.frame, rows.schema, rows.labels(), fold, config)
+    learning = MemberTraining(rows.frame, rows.schema, rows.labels(), fold, config)
     teacher = fit(rows.frame, rows.schema, rows.labels(), fold, config)
     student = distil(teacher, learning)
     assert len(student.model.pack) == 1
@@ -59,7 +59,7 @@ def test_labels_of_the_rows_held_out_do_not_reach_the_network():
     teacher = fit(rows.frame, rows.schema, labels, fold, config)
     changed = np.where(fold == 0, 1 - labels, labels)
     first, second = (
-        distil(teacher, Learning(rows.frame, rows.schema, own, fold, config)).model
+        distil(teacher, MemberTraining(rows.frame, rows.schema, own, fold, config)).model
         for own in (labels, changed)
     )
     for a, b in zip(first.pack.parameters(), second.pack.parameters(), strict=True):

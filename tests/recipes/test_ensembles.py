@@ -9,11 +9,11 @@ import tabstudio
 from tabstudio import configure, read, split
 from tabstudio.errors import ConfigError
 from tabstudio.model.bundle import load
-from tabstudio.model.networks import Joined, join
+from tabstudio.model.networks.base import Joined, join
 from tabstudio.model.predictor import Model
 from tabstudio.recipes import train
-from tabstudio.recipes.fitting import fit
-from tabstudio.recipes.searching import fit_by_search
+from tabstudio.recipes.fit import fit
+from tabstudio.recipes.search import fit_by_search
 
 FAST = {"epochs": 6, "network": "mlp", "hidden": (8,), "learning_rate": 0.01}
 
@@ -121,9 +121,9 @@ def test_a_search_that_cannot_be_is_refused(cancer_csv, options):
 def test_rounds_one_after_the_other_have_one_curve_for_each_network(cancer_csv, tmp_path, monkeypatch):
     from mlflow import MlflowClient
 
-    from tabstudio.training import together
+    from tabstudio.training import packing
 
-    monkeypatch.setattr(together, "CACHE", 1)
+    monkeypatch.setattr(packing, "CACHE", 1)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     options = FAST | {"members": 4, "folds": 2, "references": False, "resamples": 0, "patience": 0}
     result = train(cancer_csv, "diagnosis", name="cancer", register=False, tracking_uri=uri, **options)

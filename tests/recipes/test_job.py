@@ -306,7 +306,7 @@ def test_the_bundle_tells_how_to_make_it_again(job, cancer_csv):
 
 def test_the_bundle_knows_its_rows_again(job):
     from tabstudio.model.bundle import record
-    from tabstudio.model.evidence import feature_keys
+    from tabstudio.model.row_evidence import feature_keys
 
     result, _, _, folder = job
     evidence = record(folder / "out" / "model").evidence

@@ -16,7 +16,7 @@ from tabstudio.errors import ConfigError, DataError, ModelError
 from tabstudio.model import bundle
 from tabstudio.recipes import train
 from tabstudio.recipes.deviations import deviations
-from tabstudio.recipes.reproducing import reproduce
+from tabstudio.recipes.reproduction_job import reproduce
 
 QUICK = {"network": "mlp", "hidden": (8,), "epochs": 3, "folds": 2, "references": False, "resamples": 50}
 
@@ -75,9 +75,9 @@ def test_a_regression_that_was_trained_longer_comes_out_identical(tmp_path):
 
 
 def test_a_search_that_time_cut_off_is_not_made_again(cancer_csv, monkeypatch):
-    from tabstudio.training import race
+    from tabstudio.training import successive_halving
 
-    monkeypatch.setattr(race, "RUNGS", ())
+    monkeypatch.setattr(successive_halving, "RUNGS", ())
     options = QUICK | {"search": True, "trials": 2, "epochs": 10_000, "patience": 10_000, "minutes": 0.01}
     train(cancer_csv, "diagnosis", register=False, output="out", **options)
     with pytest.raises(ModelError, match="--minutes cut off some trials of its search"):

@@ -164,26 +164,26 @@ def test_ctrl_c_in_the_training_before_the_first_trial_ends_the_search(clean, mo
 
 @pytest.mark.parametrize("options", [{"epochs": 4}, {"network": "mlp"}, {"batch_size": 1}])
 def test_what_cannot_be_trained_longer_is_not_trained_before_the_search(clean, options, monkeypatch):
-    from tabstudio.recipes import searching
+    from tabstudio.recipes import search
 
     def never(*_, **__):
         raise AssertionError("trained before the first trial")
 
-    monkeypatch.setattr(searching, "learn", never)
+    monkeypatch.setattr(search, "train_members", never)
     found = sweep(clean, "y", trials=2, hidden=(8,), folds=2, **options)
     assert "epochs" not in found.searched.tried[0].options
 
 
 def test_minutes_bound_the_training_before_the_search_too(clean, monkeypatch):
-    from tabstudio.recipes import searching
+    from tabstudio.recipes import search
 
-    bounds, learn = [], searching.learn
+    bounds, learn = [], search.train_members
 
     def spied(*given, **named):
         bounds.append(given[5].minutes)
         return learn(*given, **named)
 
-    monkeypatch.setattr(searching, "learn", spied)
+    monkeypatch.setattr(search, "train_members", spied)
     sweep(clean, "y", trials=2, hidden=(8,), folds=2, minutes=0.5)
     assert 0.0 < bounds[0] < 0.5
 

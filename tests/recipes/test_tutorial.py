@@ -13,7 +13,7 @@ from torch import nn
 
 from tabstudio import configure, read
 from tabstudio.recipes import tutorial
-from tabstudio.recipes.fitting import fit
+from tabstudio.recipes.fit import fit
 
 
 class ByHand(nn.Module):

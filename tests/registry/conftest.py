@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from tabstudio.config import NetworkConfig
-from tabstudio.model.encode import Encoder
-from tabstudio.model.networks import NetworkSpec, build
+from tabstudio.model.encoder import Encoder
+from tabstudio.model.networks.base import NetworkSpec, build
 from tabstudio.model.predictor import Model
 from tabstudio.table.schema import Column, Schema, Target
 from tabstudio.tracking import Delivery, Recorder

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tabstudio.registry import Registry
-from tabstudio.registry.stages import Rules, make_rules
+from tabstudio.registry.stage_rules import StageRules, make_rules
 
 OPEN_RULES = make_rules({})
 
@@ -40,7 +40,7 @@ class Place:
         for _ in range(versions):
             client.create_model_version(name, str(files))
 
-    def open(self, actor: str = "ann", rules: Rules = OPEN_RULES) -> Registry:
+    def open(self, actor: str = "ann", rules: StageRules = OPEN_RULES) -> Registry:
         return Registry(tracking_uri=self.uri, database_url=self.database_url, actor=actor, rules=rules)
 
     def shown(self, name: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tabstudio.errors import RegistryError
-from tabstudio.registry.stages import make_rules
+from tabstudio.registry.stage_rules import make_rules
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 TWO = make_rules({"stages": {"production": {"approvals": 2, "approvers": ["Bob", "carol", "dan"]}}})

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from tabstudio.errors import ConflictError, RegistryError
-from tabstudio.registry.mirror import theirs
+from tabstudio.registry.mlflow_stages import theirs
 
 from .mlflows import Place, copied
 
@@ -172,7 +172,7 @@ def test_promotions_to_different_stages_do_not_disturb_each_other(place):
 SCRIPT = """
 import os, signal, sys
 from tabstudio.registry import Registry
-from tabstudio.registry.mirror import Mirror
+from tabstudio.registry.mlflow_stages import Mirror
 
 registry = Registry(tracking_uri=sys.argv[1], database_url=sys.argv[2] or None, actor="ann")
 client = registry.client.mlflow

@@ -17,9 +17,9 @@ from tabstudio.database import Database, database_address
 from tabstudio.database.tables import history as rows
 from tabstudio.database.tables import models
 from tabstudio.errors import DatabaseError
-from tabstudio.registry.chain import START, hash_of, stamp
+from tabstudio.registry.hash_chain import START, hash_of, stamp
 from tabstudio.registry.history import History
-from tabstudio.registry.records import Evidence, GateResult, Metric
+from tabstudio.registry.records import Evidence, GateResult, VersionMetric
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 STAGES = ("staging", "production", "archived")
@@ -37,7 +37,7 @@ def written(history, number=12, model="ill"):
                 from_stage=None,
                 actor="ann",
                 reason=f"reason {n} – über alles",
-                evidence=Evidence({"auc": Metric(0.9, 0.8, 0.95)}, (GateResult("g", True, "1", "0"),)),
+                evidence=Evidence({"auc": VersionMetric(0.9, 0.8, 0.95)}, (GateResult("g", True, "1", "0"),)),
             )
     return history
 
@@ -165,7 +165,7 @@ def test_an_interrupted_writer_leaves_nothing(history):
 def test_time_never_runs_backwards(history, monkeypatch):
     from datetime import UTC, datetime
 
-    from tabstudio.registry import chain as chains
+    from tabstudio.registry import hash_chain as chains
 
     monkeypatch.setattr(chains, "now", lambda: stamp(datetime(2001, 1, 1, tzinfo=UTC)))
     written(history, 1)

@@ -9,7 +9,7 @@ import pytest
 from tabstudio.errors import ConfigError, GateError, ModelError, RegistryError, TrackingError
 from tabstudio.registry import Registry
 from tabstudio.registry.records import GateResult
-from tabstudio.registry.stages import make_rules
+from tabstudio.registry.stage_rules import make_rules
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tabstudio.errors import ConfigError, RegistryError
-from tabstudio.registry.stages import find_rules, make_rules
+from tabstudio.registry.stage_rules import find_rules, make_rules
 
 
 def test_without_a_file_there_are_three_stages():

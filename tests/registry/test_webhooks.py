@@ -12,8 +12,8 @@ from sqlalchemy import select, update
 
 from tabstudio.database.tables import deliveries
 from tabstudio.registry import webhooks
-from tabstudio.registry.chain import stamp
-from tabstudio.registry.stages import make_rules
+from tabstudio.registry.hash_chain import stamp
+from tabstudio.registry.stage_rules import make_rules
 from tabstudio.registry.webhooks import ATTEMPTS, is_genuine
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -165,13 +165,13 @@ def test_a_secret_that_is_not_set_keeps_the_event(place, receiver, monkeypatch):
 
 
 def test_an_event_is_not_written_where_the_transition_is_not(place, receiver, monkeypatch):
-    from tabstudio.registry import keeping
+    from tabstudio.registry import mlflow_sync
 
     def fails(*_):
         raise ZeroDivisionError
 
     with place.open(rules=rules(receiver)) as registry:
-        monkeypatch.setattr(keeping, "enqueue", fails)
+        monkeypatch.setattr(mlflow_sync, "enqueue", fails)
         with pytest.raises(ZeroDivisionError):
             registry.promote("ill", 1, "production", reason="first")
         assert registry.history("ill") == []

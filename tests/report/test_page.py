@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tabstudio.report.page import Callout, Facts, Page, Picture, Rows, Text
-from tabstudio.report.wording import say, shorten, size, tick
+from tabstudio.report.page import CalloutBlock, FactsBlock, Page, PictureBlock, TableBlock, TextBlock
+from tabstudio.report.text_format import format_size, format_tick, format_value, shorten
 
 EVIL = "<script>alert('1')</script>\"><img src=x onerror=1>"
 
@@ -44,9 +44,11 @@ def _page():
     svg = '<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0"/></svg>'
     return (
         Page(EVIL, EVIL)
-        .section("One", Text(EVIL), Facts([(EVIL, EVIL)]), Rows([EVIL, "n"], [[EVIL, 1.5]], EVIL))
-        .section("One", Picture(svg, EVIL, EVIL), Picture(b"\x89PNG", EVIL))
-        .section(EVIL, Callout("danger", EVIL, title=EVIL, command=EVIL))
+        .section(
+            "One", TextBlock(EVIL), FactsBlock([(EVIL, EVIL)]), TableBlock([EVIL, "n"], [[EVIL, 1.5]], EVIL)
+        )
+        .section("One", PictureBlock(svg, EVIL, EVIL), PictureBlock(b"\x89PNG", EVIL))
+        .section(EVIL, CalloutBlock("danger", EVIL, title=EVIL, command=EVIL))
     )
 
 
@@ -73,7 +75,7 @@ def test_contents_point_at_sections():
 
 
 def test_one_section_needs_no_contents():
-    assert "<nav" not in Page("t").section("a", Text("b")).html()
+    assert "<nav" not in Page("t").section("a", TextBlock("b")).html()
 
 
 def test_light_dark_and_paper():
@@ -83,7 +85,7 @@ def test_light_dark_and_paper():
 
 
 def test_columns_of_numbers_are_aligned_right():
-    rows = Rows(["name", "n"], [["a", 1], ["b", None], ["c", 2.5]]).html()
+    rows = TableBlock(["name", "n"], [["a", 1], ["b", None], ["c", 2.5]]).html()
     assert '<th scope="col">name</th><th scope="col" class="n">n</th>' in rows
     assert '<td class="n">–</td>' in rows
 
@@ -104,15 +106,15 @@ def test_columns_of_numbers_are_aligned_right():
     ],
 )
 def test_values_are_said_as_people_write_them(value, expected):
-    assert say(value) == expected
+    assert format_value(value) == expected
 
 
 def test_long_names_lose_their_middle():
     assert len(shorten("x" * 100, 20)) == 20
     assert shorten("a\n b") == "a b"
-    assert tick(0.12345) == "0.123"
-    assert size(1023) == "1023 B"
-    assert size(1024) == "1.0 KiB"
+    assert format_tick(0.12345) == "0.123"
+    assert format_size(1023) == "1023 B"
+    assert format_size(1024) == "1.0 KiB"
 
 
 @pytest.mark.parametrize(
@@ -127,5 +129,5 @@ def test_long_names_lose_their_middle():
     ],
 )
 def test_columns_of_numbers_are_aligned_to_the_right(cells, numeric):
-    html = Rows(["value"], [[cell] for cell in cells]).html()
+    html = TableBlock(["value"], [[cell] for cell in cells]).html()
     assert ('<th scope="col" class="n">' in html) is numeric

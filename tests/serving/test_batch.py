@@ -13,11 +13,11 @@ import pytest
 
 from tabstudio.config import NetworkConfig, ReadConfig
 from tabstudio.errors import ConfigError, InputError, TabstudioError
-from tabstudio.model.encode import Encoder
-from tabstudio.model.networks import NetworkSpec, build
+from tabstudio.model.encoder import Encoder
+from tabstudio.model.networks.base import NetworkSpec, build
 from tabstudio.model.predictor import Model
-from tabstudio.serving import batch
-from tabstudio.serving.batch import score
+from tabstudio.serving import batch_scoring
+from tabstudio.serving.batch_scoring import score
 from tabstudio.table import read
 
 READERS = {
@@ -183,7 +183,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     if when == "while writing":
         monkeypatch.setattr(Path, "open", lambda self, mode: Full(self, mode))
     else:
-        monkeypatch.setattr(batch.os, "fsync", refuse)
+        monkeypatch.setattr(batch_scoring.os, "fsync", refuse)
     with pytest.raises(TabstudioError, match=r"cannot be written: .*No space left on device"):
         score(model, path, f"out{suffix}", rows=64)
     assert [p.name for p in Path().iterdir()] == ["in.csv"]

@@ -7,20 +7,20 @@ import logging
 
 import pytest
 
-from tabstudio.serving import logs
+from tabstudio.serving import server_log
 
 
 @pytest.fixture
 def logger():
-    logger = logging.getLogger(logs.LOGGER)
+    logger = logging.getLogger(server_log.LOGGER)
     before = logger.handlers[:], logger.level, logger.propagate
     yield logger
     logger.handlers[:], logger.level, logger.propagate = before
 
 
 def test_json_lines_hold_message_extras_and_tracebacks(logger, capsys):
-    logs.configure(as_json=True)
-    logs.access("/v1/models/NAME/predict", "cancer", 200, 0.0012345, 3, "r-1")
+    server_log.configure(as_json=True)
+    server_log.access("/v1/models/NAME/predict", "cancer", 200, 0.0012345, 3, "r-1")
     try:
         int("no\nnumber")
     except ValueError:
@@ -35,7 +35,7 @@ def test_json_lines_hold_message_extras_and_tracebacks(logger, capsys):
 
 
 def test_lines_for_people_are_short(logger, capsys):
-    logs.configure(as_json=False)
-    logs.access("/metrics", "", 200, 0.0012, 0, "r-1")
+    server_log.configure(as_json=False)
+    server_log.access("/metrics", "", 200, 0.0012, 0, "r-1")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("INFO    /metrics - 200 in 1.2 ms, 0 rows, r-1")

@@ -9,8 +9,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from tabstudio.serving.hooks import Record
 from tabstudio.serving.metrics import Metrics
+from tabstudio.serving.request_hooks import RequestRecord
 
 
 def record(labels=("yes",), classes=("no", "yes"), **changes):
@@ -20,7 +20,7 @@ def record(labels=("yes",), classes=("no", "yes"), **changes):
         "caller": "", "at": 0.0, "columns": ("a",), "rows": [(1.0,)] * count, "labels": list(labels),
         "probabilities": None, "classes": classes, "warnings": {},
     }  # fmt: skip
-    return Record(**(fields | changes))
+    return RequestRecord(**(fields | changes))
 
 
 def samples(metrics):

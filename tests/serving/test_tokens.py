@@ -12,8 +12,8 @@ import pytest
 from tabstudio.cli.app import run
 from tabstudio.errors import ConfigError
 from tabstudio.serving import tokens
-from tabstudio.serving.hooks import Refused
-from tabstudio.serving.tokens import Gate, create, gate, is_loopback, read_tokens, revoke
+from tabstudio.serving.request_hooks import RequestRefused
+from tabstudio.serving.tokens import TokenGate, create, gate, is_loopback, read_tokens, revoke
 
 FILE = Path("serve-tokens")
 
@@ -25,7 +25,7 @@ def bearer(token):
 def opened(monkeypatch):
     """A gate that looks at its file at every request."""
     monkeypatch.setattr(tokens, "_LOOK_SECONDS", 0.0)
-    return Gate(FILE)
+    return TokenGate(FILE)
 
 
 def test_a_token_names_its_caller_and_only_its_hash_is_kept():
@@ -33,7 +33,7 @@ def test_a_token_names_its_caller_and_only_its_hash_is_kept():
     assert len(set(secrets.values())) == 2
     for name, secret in secrets.items():
         assert len(secret) > 40
-        assert Gate(FILE)(bearer(secret)) == name
+        assert TokenGate(FILE)(bearer(secret)) == name
         assert secret not in FILE.read_text()
     assert FILE.stat().st_mode & 0o777 == 0o600
 
@@ -41,7 +41,7 @@ def test_a_token_names_its_caller_and_only_its_hash_is_kept():
 def test_a_browser_may_send_it_as_a_password():
     secret = create("me", FILE)
     basic = base64.b64encode(f"anybody:{secret}".encode())
-    assert Gate(FILE)([(b"authorization", b"Basic " + basic)]) == "me"
+    assert TokenGate(FILE)([(b"authorization", b"Basic " + basic)]) == "me"
 
 
 @pytest.mark.parametrize(
@@ -60,17 +60,17 @@ def test_a_browser_may_send_it_as_a_password():
 )
 def test_anything_else_is_refused(headers):
     create("me", FILE)
-    with pytest.raises(Refused) as refused:
-        Gate(FILE)(headers)
+    with pytest.raises(RequestRefused) as refused:
+        TokenGate(FILE)(headers)
     assert refused.value.status == 401
 
 
 def test_two_authorization_headers_and_the_hash_itself_are_refused():
     secret = create("me", FILE)
-    with pytest.raises(Refused):
-        Gate(FILE)(bearer(secret) + bearer(secret))
-    with pytest.raises(Refused):
-        Gate(FILE)(bearer(read_tokens(FILE)[0].digest))
+    with pytest.raises(RequestRefused):
+        TokenGate(FILE)(bearer(secret) + bearer(secret))
+    with pytest.raises(RequestRefused):
+        TokenGate(FILE)(bearer(read_tokens(FILE)[0].digest))
 
 
 def test_a_running_server_follows_new_and_revoked_tokens(monkeypatch):
@@ -79,7 +79,7 @@ def test_a_running_server_follows_new_and_revoked_tokens(monkeypatch):
     second = create("second", FILE)
     assert running(bearer(second)) == "second"
     revoke("first", FILE)
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefused):
         running(bearer(first))
     assert running(bearer(second)) == "second"
 
@@ -90,7 +90,7 @@ def test_a_file_that_is_gone_or_damaged_lets_nobody_in(monkeypatch, harm):
     running = opened(monkeypatch)
     harm()
     for _ in range(2):
-        with pytest.raises(Refused):
+        with pytest.raises(RequestRefused):
             running(bearer(secret))
 
 
@@ -136,7 +136,7 @@ def test_the_command_makes_lists_and_revokes(capsys):
     assert run(["tokens", "create", "ward-3"]) == 0
     told = capsys.readouterr()
     secret = told.out.strip()
-    assert Gate(tokens.tokens_file())(bearer(secret)) == "ward-3"
+    assert TokenGate(tokens.tokens_file())(bearer(secret)) == "ward-3"
     assert "Bearer" in told.err
     assert run(["tokens", "list"]) == 0
     assert capsys.readouterr().out.startswith("ward-3  made 20")

@@ -9,10 +9,10 @@ from dataclasses import fields
 import httpx
 import pytest
 
-from tabstudio.registry.catalog import Model
-from tabstudio.registry.history import Fault, Verification
-from tabstudio.registry.records import GateResult, Metric, Transition, Version
-from tabstudio.registry.stages import Rules, Stage
+from tabstudio.registry.catalog import RegisteredModel
+from tabstudio.registry.history import ChainFault, Verification
+from tabstudio.registry.records import GateResult, ModelVersion, Transition, VersionMetric
+from tabstudio.registry.stage_rules import Stage, StageRules
 from tabstudio.serving.deployments import Deployment
 from tabstudio.studio.access.people import Person
 from tabstudio.studio.api import deployments, people, runs, shapes
@@ -68,15 +68,15 @@ def said(answer: httpx.Response) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("shape", "record", "more"),
     [
-        (shapes.Model, Model, set()),
-        (shapes.Metric, Metric, set()),
-        (shapes.Version, Version, {"address"}),
+        (shapes.Model, RegisteredModel, set()),
+        (shapes.Metric, VersionMetric, set()),
+        (shapes.Version, ModelVersion, {"address"}),
         (shapes.Gate, GateResult, set()),
         (shapes.Transition, Transition, set()),
         (shapes.Verification, Verification, {"whole"}),
-        (shapes.Fault, Fault, set()),
+        (shapes.Fault, ChainFault, set()),
         (shapes.Stage, Stage, set()),
-        (shapes.Rules, Rules, {-1}),
+        (shapes.Rules, StageRules, {-1}),
         (runs.Run, RunRow, {"seconds"}),
         (runs.Details, RunDetails, {"command", "reproduce"}),
         (deployments.Deployment, Deployment, {-1}),

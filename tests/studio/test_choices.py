@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 import pytest
 
-from tabstudio import processes
+from tabstudio._util import processes
 from tabstudio.errors import ConfigError
 from tabstudio.studio.jobs.commands import command, words
 from tabstudio.studio.pages.data.choices import Choices

@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 from tests.serving.predictionlog.helpers import NOW, SCHEMA, opened, record
 
-from tabstudio.serving.predictionlog.catalogue import Catalogue
-from tabstudio.serving.predictionlog.feedback import Told, store
-from tabstudio.serving.predictionlog.rows import moments
+from tabstudio.serving.predictionlog.catalog import LogCatalog
+from tabstudio.serving.predictionlog.feedback import FeedbackLabels, store
+from tabstudio.serving.predictionlog.record_frames import moments
 from tabstudio.studio import traffic as room
 from tabstudio.studio.traffic import BINS, Traffic, traffic
 
@@ -61,8 +61,17 @@ def test_a_longer_period_reaches_further_back(folder):
 
 
 def test_labels_that_came_later_say_how_often_it_was_right(folder):
-    with Catalogue(folder) as catalogue:
-        store(catalogue, [Told("r0", "yes"), Told("r1", "no"), Told("r2", "yes", 1), Told("r3", "yes")], "me")
+    with LogCatalog(folder) as catalogue:
+        store(
+            catalogue,
+            [
+                FeedbackLabels("r0", "yes"),
+                FeedbackLabels("r1", "no"),
+                FeedbackLabels("r2", "yes", 1),
+                FeedbackLabels("r3", "yes"),
+            ],
+            "me",
+        )
     assert traffic("cancer", hours=1, folder=folder, now=NOW).labelled == {"version 1": (4, 0.75)}
 
 

@@ -56,7 +56,7 @@ def test_many_ragged_rows_are_counted_and_the_first_are_shown(tmp_path):
 
 
 def test_ragged_rows_of_a_long_file_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("tabstudio.table.text._SMALL", 1 << 10)
+    monkeypatch.setattr("tabstudio.table.text_files._SMALL", 1 << 10)
     path = tmp_path / "table.csv"
     path.write_text("a,b\n" + "1,2\n" * 2000 + "7\n" + "1,2\n" * 10)
     with pytest.raises(DataError, match="line 2002: 1 cells"):

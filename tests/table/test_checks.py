@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tabstudio.table import check, read
-from tabstudio.table.leaks import _auc, measure_columns
+from tabstudio.table.leakage import _auc, measure_columns
 
 
 def kinds(found, severity=None):

@@ -373,8 +373,8 @@ def test_ids_and_constants_are_left_out_unless_kept():
 
 
 def test_a_long_file_is_read_as_a_short_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("tabstudio.table.text._SMALL", 1 << 10)
-    monkeypatch.setattr("tabstudio.table.text.HEAD", 1 << 9)
+    monkeypatch.setattr("tabstudio.table.text_files._SMALL", 1 << 10)
+    monkeypatch.setattr("tabstudio.table.text_files.HEAD", 1 << 9)
     rng = np.random.default_rng(0)
     rows = [f"{i},{rng.normal():.6f},{'NA' if i % 50 == 0 else i % 7},w{i % 5}" for i in range(3000)]
     path = tmp_path / "long.csv"
@@ -387,9 +387,9 @@ def test_a_long_file_is_read_as_a_short_one(tmp_path, monkeypatch):
 
 
 def test_a_missing_number_that_is_told_counts_behind_the_sample_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("tabstudio.table.text._SMALL", 1 << 10)
-    monkeypatch.setattr("tabstudio.table.text.HEAD", 1 << 9)
-    monkeypatch.setattr("tabstudio.table.text._SLICES", 0)
+    monkeypatch.setattr("tabstudio.table.text_files._SMALL", 1 << 10)
+    monkeypatch.setattr("tabstudio.table.text_files.HEAD", 1 << 9)
+    monkeypatch.setattr("tabstudio.table.text_files._SLICES", 0)
     path = tmp_path / "long.csv"
     path.write_text("a,b,c\n" + "1,2.5,x\n" * 3000 + "-9,-9,x\n")
     frame = read(path, config=ReadConfig(missing=("-9",))).frame
@@ -410,9 +410,9 @@ def test_long_columns_are_counted_by_a_sample():
 
 
 def test_a_surprise_late_in_a_long_file_is_read_right(tmp_path, monkeypatch):
-    monkeypatch.setattr("tabstudio.table.text._SMALL", 1 << 10)
-    monkeypatch.setattr("tabstudio.table.text.HEAD", 1 << 9)
-    monkeypatch.setattr("tabstudio.table.text._SLICES", 0)
+    monkeypatch.setattr("tabstudio.table.text_files._SMALL", 1 << 10)
+    monkeypatch.setattr("tabstudio.table.text_files.HEAD", 1 << 9)
+    monkeypatch.setattr("tabstudio.table.text_files._SLICES", 0)
     rows = [f"{i},{i}" for i in range(3000)]
     rows[2900], rows[2950] = "2.5,x", "NA,3"
     path = tmp_path / "long.csv"

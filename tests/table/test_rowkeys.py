@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tabstudio.table.rowkeys import Seen, row_keys
+from tabstudio.table.row_keys import KeySet, row_keys
 
 FRAME = pl.DataFrame(
     {
@@ -59,7 +59,7 @@ def test_a_million_values_have_a_million_keys():
 @pytest.mark.parametrize("rows", [0, 1, 7, 5000])
 def test_what_was_put_in_is_found_and_little_else(rows):
     keys = row_keys(pl.DataFrame({"n": np.arange(rows + 20_000)}))
-    seen = Seen.of(keys[:rows])
+    seen = KeySet.of(keys[:rows])
     assert seen.contains(keys[:rows]).all()
     assert seen.contains(keys[rows:]).mean() < 0.015
     assert len(seen.bits) * 8 <= max(64, 20 * rows)

@@ -32,7 +32,7 @@ def table(text: str, tmp_path: Path) -> Table:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_pieces_of_text_add_up(encoding, end, text, table, tmp_path, monkeypatch):
-    monkeypatch.setattr("tabstudio.table.scanning._BLOCK", 1000)
+    monkeypatch.setattr("tabstudio.table.chunked_reader._BLOCK", 1000)
     path = tmp_path / "scan.csv.gz"
     path.write_bytes(gzip.compress(text.replace("\n", end).replace(f",{end}", ",\n").encode(encoding)))
     pieces = list(scan(path, table.schema, rows=100))
@@ -45,7 +45,7 @@ def test_pieces_of_text_add_up(encoding, end, text, table, tmp_path, monkeypatch
 def test_bare_carriage_returns(tmp_path, monkeypatch):
     path = tmp_path / "old.csv"
     path.write_bytes(b"a,b\r" + b"1,x\r2,y\r" * 500)
-    monkeypatch.setattr("tabstudio.table.scanning._BLOCK", 100)
+    monkeypatch.setattr("tabstudio.table.chunked_reader._BLOCK", 100)
     schema = read(path).schema
     assert sum(piece.height for piece in scan(path, schema)) == 1000
 
@@ -78,14 +78,14 @@ def test_ragged_rows_are_named_by_their_line_in_the_file(tmp_path, monkeypatch):
     path = tmp_path / "ragged.csv"
     path.write_text("a,b\n" + "1,2\n" * 500 + "1,2,3\n" + "1,2\n")
     schema = read({"a": [1, 2], "b": [1, 2]}).schema
-    monkeypatch.setattr("tabstudio.table.scanning._BLOCK", 100)
+    monkeypatch.setattr("tabstudio.table.chunked_reader._BLOCK", 100)
     with pytest.raises(DataError, match="line 502: 3 cells"):
         list(scan(path, schema))
 
 
 @pytest.mark.parametrize("block", [1 << 22, 7])
 def test_a_record_of_empty_cells_is_a_row_and_an_empty_line_is_none(block, tmp_path, monkeypatch):
-    monkeypatch.setattr("tabstudio.table.scanning._BLOCK", block)
+    monkeypatch.setattr("tabstudio.table.chunked_reader._BLOCK", block)
     path = tmp_path / "t.csv"
     path.write_bytes(b'a,b\n1,x\n\n,\n2,"y\n\nz"\r\n\r\n,\n\n')
     schema = read({"a": [1, 2, 1, 2], "b": ["x", "y", "x", "y"]}).schema
@@ -102,8 +102,8 @@ def test_a_ragged_row_after_an_empty_line_is_named_by_its_line(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("tabstudio.table.scanning._BLOCK", 1 << 14)
-    monkeypatch.setattr("tabstudio.table.scanning.HEAD", 1 << 14)
+    monkeypatch.setattr("tabstudio.table.chunked_reader._BLOCK", 1 << 14)
+    monkeypatch.setattr("tabstudio.table.chunked_reader.HEAD", 1 << 14)
     schema = read({"a": [1, 2], "b": ["x", "y"]}).schema
     path = tmp_path / "long.csv"
     path.write_text("a,b\n" + "1,some words\n" * 200_000)

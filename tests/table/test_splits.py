@@ -12,7 +12,7 @@ import pytest
 from tabstudio.config import SplitConfig
 from tabstudio.errors import ConfigError, DataError
 from tabstudio.table import Split, Table, read, split
-from tabstudio.table.dealing import deal, join_units
+from tabstudio.table.stratification import deal, join_units
 
 
 def make(rows: int = 600, seed: int = 0, classes: int = 2, **more) -> Table:

@@ -57,7 +57,7 @@ def to_the_end(courier):
 def delivered_with_one_lost_answer(path, server, lost):
     """Deliver the run, the answer to call number `lost` getting lost; whether there was such a call."""
     from tabstudio.tracking.courier import Courier
-    from tabstudio.tracking.server import UnreachableError
+    from tabstudio.tracking.mlflow_store import UnreachableError
 
     calls = count()
     plain = type(server).__call__
@@ -83,11 +83,11 @@ def delivered_with_one_lost_answer(path, server, lost):
 
 
 def test_whatever_answer_is_lost_everything_stands_in_mlflow_once(database, bundle, tmp_path, monkeypatch):
-    from tabstudio.tracking import machine
-    from tabstudio.tracking.server import Server
+    from tabstudio.tracking import environment
+    from tabstudio.tracking.mlflow_store import MlflowStore
 
-    monkeypatch.setattr(machine, "packages", lambda: ["a==1"])
-    server = Server(database, database, str(tmp_path))
+    monkeypatch.setattr(environment, "packages", lambda: ["a==1"])
+    server = MlflowStore(database, database, str(tmp_path))
     for lost in count():
         name = f"model-{lost}"
         path = recorded(tmp_path / "spool", database, bundle, name)
@@ -115,9 +115,9 @@ def test_whatever_answer_is_lost_everything_stands_in_mlflow_once(database, bund
 
 def test_a_run_that_was_deleted_in_mlflow_waits_and_says_so(database, bundle, tmp_path):
     from tabstudio.tracking.courier import Courier
-    from tabstudio.tracking.server import Server, UnreachableError
+    from tabstudio.tracking.mlflow_store import MlflowStore, UnreachableError
 
-    server = Server(database, database, str(tmp_path))
+    server = MlflowStore(database, database, str(tmp_path))
     path = recorded(tmp_path / "spool", database, bundle, "deleted")
     courier = Courier(RunFolder(path), lambda _: server)
     courier.step()
@@ -132,9 +132,9 @@ def test_a_run_that_was_deleted_in_mlflow_waits_and_says_so(database, bundle, tm
 
 def test_a_deleted_experiment_says_how_to_restore_it(database, bundle, tmp_path):
     from tabstudio.tracking.courier import Courier
-    from tabstudio.tracking.server import Server, UnreachableError
+    from tabstudio.tracking.mlflow_store import MlflowStore, UnreachableError
 
-    server = Server(database, database, str(tmp_path))
+    server = MlflowStore(database, database, str(tmp_path))
     server.client.delete_experiment(server.client.create_experiment("interrupted"))
     path = recorded(tmp_path / "spool", database, bundle, "lost")
     with pytest.raises(UnreachableError, match="experiments restore"):
@@ -143,11 +143,11 @@ def test_a_deleted_experiment_says_how_to_restore_it(database, bundle, tmp_path)
 
 def test_the_file_store_gets_each_point_once_too(bundle, tmp_path, monkeypatch):
     from tabstudio.tracking.courier import Courier
-    from tabstudio.tracking.server import Server
+    from tabstudio.tracking.mlflow_store import MlflowStore
 
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     uri = (tmp_path / "store").as_uri()
-    server = Server(uri, uri, str(tmp_path))
+    server = MlflowStore(uri, uri, str(tmp_path))
     path = recorded(tmp_path / "spool", uri, bundle, "file")
     first = Courier(RunFolder(path), lambda _: server)
     while not first._latest:

@@ -1,7 +1,7 @@
 import pytest
 
 from tabstudio.errors import ConfigError
-from tabstudio.tracking.names import KEY_LENGTH, Names, abridged, check_model_name, fitting, shortened
+from tabstudio.tracking.mlflow_names import KEY_LENGTH, Names, abridged, check_model_name, fitting, shortened
 
 
 @pytest.mark.parametrize(

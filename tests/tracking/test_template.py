@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tabstudio.tracking import template
+from tabstudio.tracking import sqlite_template
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -22,7 +22,7 @@ def client(name):
     from mlflow import MlflowClient
 
     uri = f"sqlite:///{Path.cwd() / name}"
-    return template.opened(uri, lambda: MlflowClient(uri, uri))
+    return sqlite_template.opened(uri, lambda: MlflowClient(uri, uri))
 
 
 def schema_of(path):
@@ -32,7 +32,7 @@ def schema_of(path):
 
 def test_the_first_database_becomes_the_template_of_the_next():
     client("first.db")
-    assert template.template_file().exists()
+    assert sqlite_template.template_file().exists()
     second = client("second.db")
     assert schema_of("first.db") == schema_of("second.db")
     default = second.get_experiment("0")
@@ -44,7 +44,7 @@ def test_the_first_database_becomes_the_template_of_the_next():
 
 def test_the_template_holds_no_experiment_of_another_place():
     client("first.db")
-    with closing(sqlite3.connect(template.template_file())) as database:
+    with closing(sqlite3.connect(sqlite_template.template_file())) as database:
         assert database.execute("SELECT COUNT(*) FROM experiments").fetchone() == (0,)
 
 
@@ -56,12 +56,12 @@ def test_a_database_that_exists_is_never_touched():
 
 def test_a_damaged_template_is_not_used_but_replaced():
     client("first.db")
-    template.template_file().write_bytes(b"SQLite format 3\x00" + b"junk" * 2000)
+    sqlite_template.template_file().write_bytes(b"SQLite format 3\x00" + b"junk" * 2000)
     assert client("second.db").get_experiment("0").name == "Default"
     tables = {
         name for name, _ in schema_of("first.db")
     }  # their order of constraints changes from time to time
-    assert {name for name, _ in schema_of(template.template_file())} == tables
+    assert {name for name, _ in schema_of(sqlite_template.template_file())} == tables
 
 
 def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path, capsys):
@@ -74,4 +74,4 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path, capsys):
     "uri", ["http://127.0.0.1:5000", "sqlite://", "sqlite:///:memory:", "postgresql://h/d"]
 )
 def test_other_stores_have_no_file(uri):
-    assert template.sqlite_file(uri) is None
+    assert sqlite_template.sqlite_file(uri) is None

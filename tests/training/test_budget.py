@@ -13,24 +13,24 @@ import torch
 from torch import nn
 
 from tabstudio.config import NetworkConfig, TrainingConfig
-from tabstudio.model.encode import Inputs
+from tabstudio.model.encoder import EncodedRows
 from tabstudio.table.schema import Target
-from tabstudio.training import budget, loop, together
-from tabstudio.training.data import Rows
-from tabstudio.training.learn import learn
+from tabstudio.training import budget, loop, packing
+from tabstudio.training.data import TrainingRows
 from tabstudio.training.loop import step as loop_step
+from tabstudio.training.trainer import train_members
 
 ROWS = 200
-INPUTS = Inputs(torch.randn(ROWS, 4), torch.zeros(ROWS, 0, dtype=torch.int64), {}, {})
+INPUTS = EncodedRows(torch.randn(ROWS, 4), torch.zeros(ROWS, 0, dtype=torch.int64), {}, {})
 TARGET = Target("y", "binary", ("a", "b"), "b")
 LABELS = np.arange(ROWS) % 2
 FOLD = (np.arange(ROWS) % 3).astype(np.int16)
-ROWS_OF = Rows(INPUTS, LABELS, FOLD, TARGET, ())
+ROWS_OF = TrainingRows(INPUTS, LABELS, FOLD, TARGET, ())
 
 
 def learned(network: Any, **more: Any) -> Any:
     config = TrainingConfig(epochs=20, batch_size=50, patience=0)
-    return learn(INPUTS, LABELS, FOLD, TARGET, network, config, **more)
+    return train_members(INPUTS, LABELS, FOLD, TARGET, network, config, **more)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_what_is_told_is_near_the_truth() -> None:
 @pytest.mark.parametrize("wanted", [6, 9])
 def test_members_are_trained_in_rounds_of_one_for_each_fold(wanted: int) -> None:
     config = TrainingConfig(epochs=3, batch_size=50, members=wanted)
-    result = learn(INPUTS, LABELS, FOLD, TARGET, NetworkConfig("mlp", (8,)), config)
+    result = train_members(INPUTS, LABELS, FOLD, TARGET, NetworkConfig("mlp", (8,)), config)
     assert result.rounds.shape == (wanted // 3, ROWS, 1)
     assert result.seeds == result.plan.seeds == tuple(range(wanted))
     assert result.history[-1].val_loss.shape == (wanted,)
@@ -78,9 +78,9 @@ def test_members_are_trained_in_rounds_of_one_for_each_fold(wanted: int) -> None
 def test_rounds_are_the_same_in_one_pack_or_one_by_one(cache: int, monkeypatch: pytest.MonkeyPatch) -> None:
     network = NetworkConfig("tabular", (16,))
     config = TrainingConfig(epochs=6, batch_size=50, members=9, patience=3)
-    usual = learn(INPUTS, LABELS, FOLD, TARGET, network, config)
-    monkeypatch.setattr(together, "CACHE", cache)
-    other = learn(INPUTS, LABELS, FOLD, TARGET, network, config)
+    usual = train_members(INPUTS, LABELS, FOLD, TARGET, network, config)
+    monkeypatch.setattr(packing, "CACHE", cache)
+    other = train_members(INPUTS, LABELS, FOLD, TARGET, network, config)
     np.testing.assert_allclose(other.rounds, usual.rounds, rtol=1e-3, atol=1e-3)
     for mine, theirs in zip(other.history[:3], usual.history[:3], strict=True):
         np.testing.assert_allclose(mine.val_loss, theirs.val_loss, rtol=1e-3, atol=1e-4)
@@ -92,11 +92,13 @@ def test_minutes_are_filled_with_rounds_which_can_be_learned_again() -> None:
         TrainingConfig(epochs=30, batch_size=50, minutes=0.05),
     )
     started = time.perf_counter()
-    result = learn(INPUTS, LABELS, FOLD, TARGET, network, config)
+    result = train_members(INPUTS, LABELS, FOLD, TARGET, network, config)
     assert time.perf_counter() - started < 6.0
     assert result.decided["members"] == len(result.pack) == 3 * len(result.rounds)
     assert len(result.rounds) > 1
-    again = learn(INPUTS, LABELS, FOLD, TARGET, network, replace(config, minutes=None, **result.decided))
+    again = train_members(
+        INPUTS, LABELS, FOLD, TARGET, network, replace(config, minutes=None, **result.decided)
+    )
     np.testing.assert_array_equal(again.rounds, result.rounds)
     assert again.decided == {}
 
@@ -105,7 +107,7 @@ def test_a_training_that_is_too_long_is_made_narrower_and_then_shorter(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(budget, "cost", lambda pack, *_: (0.01, 0.004 * pack.spec.hidden(0)))
-    wanted = budget.Wanted(TrainingConfig(minutes=0.05), 3, 1, given=False)
+    wanted = budget.PlannedTraining(TrainingConfig(minutes=0.05), 3, 1, given=False)
     afforded = budget.afford(ROWS_OF, NetworkConfig(), wanted)
     assert afforded.decided == {"hidden": (64, 64, 64), "epochs": 10}
     assert afforded.network.hidden == (64, 64, 64)
@@ -119,15 +121,15 @@ def test_a_training_that_is_too_long_is_made_narrower_and_then_shorter(
 
 def test_a_round_that_time_cuts_off_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     network, config = NetworkConfig("tabular", (32,)), TrainingConfig(epochs=10, batch_size=50, members=9)
-    monkeypatch.setattr(together, "CACHE", 1)
-    whole = learn(INPUTS, LABELS, FOLD, TARGET, network, config)
+    monkeypatch.setattr(packing, "CACHE", 1)
+    whole = train_members(INPUTS, LABELS, FOLD, TARGET, network, config)
 
     def slow(state: Any, *more: Any) -> torch.Tensor:
         time.sleep(0.5 * (state.pack.seeds[0] == 3))
         return loop_step(state, *more)
 
     monkeypatch.setattr(loop, "step", slow)
-    result = learn(INPUTS, LABELS, FOLD, TARGET, network, replace(config, minutes=0.03))
+    result = train_members(INPUTS, LABELS, FOLD, TARGET, network, replace(config, minutes=0.03))
     assert result.decided["members"] == len(result.pack) == 3
     assert result.stopped in ("epochs", "patience")
     np.testing.assert_array_equal(result.rounds, whole.rounds[:1])

@@ -16,18 +16,18 @@ from torch import nn
 
 from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.errors import TrainingError
-from tabstudio.model.encode import Inputs
+from tabstudio.model.encoder import EncodedRows
 from tabstudio.table.schema import Target
 from tabstudio.training import checkpoint as checkpoints
-from tabstudio.training.learn import Factory, Learned, learn
+from tabstudio.training.trainer import Factory, TrainingOutcome, train_members
 
 CONFIG = TrainingConfig(epochs=6, batch_size=32, seed=5)
 TABULAR = NetworkConfig("tabular", (16, 16), 0.2)
 
 
-def train(network: NetworkConfig | Factory, folder: Path | None = None, **options: object) -> Learned:
+def train(network: NetworkConfig | Factory, folder: Path | None = None, **options: object) -> TrainingOutcome:
     rng = np.random.default_rng(2)
-    inputs = Inputs(
+    inputs = EncodedRows(
         torch.from_numpy(rng.standard_normal((90, 4)).astype(np.float32)),
         torch.from_numpy(rng.integers(0, 12, (90, 1))),
         {},
@@ -37,7 +37,7 @@ def train(network: NetworkConfig | Factory, folder: Path | None = None, **option
     labels = (inputs.numbers[:, 0] > 0).long().numpy()
     fold = (np.arange(90) % 3).astype(np.int16)
     target = Target("y", "binary", ("a", "b"), "b")
-    return learn(  # type: ignore[arg-type]
+    return train_members(  # type: ignore[arg-type]
         inputs, labels, fold, target, network, config, cardinalities=(12,), checkpoint=folder, **options
     )
 
@@ -57,7 +57,7 @@ class Cut(Exception):  # noqa: N818
     pass
 
 
-def assert_same_bits(a: Learned, b: Learned) -> None:
+def assert_same_bits(a: TrainingOutcome, b: TrainingOutcome) -> None:
     for name, tensor in a.pack.tensors().items():
         assert torch.equal(tensor, b.pack.tensors()[name]), name
     np.testing.assert_array_equal(a.out_of_fold, b.out_of_fold)

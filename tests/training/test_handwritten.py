@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from tabstudio.config import NetworkConfig, TrainingConfig
-from tabstudio.model.encode import Inputs
-from tabstudio.model.networks import NetworkSpec, build
+from tabstudio.model.encoder import EncodedRows
+from tabstudio.model.networks.base import NetworkSpec, build
 from tabstudio.table.schema import Target
 from tabstudio.training.data import assemble, held_out
-from tabstudio.training.learn import learn
 from tabstudio.training.loop import fit
-from tabstudio.training.plan import choose
+from tabstudio.training.plan import make_plan
+from tabstudio.training.trainer import train_members
 
 TARGET = Target("diagnosis", "binary", ("benign", "malignant"), "malignant")
 TUTORIAL = NetworkConfig("mlp", (30, 15), 0.3, "relu", "minmax")
@@ -31,17 +31,17 @@ class Network(nn.Module):
         return self.third(self.dropout(torch.relu(self.second(x))))
 
 
-def table(rows: int = 300, numbers: int = 8) -> tuple[Inputs, np.ndarray]:
+def table(rows: int = 300, numbers: int = 8) -> tuple[EncodedRows, np.ndarray]:
     rng = np.random.default_rng(0)
     x = rng.random((rows, numbers), dtype=np.float32)
     y = (x[:, 0] + x[:, 1] * x[:, 2] + 0.2 * rng.standard_normal(rows) > 0.8).astype(np.int64)
-    return Inputs(torch.from_numpy(x), torch.zeros(rows, 0, dtype=torch.int64), {}, {}), y
+    return EncodedRows(torch.from_numpy(x), torch.zeros(rows, 0, dtype=torch.int64), {}, {}), y
 
 
 def test_the_tutorials_losses_equal_those_of_the_handwritten_loop() -> None:
     inputs, labels = table()
     tested = np.arange(300) % 4 == 0
-    learned = learn(
+    learned = train_members(
         inputs,
         labels,
         np.where(tested, 0, -1).astype(np.int16),
@@ -82,7 +82,7 @@ def test_a_pack_equals_separate_handwritten_trainings() -> None:
     config = TrainingConfig(
         epochs=5, batch_size=64, learning_rate=1e-3, weight_decay=0.01, patience=0, seed=3
     )
-    plan = choose(config, TUTORIAL, "binary", rows=300, folds=3)
+    plan = make_plan(config, TUTORIAL, "binary", rows=300, folds=3)
     data = assemble(inputs, labels, held_out(fold, 3), TARGET)
     pack = build(NetworkSpec("mlp", 8, (), 1, TUTORIAL), plan.seeds)
     history = list(fit(pack, data, plan))
@@ -122,8 +122,8 @@ def test_a_member_does_not_depend_on_those_beside_it(name: str) -> None:
     network = NetworkConfig(name, (32, 16), 0.2)  # type: ignore[arg-type]
     config = TrainingConfig(epochs=4, batch_size=32, members=3, patience=0, seed=11)
     target = Target("value", "regression")
-    plan = choose(config, network, "regression", rows=rows, folds=0)
-    data = assemble(Inputs(numbers, codes, {}, {}), labels, np.zeros((3, rows), dtype=bool), target)
+    plan = make_plan(config, network, "regression", rows=rows, folds=0)
+    data = assemble(EncodedRows(numbers, codes, {}, {}), labels, np.zeros((3, rows), dtype=bool), target)
     together = build(NetworkSpec(name, 5, (3, 20), 1, network), plan.seeds)
     history = list(fit(together, data, plan))
 

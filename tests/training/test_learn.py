@@ -11,10 +11,10 @@ from torch import nn
 
 from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.errors import ConfigError, TrainingError
-from tabstudio.model.encode import Inputs
+from tabstudio.model.encoder import EncodedRows
 from tabstudio.table.schema import Target
-from tabstudio.training.learn import learn
-from tabstudio.training.plan import choose
+from tabstudio.training.plan import make_plan
+from tabstudio.training.trainer import train_members
 
 BINARY = Target("y", "binary", ("a", "b"), "b")
 MULTICLASS = Target("y", "multiclass", ("a", "b", "c"))
@@ -23,10 +23,10 @@ TABULAR, MLP = NetworkConfig("tabular", (16, 8)), NetworkConfig("mlp", (16, 8))
 LEVELS = (3, 30)
 
 
-def rows(n: int, numbers: int = 2, columns: int = 2) -> Inputs:
+def rows(n: int, numbers: int = 2, columns: int = 2) -> EncodedRows:
     rng = np.random.default_rng(n)
     codes = [rng.integers(0, LEVELS[i], n) for i in range(columns)]
-    return Inputs(
+    return EncodedRows(
         torch.from_numpy(rng.standard_normal((n, numbers)).astype(np.float32)),
         torch.from_numpy(np.column_stack(codes) if codes else np.zeros((n, 0), dtype=np.int64)),
         {},
@@ -45,7 +45,7 @@ def test_tables_of_every_shape_are_learned(
     network: NetworkConfig, target: Target, numbers: int, columns: int
 ) -> None:
     labels = np.arange(8) % max(len(target.classes), 2)
-    learned = learn(
+    learned = train_members(
         rows(8, numbers, columns),
         labels.astype(float) if target is REGRESSION else labels,
         folds(8, 2),
@@ -63,7 +63,7 @@ def test_tables_of_every_shape_are_learned(
 def test_a_table_with_a_pattern_is_learned() -> None:
     inputs = rows(400)
     labels = (inputs.numbers[:, 0] * inputs.numbers[:, 1] > 0).long().numpy()
-    learned = learn(
+    learned = train_members(
         inputs,
         labels,
         folds(400, 4),
@@ -78,7 +78,7 @@ def test_a_table_with_a_pattern_is_learned() -> None:
 def test_rows_of_no_fold_are_always_trained_on_and_have_no_held_out_prediction() -> None:
     fold = folds(40, 2)
     fold[:10] = -1
-    learned = learn(
+    learned = train_members(
         rows(40), np.arange(40) % 2, fold, BINARY, MLP, TrainingConfig(epochs=1), cardinalities=LEVELS
     )
     np.testing.assert_array_equal(np.isnan(learned.out_of_fold[:, 0]), np.arange(40) < 10)
@@ -87,7 +87,7 @@ def test_rows_of_no_fold_are_always_trained_on_and_have_no_held_out_prediction()
 def test_out_of_fold_outputs_are_those_of_the_members_that_held_the_row_out() -> None:
     inputs, fold = rows(30), folds(30, 3)
     config = TrainingConfig(epochs=3, members=6)
-    learned = learn(inputs, np.arange(30) % 2, fold, BINARY, TABULAR, config, cardinalities=LEVELS)
+    learned = train_members(inputs, np.arange(30) % 2, fold, BINARY, TABULAR, config, cardinalities=LEVELS)
     with torch.inference_mode():
         raw = learned.pack(inputs.numbers, inputs.codes).numpy()
     expected = np.stack([(raw[f, i] + raw[f + 3, i]) / 2 for i, f in enumerate(fold)])
@@ -98,9 +98,9 @@ def test_labels_of_held_out_rows_do_not_touch_the_member_that_holds_them_out() -
     inputs, fold = rows(40), folds(40, 2)
     labels = np.arange(40) % 2
     config = TrainingConfig(epochs=3, patience=0)
-    first = learn(inputs, labels, fold, BINARY, TABULAR, config, cardinalities=LEVELS)
+    first = train_members(inputs, labels, fold, BINARY, TABULAR, config, cardinalities=LEVELS)
     changed = np.where(fold == 0, 1 - labels, labels)
-    second = learn(inputs, changed, fold, BINARY, TABULAR, config, cardinalities=LEVELS)
+    second = train_members(inputs, changed, fold, BINARY, TABULAR, config, cardinalities=LEVELS)
     for a, b in zip(first.pack.parameters(), second.pack.parameters(), strict=True):
         assert torch.equal(a[0], b[0])
 
@@ -110,7 +110,9 @@ def test_labels_of_held_out_rows_do_not_touch_the_member_that_holds_them_out() -
 def test_the_same_seed_gives_the_same_bits(network: NetworkConfig, precision: str) -> None:
     config = TrainingConfig(epochs=3, batch_size=16, precision=precision, seed=4)  # type: ignore[arg-type]
     runs = [
-        learn(rows(50), np.arange(50) % 2, folds(50, 2), BINARY, network, config, cardinalities=LEVELS)
+        train_members(
+            rows(50), np.arange(50) % 2, folds(50, 2), BINARY, network, config, cardinalities=LEVELS
+        )
         for _ in range(2)
     ]
     np.testing.assert_array_equal(runs[0].out_of_fold, runs[1].out_of_fold)
@@ -120,7 +122,7 @@ def test_balance_raises_the_rare_class() -> None:
     labels = (np.arange(200) % 20 == 0).astype(np.int64)
     config = {"epochs": 30, "learning_rate": 0.01}
     raw = [
-        learn(
+        train_members(
             rows(200),
             labels,
             folds(200, 2),
@@ -138,7 +140,7 @@ def test_the_best_epoch_of_each_member_is_kept() -> None:
     inputs, fold = rows(60), folds(60, 2)
     labels = np.random.default_rng(0).integers(0, 2, 60)
     config = TrainingConfig(epochs=40, patience=5, learning_rate=0.05)
-    learned = learn(inputs, labels, fold, BINARY, MLP, config, cardinalities=LEVELS)
+    learned = train_members(inputs, labels, fold, BINARY, MLP, config, cardinalities=LEVELS)
     assert learned.stopped == "patience"
     losses = np.stack([epoch.val_loss for epoch in learned.history])
     p = 1 / (1 + np.exp(-learned.out_of_fold[:, 0].astype(float)))
@@ -151,7 +153,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_says_where() -> None:
     inputs = rows(40)
     inputs.numbers[3, 0] = torch.inf
     with pytest.raises(TrainingError, match=r"epoch 1: .*not finite.*learning rate of 0\.001.*no checkpoint"):
-        learn(
+        train_members(
             inputs,
             np.arange(40) % 2,
             folds(40, 0),
@@ -165,7 +167,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_says_where() -> None:
 def test_weights_that_explode_in_the_last_step_give_no_model() -> None:
     config = TrainingConfig(epochs=1, batch_size=0, learning_rate=1e39)
     with pytest.raises(TrainingError, match=r"epoch 1: .*are not finite"):
-        learn(rows(40), np.arange(40) % 2, folds(40, 0), BINARY, MLP, config, cardinalities=LEVELS)
+        train_members(rows(40), np.arange(40) % 2, folds(40, 0), BINARY, MLP, config, cardinalities=LEVELS)
 
 
 def test_an_interrupted_training_keeps_what_is_best_so_far() -> None:
@@ -174,7 +176,7 @@ def test_an_interrupted_training_keeps_what_is_best_so_far() -> None:
             raise KeyboardInterrupt
 
     config = TrainingConfig(epochs=10)
-    learned = learn(
+    learned = train_members(
         rows(40),
         np.arange(40) % 2,
         folds(40, 2),
@@ -192,7 +194,9 @@ def test_an_interrupted_training_keeps_what_is_best_so_far() -> None:
 def test_minutes_bound_the_training() -> None:
     config = TrainingConfig(epochs=1_000_000, minutes=0.005, patience=1_000_000, members=2)
     started = time.perf_counter()
-    learned = learn(rows(40), np.arange(40) % 2, folds(40, 2), BINARY, MLP, config, cardinalities=LEVELS)
+    learned = train_members(
+        rows(40), np.arange(40) % 2, folds(40, 2), BINARY, MLP, config, cardinalities=LEVELS
+    )
     assert time.perf_counter() - started < 5.0
     assert len(learned.history) < 1_000_000
     assert learned.stopped in ("epochs", "minutes")
@@ -207,7 +211,7 @@ def test_a_network_of_ones_own_sees_numbers_and_one_hot_codes() -> None:
         return nn.Sequential(nn.Linear(inputs, 8), nn.Dropout(0.2), nn.Tanh(), nn.Linear(8, outputs))
 
     before = torch.get_rng_state()
-    learned = learn(
+    learned = train_members(
         rows(30),
         np.arange(30) % 3,
         folds(30, 3),
@@ -231,7 +235,7 @@ def test_a_network_of_ones_own_sees_numbers_and_one_hot_codes() -> None:
 )
 def test_a_factory_that_does_not_fit_is_refused(factory: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        learn(
+        train_members(
             rows(20),
             np.arange(20) % 2,
             folds(20, 2),
@@ -244,16 +248,16 @@ def test_a_factory_that_does_not_fit_is_refused(factory: object, message: str) -
 
 def test_codes_without_cardinalities_are_refused() -> None:
     with pytest.raises(ConfigError, match="hand over cardinalities"):
-        learn(rows(20), np.arange(20) % 2, folds(20, 2), BINARY, MLP, TrainingConfig())
+        train_members(rows(20), np.arange(20) % 2, folds(20, 2), BINARY, MLP, TrainingConfig())
 
 
 def test_a_plan_gives_its_reasons_and_refuses_what_does_not_fit() -> None:
-    plan = choose(TrainingConfig(), TABULAR, "binary", rows=1000, folds=5)
+    plan = make_plan(TrainingConfig(), TABULAR, "binary", rows=1000, folds=5)
     assert plan.members == 5
     assert {"members", "epochs", "batch_size", "learning_rate", "patience", "device", "precision"} <= set(
         plan.reasons
     )
     with pytest.raises(ConfigError, match="at least one member per fold"):
-        choose(TrainingConfig(members=2), TABULAR, "binary", rows=1000, folds=5)
+        make_plan(TrainingConfig(members=2), TABULAR, "binary", rows=1000, folds=5)
     with pytest.raises(ConfigError, match="'cuba' is not usable here"):
-        choose(TrainingConfig(device="cuba"), TABULAR, "binary", rows=1000, folds=5)
+        make_plan(TrainingConfig(device="cuba"), TABULAR, "binary", rows=1000, folds=5)

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from tabstudio.config import NetworkConfig, TrainingConfig
-from tabstudio.model.encode import Inputs
+from tabstudio.model.encoder import EncodedRows
 from tabstudio.table.schema import Target
-from tabstudio.training import learn as learning
-from tabstudio.training import together
-from tabstudio.training.data import Rows
-from tabstudio.training.learn import Learned, learn
-from tabstudio.training.lengthening import longer
-from tabstudio.training.plan import choose
+from tabstudio.training import packing
+from tabstudio.training import trainer as learning
+from tabstudio.training.data import TrainingRows
+from tabstudio.training.extended_training import longer
+from tabstudio.training.plan import make_plan
+from tabstudio.training.trainer import TrainingOutcome, train_members
 
 ROWS = 240
 FOLD = (np.arange(ROWS) % 3).astype(np.int16)
@@ -30,12 +30,12 @@ FIRST = 36
 
 def train(
     noise: float, config: TrainingConfig | None = None, network: NetworkConfig = NETWORK, **more: Any
-) -> Learned:
+) -> TrainingOutcome:
     rng = np.random.default_rng(0)
     numbers = rng.standard_normal((ROWS, 3)).astype(np.float32)
     labels = numbers[:, 0] * numbers[:, 1] + 2 * numbers[:, 2] + noise * rng.standard_normal(ROWS)
-    inputs = Inputs(torch.from_numpy(numbers), torch.zeros(ROWS, 0, dtype=torch.int64), {}, {})
-    return learn(inputs, labels, FOLD, TARGET, network, config or TrainingConfig(), **more)
+    inputs = EncodedRows(torch.from_numpy(numbers), torch.zeros(ROWS, 0, dtype=torch.int64), {}, {})
+    return train_members(inputs, labels, FOLD, TARGET, network, config or TrainingConfig(), **more)
 
 
 def test_with_little_noise_the_epochs_are_more_and_the_error_is_less() -> None:
@@ -80,7 +80,7 @@ def test_epochs_are_counted_on_and_those_of_the_first_training_are_not_the_model
 
 
 def test_rounds_in_packs_of_their_own_have_one_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(together, "CACHE", 0)
+    monkeypatch.setattr(packing, "CACHE", 0)
     learned = train(0.0, TrainingConfig(members=6))
     assert len(learned.pack) == 6
     assert [epoch.number for epoch in learned.history[:2]] == [
@@ -94,7 +94,7 @@ def test_rounds_in_packs_of_their_own_have_one_history(monkeypatch: pytest.Monke
 def test_where_it_did_not_pay_epochs_of_later_rounds_are_counted_from_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(together, "CACHE", 0)
+    monkeypatch.setattr(packing, "CACHE", 0)
     errors = iter((0.2, 0.3))
     monkeypatch.setattr(learning._Part, "error", property(lambda _: next(errors)))
     seen: list[tuple[int, int]] = []
@@ -167,8 +167,8 @@ def test_dropout_that_was_given_stays() -> None:
     ],
 )
 def test_when_it_pays(errors: list[float], fitting: float, options: dict[str, Any]) -> None:
-    inputs = Inputs(torch.zeros(ROWS, 1), torch.zeros(ROWS, 0, dtype=torch.int64), {}, {})
-    plan = choose(TrainingConfig(), NETWORK, "regression", rows=ROWS, folds=3)
-    data = Rows(inputs, np.arange(ROWS) / ROWS, FOLD, TARGET, ()).data(plan)
+    inputs = EncodedRows(torch.zeros(ROWS, 1), torch.zeros(ROWS, 0, dtype=torch.int64), {}, {})
+    plan = make_plan(TrainingConfig(), NETWORK, "regression", rows=ROWS, folds=3)
+    data = TrainingRows(inputs, np.arange(ROWS) / ROWS, FOLD, TARGET, ()).data(plan)
     assert longer(plan, data, errors, fitting) == options
     assert longer(replace(plan, schedule="constant"), data, errors, fitting) == {}

@@ -72,9 +72,9 @@ def test_training_imports_no_compiler_and_nothing_else_that_is_slow() -> None:
     code = (
         "import sys, numpy as np, torch\n"
         "from tabstudio.config import NetworkConfig, TrainingConfig\n"
-        "from tabstudio.model.encode import Inputs\n"
+        "from tabstudio.model.encoder import Inputs\n"
         "from tabstudio.table.schema import Target\n"
-        "from tabstudio.training.learn import learn\n"
+        "from tabstudio.training.trainer import learn\n"
         "inputs = Inputs(torch.randn(40, 3), torch.zeros(40, 0, dtype=torch.int64), {}, {})\n"
         "learn(inputs, np.arange(40) % 2, np.arange(40) % 2, Target('y', 'binary', (0, 1), 1),\n"
         "      NetworkConfig(hidden=(8,)), TrainingConfig(epochs=2))\n"

@@ -15,13 +15,13 @@ import torch
 from torch import nn
 
 from tabstudio.config import NetworkConfig, TrainingConfig
-from tabstudio.model.encode import Inputs
-from tabstudio.model.networks import BINNED, NetworkSpec, Pack, build, custom
+from tabstudio.model.encoder import EncodedRows
+from tabstudio.model.networks.base import BINNED, NetworkSpec, Pack, build, custom
 from tabstudio.table.schema import Target
 from tabstudio.training import optimizer
-from tabstudio.training.data import Data, assemble, held_out
-from tabstudio.training.loop import State, fit
-from tabstudio.training.plan import Plan, choose
+from tabstudio.training.data import TrainingTensors, assemble, held_out
+from tabstudio.training.loop import LoopState, fit
+from tabstudio.training.plan import TrainingPlan, make_plan
 
 CLOSE = {"rtol": 1e-3, "atol": 1e-4}
 ROWS, LEVELS, FOLDS = 90, (3, 20), 3
@@ -58,7 +58,7 @@ def binned(name: str) -> tuple[tuple[float, ...], ...]:
 
 def setting(
     task: str = "binary", vectors: str = "alike", batch_size: int = 32, **options: Any
-) -> tuple[Data, Plan]:
+) -> tuple[TrainingTensors, TrainingPlan]:
     rng = np.random.default_rng(0)
     numbers = torch.from_numpy(rng.standard_normal((ROWS, 4)).astype(np.float32))
     codes = torch.from_numpy(np.column_stack([rng.integers(0, n, ROWS) for n in LEVELS]))
@@ -66,15 +66,20 @@ def setting(
     classes = len(target.classes)
     labels = rng.integers(0, classes, ROWS) if classes else rng.standard_normal(ROWS)
     held = held_out(np.arange(ROWS) % FOLDS, FOLDS)
-    data = assemble(Inputs(numbers, codes, {}, {}), labels, held, target)
+    data = assemble(EncodedRows(numbers, codes, {}, {}), labels, held, target)
     chosen = {"epochs": 6, "patience": 0, "learning_rate": 2e-3, "batch_size": batch_size}
     config = TrainingConfig(**(chosen | options))
-    plan = choose(config, NetworkConfig("mlp", dropout=0.2), target.task, rows=ROWS, folds=FOLDS)
+    plan = make_plan(config, NetworkConfig("mlp", dropout=0.2), target.task, rows=ROWS, folds=FOLDS)
     return data, replace(plan, **VECTORS[vectors])
 
 
-def trained(pack: Pack, data: Data, plan: Plan, meanwhile: Callable[[State], None] = lambda _: None) -> State:
-    state = State(pack, data, plan)
+def trained(
+    pack: Pack,
+    data: TrainingTensors,
+    plan: TrainingPlan,
+    meanwhile: Callable[[LoopState], None] = lambda _: None,
+) -> LoopState:
+    state = LoopState(pack, data, plan)
     for _ in fit(pack, data, plan, state):
         meanwhile(state)
     state.restore_best()
@@ -122,7 +127,7 @@ def test_members_that_leave_change_nothing_for_the_others(name: str, vectors: st
     data, plan = setting(vectors=vectors)
     whole, losing = network(name, 1, plan.seeds), network(name, 1, plan.seeds)
 
-    def drop(state: State) -> None:
+    def drop(state: LoopState) -> None:
         left = {2: [0, 2], 4: [2]}.get(len(state.history))
         if left:
             state.keep(left)

@@ -13,26 +13,26 @@ import torch
 
 from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.errors import ConfigError
-from tabstudio.model.encode import Inputs
+from tabstudio.model.encoder import EncodedRows
 from tabstudio.table.schema import Target
-from tabstudio.training import race as racing
-from tabstudio.training import together as sharing
-from tabstudio.training.data import Rows
-from tabstudio.training.learn import learn
-from tabstudio.training.race import Trial, race
+from tabstudio.training import packing as sharing
+from tabstudio.training import successive_halving as racing
+from tabstudio.training.data import TrainingRows
+from tabstudio.training.successive_halving import Trial, successive_halving
+from tabstudio.training.trainer import train_members
 
 BINARY = Target("y", "binary", ("a", "b"), "b")
 ROWS, LEVELS = 120, (3, 20)
 
 
-def table(folds: int = 3) -> Rows:
+def table(folds: int = 3) -> TrainingRows:
     rng = np.random.default_rng(0)
     numbers = rng.standard_normal((ROWS, 4)).astype(np.float32)
     codes = np.column_stack([rng.integers(0, n, ROWS) for n in LEVELS])
     labels = (3 * numbers[:, 0] + numbers[:, 1] * numbers[:, 2] > 0).astype(np.int64)
-    inputs = Inputs(torch.from_numpy(numbers), torch.from_numpy(codes), {}, {})
+    inputs = EncodedRows(torch.from_numpy(numbers), torch.from_numpy(codes), {}, {})
     fold = np.arange(ROWS) % folds if folds else np.full(ROWS, -1)
-    return Rows(inputs, labels, fold.astype(np.int16), BINARY, LEVELS)
+    return TrainingRows(inputs, labels, fold.astype(np.int16), BINARY, LEVELS)
 
 
 def trial(number: int, network: str = "tabular", **options: Any) -> Trial:
@@ -53,8 +53,8 @@ def test_a_trial_is_the_training_with_its_options(network: str) -> None:
         trial(5, network, members=6),
         trial(6, network, hidden=(6, 8)),
     ]
-    for outcome in race(rows, trials, rungs=()):
-        alone = learn(
+    for outcome in successive_halving(rows, trials, rungs=()):
+        alone = train_members(
             rows.inputs,
             rows.labels,
             rows.fold,
@@ -75,7 +75,7 @@ def test_a_trial_is_the_training_with_its_options(network: str) -> None:
 
 def test_the_worse_half_leaves_at_every_rung() -> None:
     rates = [1e-5, 0.04, 1e-4, 0.03, 2e-5, 0.02, 3e-5, 0.01]
-    outcomes = race(table(), [trial(i, learning_rate=rate) for i, rate in enumerate(rates)])
+    outcomes = successive_halving(table(), [trial(i, learning_rate=rate) for i, rate in enumerate(rates)])
     lengths = [len(outcome.steps) for outcome in outcomes]
     assert [outcome.trial.number for outcome in outcomes] == list(range(8))
     assert sorted(lengths) == [2, 2, 2, 2, 4, 4, 8, 8]
@@ -87,7 +87,7 @@ def test_the_worse_half_leaves_at_every_rung() -> None:
 
 def test_those_that_leave_change_nothing_for_the_winner() -> None:
     trials = [trial(i, learning_rate=rate) for i, rate in enumerate([1e-5, 0.04, 1e-4, 2e-5])]
-    halved, whole = race(table(), trials)[1], race(table(), trials, rungs=())[1]
+    halved, whole = successive_halving(table(), trials)[1], successive_halving(table(), trials, rungs=())[1]
     assert halved.finalist is not None
     assert whole.finalist is not None
     np.testing.assert_allclose(halved.finalist.out_of_fold, whole.finalist.out_of_fold, rtol=1e-2, atol=2e-3)
@@ -95,16 +95,18 @@ def test_those_that_leave_change_nothing_for_the_winner() -> None:
 
 def test_a_trial_that_explodes_fails_alone() -> None:
     trials = [trial(0), trial(1, learning_rate=1e38), trial(2, hidden=(4,), learning_rate=1e38)]
-    outcomes = race(table(), trials, rungs=())
+    outcomes = successive_halving(table(), trials, rungs=())
     assert [outcome.ending for outcome in outcomes] == ["finished", "not finite", "not finite"]
     assert outcomes[1].loss == math.inf
     assert outcomes[1].finalist is None
-    alone = race(table(), trials[:1], rungs=())[0]
+    alone = successive_halving(table(), trials[:1], rungs=())[0]
     assert outcomes[0].loss == pytest.approx(alone.loss, rel=1e-3)
 
 
 def test_a_deadline_ends_trials_as_they_are() -> None:
-    outcomes = race(table(), [trial(0, epochs=500), trial(1, epochs=500)], deadline=time.monotonic())
+    outcomes = successive_halving(
+        table(), [trial(0, epochs=500), trial(1, epochs=500)], deadline=time.monotonic()
+    )
     assert [outcome.ending for outcome in outcomes] == ["out of time"] * 2
     assert [len(outcome.steps) for outcome in outcomes] == [1, 1]
     assert outcomes[0].finalist is not None
@@ -113,22 +115,22 @@ def test_a_deadline_ends_trials_as_they_are() -> None:
 
 def test_packs_are_parted_to_stay_in_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     trials = [trial(i, learning_rate=0.01 * (i + 1)) for i in range(4)]
-    together = race(table(), trials, rungs=())
+    together = successive_halving(table(), trials, rungs=())
     monkeypatch.setattr(sharing, "CACHE", 1)
     assert len(racing._heats(table(), trials)) == 4
-    for a, b in zip(together, race(table(), trials, rungs=()), strict=True):
+    for a, b in zip(together, successive_halving(table(), trials, rungs=()), strict=True):
         assert a.loss == pytest.approx(b.loss, rel=1e-3)
 
 
 def test_trials_without_rows_to_compare_them_on_are_refused() -> None:
     with pytest.raises(ConfigError, match="none are held out"):
-        race(table(folds=0), [trial(0)])
+        successive_halving(table(folds=0), [trial(0)])
 
 
 def test_a_single_fold_is_enough() -> None:
     rows = table(2)
     rows = replace(rows, fold=np.where(rows.fold == 0, 0, -1).astype(np.int16))
-    outcome = race(rows, [trial(0)], rungs=())[0]
+    outcome = successive_halving(rows, [trial(0)], rungs=())[0]
     assert outcome.finalist is not None
     assert len(outcome.finalist.pack) == 1
     assert np.isnan(outcome.finalist.out_of_fold).any(axis=1).sum() == ROWS / 2

@@ -177,8 +177,8 @@ def _of(name: str, context: str, part: Any) -> Data | None:
 
 
 def _of_frame(name: str, context: str, frame: Any) -> Data | None:
+    from tabstudio.table.dataframes import to_polars
     from tabstudio.table.fingerprint import fingerprint
-    from tabstudio.table.frames import to_polars
     from tabstudio.table.schema import Column, Kind, Schema
 
     plain = frame if hasattr(frame, "columns") else frame.to_frame()

@@ -135,14 +135,14 @@ class Keeping(Observer):
         return self._session.guarded(self, called)
 
     def _called(self, kept: Kept, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        from tabstudio.model.export import few_rows
+        from tabstudio.model.torch_export import few_rows
 
         kept.example, kept.rows = few_rows((args, kwargs), EXAMPLE_ROWS)
         if kept.rows >= 2:
             _unhook(kept)
 
     def _keep(self, training: Training, course: Course, kept: Kept) -> None:
-        from tabstudio.model.export import evaluating_copy
+        from tabstudio.model.torch_export import evaluating_copy
 
         name = "model" if len(course.models) == 1 else kept.name
         name += training.suffix
@@ -214,7 +214,7 @@ def _export(module: nn.Module, kept: Kept, folder: Path) -> _Exported:
     """Write `model.pt2`. Raises `ModelError` where the module cannot be exported."""
     import torch
 
-    from tabstudio.model.export import exported, two_rows
+    from tabstudio.model.torch_export import exported, two_rows
 
     if kept.example is None:
         raise ModelError("it was not called after the first step, so nothing is known of what it takes")

@@ -45,7 +45,8 @@ def log_model(
         Maps float32 (rows, inputs) to (rows, outputs) or (rows,). It is stored in evaluation mode, as a
         graph of PyTorch's operators; it is not changed.
     preprocessor
-        A fitted transformer of scikit-learn, see `tabstudio.model.taking`; None: columns go in as they are.
+        A fitted transformer of scikit-learn, see `tabstudio.model.sklearn_import`; None: columns go in as
+        they are.
     columns
         Names of the raw columns in order, where the preprocessor was fitted on an array.
     classes
@@ -66,11 +67,11 @@ def log_model(
     Raises `ModelError` saying what cannot be kept as data and what to do instead, `ConfigError` for a name
     that cannot be registered, `TrackingError` where a run of its own was recorded but MLflow has not got it.
     """
-    from tabstudio.model.adopt import adopted
+    from tabstudio.model.from_torch import model_from_torch
 
     session = current()
     with nullcontext() if session is None else session.unwatched():
-        whole = adopted(
+        whole = model_from_torch(
             model,
             preprocessor=preprocessor,
             columns=columns,
@@ -117,7 +118,7 @@ def _alone(record: Any, name: str) -> None:
 def _example(whole: Model, rows: Any, columns: Sequence[str] | None) -> Any:
     if rows is None:
         return None
-    from tabstudio.model.adopt import named
+    from tabstudio.model.from_torch import named
     from tabstudio.table import conform
 
     return conform(named(rows, columns), whole.schema).head(EXAMPLE_ROWS)

@@ -239,7 +239,7 @@ def _matrix_text(classes: list[str], matrix: Any) -> str:
 
 
 def _matrix_picture(classes: list[str], matrix: Any) -> bytes:
-    from tabstudio.evaluation.pictures import matrix_picture
+    from tabstudio.evaluation.plots import matrix_picture
     from tabstudio.report.figure import png
 
     return png(matrix_picture(classes, matrix))
@@ -248,7 +248,7 @@ def _matrix_picture(classes: list[str], matrix: Any) -> bytes:
 def _report_picture(rows: Mapping[str, Mapping[str, float]]) -> bytes:
     import numpy as np
 
-    from tabstudio.report.colours import SEQUENTIAL
+    from tabstudio.report.colors import SEQUENTIAL
     from tabstudio.report.figure import heatmap, png
 
     columns = [key for key in next(iter(rows.values())) if key != "support"]

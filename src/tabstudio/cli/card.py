@@ -12,7 +12,7 @@ from tabstudio.cli.opening import remote
 from tabstudio.cli.tables import AsJson, as_json
 
 if TYPE_CHECKING:
-    from tabstudio.registry.cards import Card
+    from tabstudio.registry.version_card import VersionCard
 
 
 def command(
@@ -34,10 +34,10 @@ def command(
         print(found.text)
 
 
-def _card(model: str) -> Card:
+def _card(model: str) -> VersionCard:
     studio = remote()
     if studio is not None:
         return studio.card(model)
-    from tabstudio.registry.cards import card
+    from tabstudio.registry.version_card import card
 
     return card(model)

@@ -12,7 +12,7 @@ from tabstudio.cli.opening import remote
 from tabstudio.cli.tables import AsJson, as_json
 
 if TYPE_CHECKING:
-    from tabstudio.registry.comparing import Comparison
+    from tabstudio.registry.comparison import Comparison
     from tabstudio.registry.remote import RemoteComparison
 
 
@@ -48,6 +48,6 @@ def _compared(first: str, second: str, data: str | None, slices: list[str]) -> C
     studio = remote()
     if studio is not None:
         return studio.compare(first, second, data=data, slices=slices)
-    from tabstudio.registry.comparing import compare
+    from tabstudio.registry.comparison import compare
 
     return compare(first, second, data=data, slices=slices)

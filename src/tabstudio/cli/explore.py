@@ -23,7 +23,7 @@ def command(
     """Show a table's types, numbers, charts and findings, and write them as one HTML page."""
     from tabstudio.config import configure
     from tabstudio.exploration import explore
-    from tabstudio.recipes.naming import stem
+    from tabstudio.recipes.names import stem
 
     told = o.chosen(config, **options)
     exploration = explore(file, target=target or told.pop("target", None), config=configure(**told).read)

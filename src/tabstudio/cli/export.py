@@ -20,6 +20,6 @@ def command(
 ) -> None:
     """Write a model as a file for another runtime, checked against the model before it appears."""
     from tabstudio.registry import load
-    from tabstudio.serving.export.exporting import export
+    from tabstudio.serving.export.exporter import export
 
     print(export(load(model), output, to))

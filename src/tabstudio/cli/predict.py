@@ -26,7 +26,7 @@ def command(
     """Predict every row of a file, in bounded memory."""
     from tabstudio.config import ReadConfig
     from tabstudio.registry import load
-    from tabstudio.serving.batch import score
+    from tabstudio.serving.batch_scoring import score
 
     config = ReadConfig(separator=separator, encoding=encoding)
     result = score(load(model), file, output, config=config, keep_columns=columns, overwrite=overwrite)

@@ -29,7 +29,7 @@ def command(
     0: identical. 3: it came out different. 1: it could not be tried.
     """
     from tabstudio.cli.progress import TerminalReporter
-    from tabstudio.recipes.reproducing import reproduce
+    from tabstudio.recipes.reproduction_job import reproduce
 
     if json_:
         found = reproduce(model, data=data, record=record)

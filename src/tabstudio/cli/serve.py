@@ -60,11 +60,11 @@ def command(
     ] = False,
 ) -> None:
     """Serve models over HTTP, with a typed contract, until SIGTERM or Ctrl-C."""
-    from tabstudio.serving.addresses import served
-    from tabstudio.serving.options import Bounds, ServeOptions
-    from tabstudio.serving.predictionlog.options import LogOptions
+    from tabstudio.serving.predictionlog.log_options import LogOptions
+    from tabstudio.serving.serve_options import Bounds, ServeOptions
     from tabstudio.serving.supervisor import serve
     from tabstudio.serving.tokens import gate
+    from tabstudio.serving.version_lookup import served
 
     gate(host)  # a token that is demanded and missing is told before anything is loaded
     if trace:

@@ -13,7 +13,7 @@ import typer
 
 from tabstudio.cli.opening import Name, registry
 from tabstudio.cli.tables import AsJson, as_json, table
-from tabstudio.report.wording import age, shorten, size, when
+from tabstudio.report.text_format import format_age, format_size, format_time, shorten
 
 if TYPE_CHECKING:
     from tabstudio.cli.opening import AnyRegistry
@@ -38,7 +38,12 @@ def models(
         print("no more models" if page > 1 else "no model is registered yet; `tabstudio train` registers one")
     else:
         rows = [
-            (m.name, str(m.newest or "–"), *(str(m.stages.get(s, "–")) for s in stages), age(m.updated))
+            (
+                m.name,
+                str(m.newest or "–"),
+                *(str(m.stages.get(s, "–")) for s in stages),
+                format_age(m.updated),
+            )
             for m in found
         ]
         table(("model", "newest", *stages, "changed"), rows, right=range(1, len(stages) + 3))
@@ -74,8 +79,8 @@ def versions(
             *(str(v.metrics.get(metric, "–")) for metric in names),
             shorten(v.datasets[0]["name"]) if v.datasets else "–",
             v.run_id[:8] or "–",
-            size(v.size) if v.size is not None else "–",
-            age(v.created),
+            format_size(v.size) if v.size is not None else "–",
+            format_age(v.created),
             v.user or "–",
             ", ".join(f"@{alias}" for alias in v.aliases if alias != v.stage),
         )
@@ -181,7 +186,7 @@ def _at(opened: AnyRegistry, name: str, at: str, limit: int, *, json_: bool) -> 
         as_json({stage: [row.to_json() for row in rows] for stage, rows in found.items()})
         return
     rows = [
-        (stage, str(row.version), f"since {when(row.time)}", row.actor, row.reason)
+        (stage, str(row.version), f"since {format_time(row.time)}", row.actor, row.reason)
         for stage, members in found.items()
         for row in members
     ]
@@ -202,7 +207,7 @@ def _page(rows: list[Transition], name: str, limit: int, *, json_: bool) -> None
     cells = [
         (
             str(row.number),
-            when(row.time),
+            format_time(row.time),
             str(row.version),
             f"{row.from_stage or '–'} → {row.to_stage or '–'}",
             row.kind + (", FORCED" if row.forced else ""),

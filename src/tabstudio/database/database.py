@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from tabstudio.causes import cause
+from tabstudio._util.error_summary import summarize_error
 from tabstudio.database.address import sqlite_path
 from tabstudio.database.tables import HEAD, VERSION_TABLE
 from tabstudio.errors import ConfigError, DatabaseError
@@ -102,7 +102,7 @@ class Database:
         with self.reading() as connection:
             found = revision(connection)
         if found != HEAD:
-            from tabstudio.database.migrate import upgrade
+            from tabstudio.database.migration import upgrade
 
             upgrade(self)
 
@@ -114,7 +114,7 @@ class Database:
         except SQLAlchemyError as error:
             original = error.orig if isinstance(error, DBAPIError) else error
             raise DatabaseError(
-                f"{self.address}: our tables cannot be used: {cause(str(original))}"
+                f"{self.address}: our tables cannot be used: {summarize_error(str(original))}"
             ) from error
 
 

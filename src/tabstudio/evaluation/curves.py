@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from tabstudio.evaluation.evaluation_result import Bin, EvaluationCurve, Residuals, ThresholdPoint
 from tabstudio.evaluation.metrics import (
     CALIBRATION_BINS,
     Bools,
@@ -15,7 +16,6 @@ from tabstudio.evaluation.metrics import (
     calibration_bins,
     calibration_pairs,
 )
-from tabstudio.evaluation.result import Bin, Curve, Residuals, ThresholdPoint
 from tabstudio.table.schema import Target
 
 POINTS = 200
@@ -39,7 +39,7 @@ def wilson(part: float, whole: float) -> tuple[float, float]:
 
 def roc_curves(
     target: Target, labels: Ints, probabilities: Floats, positive: int | None
-) -> tuple[Curve, ...]:
+) -> tuple[EvaluationCurve, ...]:
     """True against false positive rate, of the positive class or of the most frequent classes one by one."""
     curves = []
     for place in _drawn(labels, positive):
@@ -52,7 +52,7 @@ def roc_curves(
 
 def precision_recall_curves(
     target: Target, labels: Ints, probabilities: Floats, positive: int | None
-) -> tuple[Curve, ...]:
+) -> tuple[EvaluationCurve, ...]:
     """Precision against recall, of the positive class or of the most frequent classes one by one."""
     curves = []
     for place in _drawn(labels, positive):
@@ -137,6 +137,6 @@ def _steps(positive: Bools, scores: Floats) -> tuple[Floats, Floats, float, floa
     return hits[0], (above - hits)[0], float(roc[0]), float(precision[0])
 
 
-def _curve(label: str, x: Floats, y: Floats, area: float) -> Curve:
+def _curve(label: str, x: Floats, y: Floats, area: float) -> EvaluationCurve:
     picked = np.unique(np.linspace(0, len(x) - 1, POINTS).round().astype(np.int64))
-    return Curve(label, tuple(x[picked].tolist()), tuple(y[picked].tolist()), area)
+    return EvaluationCurve(label, tuple(x[picked].tolist()), tuple(y[picked].tolist()), area)

@@ -19,6 +19,7 @@ from tabstudio.evaluation.curves import (
     threshold_curve,
     wilson,
 )
+from tabstudio.evaluation.evaluation_result import Evaluation, Measure, ReportRow
 from tabstudio.evaluation.metrics import (
     ClassificationScorer,
     Floats,
@@ -29,7 +30,6 @@ from tabstudio.evaluation.metrics import (
     bootstrap,
     point,
 )
-from tabstudio.evaluation.result import Evaluation, Measure, ReportRow
 from tabstudio.table.schema import Target
 
 

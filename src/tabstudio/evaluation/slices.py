@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tabstudio.evaluation.compare import Difference, compare
 from tabstudio.evaluation.evaluate import evaluate
-from tabstudio.evaluation.result import Measure, from_plain, to_plain
-from tabstudio.report.wording import say
+from tabstudio.evaluation.evaluation_result import Measure, from_plain, to_plain
+from tabstudio.evaluation.paired_bootstrap import Difference, compare
+from tabstudio.report.text_format import format_value
 from tabstudio.table.schema import Target
 
 MOST_LEVELS = 20
@@ -126,7 +126,7 @@ def _values(series: pl.Series, *, ordered: bool) -> Iterator[tuple[str, Bools]]:
     for value in alone:
         rows = (series == value).fill_null(value=False).to_numpy()
         rest &= ~rows
-        yield say(value), rows
+        yield format_value(value), rows
     if rest.any():
         yield OTHERS, rest
 
@@ -144,7 +144,7 @@ def _quarters(series: pl.Series, gaps: Bools) -> Iterator[tuple[str, Bools]]:
 
 def _between(edges: Sequence[Any], number: int) -> str:
     if number == 0:
-        return f"below {say(edges[0])}"
+        return f"below {format_value(edges[0])}"
     if number == len(edges):
-        return f"from {say(edges[-1])}"
-    return f"{say(edges[number - 1])} to below {say(edges[number])}"
+        return f"from {format_value(edges[-1])}"
+    return f"{format_value(edges[number - 1])} to below {format_value(edges[number])}"

@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
-from tabstudio.exploration.association import Associations
+from tabstudio.exploration.associations import Associations
 from tabstudio.exploration.distribution import Groups, Panel
 from tabstudio.report.canvas import Canvas, width_of
 from tabstudio.report.figure import PALETTE, heatmap
-from tabstudio.report.wording import shorten, tick
+from tabstudio.report.text_format import format_tick, shorten
 
 MUTED, FAINT, REST = "#59636e", "#d5dae0", "#8b949e"
 _MOST_BARS = 30
@@ -68,7 +68,7 @@ def distributions(panels: Sequence[Panel], by: Groups, notes: Mapping[str, str],
     if len(by.names) > 1:
         _legend(sheet, by.names, colours)
     if means:
-        scale = f"every panel on one scale, from {tick(span[0])} to {tick(span[1])}"
+        scale = f"every panel on one scale, from {format_tick(span[0])} to {format_tick(span[1])}"
         sheet.text(_LEFT + 0.05, 0.54, scale, colour=MUTED)
     for i, panel in enumerate(panels):
         left = 0.05 + i % _COLUMNS * _WIDTH
@@ -111,7 +111,7 @@ def _histogram(sheet: Canvas, panel: Panel, box: _Box, colours: Sequence[str]) -
     edges = _first(panel)
     if panel.is_whole and bins <= _NAMED_BINS and edges[1] - edges[0] == 1:
         for i in range(bins):
-            number = tick(float(edges[i] + 0.5))
+            number = format_tick(float(edges[i] + 0.5))
             sheet.text(left + (i + 0.5) * step, bottom + 0.1, number, size=7, colour=MUTED, align="center")
         return
     inset = 0.5 if panel.is_whole else 0.0
@@ -169,8 +169,8 @@ def _level_means(sheet: Canvas, panel: Panel, box: _Box, span: tuple[float, floa
         sheet.boxes(middle - 0.025, y - 0.05, 0.05, 0.1, PALETTE[0])
     under = top + step * len(panel.labels)
     sheet.line((start, start), (top, under), FAINT, 0.8)
-    sheet.text(start, under + 0.08, tick(span[0]), size=7, colour=MUTED)
-    sheet.text(left + width, under + 0.08, tick(span[1]), size=7, colour=MUTED, align="right")
+    sheet.text(start, under + 0.08, format_tick(span[0]), size=7, colour=MUTED)
+    sheet.text(left + width, under + 0.08, format_tick(span[1]), size=7, colour=MUTED, align="right")
 
 
 def _bars(
@@ -215,7 +215,7 @@ def _legend(sheet: Canvas, names: Sequence[str], colours: Sequence[str]) -> None
 def _ends(sheet: Canvas, panel: Panel, ends: tuple[float, float], place: tuple[float, float, float]) -> None:
     """The smallest and the largest value under an axis."""
     left, bottom, width = place
-    low, high = (day(v) if panel.is_date else tick(v) for v in ends)
+    low, high = (day(v) if panel.is_date else format_tick(v) for v in ends)
     sheet.text(left, bottom + 0.1, low, size=7, colour=MUTED)
     sheet.text(left + width, bottom + 0.1, high, size=7, colour=MUTED, align="right")
 

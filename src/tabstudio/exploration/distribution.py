@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tabstudio.exploration.vectors import Coded, Vectors, is_whole
+from tabstudio.exploration.column_arrays import Coded, Vectors, is_whole
 
 Array = np.ndarray[Any, Any]
 

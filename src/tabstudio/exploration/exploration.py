@@ -6,14 +6,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tabstudio._util.folder_output import write_all
 from tabstudio.config import ReadConfig
 from tabstudio.errors import ConfigError
-from tabstudio.exploration import distribution, summary, words
-from tabstudio.exploration.association import Associations, associations
+from tabstudio.exploration import distribution, summary, terminal_text
+from tabstudio.exploration.associations import Associations, associations
+from tabstudio.exploration.column_arrays import Vectors
 from tabstudio.exploration.summary import Summary
-from tabstudio.exploration.vectors import Vectors
-from tabstudio.exploration.writing import write_all
-from tabstudio.report.wording import shorten
+from tabstudio.report.text_format import shorten
 from tabstudio.table import Finding, Table, check, read
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Exploration:
 
     def text(self) -> str:
         """The exploration for a terminal: plain lines, no colours."""
-        return words.text(self)
+        return terminal_text.text(self)
 
     def page(self) -> Page:
         """The report, to be extended or written."""

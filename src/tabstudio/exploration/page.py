@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from tabstudio.exploration.words import describe_target, headline, table_name
+from tabstudio.exploration.terminal_text import describe_target, headline, table_name
 from tabstudio.report.figure import svg
-from tabstudio.report.page import Block, Callout, Facts, Page, Picture, Rows, Text
+from tabstudio.report.page import Block, CalloutBlock, FactsBlock, Page, PictureBlock, TableBlock, TextBlock
 from tabstudio.report.style import NOTEBOOK_CSS
-from tabstudio.report.wording import size
+from tabstudio.report.text_format import format_size
 
 if TYPE_CHECKING:
     from tabstudio.exploration.exploration import Exploration
@@ -46,7 +46,7 @@ def page(exploration: Exploration) -> Page:
     _distributions(made, exploration)
     notes = [[note.subject, note.value, note.reason] for note in exploration.table.notes]
     if notes:
-        made.section("How it was read", Rows(["what", "chosen", "because"], notes))
+        made.section("How it was read", TableBlock(["what", "chosen", "because"], notes))
     return made
 
 
@@ -75,13 +75,15 @@ def _overview(exploration: Exploration) -> list[Block]:
         if target is not None
         else "No target was named."
     )
-    return [Facts(facts), Text(words)]
+    return [FactsBlock(facts), TextBlock(words)]
 
 
 def _findings(exploration: Exploration) -> list[Block]:
     if not exploration.findings:
         return [
-            Callout("info", "No ids, constants, duplicated rows or suspected leaks.", title="Nothing found")
+            CalloutBlock(
+                "info", "No ids, constants, duplicated rows or suspected leaks.", title="Nothing found"
+            )
         ]
     alike = groupby(exploration.findings, key=_alike)
     return [_callout(list(findings)) for _, findings in alike]
@@ -92,12 +94,12 @@ def _alike(finding: Finding) -> tuple[str, ...]:
     return (finding.severity, finding.kind, *(finding.columns if finding.severity == "danger" else ()))
 
 
-def _callout(findings: Sequence[Finding]) -> Callout:
+def _callout(findings: Sequence[Finding]) -> CalloutBlock:
     first = findings[0]
     if len(findings) == 1:
-        return Callout(first.severity, f"{first.message}\n\n{first.remedy}", title=_TITLES[first.kind])
+        return CalloutBlock(first.severity, f"{first.message}\n\n{first.remedy}", title=_TITLES[first.kind])
     lines = "\n\n".join(f"{finding.message} {finding.remedy}" for finding in findings)
-    return Callout(first.severity, lines, title=_TITLES[first.kind])
+    return CalloutBlock(first.severity, lines, title=_TITLES[first.kind])
 
 
 def _target(made: Page, exploration: Exploration) -> None:
@@ -106,11 +108,11 @@ def _target(made: Page, exploration: Exploration) -> None:
         return
     if classes is None:
         alt = f"Histogram of {target.name}"
-        made.section("Target", Picture(svg(exploration.picture("target")), alt))
+        made.section("Target", PictureBlock(svg(exploration.picture("target")), alt))
         return
     counts = ", ".join(f"{name} {rows:,}" for name, rows, _ in classes.head(10).iter_rows())
     made.section(
-        "Classes", Picture(svg(exploration.picture("class_counts")), f"Rows of each class: {counts}")
+        "Classes", PictureBlock(svg(exploration.picture("class_counts")), f"Rows of each class: {counts}")
     )
 
 
@@ -126,7 +128,7 @@ def _missing(made: Page, exploration: Exploration) -> None:
     if "missing" not in exploration.picture_names:
         return
     alt = "Missing values: " + ", ".join(f"{c} {s:.1%}" for c, _, s in missing.head(10).iter_rows())
-    made.section("Missing values", Picture(svg(exploration.picture("missing")), alt))
+    made.section("Missing values", PictureBlock(svg(exploration.picture("missing")), alt))
 
 
 def _associations(made: Page, exploration: Exploration) -> None:
@@ -134,7 +136,7 @@ def _associations(made: Page, exploration: Exploration) -> None:
         return
     found, with_target = exploration.summary.associations, exploration.summary.associations.with_target
     blocks: list[Block] = [
-        Text(
+        TextBlock(
             "Numbers, dates and booleans among themselves: Pearson's r, from -1 to 1. Categories among "
             "themselves: Cramér's V, bias-corrected, from 0 to 1. A category with a number: the correlation "
             "ratio, corrected for the number of levels, from 0 to 1. Each pair counts the rows where both "
@@ -144,9 +146,9 @@ def _associations(made: Page, exploration: Exploration) -> None:
     ]
     if found.left_out:
         which = "after the first ones" if with_target is None else "less associated with the target"
-        blocks.append(Text(f"{found.left_out:,} columns {which} are not drawn.", muted=True))
+        blocks.append(TextBlock(f"{found.left_out:,} columns {which} are not drawn.", muted=True))
     alt = f"Heatmap of the associations among {', '.join(found.names[:20])}"
-    blocks.append(Picture(exploration.image("associations"), alt, wide=len(found.names) > 12))
+    blocks.append(PictureBlock(exploration.image("associations"), alt, wide=len(found.names) > 12))
     if with_target is not None and exploration.table.schema.target is not None:
         name = exploration.table.schema.target.name
         blocks.append(_rows(with_target.head(20), f"Most associated with {name}"))
@@ -158,7 +160,7 @@ def _associations(made: Page, exploration: Exploration) -> None:
 def _distributions(made: Page, exploration: Exploration) -> None:
     if "distributions" not in exploration.picture_names:
         return
-    picture = Picture(
+    picture = PictureBlock(
         svg(exploration.picture("distributions")),
         f"Distributions of {', '.join(exploration.drawn[:20])}",
         _distribution_words(exploration),
@@ -186,8 +188,8 @@ def _distribution_words(exploration: Exploration) -> str:
 
 
 def _size(n_bytes: int) -> str:
-    return size(n_bytes).replace(" ", "\N{NO-BREAK SPACE}")
+    return format_size(n_bytes).replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def _rows(frame: pl.DataFrame, caption: str = "") -> Rows:
-    return Rows(frame.columns, frame.rows(), caption)
+def _rows(frame: pl.DataFrame, caption: str = "") -> TableBlock:
+    return TableBlock(frame.columns, frame.rows(), caption)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tabstudio.exploration.association import Associations
-from tabstudio.exploration.vectors import Vectors
-from tabstudio.table.numbers import with_unit
+from tabstudio.exploration.associations import Associations
+from tabstudio.exploration.column_arrays import Vectors
+from tabstudio.table.number_formats import with_unit
 from tabstudio.table.schema import Column
-from tabstudio.table.tables import Table
+from tabstudio.table.table import Table
 
 QUANTILES = (0.25, 0.5, 0.75)
 _TOP_LEVELS = 5

@@ -10,9 +10,9 @@
     evidence.safetensors  keys of the training rows, and what the model said of the test rows; may be missing
 
 Loading reads each file once, checks its hash and only then looks into it. A network that a user has trained
-alone is stored as a graph of PyTorch's operators (see `tabstudio.model.graph`). One that was trained here by
-its factory is stored by its weights and the name of the factory; the factory must be handed to `load`, since
-importing what a file names would run code of the file's choice.
+alone is stored as a graph of PyTorch's operators (see `tabstudio.model.graph_network`). One that was trained
+here by its factory is stored by its weights and the name of the factory; the factory must be handed to
+`load`, since importing what a file names would run code of the file's choice.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ import numpy as np
 
 from tabstudio._version import __version__
 from tabstudio.errors import ModelError
-from tabstudio.model.curve import Curve
-from tabstudio.model.encode import Encoder
-from tabstudio.model.evidence import Evidence
+from tabstudio.model.calibration_curve import CalibrationCurve
+from tabstudio.model.encoder import Encoder
 from tabstudio.model.predictor import Model
 from tabstudio.model.preprocessing import KIND, Preprocessing
+from tabstudio.model.row_evidence import RowEvidence
 from tabstudio.table.schema import Schema
 
 if TYPE_CHECKING:
-    from tabstudio.model.networks import Pack
+    from tabstudio.model.networks.base import Pack
 
 FORMAT = 2
 """Raised whenever an older tabstudio could not read what this one writes. 2: graphs, preprocessing,
@@ -95,7 +95,7 @@ def load(folder: str | Path, network: Factory | None = None) -> Model:
 
 
 @dataclass(frozen=True)
-class Record:
+class BundleRecord:
     """What a bundle says of its model, read without building the network and so without torch.
 
     `network` is what network.json holds, `weights` the bytes of the weights' file, `sizes` those of each file
@@ -107,14 +107,14 @@ class Record:
     profile: Mapping[str, Any]
     report: Mapping[str, Any]
     config: Mapping[str, Any]
-    evidence: Evidence | None
+    evidence: RowEvidence | None
     sizes: Mapping[str, int]
     digest: str
     weights: bytes = field(repr=False)
     encoder: Mapping[str, Any] = field(repr=False)
 
 
-def record(folder: str | Path) -> Record:
+def record(folder: str | Path) -> BundleRecord:
     """Read what a bundle says of its model, after holding every file against the manifest.
 
     Raises `ModelError` as `load` does.
@@ -122,7 +122,7 @@ def record(folder: str | Path) -> Record:
     files, where = _read(Path(folder)), str(folder)
     parts = _parts(files, where)
     with _fitting(where):
-        return Record(
+        return BundleRecord(
             Schema.from_json(parts["schema.json"]),
             parts["network.json"],
             parts["profile.json"],
@@ -136,12 +136,12 @@ def record(folder: str | Path) -> Record:
         )
 
 
-def encoding(record: Record) -> Encoder | Preprocessing:
+def encoding(record: BundleRecord) -> Encoder | Preprocessing:
     """What turns raw rows into the network's numbers and codes, of a bundle that was read with `record`."""
     return _encoder(record.encoder)
 
 
-def network(record: Record, where: str) -> Pack:
+def network(record: BundleRecord, where: str) -> Pack:
     """Build the network of a bundle that was read with `record`.
 
     Raises `ModelError` where the weights do not fit it, or it is one of a user's own.
@@ -199,7 +199,7 @@ def _files(model: Model) -> dict[str, bytes]:
 
 
 def _network(model: Model) -> dict[str, Any]:
-    from tabstudio.model.graph import Graph
+    from tabstudio.model.graph_network import Graph
 
     pack = model.pack
     factory = getattr(pack, "factory", None)
@@ -290,10 +290,10 @@ def _model(files: Mapping[str, bytes], where: str, network: Factory | None) -> M
         )
 
 
-def curve_of(facts: Mapping[str, Any]) -> Curve | None:
+def curve_of(facts: Mapping[str, Any]) -> CalibrationCurve | None:
     """The curve that `network.json` tells of; models of old have none."""
     told = facts.get("curve")
-    return None if told is None else Curve.from_json(told)
+    return None if told is None else CalibrationCurve.from_json(told)
 
 
 def _parts(files: Mapping[str, bytes], where: str) -> dict[str, Any]:
@@ -310,14 +310,14 @@ def _fitting(where: str) -> Iterator[None]:
         raise ModelError(f"{where}: the files are whole but do not fit together: {error}") from error
 
 
-def _evidence(files: Mapping[str, bytes], where: str) -> Evidence | None:
+def _evidence(files: Mapping[str, bytes], where: str) -> RowEvidence | None:
     if EVIDENCE not in files:
         return None
     from safetensors import SafetensorError
     from safetensors.numpy import load as load_arrays
 
     try:
-        return Evidence.from_tensors(load_arrays(files[EVIDENCE]))
+        return RowEvidence.from_tensors(load_arrays(files[EVIDENCE]))
     except SafetensorError as error:
         raise ModelError(f"{where}: {EVIDENCE} is damaged: {error}") from error
 
@@ -374,11 +374,11 @@ def _pack(
 ) -> Pack:
     from safetensors.torch import load as load_tensors
 
-    from tabstudio.model.networks import rebuilt
+    from tabstudio.model.networks.base import rebuilt
 
     assert schema.target is not None
     if facts.get("graph") is not None:
-        from tabstudio.model.graph import Graph
+        from tabstudio.model.graph_network import Graph
 
         return Graph.from_json(facts["graph"], load_tensors(weights))
     if facts["spec"] is not None:
@@ -389,7 +389,7 @@ def _pack(
             "say which code to import: hand its factory over, load(path, network=factory)"
         )
     else:
-        from tabstudio.model.networks import custom
+        from tabstudio.model.networks.base import custom
 
         pack = custom(network, facts["seeds"], encoder.numbers, encoder.cardinalities, schema.target.outputs)
     pack.load_state_dict(load_tensors(weights))

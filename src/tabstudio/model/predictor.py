@@ -14,16 +14,16 @@ import numpy.typing as npt
 import polars as pl
 
 from tabstudio.errors import ModelError
-from tabstudio.model.curve import Curve
-from tabstudio.model.encode import Encoder, Inputs
-from tabstudio.model.evidence import Evidence
+from tabstudio.model.calibration_curve import CalibrationCurve
+from tabstudio.model.encoder import EncodedRows, Encoder
 from tabstudio.model.preprocessing import Preprocessing
+from tabstudio.model.row_evidence import RowEvidence
 from tabstudio.table.schema import Label, Schema, Target
 
 if TYPE_CHECKING:
     import torch
 
-    from tabstudio.model.networks import Pack
+    from tabstudio.model.networks.base import Pack
 
 Array = npt.NDArray[Any]
 Answers = TypeVar("Answers")
@@ -77,14 +77,14 @@ class Model:
         *,
         weights: Sequence[float] | None = None,
         temperature: float = 1.0,
-        curve: Curve | None = None,
+        curve: CalibrationCurve | None = None,
         threshold: float | None = None,
         target_mean: float = 0.0,
         target_scale: float = 1.0,
         profile: Mapping[str, Any] | None = None,
         report: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
-        evidence: Evidence | None = None,
+        evidence: RowEvidence | None = None,
     ) -> None:
         if schema.target is None:
             raise ModelError("a model needs a schema with a target, this one has none")
@@ -146,7 +146,7 @@ class Model:
         """
         return self.as_frame(self.answers(data))
 
-    def predict_inputs(self, inputs: Inputs) -> Array:
+    def predict_inputs(self, inputs: EncodedRows) -> Array:
         """Probabilities (n, classes) or values (n,), float64, of encoded rows."""
         parts = [self._answer(inputs, start) for start in range(0, len(inputs), ROWS)]
         return np.concatenate(parts) if parts else self._no_rows()
@@ -226,13 +226,13 @@ class Model:
         for start in range(0, len(frame), 8 * ROWS):
             yield frame.slice(start, 8 * ROWS)
 
-    def _encode(self, frame: pl.DataFrame) -> Inputs:
+    def _encode(self, frame: pl.DataFrame) -> EncodedRows:
         inputs = self.encoder.encode(frame)
         self.unseen.update(inputs.unseen)
         self.gaps.update(inputs.gaps)
         return inputs
 
-    def _answer(self, inputs: Inputs, start: int) -> Array:
+    def _answer(self, inputs: EncodedRows, start: int) -> Array:
         import torch
 
         device = next(self.pack.parameters()).device

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from tabstudio.errors import InputError, ModelError
-from tabstudio.model.encode import Inputs
-from tabstudio.model.steps import Array, Block, Chain, Step, applied, from_json, to_json
+from tabstudio.model.encoder import EncodedRows
+from tabstudio.model.transforms import Array, Block, ChainTransform, Step, applied, from_json, to_json
 from tabstudio.table.schema import Column, Kind
 
 KIND = "preprocessing"
@@ -37,7 +37,7 @@ class Preprocessing:
 
     @property
     def numbers(self) -> int:
-        """Width d of `Inputs.numbers`."""
+        """Width d of `EncodedRows.numbers`."""
         return self.width
 
     @property
@@ -63,7 +63,7 @@ class Preprocessing:
         dtype = np.float32 if self.single else np.float64
         return np.column_stack(done).astype(dtype) if done else np.empty((len(frame), 0), dtype)
 
-    def encode(self, frame: pl.DataFrame) -> Inputs:
+    def encode(self, frame: pl.DataFrame) -> EncodedRows:
         """Encode rows; a row's result depends on no other row.
 
         Raises `InputError` for values that are unknown to a strict step, and for gaps that nothing fills.
@@ -75,7 +75,7 @@ class Preprocessing:
         if not self.takes_missing and np.isnan(rows).any():
             raise InputError(self._gaps(frame, rows))
         codes = torch.empty((len(frame), 0), dtype=torch.int64)
-        return Inputs(torch.from_numpy(rows), codes, unseen, {})
+        return EncodedRows(torch.from_numpy(rows), codes, unseen, {})
 
     def _gaps(self, frame: pl.DataFrame, rows: Array) -> str:
         wrong = np.flatnonzero(np.isnan(rows).any(axis=1))
@@ -120,15 +120,15 @@ def taken(
     `columns` names the raw columns in order, where the transformer was fitted without names. Without a
     transformer the columns are numbers that go to the network as they are.
 
-    Raises `ModelError` for what cannot be kept as data (see `tabstudio.model.taking`) and where the names are
-    missing or do not fit.
+    Raises `ModelError` for what cannot be kept as data (see `tabstudio.model.sklearn_import`) and where the
+    names are missing or do not fit.
     """
-    from tabstudio.model.taking import Taking
+    from tabstudio.model.sklearn_import import TransformerImport
 
     names = _names(preprocessor, columns)
-    taking = Taking(names)
+    taking = TransformerImport(names)
     if preprocessor is None:
-        step: Step = Chain()
+        step: Step = ChainTransform()
         width = len(names)
     else:
         step, origins = taking.step(preprocessor, list(range(len(names))))

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tabstudio.model.columns import QUANTILE_ROWS, Array, present
-from tabstudio.table.conforming import DTYPES
+from tabstudio.model.column_encoders import QUANTILE_ROWS, Array, present
 from tabstudio.table.schema import Column, Schema
+from tabstudio.table.schema_alignment import DTYPES
 
 SHARES = tuple(round(step / 20, 2) for step in range(21))
 """The quantiles that are kept: every twentieth, with the least and the greatest value."""

@@ -10,10 +10,10 @@ import numpy as np
 from tabstudio.recipes.reproduction import Deviation
 
 if TYPE_CHECKING:
-    from tabstudio.model.bundle import Record
+    from tabstudio.model.bundle import BundleRecord
 
 
-def deviations(was: Record, now: Record) -> tuple[Deviation, ...]:
+def deviations(was: BundleRecord, now: BundleRecord) -> tuple[Deviation, ...]:
     """Where the model `now` is not the model `was`: what it is made of, its weights, answers and figures."""
     return (
         *_plain("schema.json", was.schema.to_json(), now.schema.to_json()),
@@ -78,7 +78,7 @@ def _tensor(where: str, name: str, was: Any, now: Any) -> Iterator[Deviation]:
         )
 
 
-def _answers(was: Record, now: Record) -> Iterator[Deviation]:
+def _answers(was: BundleRecord, now: BundleRecord) -> Iterator[Deviation]:
     if was.evidence is None or now.evidence is None:
         return
     before, after = was.evidence.tensors(), now.evidence.tensors()

@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tabstudio.registry.model_addresses import load, resolve
     from tabstudio.registry.registry import Registry
-    from tabstudio.registry.versions import load, resolve
 
 __all__ = ["Registry", "load", "resolve"]
 
-_HOMES = {"Registry": "registry", "load": "versions", "resolve": "versions"}
+_HOMES = {"Registry": "registry", "load": "model_addresses", "resolve": "model_addresses"}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tabstudio.errors import RegistryError
-from tabstudio.registry.chain import Chain
+from tabstudio.registry.hash_chain import HistoryChain
 from tabstudio.registry.records import Kind, Transition
-from tabstudio.registry.stages import Stage
+from tabstudio.registry.stage_rules import Stage
 
 _REMEMBERED = 100
 """How many requests are looked through for open ones."""
@@ -16,7 +16,7 @@ _KINDS: tuple[Kind, ...] = ("request", "approve", "reject", "promote")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ApprovalRequest:
     """One request to put a version into a stage: who asked, who agreed, and whether it is still open."""
 
     asked: Transition
@@ -41,13 +41,15 @@ class Request:
         }
 
 
-def requests(chain: Chain, version: int, created: int) -> list[Request]:
+def requests(chain: HistoryChain, version: int, created: int) -> list[ApprovalRequest]:
     """Every request for a version, the newest first."""
     rows = [row for row in chain.of_version(version, _KINDS) if row.created == created]
     return [_request(row, rows) for row in rows if row.kind == "request"]
 
 
-def open_request(chain: Chain, version: int, created: int, stage: str | None = None) -> Request | None:
+def open_request(
+    chain: HistoryChain, version: int, created: int, stage: str | None = None
+) -> ApprovalRequest | None:
     """Return the newest open request for a version, to one stage or to any."""
     for request in requests(chain, version, created):
         if request.closed is None and stage in (None, request.asked.to_stage):
@@ -55,7 +57,7 @@ def open_request(chain: Chain, version: int, created: int, stage: str | None = N
     return None
 
 
-def all_open(chain: Chain) -> list[Request]:
+def all_open(chain: HistoryChain) -> list[ApprovalRequest]:
     """The open requests of a model, the newest first."""
     asked = chain.rows(limit=_REMEMBERED, kinds=("request",))
     made = [
@@ -67,7 +69,7 @@ def all_open(chain: Chain) -> list[Request]:
     return [request for request in made if request.closed is None]
 
 
-def check_approved(request: Request | None, stage: Stage, name: str, version: int) -> None:
+def check_approved(request: ApprovalRequest | None, stage: Stage, name: str, version: int) -> None:
     """Let a promotion pass that enough other people agreed to.
 
     Raises `RegistryError` saying what is missing, and how to get it.
@@ -88,7 +90,9 @@ def check_approved(request: Request | None, stage: Stage, name: str, version: in
         )
 
 
-def check_may_answer(kind: Literal["approve", "reject"], request: Request, stage: Stage, actor: str) -> None:
+def check_may_answer(
+    kind: Literal["approve", "reject"], request: ApprovalRequest, stage: Stage, actor: str
+) -> None:
     """Let an answer pass from a person who may give it: everybody may take their own request back.
 
     Raises `RegistryError` saying why not.
@@ -109,10 +113,10 @@ def same(one: str, other: str) -> bool:
     return one.strip().casefold() == other.strip().casefold()
 
 
-def _request(asked: Transition, rows: list[Transition]) -> Request:
+def _request(asked: Transition, rows: list[Transition]) -> ApprovalRequest:
     answers = [row for row in reversed(rows) if row.refers == asked.number]
     approvals = tuple(row for row in answers if row.kind == "approve")
-    return Request(
+    return ApprovalRequest(
         asked, approvals, next((row for row in answers if row.kind in ("reject", "promote")), None)
     )
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tabstudio.registry.client import Client, MissingError
-from tabstudio.registry.records import Metric, Transition, Version, plain
-from tabstudio.tracking.names import SIZE_TAG
+from tabstudio.registry.mlflow_client import MissingError, RegistryClient
+from tabstudio.registry.records import ModelVersion, Transition, VersionMetric, plain
+from tabstudio.tracking.mlflow_names import SIZE_TAG
 
 _FIRST_METRICS = ("roc_auc", "f1", "accuracy", "r2", "rmse", "mae", "log_loss")
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class RegisteredModel:
     """A registered model: its newest version, and which version is in which exclusive stage.
 
     `updated` is in milliseconds since 1970.
@@ -33,14 +33,14 @@ class Model:
         return plain(self)
 
 
-def as_version(found: Any, moved: Transition | None, aliases: Mapping[str, int]) -> Version:
+def as_version(found: Any, moved: Transition | None, aliases: Mapping[str, int]) -> ModelVersion:
     """Make a version of MLflow's, in the stage that its last move put it into. `aliases` are the model's.
 
     A move of another version that had the number before (it was deleted) does not count.
     """
     stage = moved.to_stage if moved and moved.created == found.creation_timestamp else None
     tags = dict(found.tags)
-    return Version(
+    return ModelVersion(
         model=found.name,
         number=int(found.version),
         stage=stage,
@@ -56,7 +56,7 @@ def as_version(found: Any, moved: Transition | None, aliases: Mapping[str, int])
     )
 
 
-def metric_names(versions: Iterable[Version]) -> list[str]:
+def metric_names(versions: Iterable[ModelVersion]) -> list[str]:
     """The metrics of versions: those of the test part where there are any, the best known first."""
     known = list(dict.fromkeys(name for version in versions for name in version.metrics))
     tested = [name for name in known if name.startswith("test_")] or known
@@ -64,7 +64,7 @@ def metric_names(versions: Iterable[Version]) -> list[str]:
     return sorted(tested, key=lambda name: first.index(name) if name in first else len(first))
 
 
-def with_run(client: Client, version: Version) -> Version:
+def with_run(client: RegistryClient, version: ModelVersion) -> ModelVersion:
     """Add what the version's run measured, on which data and by whom; unchanged where it has no run."""
     if not version.run_id:
         return version
@@ -78,12 +78,12 @@ def with_run(client: Client, version: Version) -> Version:
     return replace(version, metrics=_metrics(run.data.metrics), datasets=datasets, user=user)
 
 
-def _metrics(values: Mapping[str, float]) -> dict[str, Metric]:
+def _metrics(values: Mapping[str, float]) -> dict[str, VersionMetric]:
     """The figures of a run, `x_low` and `x_high` as the interval of `x`; those of parts (`a/b`) left out."""
     finite = {name: value for name, value in sorted(values.items()) if math.isfinite(value)}
     ends = {f"{name}{end}" for name in finite for end in ("_low", "_high")}
     return {
-        name: Metric(value, finite.get(f"{name}_low"), finite.get(f"{name}_high"))
+        name: VersionMetric(value, finite.get(f"{name}_low"), finite.get(f"{name}_high"))
         for name, value in finite.items()
         if name not in ends and "/" not in name
     }

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tabstudio.database.tables import history, models
-from tabstudio.registry.chain import START, Chain, Head, hash_of, transition
+from tabstudio.registry.hash_chain import START, ChainHead, HistoryChain, hash_of, transition
 from tabstudio.registry.records import MOVES, Transition
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ChainFault:
     """A place where a history is not as it was written. `number` is the row's."""
 
     number: int
@@ -36,7 +36,7 @@ class Verification:
     model: str
     rows: int
     head: str
-    faults: tuple[Fault, ...]
+    faults: tuple[ChainFault, ...]
 
     @property
     def whole(self) -> bool:
@@ -56,13 +56,13 @@ class History:
         self.identity = database.identity
 
     @contextmanager
-    def reading(self, model: str) -> Iterator[Chain]:
+    def reading(self, model: str) -> Iterator[HistoryChain]:
         """One model's history at one moment."""
         with self.database.reading() as connection:
-            yield Chain(connection, model)
+            yield HistoryChain(connection, model)
 
     @contextmanager
-    def writing(self, model: str) -> Iterator[Chain]:
+    def writing(self, model: str) -> Iterator[HistoryChain]:
         """One model's history, which nobody else writes meanwhile; undone where the block raises."""
         with self.database.writing() as connection:
             dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
@@ -76,7 +76,7 @@ class History:
             }
             connection.execute(dialect.insert(models).values(fresh).on_conflict_do_nothing())
             connection.execute(select(models.c.name).where(models.c.name == model).with_for_update())
-            yield Chain(connection, model)
+            yield HistoryChain(connection, model)
 
     def last_moves(self, models: Iterable[str]) -> dict[str, Transition]:
         """The newest move of each of these models, in one question."""
@@ -103,10 +103,10 @@ class History:
         `anchor` is what MLflow keeps of the end of the chain, as `anchor_of` writes it.
         """
         with self.database.reading() as connection:
-            head = Chain(connection, model).head
+            head = HistoryChain(connection, model).head
             faults, number, last = _walk(connection, model)
             if (number, last) != (head.number, head.hash):
-                faults.append(Fault(number, f"the history ends here, its last row was {head.number}"))
+                faults.append(ChainFault(number, f"the history ends here, its last row was {head.number}"))
             faults += self._against(anchor, connection, model, head)
         return Verification(model, number, last, tuple(faults))
 
@@ -128,15 +128,15 @@ class History:
         state = "another one now" if found else "gone"
         return f"MLflow was told of row {told.number} ({told.hash[:12]}), which is {state}"
 
-    def _against(self, anchor: str, connection: Connection, model: str, head: Head) -> list[Fault]:
+    def _against(self, anchor: str, connection: Connection, model: str, head: ChainHead) -> list[ChainFault]:
         lost = select(history.c.number, history.c.reason).where(
             history.c.model == model, history.c.kind == "lost"
         )
-        faults = [Fault(number, f"found then: {reason}") for number, reason in connection.execute(lost)]
+        faults = [ChainFault(number, f"found then: {reason}") for number, reason in connection.execute(lost)]
         problem = self.missing(anchor, connection, model)
         if not anchor and head.mirrored:
             problem = "MLflow's note of the end of the history is gone"
-        return [*faults, Fault(head.number, problem)] if problem else faults
+        return [*faults, ChainFault(head.number, problem)] if problem else faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +156,13 @@ def parts_of(anchor: str) -> Anchor | None:
     return Anchor(parts[0], int(parts[1]), parts[2])
 
 
-def _walk(connection: Connection, model: str) -> tuple[list[Fault], int, str]:
+def _walk(connection: Connection, model: str) -> tuple[list[ChainFault], int, str]:
     """The faults between neighbours; number and hash of the last row."""
-    faults: list[Fault] = []
+    faults: list[ChainFault] = []
     number, previous = 0, START
     query = select(history).where(history.c.model == model).order_by(history.c.number)
     for row in connection.execution_options(yield_per=1000).execute(query).mappings():
-        faults += [Fault(row["number"], problem) for problem in _problems(dict(row), number, previous)]
+        faults += [ChainFault(row["number"], problem) for problem in _problems(dict(row), number, previous)]
         number, previous = row["number"], row["hash"]
     return faults, number, previous
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from tabstudio.report.wording import say
+from tabstudio.report.text_format import format_value
 
 Kind = Literal[
     "promote",
@@ -28,7 +28,7 @@ MOVES: tuple[Kind, ...] = ("promote", "archive", "rollback", "displaced", "exter
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class VersionMetric:
     """A figure of a version's run, with the 95 % interval where one was recorded."""
 
     value: float
@@ -37,12 +37,12 @@ class Metric:
 
     def __str__(self) -> str:
         if self.low is None or self.high is None:
-            return say(self.value)
-        return f"{say(self.value)} [{say(self.low)}, {say(self.high)}]"
+            return format_value(self.value)
+        return f"{format_value(self.value)} [{format_value(self.low)}, {format_value(self.high)}]"
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class ModelVersion:
     """A registered version as MLflow knows it, and the stage that it is in.
 
     `created` is in milliseconds since 1970 and, with model and number, tells the version from another one
@@ -61,7 +61,7 @@ class Version:
     description: str = ""
     aliases: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
-    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    metrics: Mapping[str, VersionMetric] = field(default_factory=dict)
     datasets: tuple[Mapping[str, str], ...] = ()
     size: int | None = None
 
@@ -94,7 +94,7 @@ class Evidence:
     those who approved. `facts` is free for what a gate wants to keep.
     """
 
-    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    metrics: Mapping[str, VersionMetric] = field(default_factory=dict)
     gates: tuple[GateResult, ...] = ()
     datasets: tuple[Mapping[str, str], ...] = ()
     bundle: str = ""
@@ -110,7 +110,7 @@ class Evidence:
         """The evidence that `to_json` wrote; what a newer tabstudio has added is kept in `facts`."""
         known = {f.name for f in fields(cls)}
         made: dict[str, Any] = {name: value for name, value in data.items() if name in known}
-        made["metrics"] = {name: Metric(**value) for name, value in data.get("metrics", {}).items()}
+        made["metrics"] = {name: VersionMetric(**value) for name, value in data.get("metrics", {}).items()}
         made["gates"] = tuple(GateResult(**gate) for gate in data.get("gates", ()))
         for name in ("datasets", "approvals"):
             made[name] = tuple(data.get(name, ()))

@@ -10,18 +10,18 @@ from typing import Any, Literal, Self
 from tabstudio.database import Database, database_address
 from tabstudio.errors import ConflictError, ModelError, RegistryError
 from tabstudio.registry import approvals
-from tabstudio.registry.approvals import Request
-from tabstudio.registry.catalog import Model, as_version, with_run
-from tabstudio.registry.chain import Chain
-from tabstudio.registry.client import Client
-from tabstudio.registry.conditions import check_gates, check_right, check_way, given, target_of_rollback
+from tabstudio.registry.approvals import ApprovalRequest
+from tabstudio.registry.catalog import RegisteredModel, as_version, with_run
+from tabstudio.registry.dates import end_of
+from tabstudio.registry.hash_chain import HistoryChain
 from tabstudio.registry.history import History, Verification
-from tabstudio.registry.keeping import Keeper, Move
-from tabstudio.registry.mirror import ANCHOR, Mirror
-from tabstudio.registry.records import MOVES, Evidence, GateResult, Transition, Version
-from tabstudio.registry.stages import ARCHIVE, Rules, Stage, find_rules
-from tabstudio.registry.times import end_of
-from tabstudio.registry.versions import SHOWN, Lookup
+from tabstudio.registry.mlflow_client import RegistryClient
+from tabstudio.registry.mlflow_stages import ANCHOR, MlflowStages
+from tabstudio.registry.mlflow_sync import MlflowSync, Move
+from tabstudio.registry.model_addresses import SHOWN, AddressResolver
+from tabstudio.registry.preconditions import check_gates, check_right, check_way, given, target_of_rollback
+from tabstudio.registry.records import MOVES, Evidence, GateResult, ModelVersion, Transition
+from tabstudio.registry.stage_rules import ARCHIVE, Stage, StageRules, find_rules
 from tabstudio.registry.webhooks import Sent, deliver
 from tabstudio.settings import actor as acting
 
@@ -50,16 +50,16 @@ class Registry:
         registry_uri: str | None = None,
         database_url: str | None = None,
         actor: str | None = None,
-        rules: Rules | None = None,
+        rules: StageRules | None = None,
     ) -> None:
         self.rules = rules or find_rules()
         self.actor = acting(actor)
-        self.client = Client(tracking_uri, registry_uri)
+        self.client = RegistryClient(tracking_uri, registry_uri)
         self.tracking_uri, self.registry_uri = self.client.tracking_uri, self.client.registry_uri
         self.database = Database(database_address(database_url, self.registry_uri))
         self.notices: list[str] = []
         self._history = History(self.database, self.client.address)
-        self._keeper = Keeper(self._history, Mirror(self.client, self.rules), self.notices)
+        self._keeper = MlflowSync(self._history, MlflowStages(self.client, self.rules), self.notices)
         self._folders: dict[str, Path] = {}
 
     def __repr__(self) -> str:
@@ -85,7 +85,7 @@ class Registry:
         """
         self._keeper.look(name)
 
-    def models(self, *, page: int = 1, limit: int = PAGE, search: str = "") -> list[Model]:
+    def models(self, *, page: int = 1, limit: int = PAGE, search: str = "") -> list[RegisteredModel]:
         """Return the registered models in alphabetical order, a page at a time.
 
         With `search` those whose names hold these words, in any case.
@@ -100,7 +100,7 @@ class Registry:
         """Return what happened lately to any model, the newest first. MLflow is not asked."""
         return self._history.recent(limit)
 
-    def versions(self, name: str, *, before: int | None = None, limit: int = PAGE) -> list[Version]:
+    def versions(self, name: str, *, before: int | None = None, limit: int = PAGE) -> list[ModelVersion]:
         """Return versions of a model, the newest first, those below the number `before`.
 
         Raises `ModelError` with similar names where there is no such model.
@@ -112,7 +112,7 @@ class Registry:
         listed = [as_version(version, moved.get(int(version.version)), seen.aliases) for version in found]
         return [with_run(self.client, version) for version in listed]
 
-    def version(self, name: str, which: int | str) -> Version:
+    def version(self, name: str, which: int | str) -> ModelVersion:
         """Return a version: its number, `latest`, or the name of a stage.
 
         Raises `ModelError` where there is none, with what there is.
@@ -128,16 +128,16 @@ class Registry:
         aliases = dict.fromkeys(found.aliases, int(found.version))
         return with_run(self.client, as_version(found, moved, aliases))
 
-    def current(self, name: str, stage: str) -> Version | None:
+    def current(self, name: str, stage: str) -> ModelVersion | None:
         """Return the version that is in an exclusive stage, None where the stage is empty."""
         with self._history.reading(name) as chain:
             holder = chain.holder(self.rules.stage(stage).name)
         return self.version(name, holder.version) if holder else None
 
-    def bundle(self, version: Version) -> Path:
+    def bundle(self, version: ModelVersion) -> Path:
         """Return the local folder of a version's bundle, fetched once. Raises `ModelError` without one."""
         if version.address not in self._folders:
-            self._folders[version.address] = Lookup(version.address, self.client).bundle()
+            self._folders[version.address] = AddressResolver(version.address, self.client).bundle()
         return self._folders[version.address]
 
     def history(self, name: str, *, before: int | None = None, limit: int = PAGE) -> list[Transition]:
@@ -169,7 +169,7 @@ class Registry:
 
     def judge(
         self, name: str, version: int | str, to: str, *, data: str | None = None
-    ) -> tuple[Version, list[GateResult]]:
+    ) -> tuple[ModelVersion, list[GateResult]]:
         """Hold a version against the gates of a stage, by the rows of `data` where given; nothing is moved.
 
         Raises `ModelError` where there is no such version, `RegistryError` for an unknown stage.
@@ -298,30 +298,30 @@ class Registry:
         """Close the open request for a version. Raises as `approve` does."""
         return self._answer("reject", name, version, to, given(reason))
 
-    def requests(self, name: str, version: int | str) -> list[Request]:
+    def requests(self, name: str, version: int | str) -> list[ApprovalRequest]:
         """Return every request for a version, the newest first."""
         found = self.version(name, version)
         with self._history.reading(name) as chain:
             return approvals.requests(chain, found.number, found.created)
 
-    def open_requests(self, name: str) -> list[Request]:
+    def open_requests(self, name: str) -> list[ApprovalRequest]:
         """Return the requests of a model that wait for an answer or a promotion, the newest first."""
         with self._history.reading(name) as chain:
             return approvals.all_open(chain)
 
-    def note(self, version: Version, reason: str, facts: Mapping[str, Any]) -> Transition:
+    def note(self, version: ModelVersion, reason: str, facts: Mapping[str, Any]) -> Transition:
         """Keep a finding about a version in its history, such as the result of a reproduction."""
         self._keeper.look(version.model)
         evidence = Evidence(facts=facts)
         return self._keeper.note(Move("note", version, None, self.actor, given(reason), evidence))
 
-    def notes(self, version: Version) -> list[Transition]:
+    def notes(self, version: ModelVersion) -> list[Transition]:
         """Return what `note` has kept of a version, the newest first."""
         with self._history.reading(version.model) as chain:
             rows = chain.of_version(version.number, ("note",))
         return [row for row in rows if row.created == version.created]
 
-    def moves(self, version: Version) -> list[Transition]:
+    def moves(self, version: ModelVersion) -> list[Transition]:
         """Return the moves of a version from stage to stage, the newest first."""
         with self._history.reading(version.model) as chain:
             rows = chain.of_version(version.number, MOVES)
@@ -347,7 +347,7 @@ class Registry:
         stage = self.rules.stage(str(request.asked.to_stage))
         move = Move(kind, found, stage.name, self.actor, reason, Evidence(), refers=request.number)
 
-        def check(chain: Chain) -> None:
+        def check(chain: HistoryChain) -> None:
             asked = approvals.open_request(chain, found.number, found.created, stage.name)
             if asked is None or asked.number != request.number:
                 raise ConflictError(f"{name} {found.number}: somebody answered this request meanwhile")
@@ -355,7 +355,7 @@ class Registry:
 
         return self._keeper.note(move, check)
 
-    def _model(self, found: Any) -> Model:
+    def _model(self, found: Any) -> RegisteredModel:
         stages = self._keeper.in_step(found)
         if stages is None:  # something was changed in MLflow, or is left to do
             self._keeper.look(found.name)
@@ -363,7 +363,9 @@ class Registry:
                 held = {stage: chain.holder(stage) for stage in self.rules.exclusive}
             stages = {stage: row.version for stage, row in held.items() if row}
         newest = max((int(version.version) for version in found.latest_versions), default=None)
-        return Model(found.name, newest, stages, found.last_updated_timestamp, found.description or "")
+        return RegisteredModel(
+            found.name, newest, stages, found.last_updated_timestamp, found.description or ""
+        )
 
     def _number(self, name: str, which: int | str) -> int | None:
         word = str(which).strip().lower()
@@ -376,12 +378,12 @@ class Registry:
         return holder.version if holder else None
 
     def _evidence(
-        self, version: Version, results: tuple[GateResult, ...], request: Request | None
+        self, version: ModelVersion, results: tuple[GateResult, ...], request: ApprovalRequest | None
     ) -> Evidence:
         agreed = tuple(f"{row.actor}, {row.time}" for row in request.approvals) if request else ()
         return Evidence(version.metrics, results, version.datasets, self._digest(version), agreed)
 
-    def _digest(self, version: Version) -> str:
+    def _digest(self, version: ModelVersion) -> str:
         from tabstudio.model.bundle import digest
 
         try:
@@ -389,7 +391,7 @@ class Registry:
         except ModelError:  # another library's model has no manifest; gates have judged a damaged one
             return ""
 
-    def _check_way(self, version: Version, stage: Stage) -> None:
+    def _check_way(self, version: ModelVersion, stage: Stage) -> None:
         with self._history.reading(version.model) as chain:
             check_way(self.rules, chain, version, stage)
 
@@ -400,7 +402,7 @@ class Registry:
                 check_right(self.rules, stage, self.actor)
 
 
-def _approved(chain: Chain, version: Version, stage: Stage) -> Request | None:
+def _approved(chain: HistoryChain, version: ModelVersion, stage: Stage) -> ApprovalRequest | None:
     request = approvals.open_request(chain, version.number, version.created, stage.name)
     approvals.check_approved(request, stage, version.model, version.number)
     return request

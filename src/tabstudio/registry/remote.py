@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from tabstudio.errors import ConfigError
-from tabstudio.registry.approvals import Request
-from tabstudio.registry.cards import Card
-from tabstudio.registry.catalog import Model
-from tabstudio.registry.history import Fault, Verification
-from tabstudio.registry.records import Evidence, GateResult, Metric, Transition, Version
+from tabstudio.registry.approvals import ApprovalRequest
+from tabstudio.registry.catalog import RegisteredModel
+from tabstudio.registry.history import ChainFault, Verification
+from tabstudio.registry.records import Evidence, GateResult, ModelVersion, Transition, VersionMetric
 from tabstudio.registry.registry import PAGE
 from tabstudio.registry.remote_http import Connection, path_of
-from tabstudio.registry.stages import Rules, Stage
+from tabstudio.registry.stage_rules import Stage, StageRules
+from tabstudio.registry.version_card import VersionCard
 
 _Made = TypeVar("_Made")
 
@@ -39,27 +39,27 @@ class RemoteRegistry:
         pass
 
     @cached_property
-    def rules(self) -> Rules:
+    def rules(self) -> StageRules:
         """The stages of the studio, and what each of them asks for."""
         told = self._connection.get("/rules")
         stages = tuple(
             _made(Stage, stage | _tuples(stage, "promoters", "approvers")) for stage in told["stages"]
         )
-        return Rules(stages, told["in_order"], source=f"{told['source']} at {self._connection.url}")
+        return StageRules(stages, told["in_order"], source=f"{told['source']} at {self._connection.url}")
 
     def look(self, name: str) -> None:
         """Do nothing: the studio looks by itself before it answers."""
 
-    def models(self, *, page: int = 1, limit: int = PAGE) -> list[Model]:
+    def models(self, *, page: int = 1, limit: int = PAGE) -> list[RegisteredModel]:
         """Return the registered models, a page at a time."""
-        return [_made(Model, model) for model in self._items("/models", page=page, limit=limit)]
+        return [_made(RegisteredModel, model) for model in self._items("/models", page=page, limit=limit)]
 
-    def versions(self, name: str, *, before: int | None = None, limit: int = PAGE) -> list[Version]:
+    def versions(self, name: str, *, before: int | None = None, limit: int = PAGE) -> list[ModelVersion]:
         """Return versions of a model, the newest first."""
         found = self._items(path_of("models", name, "versions"), before=before, limit=limit)
         return [_version(version) for version in found]
 
-    def version(self, name: str, which: int | str) -> Version:
+    def version(self, name: str, which: int | str) -> ModelVersion:
         """Return a version: its number, `latest`, or the name of a stage."""
         return _version(self._connection.get(path_of("models", name, "versions", which)))
 
@@ -82,12 +82,15 @@ class RemoteRegistry:
         """Have the studio check that no row of a history was edited, removed or inserted."""
         told = self._connection.get(path_of("models", name, "verify"))
         return Verification(
-            told["model"], told["rows"], told["head"], tuple(_made(Fault, fault) for fault in told["faults"])
+            told["model"],
+            told["rows"],
+            told["head"],
+            tuple(_made(ChainFault, fault) for fault in told["faults"]),
         )
 
     def judge(
         self, name: str, version: int | str, to: str, *, data: str | None = None
-    ) -> tuple[Version, list[GateResult]]:
+    ) -> tuple[ModelVersion, list[GateResult]]:
         """Hold a version against the gates of a stage; nothing is moved."""
         told = self._connection.post(_of(name, version, "gates"), {"to": to, "data": data})
         return _version(told["version"]), [_made(GateResult, gate) for gate in told["gates"]]
@@ -131,10 +134,10 @@ class RemoteRegistry:
         """Close the open request for a version."""
         return self._act(_of(name, version, "reject"), {"to": to, "reason": reason})[0]
 
-    def requests(self, name: str, version: int | str) -> list[Request]:
+    def requests(self, name: str, version: int | str) -> list[ApprovalRequest]:
         """Return every request for a version, the newest first."""
         return [
-            Request(
+            ApprovalRequest(
                 _transition(told["asked"]),
                 tuple(_transition(row) for row in told["approvals"]),
                 _transition(told["closed"]) if told["closed"] else None,
@@ -142,11 +145,11 @@ class RemoteRegistry:
             for told in self._items(_of(name, version, "requests"))
         ]
 
-    def card(self, address: str) -> Card:
+    def card(self, address: str) -> VersionCard:
         """Return the card of a model that the studio knows. Raises `ConfigError` for a folder."""
         check_address(address)
         told = dict(self._connection.get("/card", model=address))
-        return Card(told.pop("address"), told.pop("card"), told)
+        return VersionCard(told.pop("address"), told.pop("card"), told)
 
     def compare(
         self, first: str, second: str, *, data: str | None, slices: Sequence[str]
@@ -213,9 +216,9 @@ def _of(name: str, version: int | str, what: str) -> str:
     return path_of("models", name, "versions", version, what)
 
 
-def _version(told: Mapping[str, Any]) -> Version:
-    metrics = {name: _made(Metric, metric) for name, metric in told["metrics"].items()}
-    return _made(Version, {**told, "metrics": metrics, **_tuples(told, "aliases", "datasets")})
+def _version(told: Mapping[str, Any]) -> ModelVersion:
+    metrics = {name: _made(VersionMetric, metric) for name, metric in told["metrics"].items()}
+    return _made(ModelVersion, {**told, "metrics": metrics, **_tuples(told, "aliases", "datasets")})
 
 
 def _transition(told: Mapping[str, Any]) -> Transition:

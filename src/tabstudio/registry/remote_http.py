@@ -12,8 +12,8 @@ from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from tabstudio._util.error_summary import summarize_error
 from tabstudio._version import __version__
-from tabstudio.causes import cause
 from tabstudio.errors import (
     AccessError,
     ConfigError,
@@ -123,7 +123,8 @@ class Connection:
                 raise self._refusal(error) from error
         except (OSError, HTTPException) as error:
             raise TabstudioError(
-                f"the studio at {shown(self.url)} cannot be reached: {cause(error)}; see TABSTUDIO_URL"
+                f"the studio at {shown(self.url)} cannot be reached: {summarize_error(error)}; "
+                "see TABSTUDIO_URL"
             ) from error
         except ValueError as error:
             raise self._foreign("what it answers is no JSON") from error

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, select, update
 
+from tabstudio._util.error_summary import summarize_error
 from tabstudio._version import __version__
-from tabstudio.causes import cause
 from tabstudio.database.tables import deliveries
 from tabstudio.errors import ConfigError
-from tabstudio.registry.chain import canonical, now, stamp
+from tabstudio.registry.hash_chain import canonical, now, stamp
 from tabstudio.registry.records import Transition
-from tabstudio.registry.stages import Rules, Webhook, receiver
+from tabstudio.registry.stage_rules import StageRules, Webhook, receiver
 from tabstudio.settings import secret
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Sent:
     problems: tuple[str, ...] = ()
 
 
-def enqueue(connection: Connection, rules: Rules, rows: Iterable[Transition]) -> None:
+def enqueue(connection: Connection, rules: StageRules, rows: Iterable[Transition]) -> None:
     """Write down whom each row is to be told to, in the transaction that wrote the row."""
     for row in rows:
         for hook in rules.webhooks:
@@ -61,7 +61,7 @@ def enqueue(connection: Connection, rules: Rules, rows: Iterable[Transition]) ->
                 connection.execute(deliveries.insert().values(_event(row, hook.url)))
 
 
-def deliver(database: Database, rules: Rules, *, limit: int = 20) -> Sent:
+def deliver(database: Database, rules: StageRules, *, limit: int = 20) -> Sent:
     """Send what is due, up to `limit` events, a few seconds each at most.
 
     What is not taken waits 30 seconds, then a minute, two, and so on up to a day.
@@ -167,7 +167,7 @@ def _send(event: Mapping[str, Any], hook: Webhook | None) -> str:
         error.close()
         return f"it answered {error.code} {error.reason}"
     except (OSError, HTTPException, ValueError, ConfigError) as error:
-        return cause(error)
+        return summarize_error(error)
     return ""
 
 

@@ -20,7 +20,7 @@ from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
-from tabstudio.report.colours import DPI, INK
+from tabstudio.report.colors import DPI, INK
 
 Align = Literal["left", "center", "right"]
 _FREETYPE = Lock()

@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from tabstudio.report.canvas import Canvas, width_of
-from tabstudio.report.colours import DIVERGING, DPI, GRID, INK, MUTED, PALETTE, SEQUENTIAL
-from tabstudio.report.wording import shorten
+from tabstudio.report.colors import DIVERGING, DPI, GRID, INK, MUTED, PALETTE, SEQUENTIAL
+from tabstudio.report.text_format import shorten
 
 __all__ = ["DIVERGING", "PALETTE", "SEQUENTIAL", "figure", "heatmap", "png", "shorten", "svg"]
 

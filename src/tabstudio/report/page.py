@@ -10,7 +10,7 @@ from html import escape
 from typing import Any, Literal, Protocol
 
 from tabstudio.report.style import CSS
-from tabstudio.report.wording import say
+from tabstudio.report.text_format import format_value
 
 Severity = Literal["info", "warning", "danger"]
 
@@ -25,7 +25,7 @@ class Block(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextBlock:
     """Paragraphs of plain text, set apart by empty lines. `muted` makes a quiet note of it."""
 
     text: str
@@ -39,7 +39,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class FactsBlock:
     """A row of tiles: a large value above its small name."""
 
     pairs: Sequence[tuple[str, Any]]
@@ -47,14 +47,14 @@ class Facts:
     def html(self) -> str:
         """A description list of (name, value)."""
         tiles = (
-            f"<div><dt>{escape(str(name))}</dt><dd>{escape(say(value))}</dd></div>"
+            f"<div><dt>{escape(str(name))}</dt><dd>{escape(format_value(value))}</dd></div>"
             for name, value in self.pairs
         )
         return f'<dl class="facts">{"".join(tiles)}</dl>'
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class TableBlock:
     """A table. Columns of numbers, plain or as words, are aligned to the right; None and NaN are a dash."""
 
     headers: Sequence[str]
@@ -70,7 +70,9 @@ class Rows:
             for name, kind in zip(self.headers, kinds, strict=True)
         )
         body = "".join(
-            f"<tr>{''.join(f'<td{k}>{escape(say(v))}</td>' for v, k in zip(row, kinds, strict=True))}</tr>"
+            "<tr>"
+            + "".join(f"<td{k}>{escape(format_value(v))}</td>" for v, k in zip(row, kinds, strict=True))
+            + "</tr>"
             for row in self.rows
         )
         caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
@@ -91,7 +93,7 @@ def _is_number(cell: Any) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PictureBlock:
     """An SVG element (str) or a PNG (bytes), with the words for those who cannot see it.
 
     A `wide` one keeps its size on a narrow screen and scrolls.
@@ -117,7 +119,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Callout:
+class CalloutBlock:
     """A box that is not overlooked: what was found and what to do; `command` is something to type."""
 
     severity: Severity
@@ -130,7 +132,7 @@ class Callout:
         title = f"<strong>{escape(self.title)}</strong>" if self.title else ""
         command = f"<code>{escape(self.command)}</code>" if self.command else ""
         sign = f'<span aria-hidden="true">{_SIGNS[self.severity]}</span>'
-        words = f"<div>{title}{Text(self.text).html()}{command}</div>"
+        words = f"<div>{title}{TextBlock(self.text).html()}{command}</div>"
         return f'<aside class="{self.severity}" role="note">{sign}{words}</aside>'
 
 

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tabstudio.errors import InputError
-from tabstudio.serving.contract import Rows
-from tabstudio.serving.endpoint import Endpoint, Lane, refused, too_late
-from tabstudio.serving.hooks import Extensions, Finished, Record, Refused
-from tabstudio.serving.http import (
+from tabstudio.serving.batching import BatchLane, Endpoint, refused, too_late
+from tabstudio.serving.contract import RequestRows
+from tabstudio.serving.http_messages import (
     Bodies,
     Disconnected,
     Hosts,
@@ -28,11 +27,12 @@ from tabstudio.serving.http import (
     request_id,
     respond,
 )
-from tabstudio.serving.inference import Inference
-from tabstudio.serving.invocations import Invocations
-from tabstudio.serving.options import ServeOptions
-from tabstudio.serving.protocols import Asked, Predict, Question, Reply, Speech, told
-from tabstudio.serving.runtime import Answer, Runtime
+from tabstudio.serving.mlflow_protocol import MlflowProtocol
+from tabstudio.serving.protocols import Predict, PredictionQuery, ProtocolRequest, Reply, Speech, told
+from tabstudio.serving.request_hooks import Extensions, Finished, RequestRecord, RequestRefused
+from tabstudio.serving.runtime import ModelAnswer, Runtime
+from tabstudio.serving.serve_options import ServeOptions
+from tabstudio.serving.v2_protocol import V2Protocol
 
 LARGE = 1 << 20
 """Bodies from here on are read, answered and written in a thread."""
@@ -121,10 +121,10 @@ class App:
     async def predict(
         self, name: str, row: dict[str, Any], *, protocol: str, request_id: str, caller: str
     ) -> dict[str, Any]:
-        """Answer one row as the predict endpoint does, recorded alike. Raises `Refused`."""
+        """Answer one row as the predict endpoint does, recorded alike. Raises `RequestRefused`."""
         endpoint = self.endpoints.get(name)
         if endpoint is None:
-            raise Refused(404, "UNKNOWN_MODEL", f"there is no model {name[:100]!r}")
+            raise RequestRefused(404, "UNKNOWN_MODEL", f"there is no model {name[:100]!r}")
         lane = endpoint.choose(request_id)
         rows = lane.runtime.contract.take([row], 1)
         answer = await lane.answer(rows, time.monotonic() + self.bounds.deadline)
@@ -134,14 +134,16 @@ class App:
         return said
 
     def admit(self, scope: Scope, headers: dict[bytes, bytes], open_to_all: bool = False) -> str:
-        """Let a request in, and say who asks. Raises `Refused`."""
+        """Let a request in, and say who asks. Raises `RequestRefused`."""
         self.hosts.check(headers.get(b"host"))
         caller = ""
         if self.extensions.authenticate and not open_to_all:
             caller = self.extensions.authenticate(scope["headers"])
         if self.in_flight > self.bounds.in_flight:
             most = self.bounds.in_flight
-            raise Refused(429, "TOO_MANY_REQUESTS", f"{most:,} requests are being answered", retry_after=1)
+            raise RequestRefused(
+                429, "TOO_MANY_REQUESTS", f"{most:,} requests are being answered", retry_after=1
+            )
         return caller
 
     async def _answer(
@@ -152,7 +154,7 @@ class App:
         headers: dict[bytes, bytes],
         asked_id: str,
         started: float,
-    ) -> tuple[Response, int, Lane | None]:
+    ) -> tuple[Response, int, BatchLane | None]:
         lane = None
         try:
             caller = self.admit(scope, headers)
@@ -161,7 +163,7 @@ class App:
             body = await self.bodies.read(receive, headers)
             try:
                 content_type = headers.get(b"content-type", b"").decode("latin-1")
-                job = _Job(hot, lane, body, Asked(asked_id, content_type, headers), caller, started)
+                job = _Job(hot, lane, body, ProtocolRequest(asked_id, content_type, headers), caller, started)
                 if len(body) >= LARGE:
                     rows, reply = await self._beside(job)
                 else:
@@ -171,16 +173,16 @@ class App:
             finally:
                 self.bodies.release(len(body))
             return Response(200, reply.body, reply.content_type, reply.headers), rows, lane
-        except Refused as answered:
+        except RequestRefused as answered:
             return error(answered, asked_id), 0, lane
         except Disconnected:
             raise
         except Exception:
             log.exception("request %s failed", asked_id)
-            failed = Refused(500, "INTERNAL", "the server failed; its log says why")
+            failed = RequestRefused(500, "INTERNAL", "the server failed; its log says why")
             return error(failed, asked_id), 0, lane
 
-    def _lane(self, hot: Hot, key: str) -> Lane:
+    def _lane(self, hot: Hot, key: str) -> BatchLane:
         if hot.version is None:
             return hot.endpoint.choose(key)
         return hot.endpoint.lane_of(hot.version)
@@ -193,7 +195,7 @@ class App:
         self._to_shadow(job.hot.endpoint, job.lane, question.rows, answer, job.asked.request_id)
         return len(question.rows.raw), reply
 
-    def _whole(self, job: _Job) -> tuple[Question, Answer, Reply]:
+    def _whole(self, job: _Job) -> tuple[PredictionQuery, ModelAnswer, Reply]:
         if time.monotonic() > job.started + self.bounds.deadline:
             raise too_late()
         runtime, speech = job.lane.runtime, job.hot.speech
@@ -206,7 +208,7 @@ class App:
         self._record(job.lane, question.rows, answer, speech.name, job.asked.request_id, job.caller)
         return question, answer, reply
 
-    def _finish(self, job: _Job, question: Question, answer: Answer) -> tuple[int, Reply]:
+    def _finish(self, job: _Job, question: PredictionQuery, answer: ModelAnswer) -> tuple[int, Reply]:
         lane, asked = job.lane, job.asked
         reply = question.write(answer)
         self._record(lane, question.rows, answer, job.hot.speech.name, asked.request_id, job.caller)
@@ -214,12 +216,18 @@ class App:
         return len(question.rows.raw), reply
 
     def _record(
-        self, lane: Lane, rows: Rows, answer: Answer, protocol: str, request_id: str, caller: str
+        self,
+        lane: BatchLane,
+        rows: RequestRows,
+        answer: ModelAnswer,
+        protocol: str,
+        request_id: str,
+        caller: str,
     ) -> None:
         if not self.extensions.recorders:
             return
         runtime = lane.runtime
-        record = Record(
+        record = RequestRecord(
             request_id,
             runtime.name,
             runtime.version,
@@ -237,7 +245,9 @@ class App:
         for recorder in self.extensions.recorders:
             recorder(record)
 
-    def _to_shadow(self, endpoint: Endpoint, lane: Lane, rows: Rows, answer: Answer, request_id: str) -> None:
+    def _to_shadow(
+        self, endpoint: Endpoint, lane: BatchLane, rows: RequestRows, answer: ModelAnswer, request_id: str
+    ) -> None:
         """Ask the shadow the same rows, after the answer and only while it keeps up."""
         shadow = endpoint.shadow
         if shadow is None or len(self._shadows) >= _SHADOWS:
@@ -248,7 +258,7 @@ class App:
         task.add_done_callback(self._shadows.discard)
 
     async def _ask_shadow(
-        self, shadow: Lane, lane: Lane, rows: Rows, answer: Answer, request_id: str
+        self, shadow: BatchLane, lane: BatchLane, rows: RequestRows, answer: ModelAnswer, request_id: str
     ) -> None:
         contract = shadow.runtime.contract
         try:
@@ -257,7 +267,7 @@ class App:
                 rows = contract.take([dict(zip(names, row, strict=True)) for row in rows.raw], len(rows.raw))
             until = time.monotonic() + self.bounds.deadline
             other = await shadow.answer(rows, until)
-        except Refused as answered:
+        except RequestRefused as answered:
             log.warning("shadow %s of %s: %s", shadow.runtime.version, shadow.runtime.name, answered.message)
             return
         self._record(shadow, rows, other, "shadow", request_id, "")
@@ -270,15 +280,15 @@ class App:
         self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes], asked_id: str
     ) -> tuple[str, int]:
         if self._pages is None:
-            from tabstudio.serving.pages import Pages
+            from tabstudio.serving.management_routes import ManagementRoutes
 
-            self._pages = Pages(self)
+            self._pages = ManagementRoutes(self)
         route, status = await self._pages.answer(scope, receive, send, headers, asked_id)
         return str(route), int(status)
 
     def _paths(self) -> dict[str, Hot]:
         paths: dict[str, Hot] = {}
-        predict, invocations, inference = Predict(), Invocations(), Inference()
+        predict, invocations, inference = Predict(), MlflowProtocol(), V2Protocol()
         for name, endpoint in self.endpoints.items():
             own = f"/v1/models/{name}"
             paths[f"{own}/predict"] = Hot(endpoint, predict, "/v1/models/NAME/predict")
@@ -294,15 +304,15 @@ class App:
             name, _, version = path[len("/v2/models/") : -len("/infer")].partition("/versions/")
             if name in self.endpoints and version:
                 route = "/v2/models/NAME/versions/VERSION/infer"
-                return Hot(self.endpoints[name], Inference(), route, version)
+                return Hot(self.endpoints[name], V2Protocol(), route, version)
         return hot
 
 
 class _Job(NamedTuple):
     hot: Hot
-    lane: Lane
+    lane: BatchLane
     body: bytes
-    asked: Asked
+    asked: ProtocolRequest
     caller: str
     started: float
 

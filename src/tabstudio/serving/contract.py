@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import msgspec
 import polars as pl
 
-from tabstudio.model.columns import CategoryColumn
-from tabstudio.model.encode import Encoder
+from tabstudio.model.column_encoders import CategoryColumn
+from tabstudio.model.encoder import Encoder
 from tabstudio.model.preprocessing import Preprocessing
-from tabstudio.serving import strictjson
-from tabstudio.serving.hooks import Refused
-from tabstudio.table.parse import Typing, convert, strip_missing
+from tabstudio.serving import strict_json
+from tabstudio.serving.request_hooks import RequestRefused
 from tabstudio.table.schema import Column, Schema
+from tabstudio.table.type_inference import Typing, convert, strip_missing
 
 SHOWN = 100
 """Faults that an answer names; the message says how many there are."""
@@ -29,7 +29,7 @@ Row = tuple[Any, ...]
 Fault = dict[str, Any]
 
 
-class Rows(NamedTuple):
+class RequestRows(NamedTuple):
     """Rows that fit: raw values in the order of the features, and the columns that a frame has parsed."""
 
     raw: list[Row]
@@ -47,7 +47,7 @@ class Contract:
         known = (coder for coder in coders if isinstance(coder, CategoryColumn))
         levels = {coder.name: (*coder.levels, *coder.rare) for coder in known}
         self.schema = schema
-        self.fields = tuple(Field(column, levels.get(column.name)) for column in schema.features)
+        self.fields = tuple(ContractField(column, levels.get(column.name)) for column in schema.features)
         self.names = tuple(field.name for field in self.fields)
         self.colons_in_names = sum(name.count(":") for name in self.names)
         self._framed = [(place, field) for place, field in enumerate(self.fields) if field.framed]
@@ -63,33 +63,33 @@ class Contract:
         rows: Any = list[values]
         self.decode_tuples: Callable[[bytes], list[Row]] = msgspec.json.Decoder(rows).decode
 
-    def read(self, body: bytes, most: int) -> Rows:
+    def read(self, body: bytes, most: int) -> RequestRows:
         """Read `{"rows": [{column: value, ...}, ...]}` of at most `most` rows.
 
-        Raises `Refused`: 400 for what is no JSON, 413 for too many rows, 422 with all faults.
+        Raises `RequestRefused`: 400 for what is no JSON, 413 for too many rows, 422 with all faults.
         """
         raw = self._quick(body)
         if raw is None:
-            raw = self._careful(strictjson.parse(body), most)
+            raw = self._careful(strict_json.parse(body), most)
         return self.check(raw, most)
 
-    def check(self, raw: list[Row], most: int) -> Rows:
+    def check(self, raw: list[Row], most: int) -> RequestRows:
         """Count rows whose values have the right types, and parse dates and texts among them."""
         _bounded(len(raw), most)
         if not self._framed:
-            return Rows(raw, {})
+            return RequestRows(raw, {})
         parsed, faults = {}, []
         for place, field in self._framed:
             parsed[field.name], found = self.parse([row[place] for row in raw], field)
             faults += found
         if faults:
             raise misfit(faults)
-        return Rows(raw, parsed)
+        return RequestRows(raw, parsed)
 
-    def take(self, rows: Sequence[Any], most: int) -> Rows:
+    def take(self, rows: Sequence[Any], most: int) -> RequestRows:
         """Check rows that are Python objects already: dictionaries by column.
 
-        Raises `Refused` 413 or 422 as `read` does.
+        Raises `RequestRefused` 413 or 422 as `read` does.
         """
         _bounded(len(rows), most)
         return self.check(self._tuples(rows), most)
@@ -104,7 +104,7 @@ class Contract:
             return None
         raw = list(map(msgspec.structs.astuple, found))
         expected = 1 + len(raw) * (len(self.fields) + self.colons_in_names) + self.colons_in(raw)
-        return raw if strictjson.colons(body) == expected else None
+        return raw if strict_json.colons(body) == expected else None
 
     def colons_in(self, raw: list[Row]) -> int:
         """Count the colons within the values."""
@@ -113,10 +113,12 @@ class Contract:
 
     def _careful(self, document: Any, most: int) -> list[Row]:
         if not isinstance(document, dict) or not isinstance(document.get("rows"), list):
-            raise Refused(422, "INVALID_REQUEST", 'expected {"rows": [{"column": value, ...}, ...]}')
+            raise RequestRefused(422, "INVALID_REQUEST", 'expected {"rows": [{"column": value, ...}, ...]}')
         more = [name for name in document if name != "rows"]
         if more:
-            raise Refused(422, "INVALID_REQUEST", f"beside rows nothing was expected, got {more[0][:100]!r}")
+            raise RequestRefused(
+                422, "INVALID_REQUEST", f"beside rows nothing was expected, got {more[0][:100]!r}"
+            )
         _bounded(len(document["rows"]), most)
         return self._tuples(document["rows"])
 
@@ -142,7 +144,7 @@ class Contract:
                 faults.append(fault(place, field.name, message))
         return tuple(values)
 
-    def parse(self, values: list[Any], field: Field) -> tuple[pl.Series, list[Fault]]:
+    def parse(self, values: list[Any], field: ContractField) -> tuple[pl.Series, list[Fault]]:
         """Read words of a column as its kind and format say, and the faults of those that do not fit."""
         text = pl.Series(field.name, values, dtype=pl.String)
         column = field.column
@@ -153,7 +155,7 @@ class Contract:
         return typed, [fault(row, field.name, f"{field.expected}, got {shown(values[row])}") for row in rows]
 
 
-class Field:
+class ContractField:
     """One feature: the JSON types it may have, and what a value of another type is told.
 
     `levels` are the words that training knew of a category, None where they are not kept. `framed` columns
@@ -194,13 +196,13 @@ class Field:
         return str | None, (str,), "a string"
 
 
-def misfit(faults: list[Fault]) -> Refused:
+def misfit(faults: list[Fault]) -> RequestRefused:
     """Answer to rows that do not fit: all faults in the order of the rows."""
     faults = sorted(faults, key=lambda fault: fault["row"])
     first = faults[0]
     where = f"row {first['row']}" + (f", column {first['column']!r}" if first["column"] else "")
     more = f" (and {len(faults) - 1:,} more faults)" if len(faults) > 1 else ""
-    return Refused(422, "INVALID_ROWS", f"{where}: {first['message']}{more}", faults[:SHOWN])
+    return RequestRefused(422, "INVALID_ROWS", f"{where}: {first['message']}{more}", faults[:SHOWN])
 
 
 def shown(value: Any) -> str:
@@ -213,9 +215,11 @@ def shown(value: Any) -> str:
 
 def _bounded(count: int, most: int) -> None:
     if not count:
-        raise Refused(422, "NO_ROWS", "at least one row was expected, got none")
+        raise RequestRefused(422, "NO_ROWS", "at least one row was expected, got none")
     if count > most:
-        raise Refused(413, "TOO_MANY_ROWS", f"at most {most:,} rows are answered at a time, got {count:,}")
+        raise RequestRefused(
+            413, "TOO_MANY_ROWS", f"at most {most:,} rows are answered at a time, got {count:,}"
+        )
 
 
 def fault(row: int, column: str | None, message: str) -> Fault:

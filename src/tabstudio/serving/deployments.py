@@ -23,7 +23,7 @@ from typing import Any, Literal
 import psutil
 from sqlalchemy import Connection, delete, insert, select, update
 
-from tabstudio import processes
+from tabstudio._util import processes
 from tabstudio.database import Database, database_address
 from tabstudio.database.tables import deployments as table
 from tabstudio.errors import ConfigError, TabstudioError

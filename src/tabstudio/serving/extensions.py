@@ -8,12 +8,12 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tabstudio.serving import logs
-from tabstudio.serving.form import Form
-from tabstudio.serving.hooks import Extensions, Finished, Record, Service
+from tabstudio.serving import server_log
 from tabstudio.serving.metrics import SNAPSHOT_SECONDS, Metrics
-from tabstudio.serving.options import ServeOptions
+from tabstudio.serving.prediction_form import Form
 from tabstudio.serving.predictionlog.writer import PredictionLog
+from tabstudio.serving.request_hooks import Extensions, Finished, RequestRecord, ServiceView
+from tabstudio.serving.serve_options import ServeOptions
 from tabstudio.serving.tokens import gate
 from tabstudio.table.schema import Schema
 
@@ -46,14 +46,14 @@ class Around:
         self.options = options
         self.metrics = Metrics(options.scratch, worker)
         self.swapped, self.shadowed = self.metrics.swapped, self.metrics.shadowed
-        self.recorders: tuple[Callable[[Record], None], ...] = (self.metrics.predicted,)
+        self.recorders: tuple[Callable[[RequestRecord], None], ...] = (self.metrics.predicted,)
         self.log = PredictionLog(options.log) if options.log.enabled else None
         if self.log is not None:
             self.recorders = (*self.recorders, self.log)
             self.metrics.lost = partial(getattr, self.log, "lost")
         self.tracing = _tracing(worker) if options.trace else None
         self.forms: dict[str, Form] = {}
-        self.service: Service
+        self.service: ServiceView
         self._ticking: asyncio.Task[None] | None = None
 
     def opened(self, model: str, version: str, role: str, schema: Schema, profile: Mapping[str, Any]) -> None:
@@ -67,18 +67,18 @@ class Around:
         """Count one HTTP request, write a line and make a span where that was asked for."""
         self.metrics.finished(done.route, done.model, done.status, done.seconds, done.rows)
         if self.options.access_log:
-            logs.access(done.route, done.model, done.status, done.seconds, done.rows, done.request_id)
+            server_log.access(done.route, done.model, done.status, done.seconds, done.rows, done.request_id)
         if self.tracing is not None:
             self.tracing.finished(done)
 
     def routes(self) -> list[Any]:
         """Routes of Starlette: metrics, feedback, forms."""
-        from tabstudio.serving.further import Further
+        from tabstudio.serving.extra_routes import ExtraRoutes
 
         folder = self.log.folder if self.log is not None else None
-        return Further(self.options, self.metrics, self.forms, self.service, folder).routes()
+        return ExtraRoutes(self.options, self.metrics, self.forms, self.service, folder).routes()
 
-    async def start(self, service: Service) -> None:
+    async def start(self, service: ServiceView) -> None:
         """Begin to look at the running worker."""
         self.service = service
         self.metrics.gauges["in_flight"] = lambda: service.in_flight

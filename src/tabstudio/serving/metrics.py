@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tabstudio._version import __version__
-from tabstudio.serving.hooks import Record
+from tabstudio.serving.request_hooks import RequestRecord
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -76,7 +76,7 @@ class Metrics:
         counts[_SECONDS] += seconds
         counts[_ROWS] += rows
 
-    def predicted(self, record: Record) -> None:
+    def predicted(self, record: RequestRecord) -> None:
         """Count the labels, or sum the values, of one answered request. Called from any thread."""
         key = record.model, record.version, record.role
         with self._lock:

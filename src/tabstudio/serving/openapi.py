@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tabstudio._version import __version__
-from tabstudio.serving.contract import Field
-from tabstudio.serving.endpoint import Endpoint
-from tabstudio.serving.options import Bounds
+from tabstudio.serving.batching import Endpoint
+from tabstudio.serving.contract import ContractField
 from tabstudio.serving.runtime import Runtime
-from tabstudio.table.numbers import with_unit
+from tabstudio.serving.serve_options import Bounds
+from tabstudio.table.number_formats import with_unit
 from tabstudio.table.schema import Column
 
 _ERRORS = {
@@ -84,7 +84,7 @@ def row_schema(runtime: Runtime) -> dict[str, Any]:
     }
 
 
-def _property(field: Field, profile: Mapping[str, Any]) -> dict[str, Any]:
+def _property(field: ContractField, profile: Mapping[str, Any]) -> dict[str, Any]:
     kind = field.column.kind
     if kind == "number":
         return _number(field.column, profile)
@@ -111,7 +111,7 @@ def _number(column: Column, profile: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _category(field: Field, profile: Mapping[str, Any]) -> dict[str, Any]:
+def _category(field: ContractField, profile: Mapping[str, Any]) -> dict[str, Any]:
     types = ["string", "number", "null"] if field.counted else ["string", "null"]
     levels = sorted(field.levels or profile.get("levels", {}))
     if not levels:

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from tabstudio.serving.contract import Rows
-from tabstudio.serving.hooks import Refused
-from tabstudio.serving.runtime import Answer, Runtime
+from tabstudio.serving.contract import RequestRows
+from tabstudio.serving.request_hooks import RequestRefused
+from tabstudio.serving.runtime import ModelAnswer, Runtime
 
 JSON = "application/json"
 encode = msgspec.json.Encoder().encode
@@ -27,14 +27,14 @@ class Reply(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-class Question(NamedTuple):
+class PredictionQuery(NamedTuple):
     """Rows to predict, and how the answer is written."""
 
-    rows: Rows
-    write: Callable[[Answer], Reply]
+    rows: RequestRows
+    write: Callable[[ModelAnswer], Reply]
 
 
-class Asked(NamedTuple):
+class ProtocolRequest(NamedTuple):
     """What stands around the rows of a request: its id, its content type, and headers of its protocol."""
 
     request_id: str
@@ -47,8 +47,8 @@ class Speech(Protocol):
 
     name: str
 
-    def read(self, runtime: Runtime, body: bytes, asked: Asked, most: int) -> Question:
-        """Rows of a body, at most `most`. Raises `Refused`."""
+    def read(self, runtime: Runtime, body: bytes, asked: ProtocolRequest, most: int) -> PredictionQuery:
+        """Rows of a body, at most `most`. Raises `RequestRefused`."""
 
 
 class Predict:
@@ -56,14 +56,14 @@ class Predict:
 
     name = "predict"
 
-    def read(self, runtime: Runtime, body: bytes, asked: Asked, most: int) -> Question:
+    def read(self, runtime: Runtime, body: bytes, asked: ProtocolRequest, most: int) -> PredictionQuery:
         """Read `{"rows": [{column: value, ...}, ...]}`."""
         need_json(asked.content_type)
         rows = runtime.contract.read(body, most)
-        return Question(rows, lambda answer: Reply(encode(told(runtime, answer, asked.request_id))))
+        return PredictionQuery(rows, lambda answer: Reply(encode(told(runtime, answer, asked.request_id))))
 
 
-def told(runtime: Runtime, answer: Answer, request_id: str) -> dict[str, Any]:
+def told(runtime: Runtime, answer: ModelAnswer, request_id: str) -> dict[str, Any]:
     """An answer as the predict endpoint gives it, its predictions as structures that are quick to encode."""
     one, shares = runtime.prediction, runtime.shares
     if answer.probabilities is None:
@@ -85,14 +85,14 @@ def told(runtime: Runtime, answer: Answer, request_id: str) -> dict[str, Any]:
 def need_json(content_type: str) -> None:
     """Refuse, with 415, a body that does not say it is JSON: a web page of another origin could send it."""
     if content_type != JSON and content_type.partition(";")[0].strip().lower() != JSON:
-        raise Refused(
+        raise RequestRefused(
             415,
             "UNSUPPORTED_MEDIA_TYPE",
             f"content type {JSON} was expected, got {content_type[:100] or 'none'!r}",
         )
 
 
-def as_columns(runtime: Runtime, answer: Answer) -> dict[str, list[Any]]:
+def as_columns(runtime: Runtime, answer: ModelAnswer) -> dict[str, list[Any]]:
     """An answer as the columns of `Model.predict_frame`, by name."""
     columns: dict[str, list[Any]] = {"prediction": runtime.uniform(answer.labels)}
     if answer.probabilities is not None:

@@ -14,31 +14,31 @@ import polars as pl
 
 from tabstudio.errors import InputError, ModelError
 from tabstudio.model import bundle
-from tabstudio.model.encode import Encoder
+from tabstudio.model.encoder import Encoder
 from tabstudio.model.predictor import decided, mean_of_members
 from tabstudio.model.preprocessing import Preprocessing
-from tabstudio.serving import plan
-from tabstudio.serving.contract import Contract, Row, Rows
-from tabstudio.serving.encoding import RowEncoder, Warnings
-from tabstudio.serving.framing import FrameEncoder
+from tabstudio.serving import numpy_forward
+from tabstudio.serving.contract import Contract, RequestRows, Row
+from tabstudio.serving.frame_encoder import FrameEncoder
+from tabstudio.serving.row_encoder import RowEncoder, Warnings
 from tabstudio.tracking.signature import input_columns
 
 Array = npt.NDArray[Any]
 _UNKNOWN_SECONDS = 1e-4
 
 
-class Answer(NamedTuple):
+class ModelAnswer(NamedTuple):
     """What a model says: `labels` per row (values of a regression), `probabilities` (n, classes) or None."""
 
     labels: list[Any]
     probabilities: list[list[float]] | None
     warnings: Warnings
 
-    def part(self, start: int, end: int) -> Answer:
+    def part(self, start: int, end: int) -> ModelAnswer:
         """The answer of rows `start` to `end` alone."""
         warnings = {row - start: told for row, told in self.warnings.items() if start <= row < end}
         some = self.probabilities
-        return Answer(self.labels[start:end], some[start:end] if some is not None else None, warnings)
+        return ModelAnswer(self.labels[start:end], some[start:end] if some is not None else None, warnings)
 
 
 class Runtime:
@@ -47,7 +47,7 @@ class Runtime:
     `seconds_per_row` is what a row of a large batch costs, measured while warming.
     """
 
-    def __init__(self, record: bundle.Record, name: str, version: str, where: str) -> None:
+    def __init__(self, record: bundle.BundleRecord, name: str, version: str, where: str) -> None:
         assert record.schema.target is not None
         encoder = bundle.encoding(record)
         self.name, self.version, self.digest = name, version, record.digest
@@ -79,20 +79,23 @@ class Runtime:
         """Labels of one type: text, where the classes have several."""
         return labels if len({type(label) for label in self.classes}) <= 1 else [str(x) for x in labels]
 
-    def answer(self, rows: Rows) -> Answer:
+    def answer(self, rows: RequestRows) -> ModelAnswer:
         """Labels, probabilities and warnings of rows that fit the contract."""
         numbers, codes, warnings = self.encoder.encode(rows.raw, rows.parsed)
         predicted = self.predict(numbers, codes)
         labels = decided(self.target, self._threshold, predicted).tolist()
-        return Answer(labels, predicted.tolist() if self.classes else None, warnings)
+        return ModelAnswer(labels, predicted.tolist() if self.classes else None, warnings)
 
     @np.errstate(over="ignore")
     def predict(self, numbers: Array, codes: Array) -> Array:
         """Probabilities (n, classes) or values (n,), float64, of encoded rows; see `Model.predict_inputs`."""
-        if len(numbers) <= plan.ROWS:
+        if len(numbers) <= numpy_forward.ROWS:
             return self._settle(self._forward(numbers, codes))
-        starts = range(0, len(numbers), plan.ROWS)
-        parts = [(numbers[start : start + plan.ROWS], codes[start : start + plan.ROWS]) for start in starts]
+        starts = range(0, len(numbers), numpy_forward.ROWS)
+        parts = [
+            (numbers[start : start + numpy_forward.ROWS], codes[start : start + numpy_forward.ROWS])
+            for start in starts
+        ]
         return np.concatenate([self._settle(self._forward(*part)) for part in parts])
 
     def _settle(self, raw: Array) -> Array:
@@ -115,10 +118,10 @@ class Runtime:
 
     def _warmed(self, where: str) -> float:
         """Answer made-up rows, one and many, so that the first request finds everything in its place."""
-        rows = self.example_rows(1) * plan.ROWS
+        rows = self.example_rows(1) * numpy_forward.ROWS
         prepared = self.contract.check(rows[:1], 1)
         self.answer(prepared)
-        many = Rows(
+        many = RequestRows(
             rows, {name: series.new_from_index(0, len(rows)) for name, series in prepared.parsed.items()}
         )
         started = time.perf_counter()
@@ -148,29 +151,31 @@ def load(folder: str | Path, name: str, version: str) -> Runtime:
     return Runtime(bundle.record(folder), name, version, str(folder))
 
 
-def join(parts: list[Rows]) -> Rows:
+def join(parts: list[RequestRows]) -> RequestRows:
     """Rows of several requests behind each other."""
     if len(parts) == 1:
         return parts[0]
     raw = [row for part in parts for row in part.raw]
-    return Rows(raw, {name: pl.concat([part.parsed[name] for part in parts]) for name in parts[0].parsed})
+    return RequestRows(
+        raw, {name: pl.concat([part.parsed[name] for part in parts]) for name in parts[0].parsed}
+    )
 
 
-def _row_encoder(record: bundle.Record, encoder: Encoder | Preprocessing) -> RowEncoder | FrameEncoder:
+def _row_encoder(record: bundle.BundleRecord, encoder: Encoder | Preprocessing) -> RowEncoder | FrameEncoder:
     if isinstance(encoder, Encoder):
         return RowEncoder(record.schema, encoder, record.profile)
     return FrameEncoder(record.schema, encoder)
 
 
-def _forward(record: bundle.Record, where: str) -> plan.Forward:
+def _forward(record: bundle.BundleRecord, where: str) -> numpy_forward.Forward:
     from safetensors.numpy import load as load_arrays
 
     spec = record.network.get("spec")
-    forward = plan.compiled(spec, load_arrays(record.weights)) if spec else None
+    forward = numpy_forward.compiled(spec, load_arrays(record.weights)) if spec else None
     return forward or _by_torch(record, where)
 
 
-def _by_torch(record: bundle.Record, where: str) -> plan.Forward:
+def _by_torch(record: bundle.BundleRecord, where: str) -> numpy_forward.Forward:
     """Let torch run a network for which there is no plan."""
     import torch
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from tabstudio.serving.options import Bounds
+from tabstudio.serving.serve_options import Bounds
 
 if TYPE_CHECKING:
     from tabstudio.serving.app import App
@@ -20,7 +20,7 @@ SWEEP_SECONDS = 0.5
 """How often connections are looked at."""
 
 
-def server(app: App, bounds: Bounds) -> Server:
+def server(app: App, bounds: Bounds) -> HttpServer:
     """Make a uvicorn server that answers with `app` within bounds."""
 
     class Protocol(BoundedProtocol):
@@ -38,10 +38,10 @@ def server(app: App, bounds: Bounds) -> Server:
         timeout_keep_alive=bounds.idle_seconds,  # type: ignore[arg-type]  # it is handed to call_later
         timeout_graceful_shutdown=bounds.drain_seconds,  # type: ignore[arg-type]  # handed to wait_for
     )
-    return Server(config)
+    return HttpServer(config)
 
 
-class Server(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """A uvicorn server that looks after its connections and leaves signals to the worker."""
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:

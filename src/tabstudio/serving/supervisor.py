@@ -20,9 +20,9 @@ from itertools import count
 from typing import Any
 
 from tabstudio.errors import ConfigError, ModelError, TabstudioError
-from tabstudio.serving.addresses import Found, find, identity
-from tabstudio.serving.control import Channel, Word
-from tabstudio.serving.options import Served, ServeOptions, as_json
+from tabstudio.serving.control_channel import ControlChannel, Word
+from tabstudio.serving.serve_options import Served, ServeOptions, as_json
+from tabstudio.serving.version_lookup import ResolvedVersion, find, identity
 
 LOAD_SECONDS = 120.0
 """What a worker gets to load a version."""
@@ -33,7 +33,7 @@ Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WorkerSlot:
     """One version to be served: under which name, in which role, and which address it follows."""
 
     name: str
@@ -43,15 +43,15 @@ class Place:
 
 
 @dataclass(slots=True)
-class Process:
+class WorkerProcess:
     """A worker as the supervisor knows it."""
 
     number: int
     process: asyncio.subprocess.Process
-    channel: Channel
+    channel: ControlChannel
     ready: asyncio.Event
     failure: str = ""
-    has: dict[Place, str] | None = None
+    has: dict[WorkerSlot, str] | None = None
 
 
 class Supervisor:
@@ -60,9 +60,9 @@ class Supervisor:
     def __init__(self, options: ServeOptions, tell: Tell) -> None:
         self.options, self.tell = options, tell
         self.places = [place for model in options.models for place in _places(model)]
-        self.found: dict[Place, Found] = {}
-        self._failures: dict[Place, str] = {}
-        self.workers: dict[int, Process] = {}
+        self.found: dict[WorkerSlot, ResolvedVersion] = {}
+        self._failures: dict[WorkerSlot, str] = {}
+        self.workers: dict[int, WorkerProcess] = {}
         self.socket = _listening(options.host, options.port)
         self._stopping = asyncio.Event()
         self._look = asyncio.Event()
@@ -111,7 +111,7 @@ class Supervisor:
             self.tell(f"{place.name}: version {self.found[place].version}{role}")
         self.tell(f"serving at {self.url}, its contract at {self.url}/docs")
 
-    async def _spawn(self, number: int) -> Process:
+    async def _spawn(self, number: int) -> WorkerProcess:
         ours, theirs = socket.socketpair()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -125,18 +125,18 @@ class Supervisor:
             env=_environment(self.options.workers),
         )
         theirs.close()
-        worker = Process(number, process, await Channel.over(ours), asyncio.Event())
+        worker = WorkerProcess(number, process, await ControlChannel.over(ours), asyncio.Event())
         self.workers[number] = worker
         return worker
 
-    def _begin(self, worker: Process) -> None:
+    def _begin(self, worker: WorkerProcess) -> None:
         """Tell a new worker what it serves, and listen to it."""
         worker.has = {place: found.address for place, found in self.found.items()}
         models = [_word(place, found) for place, found in self.found.items()]
         worker.channel.say(do="start", options=as_json(self.options).decode(), models=models)
         self._keep(self._listen(worker))
 
-    async def _listen(self, worker: Process) -> None:
+    async def _listen(self, worker: WorkerProcess) -> None:
         async for word in worker.channel.heard():
             match word["say"]:
                 case "ready":
@@ -157,7 +157,7 @@ class Supervisor:
             if not reply.done():
                 reply.set_result({"say": "gone"})
 
-    async def _mind(self, worker: Process) -> None:
+    async def _mind(self, worker: WorkerProcess) -> None:
         """Replace a worker that ends before we do."""
         pause = _FIRST_PAUSE
         while True:
@@ -179,7 +179,7 @@ class Supervisor:
             else:
                 await self._catch_up(worker)
 
-    async def _catch_up(self, worker: Process) -> None:
+    async def _catch_up(self, worker: WorkerProcess) -> None:
         """Bring a worker that was starting while versions moved to where the others are."""
         async with self._rolling:
             for place, found in self.found.items():
@@ -199,7 +199,7 @@ class Supervisor:
                 for place in self.places:
                     await self._follow(place)
 
-    async def _follow(self, place: Place) -> str:
+    async def _follow(self, place: WorkerSlot) -> str:
         """Serve what the address stands for now; return why not, where that fails."""
         async with self._rolling:
             try:
@@ -220,7 +220,9 @@ class Supervisor:
             self.tell(f"{what}: version {self.found[place].version} is served")
         return failure
 
-    async def _roll_over(self, place: Place, found: Found, workers: list[Process]) -> str:
+    async def _roll_over(
+        self, place: WorkerSlot, found: ResolvedVersion, workers: list[WorkerProcess]
+    ) -> str:
         """Have all workers load a version, and swap when all are ready; return why not, or nothing."""
         number = next(self._ids)
         word = _word(place, found)
@@ -243,7 +245,7 @@ class Supervisor:
             shutil.rmtree(before.folder, ignore_errors=True)
         return ""
 
-    async def _request(self, worker: Process, number: int, **word: Any) -> Word:
+    async def _request(self, worker: WorkerProcess, number: int, **word: Any) -> Word:
         reply: asyncio.Future[Word] = asyncio.get_running_loop().create_future()
         self._replies[worker.number, number] = reply
         worker.channel.say(id=number, **word)
@@ -252,7 +254,7 @@ class Supervisor:
         except TimeoutError:
             return {"say": "refused", "error": f"a worker did not load it within {LOAD_SECONDS:g} s"}
 
-    async def _asked(self, worker: Process, word: Word) -> None:
+    async def _asked(self, worker: WorkerProcess, word: Word) -> None:
         """A worker was asked to reload a model."""
         failures = [await self._follow(place) for place in self.places if place.name == word["name"]]
         error = "; ".join(failure for failure in failures if failure)
@@ -294,12 +296,12 @@ def serve(options: ServeOptions, tell: Tell) -> None:
     asyncio.run(supervisor.run())
 
 
-def _places(model: Served) -> list[Place]:
-    candidates = [Place(model.name, c.role, c.address, c.share) for c in model.candidates]
-    return [Place(model.name, "live", model.address), *candidates]
+def _places(model: Served) -> list[WorkerSlot]:
+    candidates = [WorkerSlot(model.name, c.role, c.address, c.share) for c in model.candidates]
+    return [WorkerSlot(model.name, "live", model.address), *candidates]
 
 
-def _word(place: Place, found: Found) -> Word:
+def _word(place: WorkerSlot, found: ResolvedVersion) -> Word:
     return {
         "name": place.name,
         "role": place.role,

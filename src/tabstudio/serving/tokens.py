@@ -24,7 +24,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from tabstudio.errors import ConfigError
-from tabstudio.serving.hooks import Headers, Refused
+from tabstudio.serving.request_hooks import Headers, RequestRefused
 from tabstudio.settings import setting
 
 PREFIX = "tabstudio_"
@@ -36,7 +36,7 @@ logger = logging.getLogger("tabstudio.serving")
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class AccessToken:
     """One token as it is kept: who has it, the SHA-256 of it, the day it was made."""
 
     name: str
@@ -50,7 +50,7 @@ def tokens_file(path: str | Path | None = None) -> Path:
     return Path(chosen).absolute()
 
 
-def read_tokens(path: Path) -> list[Token]:
+def read_tokens(path: Path) -> list[AccessToken]:
     """The tokens of a file, none where there is no file. Raises `ConfigError` for a line of another form."""
     try:
         lines = path.read_text().splitlines()
@@ -68,7 +68,7 @@ def read_tokens(path: Path) -> list[Token]:
                 f"{path}, line {number}: NAME sha256:HEX DATE was expected; "
                 "make tokens with `tabstudio tokens create NAME`"
             )
-        tokens.append(Token(*found.groups()))
+        tokens.append(AccessToken(*found.groups()))
     return tokens
 
 
@@ -83,7 +83,7 @@ def create(name: str, path: Path) -> str:
         if any(token.name == name for token in tokens):
             raise ConfigError(f"{path}: {name} has a token already: revoke it first, or take another name")
         secret = PREFIX + secrets.token_urlsafe(32)
-        tokens.append(Token(name, _digest(secret.encode()), datetime.now(UTC).strftime("%Y-%m-%d")))
+        tokens.append(AccessToken(name, _digest(secret.encode()), datetime.now(UTC).strftime("%Y-%m-%d")))
     return secret
 
 
@@ -97,11 +97,11 @@ def revoke(name: str, path: Path) -> None:
         tokens[:] = kept
 
 
-class Gate:
+class TokenGate:
     """Tells callers by their token. Call it with a request's headers.
 
     `Authorization: Bearer TOKEN`, or Basic with the token as password, so that a browser can ask for it. It
-    gives the caller's name and raises `Refused` (401) for a missing, unknown or revoked token.
+    gives the caller's name and raises `RequestRefused` (401) for a missing, unknown or revoked token.
     """
 
     def __init__(self, path: Path) -> None:
@@ -117,13 +117,13 @@ class Gate:
         given = [value for key, value in headers if key == b"authorization"]
         token = _token(given[0]) if len(given) == 1 else None
         if not token:
-            raise Refused(401, "UNAUTHENTICATED", "a token was expected: Authorization: Bearer TOKEN")
+            raise RequestRefused(401, "UNAUTHENTICATED", "a token was expected: Authorization: Bearer TOKEN")
         digest, caller = sha256(token).digest(), ""
         for name, known in self._known:
             if hmac.compare_digest(digest, known):  # all are compared: time tells nothing
                 caller = name
         if not caller:
-            raise Refused(401, "UNAUTHENTICATED", "this token is unknown or was revoked")
+            raise RequestRefused(401, "UNAUTHENTICATED", "this token is unknown or was revoked")
         return caller
 
     def _look_again(self) -> None:
@@ -144,7 +144,7 @@ class Gate:
         return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def gate(host: str) -> Gate | None:
+def gate(host: str) -> TokenGate | None:
     """What guards a server on `host`: nothing on the loopback, unless `TABSTUDIO_SERVE_TOKENS` is set.
 
     Raises `ConfigError` where a token is demanded and there is none.
@@ -157,7 +157,7 @@ def gate(host: str) -> Gate | None:
             f"serving on {host} needs a token, and {path} holds none: make one with "
             "`tabstudio tokens create NAME`, or serve on 127.0.0.1"
         )
-    return Gate(path)
+    return TokenGate(path)
 
 
 def is_loopback(host: str) -> bool:
@@ -191,7 +191,7 @@ def _digest(secret: bytes) -> str:
 
 
 @contextmanager
-def _changing(path: Path) -> Iterator[list[Token]]:
+def _changing(path: Path) -> Iterator[list[AccessToken]]:
     """The tokens of a file, to be changed; written whole, one change at a time."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -204,7 +204,7 @@ def _changing(path: Path) -> Iterator[list[Token]]:
         raise ConfigError(f"{path}: the file of tokens cannot be written: {error.strerror}") from error
 
 
-def _write(path: Path, tokens: Sequence[Token]) -> None:
+def _write(path: Path, tokens: Sequence[AccessToken]) -> None:
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w") as file:

@@ -15,7 +15,7 @@ from threading import Thread
 
 from tabstudio._version import __version__
 from tabstudio.errors import ConfigError, MissingExtraError
-from tabstudio.serving.hooks import Finished, Headers
+from tabstudio.serving.request_hooks import Finished, Headers
 
 try:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

@@ -20,13 +20,13 @@ from typing import Any
 import uvloop
 
 from tabstudio.errors import TabstudioError
-from tabstudio.serving import logs, runtime
+from tabstudio.serving import runtime, server_log
 from tabstudio.serving.app import App
-from tabstudio.serving.control import Channel, Word
-from tabstudio.serving.endpoint import Endpoint, Lane
+from tabstudio.serving.batching import BatchLane, Endpoint
+from tabstudio.serving.control_channel import ControlChannel, Word
 from tabstudio.serving.extensions import extensions
-from tabstudio.serving.options import ServeOptions, from_json
-from tabstudio.serving.server import Server, server
+from tabstudio.serving.serve_options import ServeOptions, from_json
+from tabstudio.serving.server import HttpServer, server
 
 THREADS = 4
 
@@ -36,11 +36,11 @@ log = logging.getLogger("tabstudio.serving")
 class Worker:
     """Does what the supervisor says, and asks it for reloads."""
 
-    def __init__(self, listening: socket.socket, channel: Channel, number: int) -> None:
+    def __init__(self, listening: socket.socket, channel: ControlChannel, number: int) -> None:
         self.listening, self.channel, self.number = listening, channel, number
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="answer")
         self.app: App | None = None
-        self.server: Server | None = None
+        self.server: HttpServer | None = None
         self._serving: asyncio.Task[None] | None = None
         self._loaded: dict[int, tuple[Word, runtime.Runtime]] = {}
         self._asked: dict[int, asyncio.Future[Word]] = {}
@@ -88,7 +88,7 @@ class Worker:
                 self.stop()
 
     async def _start(self, options: ServeOptions, models: list[Word]) -> None:
-        logs.configure(options.json_logs)
+        server_log.configure(options.json_logs)
         try:
             hooks = extensions(options, self.number)
             loaded = [(told, _read(told)) for told in models]
@@ -97,7 +97,7 @@ class Worker:
             self.channel.say(say="failed", error=str(error))
             return
         endpoints = {
-            told["name"]: Endpoint(told["name"], Lane(ready, "live", self.pool))
+            told["name"]: Endpoint(told["name"], BatchLane(ready, "live", self.pool))
             for told, ready in loaded
             if told["role"] == "live"
         }
@@ -148,7 +148,7 @@ def _read(word: Word) -> runtime.Runtime:
 
 
 async def _main(listening: int, control: int, number: int) -> None:
-    channel = await Channel.over(socket.socket(fileno=control))
+    channel = await ControlChannel.over(socket.socket(fileno=control))
     await Worker(socket.socket(fileno=listening), channel, number).run()
 
 

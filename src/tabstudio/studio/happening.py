@@ -21,7 +21,7 @@ from tabstudio.studio.traffic import traffic
 
 if TYPE_CHECKING:
     from tabstudio.registry import Registry
-    from tabstudio.registry.catalog import Model
+    from tabstudio.registry.catalog import RegisteredModel
     from tabstudio.studio.access.roles import Who
     from tabstudio.studio.services import Lane
     from tabstudio.studio.studio import Studio
@@ -160,7 +160,9 @@ class Healths:
         lanes = all_lanes(self.studio) if models else []
         return [self._of(model, stage, moves.get(model.name), lanes) for model in models]
 
-    def _of(self, model: Model, stage: str, move: Transition | None, lanes: Sequence[Lane]) -> Health:
+    def _of(
+        self, model: RegisteredModel, stage: str, move: Transition | None, lanes: Sequence[Lane]
+    ) -> Health:
         version = model.stages[stage]
         served = tuple(
             sorted({one.service for one in lanes if one.model == model.name and one.version == str(version)})
@@ -194,7 +196,7 @@ class Healths:
         return round(sum(one.asked for one in told)), round(sum(one.failed for one in told))
 
 
-def _models(registry: Registry) -> Iterator[Model]:
+def _models(registry: Registry) -> Iterator[RegisteredModel]:
     for page in count(1):
         found = registry.models(page=page, limit=_PAGE)
         yield from found

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from tabstudio.errors import ConfigError, TabstudioError
-from tabstudio.serving.options import Bounds
-from tabstudio.serving.server import BoundedProtocol, Server
+from tabstudio.serving.serve_options import Bounds
+from tabstudio.serving.server import BoundedProtocol, HttpServer
 from tabstudio.studio.options import StudioOptions
 from tabstudio.studio.sockets import MESSAGE_BYTES
 
@@ -40,7 +40,7 @@ class Protocol(BoundedProtocol):
         return {"error": {"code": code.lower(), "message": message}}
 
 
-class StudioServer(Server):
+class StudioServer(HttpServer):
     """A server that ends by SIGTERM and Ctrl-C."""
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:

@@ -13,7 +13,7 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from tabstudio.causes import cause
+from tabstudio._util.error_summary import summarize_error
 from tabstudio.errors import TabstudioError
 from tabstudio.serving.deployments import here
 
@@ -192,7 +192,7 @@ def read(service: Deployment, path: str, body: bytes | None = None, *, seconds: 
         with error:
             raise _refusal(service, error) from error
     except (OSError, HTTPException) as error:
-        raise ServiceError(f"service {service.name} does not answer: {cause(error)}") from error
+        raise ServiceError(f"service {service.name} does not answer: {summarize_error(error)}") from error
 
 
 def _refusal(service: Deployment, error: urllib.error.HTTPError) -> ServiceError:

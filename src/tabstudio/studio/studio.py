@@ -55,7 +55,7 @@ class Studio:
         """MLflow's client for runs; a local database is made where there is none yet."""
         from mlflow import MlflowClient
 
-        from tabstudio.tracking.template import opened
+        from tabstudio.tracking.sqlite_template import opened
 
         return opened(self.tracking_uri, lambda: MlflowClient(self.tracking_uri, self.registry_uri))
 
@@ -97,11 +97,11 @@ class Studio:
     @cached_property
     def runs(self) -> Runs:
         """All runs of the tracking store."""
-        from tabstudio.registry.client import Client
+        from tabstudio.registry.mlflow_client import RegistryClient
         from tabstudio.studio.runs.listing import Runs
 
         _ = self.mlflow  # makes the local database, so that an empty one can be looked at
-        return Runs(Client(self.tracking_uri, self.registry_uri))
+        return Runs(RegistryClient(self.tracking_uri, self.registry_uri))
 
     def registry(self, who: Who) -> Registry:
         """The registry, with this person as who acts."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from tabstudio.database.tables import access_tokens, models, sessions, users
-from tabstudio.registry.chain import now
+from tabstudio.registry.hash_chain import now
 from tabstudio.studio import gauges, meters, services, traffic
 from tabstudio.studio.feed import Source
 

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from tabstudio.errors import DataError
-from tabstudio.serving.predictionlog.options import log_folder
+from tabstudio.serving.predictionlog.log_options import log_folder
 
 if TYPE_CHECKING:
     import polars as pl

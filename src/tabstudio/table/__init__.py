@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tabstudio.table.checks import Finding, check
-    from tabstudio.table.conforming import conform
-    from tabstudio.table.reading import read
-    from tabstudio.table.scanning import scan
+    from tabstudio.table.chunked_reader import scan
+    from tabstudio.table.reader import read
     from tabstudio.table.schema import Column, Kind, Label, Role, Schema, Target, Task
+    from tabstudio.table.schema_alignment import conform
     from tabstudio.table.splits import Split, split
-    from tabstudio.table.tables import Note, Source, Table
+    from tabstudio.table.table import Note, Table, TableSource
 
 __all__ = [
     "Column",
@@ -26,9 +26,9 @@ __all__ = [
     "Note",
     "Role",
     "Schema",
-    "Source",
     "Split",
     "Table",
+    "TableSource",
     "Target",
     "Task",
     "check",
@@ -41,14 +41,14 @@ __all__ = [
 _HOME = {
     "Finding": "checks",
     "check": "checks",
-    "conform": "conforming",
-    "read": "reading",
-    "scan": "scanning",
+    "conform": "schema_alignment",
+    "read": "reader",
+    "scan": "chunked_reader",
     "Split": "splits",
     "split": "splits",
-    "Note": "tables",
-    "Source": "tables",
-    "Table": "tables",
+    "Note": "table",
+    "TableSource": "table",
+    "Table": "table",
 }
 
 

@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from tabstudio.table.leaks import Strength, measure_columns
-from tabstudio.table.roles import words_of_name
+from tabstudio.table.column_roles import name_words
+from tabstudio.table.leakage import Strength, measure_columns
 from tabstudio.table.schema import Column
-from tabstudio.table.tables import Table
+from tabstudio.table.table import Table
 
 Severity = Literal["info", "warning", "danger"]
 FindingKind = Literal[
@@ -86,7 +86,7 @@ def _roles(table: Table) -> Iterator[Finding]:
 def _groups(table: Table) -> Iterator[Finding]:
     """Ids that recur: measurements of one person, purchases of one customer."""
     for column in table.schema.features:
-        named = _GROUP_NAME.search(words_of_name(column.name))
+        named = _GROUP_NAME.search(name_words(column.name))
         present = len(table) - column.missing
         recurs = _FEWEST_GROUPS <= column.unique <= present / _ROWS_OF_A_GROUP
         if named and recurs and column.dtype in ("Int64", "String"):

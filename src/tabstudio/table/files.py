@@ -8,18 +8,18 @@ import polars as pl
 
 from tabstudio.config import ReadConfig
 from tabstudio.errors import DataError
-from tabstudio.table.frames import as_words, name_frame, normalise
-from tabstudio.table.sniff import SEPARATORS
-from tabstudio.table.sources import File, find_files
-from tabstudio.table.tables import Note, Source
-from tabstudio.table.text import open_text, read_text
+from tabstudio.table.csv_dialect import SEPARATORS
+from tabstudio.table.dataframes import as_words, name_frame, normalise
+from tabstudio.table.sources import TableFile, find_files
+from tabstudio.table.table import Note, TableSource
+from tabstudio.table.text_files import open_text, read_text
 
 _NAMED_SEPARATORS = {word: mark for mark, word in SEPARATORS.items()} | {"\\t": "\t"}
 
 
 def load_files(
     source: str | Path, config: ReadConfig, words: tuple[str, ...]
-) -> tuple[pl.DataFrame, Source, list[Note]]:
+) -> tuple[pl.DataFrame, TableSource, list[Note]]:
     """All rows with unique names and normal types, text not yet parsed; their source; what was guessed.
 
     Raises `DataError` for a file that cannot be read, or whose columns differ from those of the first.
@@ -42,7 +42,7 @@ def load_files(
     frame = _stack(frames)
     paths = tuple(str(file.path) for file in files)
     size = sum(file.path.stat().st_size for file in files)
-    origin = Source(str(source), paths, frame.height, _format(files[0]), separator, encoding, size)
+    origin = TableSource(str(source), paths, frame.height, _format(files[0]), separator, encoding, size)
     return frame, origin, notes
 
 
@@ -51,11 +51,11 @@ def separator_of(config: ReadConfig) -> str | None:
     return None if config.separator is None else _NAMED_SEPARATORS.get(config.separator, config.separator)
 
 
-def _format(file: File) -> str:
+def _format(file: TableFile) -> str:
     return {"parquet": "Parquet", "arrow": "Arrow"}.get(file.format, f"text{file.packing}")
 
 
-def _read_typed(file: File) -> tuple[pl.DataFrame, list[Note]]:
+def _read_typed(file: TableFile) -> tuple[pl.DataFrame, list[Note]]:
     try:
         frame = pl.read_parquet(file.path) if file.format == "parquet" else pl.read_ipc(file.path)
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -66,7 +66,7 @@ def _read_typed(file: File) -> tuple[pl.DataFrame, list[Note]]:
     return normalise(frame, str(file.path)), notes
 
 
-def _aligned(frame: pl.DataFrame, names: list[str], first: File, file: File) -> pl.DataFrame:
+def _aligned(frame: pl.DataFrame, names: list[str], first: TableFile, file: TableFile) -> pl.DataFrame:
     expected, found = set(names), set(frame.columns)
     if expected == found:
         return frame.select(names)

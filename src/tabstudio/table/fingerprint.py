@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from blake3 import blake3
 
-from tabstudio.table.threads import beside
+from tabstudio._util.threads import run_parallel
 
 _AT_ONCE = 1 << 15
 """Values hashed at a time: a block stays in the processor's cache."""
@@ -24,7 +24,7 @@ def fingerprint(frame: pl.DataFrame) -> str:
     Source: O'Connor, Aumasson, Neves, Wilcox-O'Hearn, "BLAKE3: one function, fast everywhere", 2020.
     """
     whole = blake3(f"tabstudio table 2\0{frame.height}\0{frame.width}\0".encode())
-    for digest in beside(_column, frame.iter_columns(), frame.height):
+    for digest in run_parallel(_column, frame.iter_columns(), frame.height):
         whole.update(digest)
     return whole.hexdigest()
 

@@ -31,7 +31,7 @@ class Column:
 
     `missing` and `unique` count rows and distinct present values of the table that the schema was made
     from. `reason` says in one clause each why the kind and the role were chosen. `format` is how the values
-    are written where that is not plain (a date format, or one of `tabstudio.table.numbers`),
+    are written where that is not plain (a date format, or one of `tabstudio.table.number_formats`),
     `missing_words` the words that mean no value in this column beside those of the whole table: raw rows
     are read by them again.
     """

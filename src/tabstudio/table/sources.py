@@ -38,7 +38,7 @@ _NOT_TABLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class TableFile:
     """One file of a table: its path, what it holds, and the packing around it (`""` where there is none)."""
 
     path: Path
@@ -79,7 +79,7 @@ class File:
         return next(self.blocks(size), b"")
 
 
-def find_files(source: str | Path) -> list[File]:
+def find_files(source: str | Path) -> list[TableFile]:
     """The files of a path, a folder or a glob, in the order of their names.
 
     Raises `DataError` where nothing is there, where it may not be read, or where it holds no tables.
@@ -99,7 +99,7 @@ def find_files(source: str | Path) -> list[File]:
     raise DataError(f"{path}: there is no such file{_near(path)}")
 
 
-def identify(path: Path) -> File:
+def identify(path: Path) -> TableFile:
     """What a file is, by its first bytes and then by its name. Raises `DataError` where it is no table."""
     try:
         with path.open("rb") as stream:
@@ -115,15 +115,15 @@ def identify(path: Path) -> File:
             raise DataError(f"{path}: this is {what}; CSV, Parquet or Arrow was expected")
     packing = next((ending for magic, ending in _MAGIC.items() if start.startswith(magic)), "")
     if start.startswith(b"PAR1"):
-        return File(path, "parquet", "")
+        return TableFile(path, "parquet", "")
     if start.startswith(b"ARROW1"):
-        return File(path, "arrow", "")
+        return TableFile(path, "arrow", "")
     expected = _ENDINGS.get(path.suffix.lower(), "text")
     if expected != "text":
         raise DataError(
             f"{path}: the name says {expected}, the content does not: it starts with {start[:8]!r}"
         )
-    return File(path, "text", packing)
+    return TableFile(path, "text", packing)
 
 
 def named_as_table(path: Path) -> bool:
@@ -134,7 +134,7 @@ def named_as_table(path: Path) -> bool:
     return Path(stem).suffix in _ENDINGS and not path.name.startswith((".", "_"))
 
 
-def _of_folder(folder: Path) -> list[File]:
+def _of_folder(folder: Path) -> list[TableFile]:
     found = sorted(path for path in folder.rglob("*") if path.is_file() and named_as_table(path))
     if not found:
         kinds = ", ".join(_ENDINGS)
@@ -142,7 +142,7 @@ def _of_folder(folder: Path) -> list[File]:
     return [identify(path) for path in found]
 
 
-def _of_glob(pattern: Path) -> list[File]:
+def _of_glob(pattern: Path) -> list[TableFile]:
     anchor = Path(pattern.anchor) if pattern.anchor else Path()
     found = sorted(p for p in anchor.glob(str(pattern.relative_to(pattern.anchor))) if p.is_file())
     if not found:

@@ -14,8 +14,8 @@ import polars as pl
 
 from tabstudio.config import SplitConfig
 from tabstudio.errors import ConfigError, DataError
-from tabstudio.table.dealing import Array, count_units, deal, join_units, number_units, quantile_bins
-from tabstudio.table.tables import Note, Table, rows_error
+from tabstudio.table.stratification import Array, count_units, deal, join_units, number_units, quantile_bins
+from tabstudio.table.table import Note, Table, rows_error
 
 _ONE_FOLD_SHARE = 0.2
 _RARE_ROWS_SHARE = 0.05

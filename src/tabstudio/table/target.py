@@ -8,7 +8,7 @@ import polars as pl
 
 from tabstudio.errors import ConfigError, DataError
 from tabstudio.table.schema import Column, Label, Target, Task
-from tabstudio.table.tables import rows_error
+from tabstudio.table.table import rows_error
 
 _MOST_INTEGER_CLASSES = 20
 _ROWS_PER_INTEGER_CLASS = 10

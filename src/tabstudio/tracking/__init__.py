@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tabstudio.tracking.recorder import Brought, Delivery, Recorder, deliver
+from tabstudio.tracking.recorder import Delivery, Recorder, SyncResult, deliver
 from tabstudio.tracking.run import Run
 
-__all__ = ["Brought", "Delivery", "Recorder", "Run", "deliver"]
+__all__ = ["Delivery", "Recorder", "Run", "SyncResult", "deliver"]

@@ -19,10 +19,10 @@ from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-from tabstudio.tracking import machine
-from tabstudio.tracking.modelpush import ModelPush
-from tabstudio.tracking.names import DIGEST_LENGTH, TAG_LENGTH, shortened
-from tabstudio.tracking.server import RefusedError, Server, UnreachableError
+from tabstudio.tracking import environment
+from tabstudio.tracking.mlflow_names import DIGEST_LENGTH, TAG_LENGTH, shortened
+from tabstudio.tracking.mlflow_store import MlflowStore, RefusedError, UnreachableError
+from tabstudio.tracking.model_upload import ModelUpload
 from tabstudio.tracking.spool import RunFolder
 
 METRICS_PER_BATCH = 1000
@@ -33,7 +33,7 @@ RUN_TAG = "tabstudio.run"
 class Courier:
     """Delivers one run. `step` does a bounded piece of work and says whether there was any."""
 
-    def __init__(self, folder: RunFolder, connect: Callable[[RunFolder], Server]) -> None:
+    def __init__(self, folder: RunFolder, connect: Callable[[RunFolder], MlflowStore]) -> None:
         self.folder = folder
         self.about, self.state = folder.about, folder.state
         self.done = False
@@ -137,13 +137,15 @@ class Courier:
     def _describe(self) -> None:
         """Add the source version and the environment. They need nothing from the training process."""
         if not self.about.into:
-            self._tags(machine.source_tags(self.about.source, Path(self.about.cwd)))
-        if (found := machine.commit(Path(self.about.cwd))) and not self._is_theirs("params", "git.commit"):
+            self._tags(environment.source_tags(self.about.source, Path(self.about.cwd)))
+        if (found := environment.commit(Path(self.about.cwd))) and not self._is_theirs(
+            "params", "git.commit"
+        ):
             self._one_by_one([Param("git.commit", found)])
         here = self.folder.path / "environment"
         here.mkdir(exist_ok=True)
-        (here / "requirements.txt").write_text("\n".join(machine.packages()) + "\n")
-        (here / "environment.json").write_text(json.dumps(machine.environment(), indent=2) + "\n")
+        (here / "requirements.txt").write_text("\n".join(environment.packages()) + "\n")
+        (here / "environment.json").write_text(json.dumps(environment.environment(), indent=2) + "\n")
         self._artifacts(here, "environment")
 
     def _next(self, events: list[tuple[int, Any]]) -> None:
@@ -275,7 +277,7 @@ class Courier:
         )
 
     def _on_model(self, event: dict[str, Any]) -> None:
-        ModelPush(self.server, self.folder, self._latest_points).push(event)
+        ModelUpload(self.server, self.folder, self._latest_points).push(event)
 
     def _latest_points(self, names: list[str]) -> dict[str, Metric]:
         """Return the last point of each metric: the model gets that very point, the run no second one."""

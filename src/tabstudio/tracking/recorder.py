@@ -281,7 +281,7 @@ def _log(spool: Path) -> IO[bytes]:
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class SyncResult:
     """What `deliver` did: a delivery for each run that waited."""
 
     deliveries: tuple[Delivery, ...]
@@ -295,7 +295,7 @@ class Brought:
         return "\n".join(map(str, self.deliveries)) or "nothing waits in the spool"
 
 
-def deliver(spool: str | Path | None = None, *, tracking_uri: str | None = None) -> Brought:
+def deliver(spool: str | Path | None = None, *, tracking_uri: str | None = None) -> SyncResult:
     """Bring everything that waits in a spool to MLflow; to `tracking_uri`, where the server has moved.
 
     Runs whose process is gone are ended as KILLED. A run of a process that lives stays open.
@@ -303,14 +303,14 @@ def deliver(spool: str | Path | None = None, *, tracking_uri: str | None = None)
     folder = spool_folder(spool)
     waiting = {run.about.id: run for run in runs(folder)}
     if not waiting:
-        return Brought(())
+        return SyncResult(())
     options = ["--all"]
     if tracking_uri:
         options += ["--tracking-uri", tracking_address(tracking_uri)]
     with _log(folder) as log:
         answer, _ = _launch(folder, log, *options).communicate()
     reports = {report["id"]: report for report in map(json.loads, answer.splitlines()) if "id" in report}
-    return Brought(
+    return SyncResult(
         tuple(_brought(run, reports.get(run_id, {}), tracking_uri) for run_id, run in waiting.items())
     )
 

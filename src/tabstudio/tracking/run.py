@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from tabstudio.errors import TabstudioError, TrackingError
 from tabstudio.table.schema import Schema
-from tabstudio.tracking.modeldir import BUNDLE, NETWORK
-from tabstudio.tracking.names import (
+from tabstudio.tracking.mlflow_model import BUNDLE, NETWORK
+from tabstudio.tracking.mlflow_names import (
     DIGEST_LENGTH,
     PARAM_LENGTH,
     TAG_LENGTH,

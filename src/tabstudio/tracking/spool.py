@@ -30,7 +30,7 @@ from threading import Lock
 from typing import IO, Any
 
 from tabstudio.errors import TrackingError
-from tabstudio.tracking.names import Names
+from tabstudio.tracking.mlflow_names import Names
 
 SEGMENT_BYTES = 8 * 2**20
 """A journal goes on in a new file after so many bytes: what is delivered of a long run can be removed."""
@@ -39,7 +39,7 @@ _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class RunInfo:
     """Who writes a run, and where it shall go. `started` is in seconds, `start_time` in milliseconds.
 
     `parent` is the id, in this spool, of the run that this one is a child of. `into` is MLflow's id of a run
@@ -63,7 +63,7 @@ class About:
 
 
 @dataclass(slots=True)
-class State:
+class DeliveryState:
     """How far the delivery of a run has come: everything before `offset` of `segment` stands in MLflow.
 
     `attempted` names the calls that may have reached the server without our knowing: they are looked up
@@ -89,13 +89,13 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.about = About(**json.loads((path / "about.json").read_text()))
+        self.about = RunInfo(**json.loads((path / "about.json").read_text()))
         self.state = self._load()
         self._lock: IO[bytes] | None = None
 
-    def _load(self) -> State:
+    def _load(self) -> DeliveryState:
         path = self.path / "state.json"
-        return State(**json.loads(path.read_text())) if path.exists() else State()
+        return DeliveryState(**json.loads(path.read_text())) if path.exists() else DeliveryState()
 
     def save(self) -> None:
         """Write the state, whole or not at all."""

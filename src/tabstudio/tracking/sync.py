@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, Any
 from tabstudio.errors import TrackingError
 from tabstudio.settings import SETTINGS
 from tabstudio.tracking.spool import RunFolder, runs
-from tabstudio.tracking.template import sqlite_file
+from tabstudio.tracking.sqlite_template import sqlite_file
 
 if TYPE_CHECKING:
     from tabstudio.tracking.courier import Courier
-    from tabstudio.tracking.machine import Sampler
-    from tabstudio.tracking.server import Server
+    from tabstudio.tracking.environment import Sampler
+    from tabstudio.tracking.mlflow_store import MlflowStore
 
 TRIES = 3
 """So many failures in a row after the end of a run, and it is left to `tabstudio sync`."""
@@ -72,7 +72,7 @@ class Sync:
         self.left: list[Route] = []
         self.problem = ""
         self._input = b""
-        self._servers: dict[tuple[str, str, str], Server] = {}
+        self._servers: dict[tuple[str, str, str], MlflowStore] = {}
 
     def run(self) -> None:
         """Work until the recorder's process has gone and nothing more can be done."""
@@ -92,7 +92,7 @@ class Sync:
 
         Before that nothing is made: a training that refuses its table leaves no database.
         """
-        from tabstudio.tracking.modeldir import requirements
+        from tabstudio.tracking.mlflow_model import requirements
 
         requirements()
         if sqlite_file(self.tracking_uri or ""):
@@ -105,16 +105,16 @@ class Sync:
             except TrackingError as error:
                 self._tell_problem(str(error))
 
-    def _open(self, tracking_uri: str, registry_uri: str, folder: str) -> Server:
-        from tabstudio.tracking.server import Server
+    def _open(self, tracking_uri: str, registry_uri: str, folder: str) -> MlflowStore:
+        from tabstudio.tracking.mlflow_store import MlflowStore
 
         key = (tracking_uri, registry_uri, folder)
         if key not in self._servers:
-            self._servers[key] = Server(*key)
+            self._servers[key] = MlflowStore(*key)
         self._servers[key].use()
         return self._servers[key]
 
-    def _connect(self, folder: RunFolder) -> Server:
+    def _connect(self, folder: RunFolder) -> MlflowStore:
         about = folder.about
         if self.everything and self.tracking_uri:
             return self._open(self.tracking_uri, self.tracking_uri, about.cwd)
@@ -220,7 +220,7 @@ class Sync:
 
     def _own_route(self, run_id: str) -> Route:
         """Return the route of our recorder's run. Was the recorder killed, it is among those left behind."""
-        from tabstudio.tracking.machine import Sampler
+        from tabstudio.tracking.environment import Sampler
 
         for route in self.left:
             if route.folder.about.id == run_id:

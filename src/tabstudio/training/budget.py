@@ -16,12 +16,12 @@ from itertools import islice
 from typing import Any
 
 from tabstudio.config import NetworkConfig, TrainingConfig
-from tabstudio.model.networks import Pack
-from tabstudio.training.data import Data, Rows
-from tabstudio.training.loop import Batch, State, batches, count, step, validate
-from tabstudio.training.plan import Plan
-from tabstudio.training.rounds import rounds_of
-from tabstudio.training.together import Factory, build_pack, packs_of
+from tabstudio.model.networks.base import Pack
+from tabstudio.training.data import TrainingRows, TrainingTensors
+from tabstudio.training.fold_rounds import rounds_of
+from tabstudio.training.loop import Batch, LoopState, batches, count, step, validate
+from tabstudio.training.packing import Factory, build_pack, packs_of
+from tabstudio.training.plan import TrainingPlan
 
 STEPS = 3
 """Steps that are measured; the first one, which sets much up, does not count."""
@@ -62,7 +62,7 @@ class Afforded:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PlannedTraining:
     """A round's training, its members, and how many rounds: all where they were `given`, else what fits."""
 
     training: TrainingConfig
@@ -71,7 +71,7 @@ class Wanted:
     given: bool
 
 
-def afford(rows: Rows, network: NetworkConfig | Factory, wanted: Wanted) -> Afforded:
+def afford(rows: TrainingRows, network: NetworkConfig | Factory, wanted: PlannedTraining) -> Afforded:
     """Make a training fit its time: narrower first where the widths were left open, then shorter.
 
     Without `minutes`, a number of epochs that was given stays what it is.
@@ -83,7 +83,7 @@ def afford(rows: Rows, network: NetworkConfig | Factory, wanted: Wanted) -> Affo
         rounds = list(rounds_of(rows, network, training, wanted.rounds))
         packs = list(packs_of(rounds, rows))
         shares = len(packs) if wanted.given else 1
-        plan = Plan.joined([one.plan for one in packs[0]])
+        plan = TrainingPlan.joined([one.plan for one in packs[0]])
         data = rows.data(plan)
         pack = build_pack(rows, [one.network for one in packs[0]], plan).to_device(data.numbers.device)
         per_step, per_epoch = cost(pack, data, plan)
@@ -105,7 +105,7 @@ def afford(rows: Rows, network: NetworkConfig | Factory, wanted: Wanted) -> Affo
     return Afforded(network, training, decided, told + _bound(wanted))
 
 
-def _bound(wanted: Wanted) -> str:
+def _bound(wanted: PlannedTraining) -> str:
     minutes = wanted.training.minutes
     if minutes is None:
         return ""
@@ -113,7 +113,7 @@ def _bound(wanted: Wanted) -> str:
     return f", and more of them until {minutes:g} min are over" if more else f", ended after {minutes:g} min"
 
 
-def seconds_for(rows: Rows, training: TrainingConfig) -> float:
+def seconds_for(rows: TrainingRows, training: TrainingConfig) -> float:
     """What the epochs may take."""
     if training.minutes is not None:
         return SHARE * 60.0 * training.minutes
@@ -126,9 +126,9 @@ def _narrower(network: NetworkConfig) -> NetworkConfig | None:
     return replace(network, hidden=halves) if min(halves, default=0) >= LEAST_WIDTH else None
 
 
-def cost(pack: Pack, data: Data, plan: Plan) -> tuple[float, float]:
+def cost(pack: Pack, data: TrainingTensors, plan: TrainingPlan) -> tuple[float, float]:
     """Seconds of a step and of an epoch with its validation, by copies of the members."""
-    state = State(pack.members(range(len(pack))), data, plan)
+    state = LoopState(pack.members(range(len(pack))), data, plan)
     state.pack.train()
     fastest = math.inf
     for i, batch in enumerate(islice(_endless(state), STEPS)):
@@ -141,6 +141,6 @@ def cost(pack: Pack, data: Data, plan: Plan) -> tuple[float, float]:
     return fastest, fastest * count(data, plan) + time.perf_counter() - started
 
 
-def _endless(state: State) -> Iterator[Batch]:
+def _endless(state: LoopState) -> Iterator[Batch]:
     while True:
         yield from batches(state.data, state.plan, state.order)

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from tabstudio.errors import TrainingError
-from tabstudio.model.networks import Pack
-from tabstudio.training.data import Data
-from tabstudio.training.loop import Epoch, State
-from tabstudio.training.plan import Plan
+from tabstudio.model.networks.base import Pack
+from tabstudio.training.data import TrainingTensors
+from tabstudio.training.loop import Epoch, LoopState
+from tabstudio.training.plan import TrainingPlan
 
 FILE = "training.safetensors"
 VERSION = 2
@@ -29,10 +29,10 @@ SECONDS = 2.0
 """At most so often a checkpoint is written: more than that is lost by no kill."""
 
 
-class Keeper:
+class CheckpointWriter:
     """Keeps a training's checkpoint in a folder. `key` is the `digest` of the training."""
 
-    def __init__(self, folder: Path, state: State, key: str) -> None:
+    def __init__(self, folder: Path, state: LoopState, key: str) -> None:
         self.folder, self.state, self.key = folder, state, key
         self._epoch = 0
         self._written = time.monotonic() - SECONDS
@@ -55,7 +55,7 @@ class Keeper:
         return f"the last good checkpoint is of epoch {self._epoch}: {self.folder / FILE}"
 
 
-def digest(pack: Pack, data: Data, plan: Plan) -> str:
+def digest(pack: Pack, data: TrainingTensors, plan: TrainingPlan) -> str:
     """SHA-256 (hex) of all that decides a training's course: rows, who holds out what, network, plan.
 
     `minutes` is left out, so that a training that ran out of time can be given more.
@@ -71,7 +71,7 @@ def digest(pack: Pack, data: Data, plan: Plan) -> str:
     return sha.hexdigest()
 
 
-def save(folder: Path, state: State, key: str) -> None:
+def save(folder: Path, state: LoopState, key: str) -> None:
     """Write what `load` needs to go on after the last epoch.
 
     Raises `TrainingError` where the folder cannot be written to; the checkpoint before is then still there.
@@ -101,7 +101,7 @@ def save(folder: Path, state: State, key: str) -> None:
         raise TrainingError(f"{folder}: the checkpoint cannot be written: {error}") from error
 
 
-def load(folder: Path, state: State, key: str) -> bool:
+def load(folder: Path, state: LoopState, key: str) -> bool:
     """Put the state where the checkpoint in `folder` left them. False where there is none.
 
     Raises `TrainingError` for a damaged checkpoint, and for one of other rows or another configuration.
@@ -133,13 +133,13 @@ def load(folder: Path, state: State, key: str) -> bool:
     return True
 
 
-def _kept(state: State) -> dict[str, Mapping[str, torch.Tensor]]:
+def _kept(state: LoopState) -> dict[str, Mapping[str, torch.Tensor]]:
     """Weights of three kinds, by name: as they are, averaged if they are, and the best."""
     averages = {} if state.averages is state.learned else state.averages
     return {"weights": state.learned, "averages": averages, "best": state.best}
 
 
-def _tensors(state: State) -> dict[str, torch.Tensor]:
+def _tensors(state: LoopState) -> dict[str, torch.Tensor]:
     tensors = {f"{kind}.{name}": t for kind, kept in _kept(state).items() for name, t in kept.items()}
     tensors |= {f"adam.{name}": tensor for name, tensor in state.optimizer.state().items()}
     tensors |= {f"random.{m}": generator.get_state() for m, generator in enumerate(state.pack.generators)}

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tabstudio.model.bins import Edges, edges_of
+from tabstudio.model.quantile_bins import Edges, quantile_edges
 from tabstudio.table.schema import Target, Task
 
 if TYPE_CHECKING:
-    from tabstudio.model.encode import Inputs
-    from tabstudio.training.plan import Plan
+    from tabstudio.model.encoder import EncodedRows
+    from tabstudio.training.plan import TrainingPlan
 
 
 SMALL = 2000
@@ -28,7 +28,7 @@ MOST_BINNED = 200
 
 
 @dataclass(frozen=True)
-class Rows:
+class TrainingRows:
     """What trainings train on, before it is tensors of one of them.
 
     `labels` (n,) are indices into the target's classes, or values; (n, classes) are probabilities to be
@@ -36,7 +36,7 @@ class Rows:
     `cardinalities` are the numbers of codes of the columns of `inputs.codes`.
     """
 
-    inputs: Inputs
+    inputs: EncodedRows
     labels: np.ndarray
     fold: np.ndarray
     target: Target
@@ -61,10 +61,10 @@ class Rows:
             return ()
         seen = numbers[self.fold < 0] if self.folds == 1 else numbers
         bins = min(max(len(seen) // ROWS_PER_BIN, FEWEST_BINS), MOST_BINS)
-        found = dict(zip(measured.tolist(), edges_of(seen[:, measured], bins), strict=True))
+        found = dict(zip(measured.tolist(), quantile_edges(seen[:, measured], bins), strict=True))
         return tuple(found.get(place, ()) for place in range(numbers.shape[1]))
 
-    def data(self, plan: Plan) -> Data:
+    def data(self, plan: TrainingPlan) -> TrainingTensors:
         """Tensors of a training by this plan, on its device."""
         held = held_out(self.fold, plan.members)
         return assemble(
@@ -78,7 +78,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
+class TrainingTensors:
     """What k members train and validate on.
 
     numbers (n, d), codes (n, c), labels (n,): float32, for multiclass int64 or, where each row is given
@@ -108,21 +108,21 @@ class Data:
         """Number k of members."""
         return len(self.weights)
 
-    def members_at(self, places: Sequence[int]) -> Data:
+    def members_at(self, places: Sequence[int]) -> TrainingTensors:
         """The same rows for some of the members. Batches stay what they are: `trained` is that of all."""
         at = list(places)
         return replace(self, weights=self.weights[at], held=self.held[at], held_weights=self.held_weights[at])
 
 
 def assemble(
-    inputs: Inputs,
+    inputs: EncodedRows,
     labels: np.ndarray,
     held_by: np.ndarray,
     target: Target,
     *,
     balance: bool = False,
     device: torch.device | None = None,
-) -> Data:
+) -> TrainingTensors:
     """Tensors of a training on `device`.
 
     `labels` (n,) are class numbers or values, or (n, classes) probabilities. `held_by` (k, n) is True where a
@@ -141,7 +141,7 @@ def assemble(
     mean, scale = _moments(labels[trained]) if target.task == "regression" else (0.0, 1.0)
     wanted = _wanted(labels, target, mean, scale)
     held, held_weights = _ragged(held_by)
-    return Data(
+    return TrainingTensors(
         task=target.task,
         numbers=inputs.numbers.to(device),
         codes=inputs.codes.to(device),

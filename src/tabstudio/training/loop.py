@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from tabstudio.errors import TrainingError
-from tabstudio.model.networks import Pack, corner
-from tabstudio.training.data import Data
+from tabstudio.model.networks.base import Pack, corner
+from tabstudio.training.data import TrainingTensors
 from tabstudio.training.losses import TINY, loss, mean_per_member
 from tabstudio.training.optimizer import Adam
-from tabstudio.training.plan import Plan
+from tabstudio.training.plan import TrainingPlan
 
 EVALUATED_AT_ONCE = 8192
 """Rows per member and call when nothing is learned: bounds the memory."""
@@ -48,7 +48,7 @@ class Epoch:
     active: np.ndarray
 
 
-class State:
+class LoopState:
     """Where a training stands between two epochs.
 
     `whole` is the pack that was given, and gets the weights in the end. `pack`, `data` and `plan` are of the
@@ -58,7 +58,9 @@ class State:
     the end the result. Without averaging they are the weights themselves, `learned`.
     """
 
-    def __init__(self, pack: Pack, data: Data, plan: Plan, *, lenient: bool = False) -> None:
+    def __init__(
+        self, pack: Pack, data: TrainingTensors, plan: TrainingPlan, *, lenient: bool = False
+    ) -> None:
         self.whole = self.pack = pack
         self.data, self.plan = data, plan
         self.members = np.arange(len(pack))
@@ -194,14 +196,16 @@ class State:
                     corner(into[name][member : member + 1], tensor[:1]).copy_(tensor[place : place + 1])
 
 
-def fit(pack: Pack, data: Data, plan: Plan, state: State | None = None) -> Iterator[Epoch]:
+def fit(
+    pack: Pack, data: TrainingTensors, plan: TrainingPlan, state: LoopState | None = None
+) -> Iterator[Epoch]:
     """Train in place, one epoch per item, until the plan's end, its patience or its minutes.
 
-    Whoever takes the epochs may let members go between two of them (`State.keep`). The result stands in
-    `pack` after `State.restore_best`.
+    Whoever takes the epochs may let members go between two of them (`LoopState.keep`). The result stands in
+    `pack` after `LoopState.restore_best`.
     Raises `TrainingError` where a loss is not finite.
     """
-    state = state or State(pack, data, plan)
+    state = state or LoopState(pack, data, plan)
     while not state.stopped:
         pack, data, plan = state.pack, state.data, state.plan
         started, before = time.perf_counter(), state.seconds
@@ -245,7 +249,7 @@ def fit(pack: Pack, data: Data, plan: Plan, state: State | None = None) -> Itera
         yield epoch
 
 
-def step(state: State, batch: Batch, factor: float) -> Tensor:
+def step(state: LoopState, batch: Batch, factor: float) -> Tensor:
     """One step of the optimizer at `factor` times the learning rates.
 
     The answer (2, k) holds each member's mean loss times its rows' weight, and that weight.
@@ -265,7 +269,7 @@ def step(state: State, batch: Batch, factor: float) -> Tensor:
     return torch.stack([losses.detach() * weight, weight])
 
 
-def batches(data: Data, plan: Plan, order: torch.Generator) -> Iterator[Batch]:
+def batches(data: TrainingTensors, plan: TrainingPlan, order: torch.Generator) -> Iterator[Batch]:
     """Slices of one random order of the training rows."""
     rows = data.trained
     if not plan.batch_size and len(rows) == len(data):
@@ -277,13 +281,13 @@ def batches(data: Data, plan: Plan, order: torch.Generator) -> Iterator[Batch]:
         yield data.numbers[at], data.codes[at], data.labels[at], data.weights[:, at]
 
 
-def count(data: Data, plan: Plan) -> int:
+def count(data: TrainingTensors, plan: TrainingPlan) -> int:
     """Number of batches in an epoch."""
     return -(-len(data.trained) // plan.batch_size) if plan.batch_size else 1
 
 
 @torch.inference_mode()
-def validate(pack: Pack, data: Data) -> np.ndarray:
+def validate(pack: Pack, data: TrainingTensors) -> np.ndarray:
     """Loss of each member over the rows that it holds out (k,), nan where there are none."""
     if not data.held.shape[1]:
         return np.full(data.members, np.nan)
@@ -299,7 +303,7 @@ def validate(pack: Pack, data: Data) -> np.ndarray:
 
 
 @torch.inference_mode()
-def out_of_fold(pack: Pack, data: Data, outputs: int, rounds: int = 1) -> np.ndarray:
+def out_of_fold(pack: Pack, data: TrainingTensors, outputs: int, rounds: int = 1) -> np.ndarray:
     """Raw outputs (rounds, n, outputs) of members that hold a row out, their mean; nan where none does.
 
     A round is as many members as there are folds, the next ones another round: ways to predict each row.
@@ -336,7 +340,7 @@ def _finite_members(parameters: Sequence[Tensor]) -> np.ndarray:
     return np.asarray(torch.stack(finite).all(0).cpu().numpy())
 
 
-def _not_finite(state: State, place: int, train_loss: np.ndarray, factor: float) -> str:
+def _not_finite(state: LoopState, place: int, train_loss: np.ndarray, factor: float) -> str:
     return (
         f"epoch {len(state.history) + 1}: the loss or the weights of member {state.members[place] + 1} of "
         f"{len(state.whole)} are not finite (training loss {train_loss[place]:g}) at a learning rate of "

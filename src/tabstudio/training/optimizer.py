@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from tabstudio.model.networks import corner
+from tabstudio.model.networks.base import corner
 
 LEAST_ENTRIES = 1 << 14
 """A run of members with fewer weights is not worth a call of its own."""

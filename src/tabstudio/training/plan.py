@@ -13,8 +13,7 @@ from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.errors import ConfigError
 from tabstudio.table.schema import Task
 from tabstudio.training.data import SMALL
-from tabstudio.training.precision import Chosen
-from tabstudio.training.precision import choose as choose_precision
+from tabstudio.training.precision import Chosen, choose_precision
 
 STEPS = 2400
 """Optimizer steps of a training on a large table, where the epochs are not given. Small ones need far fewer:
@@ -29,7 +28,7 @@ Schedule = Literal["constant", "flat_cosine"]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingPlan:
     """One training, settled. What is a tuple has one entry per member.
 
     `batch_size` 0 takes all rows at once, in their order. `patience` counts epochs without a better
@@ -66,7 +65,7 @@ class Plan:
         """A plain dictionary for a record of the run."""
         return asdict(self)
 
-    def members_at(self, places: Sequence[int]) -> Plan:
+    def members_at(self, places: Sequence[int]) -> TrainingPlan:
         """The same training of some of the members."""
 
         def at(values: tuple[Value, ...]) -> tuple[Value, ...]:
@@ -83,7 +82,7 @@ class Plan:
         )
 
     @classmethod
-    def joined(cls, plans: Sequence[Plan]) -> Plan:
+    def joined(cls, plans: Sequence[TrainingPlan]) -> TrainingPlan:
         """One training of the members of several, which must be alike in all but these."""
 
         def chain(values: Iterable[tuple[Value, ...]]) -> tuple[Value, ...]:
@@ -115,14 +114,14 @@ def sized(network: NetworkConfig, rows: int) -> NetworkConfig:
     return replace(network, hidden=network.widths, dropout=0.0 if spared else network.dropped)
 
 
-def choose(
+def make_plan(
     config: TrainingConfig,
     network: NetworkConfig | None,
     task: Task,
     *,
     rows: int,
     folds: int,
-) -> Plan:
+) -> TrainingPlan:
     """Settle what the user left open. `network` None stands for a factory of the user's own.
 
     Raises `ConfigError` where members are fewer than folds or the device does not exist.
@@ -140,7 +139,7 @@ def choose(
     decay = config.weight_decay if config.weight_decay is not None else (0.02 if ours else 0.0)
     device = _device(config.device, reasons)
     precision, reasons["precision"] = choose_precision(config.precision, device, network, batch_size or rows)
-    return Plan(
+    return TrainingPlan(
         members=members,
         epochs=epochs,
         batch_size=batch_size,

@@ -17,7 +17,7 @@ LEAST_BATCH, LEAST_WIDTH = 1024, 128
 """Below these the casts cost what the products save (measured with avx512_bf16, two threads)."""
 
 
-def choose(
+def choose_precision(
     wanted: Literal["auto", "float32", "bf16"], device: str, network: NetworkConfig | None, batch: int
 ) -> tuple[Chosen, str]:
     """Precision and why: from sizes and the processor, never from timing, so that seeds decide the bits."""

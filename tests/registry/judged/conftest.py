@@ -9,7 +9,7 @@ import pytest
 
 from tabstudio.recipes import train
 from tabstudio.registry.registry import Registry
-from tabstudio.registry.stages import Rules, Stage
+from tabstudio.registry.stage_rules import Stage, StageRules
 
 QUICK = {
     "network": "mlp",
@@ -30,7 +30,9 @@ class Shelf:
     csv: Path
 
     def registry(self) -> Registry:
-        return Registry(tracking_uri=self.uri, rules=Rules((Stage("production"), Stage("archived", False))))
+        return Registry(
+            tracking_uri=self.uri, rules=StageRules((Stage("production"), Stage("archived", False)))
+        )
 
     def model(self, number: int) -> Path:
         return self.folder / str(number) / "model"

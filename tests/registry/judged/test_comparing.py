@@ -11,10 +11,10 @@ import pytest
 
 from tabstudio.errors import ModelError, TabstudioError
 from tabstudio.evaluation import evaluate
-from tabstudio.evaluation.flips import flips
+from tabstudio.evaluation.prediction_flips import flips
 from tabstudio.recipes import train
-from tabstudio.registry.comparing import compare
-from tabstudio.registry.comparing.pictures import pictures
+from tabstudio.registry.comparison import compare
+from tabstudio.registry.comparison.plots import pictures
 from tabstudio.table.schema import Target
 
 from .conftest import QUICK

@@ -12,7 +12,7 @@ import pytest
 
 from tabstudio.errors import ConfigError
 from tabstudio.registry import gates
-from tabstudio.registry.stages import Stage
+from tabstudio.registry.stage_rules import Stage
 
 
 def judged(registry, number, declared, current=None, **options):
@@ -195,7 +195,7 @@ def test_figures_are_judged_without_torch(shelf):
 import json, sys
 from tabstudio.registry import gates
 from tabstudio.registry.registry import Registry
-from tabstudio.registry.stages import Rules, Stage
+from tabstudio.registry.stage_rules import Rules, Stage
 stage = Stage("production", gates=json.loads({json.dumps(json.dumps(declared))}))
 registry = Registry(tracking_uri={shelf.uri!r}, rules=Rules((stage,)))
 one, two = registry.version("cancer", 1), registry.version("cancer", 2)
@@ -234,10 +234,10 @@ def test_a_model_of_another_library_is_judged_by_its_figures(tmp_path):
 
 def test_figures_that_were_validated_on_prove_nothing(cancer_csv, tmp_path):
     from tabstudio.recipes import train
-    from tabstudio.registry.gates import figures
-    from tabstudio.registry.gates.case import Case
-    from tabstudio.registry.gates.judging import _attempt
-    from tabstudio.registry.records import Version
+    from tabstudio.registry.gates import metric_gates
+    from tabstudio.registry.gates.candidate import GateCandidate
+    from tabstudio.registry.gates.judge import _attempt
+    from tabstudio.registry.records import ModelVersion
 
     train(cancer_csv, "diagnosis", recipe="tutorial", references=False, register=False, output="out")
 
@@ -245,8 +245,8 @@ def test_figures_that_were_validated_on_prove_nothing(cancer_csv, tmp_path):
         def bundle(self, version):
             return tmp_path / "out" / "model"
 
-    case = Case(Held(), Version("m", 1, None, 0), None)
-    (result,) = _attempt("metrics.f1", lambda: figures.metric(case, "f1", 0.0))
+    case = GateCandidate(Held(), ModelVersion("m", 1, None, 0), None)
+    (result,) = _attempt("metrics.f1", lambda: metric_gates.metric(case, "f1", 0.0))
     assert not result.passed
     assert "they prove nothing" in result.message
 
@@ -299,9 +299,9 @@ def test_what_a_logged_network_does_not_say_is_told_without_a_traceback(adopted,
 
 def test_a_logged_network_is_compared_on_rows_that_are_named(adopted, tmp_path):
     from tabstudio.errors import ModelError
-    from tabstudio.recipes.reproducing import reproduce
-    from tabstudio.registry.cards import card
-    from tabstudio.registry.comparing import compare
+    from tabstudio.recipes.reproduction_job import reproduce
+    from tabstudio.registry.comparison import compare
+    from tabstudio.registry.version_card import card
 
     with pytest.raises(ModelError, match="keeps no record of its rows"):
         compare("models:/own/1", "models:/own/1")

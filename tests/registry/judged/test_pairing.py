@@ -9,15 +9,15 @@ import polars as pl
 import pytest
 
 from tabstudio.errors import ConfigError, DataError, InputError, ModelError
-from tabstudio.model.evidence import feature_keys
-from tabstudio.registry.pairing import pair
-from tabstudio.registry.rows import unseen_rows
-from tabstudio.registry.side import Side
+from tabstudio.model.row_evidence import feature_keys
+from tabstudio.registry.compared_model import ComparedModel
+from tabstudio.registry.paired_predictions import pair
+from tabstudio.registry.unseen_rows import unseen_rows
 
 
 @pytest.fixture
 def sides(shelf):
-    return [Side(f"v{number}", shelf.model(number)) for number in (1, 2, 3)]
+    return [ComparedModel(f"v{number}", shelf.model(number)) for number in (1, 2, 3)]
 
 
 def table(shelf):
@@ -116,7 +116,7 @@ def test_models_of_other_targets_or_classes_are_refused(sides, tmp_path):
     schema = model.schema.to_json()
     text = json.dumps(schema).replace("malignant", "malign")
     model.schema = type(model.schema).from_json(json.loads(text))
-    other = Side("other", model.save(folder))
+    other = ComparedModel("other", model.save(folder))
     with pytest.raises(
         ModelError, match="classes of the first is benign, malignant, of the second benign, malign"
     ):
@@ -128,7 +128,7 @@ def test_a_model_without_evidence_is_told_as_such(sides, tmp_path):
 
     model = load(sides[0].folder)
     model.evidence = None
-    bare = Side("bare", model.save(tmp_path / "bare"))
+    bare = ComparedModel("bare", model.save(tmp_path / "bare"))
     with pytest.raises(ModelError, match="bare: it keeps no record of its rows"):
         pair(sides[0], bare)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tabstudio.registry.schemas import changes
+from tabstudio.registry.schema_changes import changes
 from tabstudio.table.schema import Column, Schema, Target
 
 AGE, CITY = Column("age", "number", dtype="Int64"), Column("home city", "category")

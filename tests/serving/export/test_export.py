@@ -14,17 +14,17 @@ from tabstudio.cli.app import run
 from tabstudio.config import NetworkConfig
 from tabstudio.errors import ConfigError, MissingExtraError, ModelError
 from tabstudio.estimators import TabularClassifier
-from tabstudio.model.coded import CodedColumn
-from tabstudio.model.curve import Curve
-from tabstudio.model.encode import Encoder
-from tabstudio.model.networks import NetworkSpec, build, custom
+from tabstudio.model.calibration_curve import CalibrationCurve
+from tabstudio.model.code_columns import CodedColumn
+from tabstudio.model.encoder import Encoder
+from tabstudio.model.networks.base import NetworkSpec, build, custom
 from tabstudio.model.predictor import Model
 from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.model.profile import profile
-from tabstudio.model.steps import Chain
-from tabstudio.serving.export import checking, exporting, onnx_file, pt2_file
-from tabstudio.serving.export.checking import TOLERANCE, check, sample_rows
-from tabstudio.serving.export.exporting import export
+from tabstudio.model.transforms import ChainTransform
+from tabstudio.serving.export import exporter, onnx_file, pt2_file, verification
+from tabstudio.serving.export.exporter import export
+from tabstudio.serving.export.verification import TOLERANCE, check, sample_rows
 from tabstudio.table.schema import Column, Schema, Target
 
 onnx = pytest.importorskip("onnx")
@@ -62,7 +62,7 @@ COLUMNS = {
     "income": Column("income", "number", dtype="Float64"),
 }
 EVERY_KIND = ("age", "label", "smoker", "city of birth", "val_0")
-CURVE = Curve((-1.0, 0.5), (0.6, 1.9, 1.2), 0.4)
+CURVE = CalibrationCurve((-1.0, 0.5), (0.6, 1.9, 1.2), 0.4)
 TARGETS = {
     "binary": Target("ill", "binary", ("yes", "no"), "yes"),
     "numbers": Target("ill", "binary", (0, 1), 1),
@@ -142,7 +142,7 @@ def test_onnx_answers_as_the_model_for_every_task_and_type_of_label(target):
 def test_every_network_scaling_and_mix_of_columns_can_go_out(to, changes):
     model = make(**changes)
     done = export(model, f"m.{to}", to)
-    assert done.checked.rows == checking.CHECKED_ROWS
+    assert done.checked.rows == verification.CHECKED_ROWS
     assert done.checked.difference < 1e-6
 
 
@@ -189,7 +189,7 @@ def test_a_folder_is_the_bundle_and_its_answers_are_bit_equal():
 
 @pytest.mark.parametrize("to", ["onnx", "pt2"])
 def test_columns_that_cannot_go_inside_are_all_named(to, monkeypatch):
-    monkeypatch.setattr("tabstudio.model.columns.MOST_LEVELS", 100)
+    monkeypatch.setattr("tabstudio.model.column_encoders.MOST_LEVELS", 100)
     monkeypatch.setitem(COLUMNS, "zip", Column("zip", "category"))
     model = make(names=("age", "born", "note", "zip"))
     with pytest.raises(
@@ -210,7 +210,7 @@ def test_a_category_that_is_read_by_its_letters_is_named():
 
 def test_a_preparation_of_the_authors_own_cannot_go_inside():
     model = make(names=("age", "label"), network="mlp")
-    chain = Chain(())
+    chain = ChainTransform(())
     model.encoder = Preprocessing(("age", "label"), chain, 2)
     for to in ("onnx", "pt2"):
         with pytest.raises(ConfigError, match=r"scikit-learn pipeline of its author's.*--to folder"):
@@ -282,4 +282,4 @@ def test_the_command_writes_and_tells_how_it_was_checked(capsys):
     assert "1,000 rows" in told
     assert run(["export", "model", "--to", "pt2", "-o", "m.pt2"]) == 2
     assert capsys.readouterr().err.startswith("error: m.pt2: this exists")
-    assert exporting.FORMATS == ("onnx", "pt2", "folder")
+    assert exporter.FORMATS == ("onnx", "pt2", "folder")

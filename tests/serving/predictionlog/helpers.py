@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tabstudio.serving.hooks import Record
 from tabstudio.serving.predictionlog import compaction
-from tabstudio.serving.predictionlog.options import LogOptions
+from tabstudio.serving.predictionlog.log_options import LogOptions
 from tabstudio.serving.predictionlog.reader import prediction_log
 from tabstudio.serving.predictionlog.writer import PredictionLog
+from tabstudio.serving.request_hooks import RequestRecord
 from tabstudio.table.schema import Column, Schema, Target
 
 SCHEMA = Schema(
@@ -34,7 +34,7 @@ def record(number=0, rows=((30, 70.5, "Rome", "1996-01-02"),), **changes):
         "labels": ["yes"] * len(rows), "probabilities": [[0.25, 0.75]] * len(rows), "classes": ("no", "yes"),
         "warnings": {},
     }  # fmt: skip
-    return Record(**(fields | changes))
+    return RequestRecord(**(fields | changes))
 
 
 def opened(folder="log", **options):

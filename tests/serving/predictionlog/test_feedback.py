@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tabstudio.serving.hooks import Refused
 from tabstudio.serving.predictionlog import feedback
-from tabstudio.serving.predictionlog.catalogue import Catalogue
-from tabstudio.serving.predictionlog.feedback import Told
+from tabstudio.serving.predictionlog.catalog import LogCatalog
+from tabstudio.serving.predictionlog.feedback import FeedbackLabels
+from tabstudio.serving.request_hooks import RequestRefused
 
 from .helpers import compacted, kept, opened, record, written
 
@@ -17,7 +17,7 @@ CLASSES = {"cancer": ("no", "yes"), "grades": (1, 2, 3), "houses": ()}
 
 
 def tell(*told, caller="lab"):
-    with Catalogue(Path("log")) as catalogue:
+    with LogCatalog(Path("log")) as catalogue:
         return feedback.store(catalogue, told, caller)
 
 
@@ -27,7 +27,7 @@ def labels():
 
 def test_a_label_joins_its_row_before_and_after_compaction():
     written(record(0, [(1, 1.0, "a", None)] * 2), record(1))
-    assert tell(Told("r0", "no", 1), Told("r1", "yes")) == 2
+    assert tell(FeedbackLabels("r0", "no", 1), FeedbackLabels("r1", "yes")) == 2
     for _ in range(2):
         assert labels() == [("r0", 0, None), ("r0", 1, "no"), ("r1", 0, "yes")]
         assert kept()["label_caller"].to_list() == [None, "lab", "lab"]
@@ -36,9 +36,15 @@ def test_a_label_joins_its_row_before_and_after_compaction():
 
 def test_the_same_label_is_kept_once_and_another_one_wins():
     written(record(0))
-    assert [tell(Told("r0", label)) for label in ("no", "no", "yes", "yes", "no")] == [1, 0, 1, 0, 1]
+    assert [tell(FeedbackLabels("r0", label)) for label in ("no", "no", "yes", "yes", "no")] == [
+        1,
+        0,
+        1,
+        0,
+        1,
+    ]
     assert labels() == [("r0", 0, "no")]
-    with Catalogue(Path("log")) as catalogue:
+    with LogCatalog(Path("log")) as catalogue:
         told = feedback.history(catalogue, "r0")
     assert [(row, label, caller) for row, label, _, caller in told] == [
         (0, "no", "lab"),
@@ -48,7 +54,7 @@ def test_the_same_label_is_kept_once_and_another_one_wins():
 
 
 def test_a_label_may_come_before_its_prediction_is_read_and_for_another_model():
-    tell(Told("r0", "yes"), Told("r0", "no", model="other"))
+    tell(FeedbackLabels("r0", "yes"), FeedbackLabels("r0", "no", model="other"))
     written(record(0))
     assert labels() == [("r0", 0, "yes")]
 
@@ -57,22 +63,22 @@ def test_labels_take_the_type_of_predictions():
     log = opened()
     log(record(0))
     log.close()
-    tell(Told("r0", True))
+    tell(FeedbackLabels("r0", True))
     assert labels() == [("r0", 0, "true")]
 
 
 def test_labels_told_by_several_at_once_are_all_kept():
-    with Catalogue(Path("log")) as first, Catalogue(Path("log")) as second:
+    with LogCatalog(Path("log")) as first, LogCatalog(Path("log")) as second:
         for number in range(20):
-            feedback.store(first, [Told(f"a{number}", "no")], "")
-            feedback.store(second, [Told(f"b{number}", "no")], "")
+            feedback.store(first, [FeedbackLabels(f"a{number}", "no")], "")
+            feedback.store(second, [FeedbackLabels(f"b{number}", "no")], "")
         assert first.database.execute("SELECT COUNT(*) FROM feedback").fetchone() == (40,)
 
 
 def test_a_body_is_read():
     body = {"feedback": [{"request_id": "r", "label": "yes"}, {"request_id": "s", "label": 2.0, "row": 3}]}
-    assert feedback.read(body, CLASSES, 10) == [Told("r", "yes"), Told("s", 2.0, 3)]
-    with pytest.raises(Refused, match="at most 1 labels") as refused:
+    assert feedback.read(body, CLASSES, 10) == [FeedbackLabels("r", "yes"), FeedbackLabels("s", 2.0, 3)]
+    with pytest.raises(RequestRefused, match="at most 1 labels") as refused:
         feedback.read(body, CLASSES, 1)
     assert refused.value.status == 413
 
@@ -97,7 +103,7 @@ def test_a_body_is_read():
 )
 def test_faults_are_named_by_place(one, column, says):
     good = {"request_id": "r", "label": 3, "model": "grades"}
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         feedback.read({"feedback": [good, one]}, CLASSES, 10)
     (fault,) = refused.value.faults
     assert (fault["row"], fault["column"]) == (1, column)
@@ -109,5 +115,5 @@ def test_faults_are_named_by_place(one, column, says):
     "body", [None, [], {}, {"feedback": []}, {"feedback": {}}, {"feedback": [1], "x": 1}]
 )
 def test_what_is_no_feedback_says_what_is(body):
-    with pytest.raises(Refused, match=r"expected.*feedback.*request_id"):
+    with pytest.raises(RequestRefused, match=r"expected.*feedback.*request_id"):
         feedback.read(body, CLASSES, 10)

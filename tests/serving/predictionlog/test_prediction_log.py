@@ -19,8 +19,8 @@ import tabstudio
 from tabstudio.cli.app import run
 from tabstudio.errors import ConfigError, DataError, TabstudioError
 from tabstudio.serving.predictionlog import compaction, feedback, writer
-from tabstudio.serving.predictionlog.catalogue import Catalogue, model_folder
-from tabstudio.serving.predictionlog.options import LogOptions
+from tabstudio.serving.predictionlog.catalog import LogCatalog, model_folder
+from tabstudio.serving.predictionlog.log_options import LogOptions
 from tabstudio.serving.predictionlog.reader import models, prediction_log
 from tabstudio.serving.predictionlog.segment import SegmentWriter, closed, segments
 from tabstudio.serving.predictionlog.writer import PredictionLog
@@ -93,7 +93,7 @@ def test_versions_with_other_columns_and_other_models_stand_side_by_side():
         assert cancer["version"].to_list() == ["1", "2"]
         assert cancer["input_height"].to_list() == [None, 1.8]
         assert kept("houses/a b")["prediction"].to_list() == [99.5]
-        with Catalogue(Path("log")) as catalogue:
+        with LogCatalog(Path("log")) as catalogue:
             assert models(catalogue) == ["cancer", "houses/a b"]
         compacted()
     assert sorted(path.parent.name for path in Path("log").glob("*/*.parquet")) == ["cancer", "houses%2Fa b"]
@@ -165,7 +165,7 @@ def test_a_kill_anywhere_in_compaction_neither_loses_nor_doubles_a_row(place, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        owner = Catalogue if place == "publish" else compaction
+        owner = LogCatalog if place == "publish" else compaction
         real = getattr(owner, place)
         calls = []
 
@@ -200,7 +200,7 @@ def test_small_files_of_a_day_are_joined_and_days_are_not_mixed():
         compacted()
     written(record(86_400), record(86_401))
     compacted()
-    with Catalogue(Path("log")) as catalogue:
+    with LogCatalog(Path("log")) as catalogue:
         assert [(file.rows, file.path.split("/")[1][:10]) for file in catalogue.files()] == [
             (5, "2026-03-04"),
             (2, "2026-03-05"),
@@ -221,7 +221,7 @@ def test_retention_by_days_and_by_size(monkeypatch):
     for day in range(4):
         written(*(record(day * 86_400 + n, [(n, n * 1.37, os.urandom(8).hex(), None)]) for n in range(100)))
         compacted()
-    with Catalogue(Path("log")) as catalogue:
+    with LogCatalog(Path("log")) as catalogue:
         sizes = [file.bytes for file in catalogue.files()]
     compacted(gigabytes=(sum(sizes[1:]) + 10) / 1e9)
     assert kept()["time"].dt.day().unique().sort().to_list() == [5, 6, 7]
@@ -343,8 +343,8 @@ def test_workers_start_compaction_in_a_process_of_its_own(monkeypatch):
 
 def test_the_command_shows_versions_last_rows_and_labels(capsys):
     written(*map(record, range(5)))
-    with Catalogue(Path("log")) as catalogue:
-        feedback.store(catalogue, [feedback.Told("r4", "no")], "lab")
+    with LogCatalog(Path("log")) as catalogue:
+        feedback.store(catalogue, [feedback.FeedbackLabels("r4", "no")], "lab")
     assert run(["predictions", "--folder", "log"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "cancer"

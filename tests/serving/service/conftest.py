@@ -23,15 +23,15 @@ import pytest
 import torch
 
 from tabstudio.config import NetworkConfig
-from tabstudio.model.encode import Encoder
-from tabstudio.model.networks import NetworkSpec, build
+from tabstudio.model.encoder import Encoder
+from tabstudio.model.networks.base import NetworkSpec, build
 from tabstudio.model.predictor import Model
 from tabstudio.model.profile import profile
 from tabstudio.serving import runtime
 from tabstudio.serving.app import App
-from tabstudio.serving.endpoint import Endpoint, Lane
-from tabstudio.serving.hooks import Extensions
-from tabstudio.serving.options import Bounds, Served, ServeOptions
+from tabstudio.serving.batching import BatchLane, Endpoint
+from tabstudio.serving.request_hooks import Extensions
+from tabstudio.serving.serve_options import Bounds, Served, ServeOptions
 from tabstudio.table import Table, read
 
 TARGETS = {"binary": "ill", "multiclass": "grade", "regression": "price"}
@@ -141,7 +141,7 @@ def in_process(models: dict[str, Model], folder: Path, **bounds: Any) -> Iterato
         endpoints = {}
         for name, model in models.items():
             ready = runtime.load(model.save(folder / name), name, "1")
-            endpoints[name] = Endpoint(name, Lane(ready, "live", pool))
+            endpoints[name] = Endpoint(name, BatchLane(ready, "live", pool))
         options = ServeOptions(tuple(Served(name, str(folder / name)) for name in models))
         options = replace(options, hosts=("testserver",), bounds=Bounds(**bounds))
 

@@ -15,9 +15,9 @@ import pytest
 
 from tabstudio.model.predictor import Model
 from tabstudio.serving import runtime
-from tabstudio.serving.endpoint import Lane, place
-from tabstudio.serving.http import Bodies
-from tabstudio.serving.options import Bounds
+from tabstudio.serving.batching import BatchLane, place
+from tabstudio.serving.http_messages import Bodies
+from tabstudio.serving.serve_options import Bounds
 
 from .conftest import Asking, in_process
 
@@ -397,5 +397,5 @@ def test_several_models_have_their_own_paths(
 
 
 def test_a_lane_without_waiting_requests_is_empty(asking: Asking) -> None:
-    assert isinstance(asking.app.endpoints["ills"].live, Lane)
+    assert isinstance(asking.app.endpoints["ills"].live, BatchLane)
     assert asking.app.queue_length == 0

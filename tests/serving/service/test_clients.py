@@ -22,7 +22,7 @@ import polars as pl
 import pytest
 
 from tabstudio.model.predictor import Model
-from tabstudio.tracking.modeldir import write
+from tabstudio.tracking.mlflow_model import write
 from tabstudio.tracking.signature import input_columns, output_columns
 
 from .conftest import server

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tabstudio.config import ReadConfig
-from tabstudio.model.coded import CodedColumn
-from tabstudio.model.encode import Encoder
+from tabstudio.model.code_columns import CodedColumn
+from tabstudio.model.encoder import Encoder
 from tabstudio.model.predictor import Model
 from tabstudio.model.profile import profile
-from tabstudio.model.text import TextColumn
+from tabstudio.model.text_topics import TextColumn
 from tabstudio.serving.contract import Contract
-from tabstudio.serving.encoding import RowEncoder
+from tabstudio.serving.row_encoder import RowEncoder
 from tabstudio.table import conform, read
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from tabstudio.config import NetworkConfig
-from tabstudio.model.curve import Curve
-from tabstudio.model.networks import NetworkSpec, build
+from tabstudio.model.calibration_curve import CalibrationCurve
+from tabstudio.model.networks.base import NetworkSpec, build
 from tabstudio.model.predictor import Model
-from tabstudio.serving import plan, runtime
+from tabstudio.serving import numpy_forward, runtime
 
 from .conftest import in_process
 
@@ -65,7 +65,9 @@ def inputs(spec: NetworkSpec, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
 def test_raw_outputs_are_those_of_torch(shape: tuple, rows: int) -> None:
     spec, pack = packed(*shape)
     numbers, codes = inputs(spec, rows)
-    forward = plan.compiled(spec.to_json(), {name: t.numpy() for name, t in pack.state_dict().items()})
+    forward = numpy_forward.compiled(
+        spec.to_json(), {name: t.numpy() for name, t in pack.state_dict().items()}
+    )
     assert forward is not None
     with torch.inference_mode():
         expected = pack(numbers, codes).numpy()
@@ -76,7 +78,9 @@ def test_raw_outputs_are_those_of_torch(shape: tuple, rows: int) -> None:
 def test_every_activation_is_known(activation: str) -> None:
     spec, pack = packed("tabular", 6, (4,), (24, 16), 1, 3, activation)
     numbers, codes = inputs(spec, 50)
-    forward = plan.compiled(spec.to_json(), {name: t.numpy() for name, t in pack.state_dict().items()})
+    forward = numpy_forward.compiled(
+        spec.to_json(), {name: t.numpy() for name, t in pack.state_dict().items()}
+    )
     assert forward is not None
     with torch.inference_mode():
         expected = pack(numbers * 4, codes).numpy()
@@ -86,10 +90,13 @@ def test_every_activation_is_known(activation: str) -> None:
 def test_a_network_with_other_tensors_is_left_to_torch() -> None:
     spec, pack = packed("mlp", 3, (), (4,), 1, 1)
     tensors = {name: t.numpy() for name, t in pack.state_dict().items()}
-    assert plan.compiled(spec.to_json(), tensors) is not None
-    assert plan.compiled(spec.to_json(), tensors | {"layers.0.gate": np.zeros(1)}) is None
-    assert plan.compiled(spec.to_json(), {n: t for n, t in tensors.items() if n != "layers.1.bias"}) is None
-    assert plan.compiled({**spec.to_json(), "name": "other"}, tensors) is None
+    assert numpy_forward.compiled(spec.to_json(), tensors) is not None
+    assert numpy_forward.compiled(spec.to_json(), tensors | {"layers.0.gate": np.zeros(1)}) is None
+    assert (
+        numpy_forward.compiled(spec.to_json(), {n: t for n, t in tensors.items() if n != "layers.1.bias"})
+        is None
+    )
+    assert numpy_forward.compiled({**spec.to_json(), "name": "other"}, tensors) is None
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -99,7 +106,7 @@ def test_answers_are_those_of_the_model(
 ) -> None:
     options = {"target_mean": 100.0, "target_scale": 20.0} if task == "regression" else {"temperature": 1.4}
     if task == "binary":
-        options["curve"] = Curve((-1.0, 0.5), (0.6, 1.9, 1.2), 0.4)
+        options["curve"] = CalibrationCurve((-1.0, 0.5), (0.6, 1.9, 1.2), 0.4)
     model = make_model(task, network, **options)
     ready = runtime.load(model.save(tmp_path / "m"), "m", "1")
     rows = frame.select(ready.contract.names).to_dicts()
@@ -117,7 +124,7 @@ def test_a_network_without_a_plan_is_run_by_torch(
 ) -> None:
     model = make_model()
     folder = model.save(tmp_path / "m")
-    monkeypatch.setattr(plan, "compiled", lambda *_: None)
+    monkeypatch.setattr(numpy_forward, "compiled", lambda *_: None)
     ready = runtime.load(folder, "m", "1")
     rows = frame.select(ready.contract.names).to_dicts()
     answer = ready.answer(ready.contract.take(rows, 1000))
@@ -141,7 +148,7 @@ def test_a_network_trained_by_hand_is_served_with_its_steps(tmp_path: Path) -> N
     from sklearn.compose import ColumnTransformer
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    from tabstudio.model.adopt import adopted
+    from tabstudio.model.from_torch import model_from_torch
 
     rng = np.random.default_rng(0)
     table = pd.DataFrame(
@@ -149,7 +156,7 @@ def test_a_network_trained_by_hand_is_served_with_its_steps(tmp_path: Path) -> N
     )
     steps = ColumnTransformer([("n", StandardScaler(), ["a", "b"]), ("c", OneHotEncoder(), ["c"])]).fit(table)
     module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
-    model = adopted(module, preprocessor=steps, classes=["no", "yes"], rows=table)
+    model = model_from_torch(module, preprocessor=steps, classes=["no", "yes"], rows=table)
     with in_process({"m": model}, tmp_path) as asking:
         rows = table.to_dict("records")
         said = asking.post("/v1/models/m/predict", {"rows": rows}).json()["predictions"]
@@ -166,10 +173,10 @@ def test_rows_that_steps_refuse_do_not_spoil_the_batch(tmp_path: Path) -> None:
 
     from sklearn.preprocessing import StandardScaler
 
-    from tabstudio.model.adopt import adopted
+    from tabstudio.model.from_torch import model_from_torch
 
     scaler = StandardScaler().fit(np.arange(20.0).reshape(10, 2))
-    model = adopted(torch.nn.Linear(2, 1), preprocessor=scaler, columns=["a", "b"], target="y")
+    model = model_from_torch(torch.nn.Linear(2, 1), preprocessor=scaler, columns=["a", "b"], target="y")
     with in_process({"m": model}, tmp_path) as asking:
         lane = asking.app.endpoints["m"].live
         rows = [{"a": 1.0, "b": 2.0}, {"a": None, "b": 2.0}, {"a": 3.0, "b": 2.0}]

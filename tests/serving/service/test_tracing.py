@@ -225,7 +225,7 @@ def test_a_silent_collector_does_not_keep_the_server_from_ending(
 def test_nothing_of_it_is_imported_without_the_option() -> None:
     code = (
         "import sys, tabstudio.serving.worker as w\n"
-        "from tabstudio.serving.options import LogOptions, Served, ServeOptions\n"
+        "from tabstudio.serving.serve_options import LogOptions, Served, ServeOptions\n"
         "options = ServeOptions((Served('m', '.'),), log=LogOptions(enabled=False))\n"
         "assert w.extensions(options, 0).counters.tracing is None\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"

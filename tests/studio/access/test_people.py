@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from tabstudio.database import Database
 from tabstudio.database.tables import access_tokens, sessions, users
 from tabstudio.errors import AccessError, ConfigError
-from tabstudio.registry.chain import stamp
+from tabstudio.registry.hash_chain import stamp
 from tabstudio.studio.access import passwords, secrets
 from tabstudio.studio.access.access import Access, Claim
 from tabstudio.studio.access.roles import ROLES, ForbiddenError, Who

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from tabstudio.registry.client import Client
+from tabstudio.registry.mlflow_client import RegistryClient
 from tabstudio.studio.runs.listing import Runs
-from tabstudio.tracking.template import opened
+from tabstudio.tracking.sqlite_template import opened
 
 
 @pytest.fixture
-def client(tmp_path, monkeypatch) -> Client:
+def client(tmp_path, monkeypatch) -> RegistryClient:
     """A client of an empty local store in a folder of its own."""
     from mlflow import MlflowClient
 
     monkeypatch.chdir(tmp_path)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     opened(uri, lambda: MlflowClient(uri, uri))
-    return Client(uri, uri)
+    return RegistryClient(uri, uri)
 
 
 @pytest.fixture

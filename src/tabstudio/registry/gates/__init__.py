@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tabstudio.registry.gates.judging import judge, loads
+from tabstudio.registry.gates.judge import judge, loads
 from tabstudio.registry.gates.rules import Gates, check
 
 __all__ = ["Gates", "check", "judge", "loads"]

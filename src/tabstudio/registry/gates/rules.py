@@ -26,7 +26,7 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 from tabstudio.errors import ConfigError
-from tabstudio.evaluation.result import NAMES
+from tabstudio.evaluation.evaluation_result import NAMES
 
 METRICS = frozenset({*NAMES} - {"calibration_error"})
 """Measures that a bound can be set on; the calibration error has a gate of its own."""

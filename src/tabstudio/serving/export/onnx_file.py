@@ -12,11 +12,10 @@ import numpy as np
 from tabstudio._version import __version__
 from tabstudio.errors import MissingExtraError, ModelError
 from tabstudio.model.predictor import Model
-from tabstudio.serving.export.checking import Answered, Rows
-from tabstudio.serving.export.program import (
+from tabstudio.serving.export.tensor_program import (
     NO_VALUE,
-    Columns,
-    Program,
+    ProgramColumns,
+    TensorProgram,
     columns_of,
     example,
     facts,
@@ -24,6 +23,7 @@ from tabstudio.serving.export.program import (
     known,
     quiet,
 )
+from tabstudio.serving.export.verification import Answered, Rows
 
 OPSET, ML_OPSET, IR = 20, 3, 10
 INSIDE = "tabstudio/"
@@ -81,7 +81,7 @@ def open_for(model: Model, path: Path) -> Any:
     return ask
 
 
-def _network(model: Model, columns: Columns) -> Any:
+def _network(model: Model, columns: ProgramColumns) -> Any:
     """The graph of the program, from numbers and level numbers on, every name with `INSIDE` before it."""
     import onnx
     import torch
@@ -90,7 +90,7 @@ def _network(model: Model, columns: Columns) -> Any:
     try:
         with quiet():
             made = torch.onnx.export(
-                Program(model, columns).eval(),
+                TensorProgram(model, columns).eval(),
                 inputs,
                 dynamo=True,
                 dynamic_shapes=shapes,
@@ -105,7 +105,7 @@ def _network(model: Model, columns: Columns) -> Any:
     return onnx.compose.add_prefix(made.model_proto, INSIDE).graph
 
 
-def _inputs(columns: Columns) -> list[Any]:
+def _inputs(columns: ProgramColumns) -> list[Any]:
     from onnx import TensorProto, helper
 
     kinds = {c.name: TensorProto.DOUBLE for c in columns.numbers}
@@ -113,7 +113,7 @@ def _inputs(columns: Columns) -> list[Any]:
     return [helper.make_tensor_value_info(name, kind, ["rows", 1]) for name, kind in kinds.items()]
 
 
-def _numbers(columns: Columns) -> Iterator[Any]:
+def _numbers(columns: ProgramColumns) -> Iterator[Any]:
     """All columns of numbers side by side (rows, numbers)."""
     from onnx import helper
 
@@ -121,7 +121,7 @@ def _numbers(columns: Columns) -> Iterator[Any]:
         yield helper.make_node("Concat", [c.name for c in columns.numbers], [f"{INSIDE}numbers"], axis=1)
 
 
-def _categories(model: Model, columns: Columns) -> Iterator[Any]:
+def _categories(model: Model, columns: ProgramColumns) -> Iterator[Any]:
     """All words as level numbers, side by side (rows, categories)."""
     from onnx import helper
 
@@ -144,7 +144,7 @@ def _categories(model: Model, columns: Columns) -> Iterator[Any]:
         yield helper.make_node("Concat", levels, [f"{INSIDE}categories"], axis=1)
 
 
-def _fillers(columns: Columns, graph: Any) -> Iterator[Any]:
+def _fillers(columns: ProgramColumns, graph: Any) -> Iterator[Any]:
     """What the network wants of a kind that the table has no column of: a tensor (rows, 0)."""
     from onnx import TensorProto, helper
 
@@ -160,7 +160,7 @@ def _fillers(columns: Columns, graph: Any) -> Iterator[Any]:
         yield helper.make_node("Cast", [f"{INSIDE}nothing"], [INSIDE + name], to=kinds[name])
 
 
-def _answers(model: Model, columns: Columns) -> tuple[list[Any], list[Any]]:
+def _answers(model: Model, columns: ProgramColumns) -> tuple[list[Any], list[Any]]:
     """The last nodes, which give labels their names, and the graph's outputs."""
     from onnx import TensorProto, helper
 

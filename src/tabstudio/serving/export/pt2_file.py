@@ -17,10 +17,9 @@ import numpy as np
 
 from tabstudio.errors import ModelError
 from tabstudio.model.predictor import Model
-from tabstudio.serving.export.checking import Answered, Rows
-from tabstudio.serving.export.program import (
+from tabstudio.serving.export.tensor_program import (
     NO_VALUE,
-    Program,
+    TensorProgram,
     columns_of,
     example,
     facts,
@@ -28,6 +27,7 @@ from tabstudio.serving.export.program import (
     known,
     quiet,
 )
+from tabstudio.serving.export.verification import Answered, Rows
 
 ABOUT = "tabstudio.json"
 
@@ -44,7 +44,7 @@ def write(model: Model, path: Path) -> None:
     }
     try:
         with quiet():
-            program = torch.export.export(Program(model, columns).eval(), inputs, dynamic_shapes=shapes)
+            program = torch.export.export(TensorProgram(model, columns).eval(), inputs, dynamic_shapes=shapes)
             torch.export.save(program, path, extra_files={ABOUT: json.dumps(about)})
     except OSError:
         raise

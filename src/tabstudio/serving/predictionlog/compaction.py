@@ -20,8 +20,8 @@ from pathlib import Path
 
 import polars as pl
 
-from tabstudio.serving.predictionlog.catalogue import Catalogue, Stored, model_folder
-from tabstudio.serving.predictionlog.rows import Frames
+from tabstudio.serving.predictionlog.catalog import LogCatalog, Stored, model_folder
+from tabstudio.serving.predictionlog.record_frames import Frames
 from tabstudio.serving.predictionlog.segment import SEGMENTS, closed, read_segment, segments
 
 BATCH_BYTES = 32 * 2**20
@@ -43,7 +43,7 @@ def compact(folder: Path, days: float, gigabytes: float) -> None:
     with _only_one(folder) as alone:
         if not alone:
             return
-        with Catalogue(folder) as catalogue:
+        with LogCatalog(folder) as catalogue:
             _remove_consumed(catalogue)
             for batch in _batches(path for path in segments(folder) if closed(path)):
                 _publish(catalogue, batch)
@@ -76,7 +76,7 @@ def _batches(paths: Iterable[Path]) -> Iterator[list[Path]]:
         yield batch
 
 
-def _publish(catalogue: Catalogue, batch: Sequence[Path]) -> None:
+def _publish(catalogue: LogCatalog, batch: Sequence[Path]) -> None:
     fresh: list[Stored] = []
     replaced: list[str] = []
     for (model, day), frames in _frames(batch).items():
@@ -126,7 +126,7 @@ def _write(folder: Path, model: str, day: str, frames: Sequence[pl.DataFrame]) -
     return Stored(str(path), model, first, last, len(frame), target.stat().st_size)
 
 
-def _remove_consumed(catalogue: Catalogue) -> None:
+def _remove_consumed(catalogue: LogCatalog) -> None:
     names = catalogue.consumed()
     for name in names:
         (catalogue.folder / SEGMENTS / name).unlink(missing_ok=True)
@@ -134,7 +134,7 @@ def _remove_consumed(catalogue: Catalogue) -> None:
         catalogue.forget(names)
 
 
-def _retain(catalogue: Catalogue, days: float, gigabytes: float) -> None:
+def _retain(catalogue: LogCatalog, days: float, gigabytes: float) -> None:
     """Let go of files that are too old, then of the oldest until the rest is small enough."""
     files = catalogue.files()
     oldest = time.time() - days * 86_400
@@ -158,7 +158,7 @@ def _bytes(paths: Iterable[Path]) -> int:
     return sum(path.stat().st_size for path in paths)
 
 
-def _sweep(catalogue: Catalogue) -> None:
+def _sweep(catalogue: LogCatalog) -> None:
     """Delete files that nobody counts: left by a kill, or replaced and no longer read."""
     counted = {catalogue.folder / file.path for file in catalogue.files()}
     for path in [*catalogue.folder.glob("*/*.parquet"), *catalogue.folder.glob("*/*.part")]:

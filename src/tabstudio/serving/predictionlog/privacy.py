@@ -9,7 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from tabstudio.serving.predictionlog.options import LogOptions
+from tabstudio.serving.predictionlog.log_options import LogOptions
 from tabstudio.serving.predictionlog.segment import Cell
 
 Row = tuple[Cell, ...]

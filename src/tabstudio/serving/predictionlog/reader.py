@@ -9,11 +9,11 @@ from pathlib import Path
 import polars as pl
 
 from tabstudio.errors import DataError
-from tabstudio.serving.predictionlog.catalogue import NAME, Catalogue, Stored
-from tabstudio.serving.predictionlog.options import log_folder
+from tabstudio.serving.predictionlog.catalog import NAME, LogCatalog, Stored
+from tabstudio.serving.predictionlog.log_options import log_folder
 from tabstudio.serving.predictionlog.privacy import word
-from tabstudio.serving.predictionlog.rows import Frames, moments
-from tabstudio.serving.predictionlog.segment import SEGMENTS, About, read_segment, segments
+from tabstudio.serving.predictionlog.record_frames import Frames, moments
+from tabstudio.serving.predictionlog.segment import SEGMENTS, SegmentHeader, read_segment, segments
 
 
 def prediction_log(model: str, folder: str | Path | None = None) -> pl.LazyFrame:
@@ -30,7 +30,7 @@ def prediction_log(model: str, folder: str | Path | None = None) -> pl.LazyFrame
     >>> tabstudio.prediction_log("breast-cancer").tail(3).collect()  # doctest: +SKIP
     """
     place = _existing(folder)
-    with Catalogue(place) as catalogue:
+    with LogCatalog(place) as catalogue:
         frames, stored = _consistent(catalogue, model)
         if not frames and not stored:
             raise DataError(_unknown(catalogue, model))
@@ -42,18 +42,18 @@ def prediction_log(model: str, folder: str | Path | None = None) -> pl.LazyFrame
 
 def logged_models(folder: str | Path | None = None) -> list[str]:
     """Names of the models that have predictions. Raises `DataError` where there is no log."""
-    with Catalogue(_existing(folder)) as catalogue:
+    with LogCatalog(_existing(folder)) as catalogue:
         return models(catalogue)
 
 
-def models(catalogue: Catalogue) -> list[str]:
+def models(catalogue: LogCatalog) -> list[str]:
     """Names of the models that have predictions."""
     paths, files = _snapshot(catalogue)
     about = (record for path in paths for record in read_segment(path))
-    return sorted({file.model for file in files} | {r.model for r in about if isinstance(r, About)})
+    return sorted({file.model for file in files} | {r.model for r in about if isinstance(r, SegmentHeader)})
 
 
-def latest_labels(catalogue: Catalogue, model: str, dtype: pl.DataType) -> pl.DataFrame:
+def latest_labels(catalogue: LogCatalog, model: str, dtype: pl.DataType) -> pl.DataFrame:
     """The label that holds for each row told: `request_id`, `row`, `label` (of `dtype`), time and caller."""
     found = catalogue.database.execute(
         "SELECT request_id, row, label, at, caller FROM feedback WHERE id IN (SELECT MAX(id) FROM feedback "
@@ -80,7 +80,7 @@ def _existing(folder: str | Path | None) -> Path:
     return place
 
 
-def _consistent(catalogue: Catalogue, model: str) -> tuple[list[pl.DataFrame], list[Stored]]:
+def _consistent(catalogue: LogCatalog, model: str) -> tuple[list[pl.DataFrame], list[Stored]]:
     """Segments as frames and the Parquet files beside them, each prediction in one of the two."""
     while True:
         paths, files = _snapshot(catalogue)
@@ -93,7 +93,7 @@ def _consistent(catalogue: Catalogue, model: str) -> tuple[list[pl.DataFrame], l
         return frames, [file for file in files if file.model == model]
 
 
-def _snapshot(catalogue: Catalogue) -> tuple[list[Path], list[Stored]]:
+def _snapshot(catalogue: LogCatalog) -> tuple[list[Path], list[Stored]]:
     """Segments that are not consumed, and the files that count beside them.
 
     The folder is listed first: what is consumed and removed between the two looks is missed when opened.
@@ -107,7 +107,7 @@ def _snapshot(catalogue: Catalogue) -> tuple[list[Path], list[Stored]]:
     return [path for path in paths if path.name not in consumed], files
 
 
-def _unknown(catalogue: Catalogue, model: str) -> str:
+def _unknown(catalogue: LogCatalog, model: str) -> str:
     names = models(catalogue)
     near = difflib.get_close_matches(model, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; it knows {', '.join(names) or 'no model'}"

@@ -1,8 +1,9 @@
 """A segment: the file that one worker process appends its predictions to.
 
-A record is its length (4 bytes, little-endian) and a MessagePack array: `About` before the first prediction
-of each model version in the file, so that a segment can be read alone; then `Entry` after `Entry`. One write
-to the kernel per record, before the answer is sent: `kill -9` cannot take back what the page cache holds.
+A record is its length (4 bytes, little-endian) and a MessagePack array: `SegmentHeader` before the first
+prediction of each model version in the file, so that a segment can be read alone; then `SegmentEntry` after
+`SegmentEntry`. One write to the kernel per record, before the answer is sent: `kill -9` cannot take back what
+the page cache holds.
 
 A row of 30 numbers costs 2 to 3 microseconds this way; a row of SQLite (WAL, commits of 64 rows) cost 9.5
 on the same machine, and every worker would wait for the one lock. The writer holds a lock on its file, which
@@ -32,7 +33,7 @@ _LENGTH = struct.Struct("<I")
 Cell = float | int | str | bool | None
 
 
-class About(msgspec.Struct, array_like=True, tag=0, frozen=True):
+class SegmentHeader(msgspec.Struct, array_like=True, tag=0, frozen=True):
     """A model version, known by `number` in its segment; `masked` columns hold hashes."""
 
     number: int
@@ -43,7 +44,7 @@ class About(msgspec.Struct, array_like=True, tag=0, frozen=True):
     masked: tuple[str, ...]
 
 
-class Entry(msgspec.Struct, array_like=True, tag=1, frozen=True):
+class SegmentEntry(msgspec.Struct, array_like=True, tag=1, frozen=True):
     """One answered request: `rows` of raw values in the order of the version's columns.
 
     `labels` are classes or, for a regression, values; `probabilities` stand in the order of the classes.
@@ -63,7 +64,7 @@ class Entry(msgspec.Struct, array_like=True, tag=1, frozen=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(About | Entry).decode
+_decode = msgspec.msgpack.Decoder(SegmentHeader | SegmentEntry).decode
 
 
 class SegmentWriter:
@@ -84,7 +85,7 @@ class SegmentWriter:
         self.until = (time.time() // DAY + 1) * DAY
         self.size = 0
 
-    def append(self, record: About | Entry) -> None:
+    def append(self, record: SegmentHeader | SegmentEntry) -> None:
         """Write one record, whole or not at all. Raises `OSError`, such as for a full disk."""
         body = _encode(record)
         data = _LENGTH.pack(len(body)) + body
@@ -103,7 +104,7 @@ class SegmentWriter:
         os.close(self.descriptor)
 
 
-def read_segment(path: Path, *, finished: bool = False) -> Iterator[About | Entry]:
+def read_segment(path: Path, *, finished: bool = False) -> Iterator[SegmentHeader | SegmentEntry]:
     """Every whole record of a file, also of one that is being written.
 
     A torn record ends it: `kill -9` may cut the last write short, before its answer was sent. Of a `finished`

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from threading import Event, Lock, Thread
 
 from tabstudio.errors import TabstudioError
-from tabstudio.serving.hooks import Record
-from tabstudio.serving.predictionlog.options import LogOptions, log_folder
+from tabstudio.serving.predictionlog.log_options import LogOptions, log_folder
 from tabstudio.serving.predictionlog.privacy import Privacy, Row, word
-from tabstudio.serving.predictionlog.segment import SEGMENTS, About, Entry, SegmentWriter
+from tabstudio.serving.predictionlog.segment import SEGMENTS, SegmentEntry, SegmentHeader, SegmentWriter
+from tabstudio.serving.request_hooks import RequestRecord
 from tabstudio.table.schema import Schema
 
 SYNC_SECONDS = 1.0
@@ -28,7 +28,7 @@ logger = logging.getLogger("tabstudio.serving")
 
 
 class PredictionLog:
-    """Keeps every `Record` that it is called with. Safe to use from several threads.
+    """Keeps every `RequestRecord` that it is called with. Safe to use from several threads.
 
     Raises `TabstudioError` where the folder cannot be written at the start.
     """
@@ -57,7 +57,7 @@ class PredictionLog:
         """Learn what a version's columns are, before its first record comes."""
         columns = tuple(column.name for column in schema.features)
         with self._lock:
-            about = About(
+            about = SegmentHeader(
                 len(self._versions),
                 model,
                 version,
@@ -67,7 +67,7 @@ class PredictionLog:
             )
             self._versions.setdefault((model, version), _Version(about, self.privacy.reducer(columns)))
 
-    def __call__(self, record: Record) -> None:
+    def __call__(self, record: RequestRecord) -> None:
         """Keep one answered request."""
         try:
             with self._lock:
@@ -83,7 +83,7 @@ class PredictionLog:
         """Bring everything to the disk and let the file go. Nothing can be recorded after it."""
         self._keeper.stop()
 
-    def _append(self, record: Record) -> None:
+    def _append(self, record: RequestRecord) -> None:
         segment = self._segment
         if segment.size > self.options.segment_bytes or record.at >= segment.until:
             self._segment = self._new_segment()
@@ -116,11 +116,11 @@ class PredictionLog:
 class _Version:
     """A served version as the log sees it."""
 
-    def __init__(self, about: About, reduce: Callable[[list[Row]], list[Row]] | None) -> None:
+    def __init__(self, about: SegmentHeader, reduce: Callable[[list[Row]], list[Row]] | None) -> None:
         self.about, self._reduce = about, reduce
 
-    def entry(self, record: Record, rows: list[Row]) -> Entry:
-        return Entry(
+    def entry(self, record: RequestRecord, rows: list[Row]) -> SegmentEntry:
+        return SegmentEntry(
             self.about.number,
             record.role,
             record.protocol,

@@ -11,7 +11,7 @@ from sqlalchemy import delete, insert, select
 from tabstudio.database import Database
 from tabstudio.database.tables import access_tokens, sessions, users
 from tabstudio.errors import AccessError
-from tabstudio.registry.chain import now, stamp
+from tabstudio.registry.hash_chain import now, stamp
 from tabstudio.settings import actor
 from tabstudio.studio.access import secrets
 from tabstudio.studio.access.people import People

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from tabstudio.database import Database
 from tabstudio.database.tables import access_tokens, sessions, users
 from tabstudio.errors import ConfigError
-from tabstudio.registry.chain import now, stamp
+from tabstudio.registry.hash_chain import now, stamp
 from tabstudio.studio.access import passwords, secrets
 from tabstudio.studio.access.roles import ROLES, Role, Who
 

@@ -10,7 +10,7 @@ from fastapi.staticfiles import StaticFiles
 
 from tabstudio._version import __version__
 from tabstudio.registry.remote_http import API_VERSION
-from tabstudio.serving.swagger import swagger_files
+from tabstudio.serving.swagger_ui import swagger_files
 from tabstudio.studio.api import comparing, deployments, errors, jobs, models, people, runs, tables
 from tabstudio.studio.api.asking import Asking
 from tabstudio.studio.api.shapes import About

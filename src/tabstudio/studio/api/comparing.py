@@ -15,7 +15,7 @@ from tabstudio.studio.api import shapes
 from tabstudio.studio.api.asking import Asked, Asking
 
 if TYPE_CHECKING:
-    from tabstudio.registry.comparing import Comparison
+    from tabstudio.registry.comparison import Comparison
 
 router = APIRouter(tags=["models"])
 Address = Annotated[str, Query(description="models:/NAME/VERSION, models:/NAME@ALIAS or runs:/ID/model.")]
@@ -26,10 +26,10 @@ Slices = Annotated[list[str] | None, Query(alias="slice", description="Columns c
 @router.get("/card", summary="A model's card")
 def card(asking: Asking, model: Address) -> shapes.Card:
     """Role: viewer."""
-    from tabstudio.registry import cards
+    from tabstudio.registry import version_card
 
     check_address(model)
-    found = cards.card(
+    found = version_card.card(
         model, tracking_uri=asking.studio.tracking_uri, registry_uri=asking.studio.registry_uri
     )
     return shapes.Card.model_validate(found.to_json())
@@ -67,7 +67,7 @@ def report(
 def _compared(
     asking: Asked, first: str, second: str, data: str | None, slices: list[str] | None
 ) -> Comparison:
-    from tabstudio.registry.comparing import compare
+    from tabstudio.registry.comparison import compare
 
     check_address(first, second)
     return compare(

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from tabstudio.errors import GateError, TabstudioError
-from tabstudio.registry.client import MissingError
+from tabstudio.registry.mlflow_client import MissingError
 from tabstudio.registry.remote_http import CODES
 from tabstudio.studio.access.roles import ForbiddenError
 from tabstudio.studio.data.tables import TakenError, TooLargeError

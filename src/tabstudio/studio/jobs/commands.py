@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from tabstudio.recipes.naming import spelled
+from tabstudio.recipes.names import spelled
 
 
 def words(asked: Mapping[str, Any]) -> list[str]:

@@ -21,18 +21,18 @@ from typing import Any, Literal, get_args
 import psutil
 from sqlalchemy import Connection, insert, select, update
 
-from tabstudio import processes
+from tabstudio._util import processes
 from tabstudio.config import configure
 from tabstudio.database import Database
 from tabstudio.database.tables import jobs as table
 from tabstudio.errors import ConfigError, TabstudioError
-from tabstudio.recipes.naming import stem
+from tabstudio.recipes.names import stem
 from tabstudio.settings import setting
 from tabstudio.studio.access.roles import Who
 from tabstudio.studio.data.tables import Tables
 from tabstudio.studio.jobs.commands import command
 from tabstudio.studio.jobs.diary import Diary, Progress, Reader
-from tabstudio.tracking.names import check_model_name
+from tabstudio.tracking.mlflow_names import check_model_name
 
 Kind = Literal["train", "sweep"]
 State = Literal["running", "stopping", "done", "stopped", "failed", "died", "elsewhere"]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from nicegui import ui
 
-from tabstudio.registry.catalog import Model
+from tabstudio.registry.catalog import RegisteredModel
 from tabstudio.registry.records import Transition
-from tabstudio.report.wording import shorten, when
+from tabstudio.report.text_format import format_time, shorten
 from tabstudio.studio.services import Lane, all_lanes
 from tabstudio.studio.ui.frame import View, heading, page, section
 from tabstudio.studio.ui.links import version_link
@@ -67,7 +67,7 @@ class Models:
         await self.refresh()
 
 
-def _fetch(view: View, number: int, search: str) -> tuple[list[Model], list[list[Cell]]]:
+def _fetch(view: View, number: int, search: str) -> tuple[list[RegisteredModel], list[list[Cell]]]:
     registry = view.studio.registry(view.who)
     models = registry.models(page=number, limit=LIMIT, search=search)
     moves = registry.last_moves(model.name for model in models)
@@ -77,7 +77,7 @@ def _fetch(view: View, number: int, search: str) -> tuple[list[Model], list[list
 
 
 def _row(
-    model: Model, stages: Sequence[str], moves: Mapping[str, Transition], lanes: Sequence[Lane]
+    model: RegisteredModel, stages: Sequence[str], moves: Mapping[str, Transition], lanes: Sequence[Lane]
 ) -> list[Cell]:
     moved = moves.get(model.name)
     served = {lane.service for lane in lanes if lane.model == model.name}
@@ -88,7 +88,7 @@ def _row(
         f"version {moved.version} to {moved.to_stage or 'no stage'}: {shorten(moved.reason, 80)}"
         if moved
         else None,
-        when(moved.time)[:16] if moved else None,
+        format_time(moved.time)[:16] if moved else None,
         moved.actor if moved else None,
         tuple(Link(name, service_page(name)) for name in sorted(served)),
     ]

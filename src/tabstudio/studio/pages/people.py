@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nicegui import run, ui
 
 from tabstudio.errors import ConfigError, TabstudioError
-from tabstudio.report.wording import when
+from tabstudio.report.text_format import format_time
 from tabstudio.studio.access.people import Person
 from tabstudio.studio.access.roles import MEANING, ROLES
 from tabstudio.studio.ui import copying, tables
@@ -142,7 +142,7 @@ class _Everybody(_Shown):
             tag("strong", person.name)
             chosen = ui.select(list(ROLES), value=person.role, label="Role").props("dense outlined")
             chosen.on_value_change(lambda event: self.set_role(person, str(event.value)))
-            ui.label(f"since {when(person.created)[:10]}").classes("muted")
+            ui.label(f"since {format_time(person.created)[:10]}").classes("muted")
             if not person.password:
                 ui.label("no password").classes("muted")
             ui.element("span").classes("grow")

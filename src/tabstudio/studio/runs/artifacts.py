@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tabstudio.errors import TrackingError
 
 if TYPE_CHECKING:
-    from tabstudio.registry.client import Client
+    from tabstudio.registry.mlflow_client import RegistryClient
 
 MOST_FILES = 500
 MOST_TEXT = 200_000
@@ -60,7 +60,7 @@ class Files:
         return any(file.path == path for file in self.files)
 
 
-def files(client: Client, run_id: str, most: int = MOST_FILES) -> Files:
+def files(client: RegistryClient, run_id: str, most: int = MOST_FILES) -> Files:
     """List what a run has, folder by folder, up to `most` files. Raises `TrackingError`."""
     found: list[File] = []
     waiting = [""]
@@ -77,7 +77,7 @@ def files(client: Client, run_id: str, most: int = MOST_FILES) -> Files:
 
 
 @contextmanager
-def opened(client: Client, run_id: str, path: str) -> Iterator[Path]:
+def opened(client: RegistryClient, run_id: str, path: str) -> Iterator[Path]:
     """A file of a run on this machine, until the context ends. See `fetched` for what it raises."""
     file, done = fetched(client, run_id, path)
     try:
@@ -86,7 +86,7 @@ def opened(client: Client, run_id: str, path: str) -> Iterator[Path]:
         done()
 
 
-def fetched(client: Client, run_id: str, path: str) -> tuple[Path, Callable[[], None]]:
+def fetched(client: RegistryClient, run_id: str, path: str) -> tuple[Path, Callable[[], None]]:
     """A file of a run on this machine, and what to call when it is no longer needed.
 
     From a store elsewhere it is copied into a new temporary folder. Raises `TrackingError` where there is
@@ -106,7 +106,7 @@ def fetched(client: Client, run_id: str, path: str) -> tuple[Path, Callable[[], 
     return file, lambda: None
 
 
-def _copied(client: Client, run_id: str, path: str) -> tuple[Path, Callable[[], None]]:
+def _copied(client: RegistryClient, run_id: str, path: str) -> tuple[Path, Callable[[], None]]:
     folder = tempfile.mkdtemp(prefix="tabstudio-file-")
 
     def done() -> None:
@@ -125,7 +125,7 @@ def _copied(client: Client, run_id: str, path: str) -> tuple[Path, Callable[[], 
     raise TrackingError(f"file {path!r}: the run has no such file")
 
 
-def text(client: Client, run_id: str, path: str, most: int = MOST_TEXT) -> str:
+def text(client: RegistryClient, run_id: str, path: str, most: int = MOST_TEXT) -> str:
     """The beginning of a text file of a run. Raises `TrackingError` where there is none."""
     with opened(client, run_id, path) as file, file.open("rb") as stream:
         return stream.read(most).decode("utf-8", errors="replace")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tabstudio.studio.runs.histories import POINTS, Points, history
 
 if TYPE_CHECKING:
-    from tabstudio.registry.client import Client
+    from tabstudio.registry.mlflow_client import RegistryClient
     from tabstudio.studio.runs.records import RunRow
 
 MOST = 50
@@ -21,7 +21,9 @@ def labels(rows: Sequence[RunRow]) -> list[str]:
     return [row.name if names.count(row.name) == 1 else f"{row.name} ({row.id[:6]})" for row in rows]
 
 
-def curves(client: Client, rows: Sequence[RunRow], metric: str, points: int = POINTS) -> dict[str, Points]:
+def curves(
+    client: RegistryClient, rows: Sequence[RunRow], metric: str, points: int = POINTS
+) -> dict[str, Points]:
     """The curve of one metric of each run that has it, by label."""
     return {
         label: history(client, row.id, metric, points)

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from tabstudio.studio.runs.records import as_logged
 
 if TYPE_CHECKING:
-    from tabstudio.registry.client import Client
+    from tabstudio.registry.mlflow_client import RegistryClient
 
 POINTS = 1000
 """Points of one curve at most, the first and the last among them."""
@@ -20,12 +20,14 @@ _PART = re.compile(r"(train|training|val|valid|validation|eval|test)[_/.\- ]", r
 Points = list[tuple[float, float]]
 
 
-def history(client: Client, run_id: str, metric: str, points: int = POINTS) -> Points:
+def history(client: RegistryClient, run_id: str, metric: str, points: int = POINTS) -> Points:
     """The curve of one metric as (step, value), in the order of steps; see `histories`."""
     return histories(client, run_id, [metric], points)[metric]
 
 
-def histories(client: Client, run_id: str, metrics: Iterable[str], points: int = POINTS) -> dict[str, Points]:
+def histories(
+    client: RegistryClient, run_id: str, metrics: Iterable[str], points: int = POINTS
+) -> dict[str, Points]:
     """The curves of metrics of one run as (step, value), in the order of steps; only finite values.
 
     Of a long one, evenly chosen points: a database of one's own picks them itself, a server sends all.

@@ -14,7 +14,7 @@ from tabstudio.studio.runs.records import RunPage, RunRow, as_row
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-    from tabstudio.registry.client import Client
+    from tabstudio.registry.mlflow_client import RegistryClient
 
 NEWEST = 100
 """Runs in which the names of metrics and parameters are looked for."""
@@ -31,7 +31,7 @@ class Columns:
 class Runs:
     """The runs of one tracking store."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: RegistryClient) -> None:
         self.client = client
 
     @cached_property

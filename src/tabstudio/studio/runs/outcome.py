@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tabstudio.errors import TrackingError
-from tabstudio.evaluation.importance import Importance
-from tabstudio.evaluation.result import Evaluation
+from tabstudio.evaluation.evaluation_result import Evaluation
+from tabstudio.evaluation.permutation_importance import Importance
 from tabstudio.evaluation.slices import Slice
 from tabstudio.studio.runs.artifacts import opened
 
 if TYPE_CHECKING:
-    from tabstudio.registry.client import Client
+    from tabstudio.registry.mlflow_client import RegistryClient
 
 NUMBERS = "evaluation/evaluation.json"
 """Where a training of ours keeps all that was measured."""
@@ -81,7 +81,7 @@ class Decision:
         return self.false_positives * false_positive + self.false_negatives * false_negative
 
 
-def outcome(client: Client, run_id: str) -> Outcome:
+def outcome(client: RegistryClient, run_id: str) -> Outcome:
     """Read the evaluation of a run. Raises `TrackingError` where it has none, or none that can be read."""
     with opened(client, run_id, NUMBERS) as file:
         try:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from tabstudio.evaluation.result import to_plain
+from tabstudio.evaluation.evaluation_result import to_plain
 from tabstudio.studio.runs.records import RunRow, as_row
 
 if TYPE_CHECKING:

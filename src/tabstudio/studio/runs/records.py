@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from tabstudio.evaluation.result import to_plain
+from tabstudio.evaluation.evaluation_result import to_plain
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tabstudio.errors import ConfigError
-from tabstudio.registry import registering
+from tabstudio.registry import registration
 from tabstudio.studio.runs.reading import read
 
 if TYPE_CHECKING:
@@ -26,6 +26,6 @@ def register(studio: Studio, who: Who, run_id: str, model_id: str, name: str) ->
         raise ConfigError(f"run {run_id}: it has no model {model_id!r}")
     if model.versions:
         raise ConfigError(f"model {model.name}: it is {model.versions[0][0]} {model.versions[0][1]} already")
-    number = registering.register(studio.runs.client, model_id, name)
+    number = registration.register(studio.runs.client, model_id, name)
     studio.feed.touch("registry")
     return number

@@ -9,7 +9,7 @@ from typing import Any
 
 from nicegui import ui
 
-from tabstudio.report.wording import shorten, tick
+from tabstudio.report.text_format import format_tick, shorten
 from tabstudio.studio.ui.charts import bars, heatmap, lines
 from tabstudio.studio.ui.frame import empty, section
 from tabstudio.studio.ui.tables import plain
@@ -174,7 +174,7 @@ def _percent(panel: Mapping[str, Any], groups: Sequence[str]) -> dict[str, list[
 
 def _place(panel: Mapping[str, Any], edge: float) -> str:
     if not panel["is_date"]:
-        return tick(edge)
+        return format_tick(edge)
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=edge)).strftime("%Y-%m-%d")
 
 

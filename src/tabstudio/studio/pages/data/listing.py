@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from nicegui import ui
 
-from tabstudio.report.wording import size
+from tabstudio.report.text_format import format_size
 from tabstudio.studio.data.tables import MOST, Entry
 from tabstudio.studio.ui.frame import View
 from tabstudio.studio.ui.pager import Pager
@@ -43,7 +43,7 @@ class Listing:
         word = (self.search.value or "").casefold()
         found = [entry for entry in self.found if word in entry.name.casefold()]
         shown = found[(number - 1) * LIMIT : number * LIMIT]
-        rows = [(Link(e.name, table_page(e.name)), size(e.bytes), _date(e.changed)) for e in shown]
+        rows = [(Link(e.name, table_page(e.name)), format_size(e.bytes), _date(e.changed)) for e in shown]
         self.table.set_content(markup(("Table", "Size", "Changed (UTC)"), rows))
         self.table.set_visibility(bool(rows))
         self.nothing.text = "" if rows else self._none(word)

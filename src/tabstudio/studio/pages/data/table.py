@@ -8,7 +8,7 @@ from typing import Any
 from nicegui import background_tasks, ui
 
 from tabstudio.errors import TabstudioError
-from tabstudio.report.wording import size
+from tabstudio.report.text_format import format_size
 from tabstudio.studio.data.looks import Look, Name
 from tabstudio.studio.pages.data.choices import Choices
 from tabstudio.studio.pages.data.columns import Columns
@@ -85,7 +85,7 @@ class TablePage:
         self.changed()
 
     def _schema(self, part: dict[str, Any]) -> None:
-        told = [f"{part['rows']:,} rows", f"{len(part['columns']):,} columns", size(part["bytes"])]
+        told = [f"{part['rows']:,} rows", f"{len(part['columns']):,} columns", format_size(part["bytes"])]
         if part["format"] == "text":
             told += [f"separated by {_named(part['separator'])}", part["encoding"]]
         self.about.text = " · ".join(told)

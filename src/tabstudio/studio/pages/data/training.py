@@ -10,7 +10,7 @@ from typing import Any, Literal
 from nicegui import ui
 
 from tabstudio.errors import TabstudioError
-from tabstudio.recipes.naming import stem
+from tabstudio.recipes.names import stem
 from tabstudio.studio.jobs import commands
 from tabstudio.studio.jobs.jobs import Kind
 from tabstudio.studio.pages.data.choices import Choices

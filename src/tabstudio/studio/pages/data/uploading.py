@@ -6,7 +6,7 @@ from html import escape
 
 from nicegui import ui
 
-from tabstudio.report.wording import size
+from tabstudio.report.text_format import format_size
 from tabstudio.studio.ui.frame import View
 
 _FORM = """<form class="upload" data-limit="{limit}" data-limit-said="{said}">
@@ -25,7 +25,7 @@ def upload(view: View) -> None:
     ui.add_head_html('<script src="/static/upload.js" defer></script>')
     limit = view.studio.options.upload_bytes
     allowed = view.who.may("editor")
-    form = _FORM.format(limit=limit, said=escape(size(limit)), disabled="" if allowed else "disabled")
+    form = _FORM.format(limit=limit, said=escape(format_size(limit)), disabled="" if allowed else "disabled")
     ui.html(form, sanitize=False)
     if not allowed:
         ui.label("To upload takes the role editor.").classes("muted")

@@ -10,7 +10,7 @@ from typing import Any
 from nicegui import ui
 
 from tabstudio.errors import ConfigError, TabstudioError
-from tabstudio.report.wording import when
+from tabstudio.report.text_format import format_time
 from tabstudio.serving.deployments import Deployment
 from tabstudio.studio import services
 from tabstudio.studio.gauges import KEPT, SECONDS, Reading, milliseconds
@@ -90,7 +90,7 @@ class Service:
                 web_link(found.url, found.url)
                 web_link("Swagger", f"{found.url}/docs")
                 web_link("Metrics", f"{found.url}/metrics")
-            ui.label(f"since {when(found.changed)} UTC").classes("muted")
+            ui.label(f"since {format_time(found.changed)} UTC").classes("muted")
             buttons(self.view, found)
         if found.state == "died":
             ui.label("Its process ended without being asked to; the log below may say why.").classes(

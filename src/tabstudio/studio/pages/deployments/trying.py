@@ -10,7 +10,7 @@ from typing import Any
 from nicegui import ui
 
 from tabstudio.errors import TabstudioError
-from tabstudio.report.wording import say
+from tabstudio.report.text_format import format_value
 from tabstudio.serving.deployments import Deployment
 from tabstudio.studio import services
 from tabstudio.studio.services import ServiceError
@@ -84,9 +84,9 @@ def answer_markup(answer: Mapping[str, Any]) -> str:
     )
     warnings = "".join(_warning(said) for said in prediction.get("warnings", ()))
     threshold = answer.get("threshold")
-    cut = "" if threshold is None else f", decided at a threshold of {escape(say(threshold))}"
+    cut = "" if threshold is None else f", decided at a threshold of {escape(format_value(threshold))}"
     return (
-        f"<p class='muted'>Prediction</p><p class='label'>{escape(say(label))}</p>"
+        f"<p class='muted'>Prediction</p><p class='label'>{escape(format_value(label))}</p>"
         f"<div class='shares'>{bars}</div>{more}{warnings}"
         f"<p class='muted'>version {escape(str(answer['version']))}{cut}, "
         f"request {escape(str(answer['request_id']))}</p>"
@@ -130,7 +130,7 @@ def _field(name: str, kind: Property, example: Any) -> Any:
 def _hint(kind: Property) -> str:
     if "x-training-range" in kind:
         low, high = kind["x-training-range"]
-        return f"{say(low)} to {say(high)} in training"
+        return f"{format_value(low)} to {format_value(high)} in training"
     if "x-categories" in kind:
         return f"{len(kind['x-categories']):,} values in training"
     return str(kind.get("description", ""))

@@ -6,7 +6,7 @@ import asyncio
 
 from nicegui import ui
 
-from tabstudio.report.wording import shorten
+from tabstudio.report.text_format import shorten
 from tabstudio.studio.happening import Event, day, lately
 from tabstudio.studio.pages.jobs.wording import TONES as JOB_TONES
 from tabstudio.studio.pages.runs.wording import TONES as RUN_TONES

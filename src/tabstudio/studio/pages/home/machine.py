@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
-from tabstudio.report.wording import size
+from tabstudio.report.text_format import format_size
 from tabstudio.studio.meters import Machine
 from tabstudio.studio.ui.charts import lines, redraw_lines
 from tabstudio.studio.ui.frame import View
@@ -38,12 +38,16 @@ class MachineMeters:
             return
         last = readings[-1]
         self._meter("Processor", last.cpu, f"{last.cpu:.0f} %")
-        self._meter("Memory", 100 * last.used / last.total, f"{size(last.used)} of {size(last.total)}")
+        self._meter(
+            "Memory", 100 * last.used / last.total, f"{format_size(last.used)} of {format_size(last.total)}"
+        )
         for number, gpu in enumerate(last.gpus):
             name = f"GPU {number}" if len(last.gpus) > 1 else "GPU"
             self._meter(f"{name}: {gpu.name}", gpu.busy, f"{gpu.busy:.0f} %")
             self._meter(
-                f"{name} memory", 100 * gpu.used / max(gpu.total, 1), f"{size(gpu.used)} of {size(gpu.total)}"
+                f"{name} memory",
+                100 * gpu.used / max(gpu.total, 1),
+                f"{format_size(gpu.used)} of {format_size(gpu.total)}",
             )
         redraw_lines(self.chart, _curves(readings), x="seconds", span=SPAN, area=(0, 100))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from nicegui import ui
 
-from tabstudio.report.wording import age, size
+from tabstudio.report.text_format import format_age, format_size
 from tabstudio.studio.happening import Going, going
 from tabstudio.studio.jobs import Job
 from tabstudio.studio.pages.jobs.wording import TONES, losses, title, where
@@ -110,7 +110,7 @@ class JobCard:
         """Tell what its process takes."""
         load = self.view.studio.meters.load(self.job.pid)
         by = f"started by {self.job.actor}"
-        taken = "" if load is None else f"{load.cpu:.0f} % of a core · {size(load.memory)} · "
+        taken = "" if load is None else f"{load.cpu:.0f} % of a core · {format_size(load.memory)} · "
         self.load.text = f"{taken}{by}"
 
 
@@ -129,7 +129,7 @@ class RunCard:
     def show(self, one: Going) -> None:
         """Move to where the run is now."""
         by = f" by {one.row.user}" if one.row.user else ""
-        self.where.text = f"in {one.row.experiment}, for {age(one.row.started or 0)}{by}"
+        self.where.text = f"in {one.row.experiment}, for {format_age(one.row.started or 0)}{by}"
         points = {name: len(curve) for name, curve in one.curves.items()}
         if points != self.points:
             self.points = points

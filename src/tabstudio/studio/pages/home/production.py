@@ -6,7 +6,7 @@ import asyncio
 
 from nicegui import ui
 
-from tabstudio.report.wording import when
+from tabstudio.report.text_format import format_time
 from tabstudio.studio.happening import Health, Healths
 from tabstudio.studio.ui.frame import View
 from tabstudio.studio.ui.places import model_page, service_page, version_page
@@ -58,7 +58,7 @@ def _row(health: Health) -> tuple[Cell, ...]:
     return (
         Link(health.model, model_page(health.model)),
         Link(f"version {health.version}", version_page(health.model, health.version)),
-        f"{when(health.since)[:16]} by {health.by}" if health.since else None,
+        f"{format_time(health.since)[:16]} by {health.by}" if health.since else None,
         served,
         _failed(health),
         None if health.lately is None else f"{health.lately:,} rows",

@@ -11,8 +11,8 @@ from functools import partial
 from nicegui import ui
 
 from tabstudio.errors import TabstudioError
-from tabstudio.evaluation.result import NAMES
-from tabstudio.report.wording import shorten, size, when
+from tabstudio.evaluation.evaluation_result import NAMES
+from tabstudio.report.text_format import format_size, format_time, shorten
 from tabstudio.studio.jobs import Job
 from tabstudio.studio.jobs.diary import Step
 from tabstudio.studio.pages.jobs.wording import TONES, losses, title, where
@@ -65,7 +65,7 @@ class JobPage:
         with ui.element("p").classes("muted under"):
             ui.label(f"{job.asked['target']} of ").classes("inline")
             ui.link(job.asked["file"], table_page(job.asked["file"]))
-            ui.label(f", started by {job.actor}, {when(job.started)} UTC").classes("inline")
+            ui.label(f", started by {job.actor}, {format_time(job.started)} UTC").classes("inline")
 
     def _now(self) -> None:
         with ui.element("div").classes("row-wrap"):
@@ -117,7 +117,7 @@ class JobPage:
     def _measure(self) -> None:
         load = self.view.studio.meters.load(self.job.pid) if self.job.going else None
         self.facts["CPU"].text = "–" if load is None else f"{load.cpu:.0f} %"
-        self.facts["Memory"].text = "–" if load is None else size(load.memory)
+        self.facts["Memory"].text = "–" if load is None else format_size(load.memory)
 
     def _step(self, step: Step) -> None:
         with self.list, ui.element("li").classes("entry"):

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from nicegui import ui
 
-from tabstudio.evaluation.result import NAMES, number
-from tabstudio.evaluation.story import HEADLINE
-from tabstudio.registry.comparing import Comparison, Gap, compare
-from tabstudio.registry.comparing.comparison import (
+from tabstudio.evaluation.evaluation_result import NAMES, number
+from tabstudio.evaluation.report_content import HEADLINE
+from tabstudio.registry.comparison import Comparison, Gap, compare
+from tabstudio.registry.comparison.result import (
     FLIP_HEADERS,
     HEADERS,
     decisions,

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from nicegui import background_tasks, ui
 
 from tabstudio.errors import GateError, TabstudioError
-from tabstudio.registry.approvals import Request
+from tabstudio.registry.approvals import ApprovalRequest
 from tabstudio.registry.records import GateResult
-from tabstudio.registry.stages import ARCHIVE
+from tabstudio.registry.stage_rules import ARCHIVE
 from tabstudio.studio import lifecycle
 from tabstudio.studio.ui.dialogs import Question
 from tabstudio.studio.ui.frame import View
@@ -91,12 +91,12 @@ class Promotion:
         if to == self.stage.value and not self.question.dialog.is_deleted:
             self._show(to, results)
 
-    def _open_request(self, to: str) -> Request | None:
+    def _open_request(self, to: str) -> ApprovalRequest | None:
         found = self.view.studio.registry(self.view.who).open_requests(self.name)
         mine = (one for one in found if (one.asked.version, one.asked.to_stage) == (self.version, to))
         return next(mine, None)
 
-    def _ask(self, to: str, request: Request | None) -> None:
+    def _ask(self, to: str, request: ApprovalRequest | None) -> None:
         """Where others have to agree, the button asks them, or waits for them."""
         needed = self.rules.stage(to).approvals
         missing = needed - len(request.approvals) if request else needed

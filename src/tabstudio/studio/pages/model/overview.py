@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tabstudio.registry.approvals import Request
-from tabstudio.registry.records import Transition, Version
+from tabstudio.registry.approvals import ApprovalRequest
+from tabstudio.registry.records import ModelVersion, Transition
 from tabstudio.studio.pages.model.requests import Requests
 from tabstudio.studio.pages.model.serving import Serving
 from tabstudio.studio.pages.model.stages import Stages
@@ -23,9 +23,9 @@ LIMIT = 20
 class Seen:
     """A model as it is at one moment: its newest versions, its stages, its open requests, its history."""
 
-    versions: list[Version]
+    versions: list[ModelVersion]
     held: dict[str, list[Transition]]
-    requests: list[Request]
+    requests: list[ApprovalRequest]
     history: list[Transition]
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from nicegui import ui
 
-from tabstudio.registry.approvals import Request, same
-from tabstudio.report.wording import when
+from tabstudio.registry.approvals import ApprovalRequest, same
+from tabstudio.report.text_format import format_time
 from tabstudio.studio import lifecycle
 from tabstudio.studio.pages.model.moving import promotion
 from tabstudio.studio.ui.dialogs import Question
@@ -18,15 +18,15 @@ from tabstudio.studio.ui.places import version_page
 class Requests:
     """A section that is there while something waits."""
 
-    def __init__(self, view: View, name: str, requests: Sequence[Request]) -> None:
+    def __init__(self, view: View, name: str, requests: Sequence[ApprovalRequest]) -> None:
         self.view, self.name = view, name
-        self.shown: Sequence[Request] = ()
+        self.shown: Sequence[ApprovalRequest] = ()
         with section("Waiting for approval") as self.card:
             self.place = ui.element("ul").classes("requests").props('aria-live="polite"')
         self.card.set_visibility(False)
         self.show(requests)
 
-    def show(self, requests: Sequence[Request]) -> None:
+    def show(self, requests: Sequence[ApprovalRequest]) -> None:
         """Show what waits now."""
         if requests == self.shown:
             return
@@ -38,7 +38,7 @@ class Requests:
                 with ui.element("li").classes("request"):
                     self._request(request)
 
-    def _request(self, request: Request) -> None:
+    def _request(self, request: ApprovalRequest) -> None:
         asked = request.asked
         stage = self.view.studio.registry(self.view.who).rules.stage(str(asked.to_stage))
         missing = stage.approvals - len(request.approvals)
@@ -49,15 +49,16 @@ class Requests:
                 f"{missing} more to agree" if missing > 0 else "may go there now",
                 "warning" if missing > 0 else "good",
             )
-        ui.label(f"{asked.actor}, {when(asked.time)[:16]} UTC: {asked.reason}").classes("why")
+        ui.label(f"{asked.actor}, {format_time(asked.time)[:16]} UTC: {asked.reason}").classes("why")
         for row in request.approvals:
             ui.label(
-                f"{row.actor} agreed, {when(row.time)[:16]} UTC" + (f": {row.reason}" if row.reason else "")
+                f"{row.actor} agreed, {format_time(row.time)[:16]} UTC"
+                + (f": {row.reason}" if row.reason else "")
             ).classes("muted")
         with ui.element("div").classes("row-wrap"):
             self._buttons(request, missing)
 
-    def _buttons(self, request: Request, missing: int) -> None:
+    def _buttons(self, request: ApprovalRequest, missing: int) -> None:
         who, version, stage = self.view.who, request.asked.version, str(request.asked.to_stage)
         mine = same(request.asked.actor, who.name)
         if missing <= 0 and who.may("editor"):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from nicegui import ui
 
-from tabstudio.report.wording import say
+from tabstudio.report.text_format import format_value
 from tabstudio.studio.gauges import Reading, milliseconds
 from tabstudio.studio.services import Lane, all_lanes, served_name
 from tabstudio.studio.traffic import BINS, Traffic
@@ -115,7 +115,7 @@ def _rows(found: Traffic) -> list[Sequence[Cell]]:
     rows: list[Sequence[Cell]] = []
     for name, count in found.rows.items():
         told, score = found.labelled.get(name, (0, 0.0))
-        quality = f"mean error {say(score)}" if found.values else f"{score:.1%} right"
+        quality = f"mean error {format_value(score)}" if found.values else f"{score:.1%} right"
         rows.append((name, count, told, quality if told else None))
     return rows
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from nicegui import ui
 
 from tabstudio.registry.records import Transition
-from tabstudio.report.wording import when
+from tabstudio.report.text_format import format_time
 from tabstudio.studio import lifecycle
 from tabstudio.studio.ui.dialogs import Question
 from tabstudio.studio.ui.frame import View, tag
@@ -50,7 +50,7 @@ class Stages:
     def _holder(self, row: Transition) -> None:
         ui.link(f"Version {row.version}", version_page(self.name, row.version)).classes("holder")
         forced = ", gates overruled" if row.forced else ""
-        ui.label(f"since {when(row.time)[:16]} UTC by {row.actor}{forced}").classes("muted")
+        ui.label(f"since {format_time(row.time)[:16]} UTC by {row.actor}{forced}").classes("muted")
         if row.reason:
             ui.label(row.reason).classes("why")
 

@@ -10,7 +10,7 @@ from nicegui import ui
 
 from tabstudio.registry.history import Verification
 from tabstudio.registry.records import Evidence, Kind, Transition
-from tabstudio.report.wording import when
+from tabstudio.report.text_format import format_time
 from tabstudio.studio.pages.model.moving import HEADERS, gate_rows
 from tabstudio.studio.ui.frame import View, empty
 from tabstudio.studio.ui.places import version_page
@@ -89,7 +89,8 @@ def entry(row: Transition) -> str:
     way = f": {escape(row.from_stage or 'no stage')} → {escape(row.to_stage or 'no stage')}"
     if row.kind in ("note", "lost"):
         way = ""
-    told = f"by {escape(row.actor)}, <time datetime='{escape(row.time)}'>{escape(when(row.time))} UTC</time>"
+    moment = f"<time datetime='{escape(row.time)}'>{escape(format_time(row.time))} UTC</time>"
+    told = f"by {escape(row.actor)}, {moment}"
     refers = f", for row {row.refers}" if row.refers else ""
     why = f'<p class="why">{escape(row.reason)}</p>' if row.reason else ""
     return (

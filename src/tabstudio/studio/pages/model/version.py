@@ -7,10 +7,10 @@ import re
 
 from nicegui import ui
 
-from tabstudio.registry.cards import card
 from tabstudio.registry.catalog import metric_names
-from tabstudio.registry.records import Version
-from tabstudio.report.wording import age, size
+from tabstudio.registry.records import ModelVersion
+from tabstudio.registry.version_card import card
+from tabstudio.report.text_format import format_age, format_size
 from tabstudio.studio import lifecycle
 from tabstudio.studio.pages.model.moving import HEADERS, gate_rows
 from tabstudio.studio.pages.model.versions import metric_label, move_buttons, stage_badge
@@ -51,7 +51,7 @@ class OneVersion:
             self.view.soon(self._card)
         self.view.follow("registry", self._changed)
 
-    def _show(self, version: Version) -> None:
+    def _show(self, version: ModelVersion) -> None:
         self.stage.clear()
         with self.stage:
             stage_badge(version.stage)
@@ -95,7 +95,7 @@ class OneVersion:
         ui.markdown(_HEADING.sub(r"##\1", found.text)).classes("card-text")
 
 
-def _about(version: Version) -> dict[str, Cell]:
+def _about(version: ModelVersion) -> dict[str, Cell]:
     data = "; ".join(
         " ".join(
             part for part in (d["name"], f"({d['context']})" if d.get("context") else "", d["digest"]) if part
@@ -103,10 +103,10 @@ def _about(version: Version) -> dict[str, Cell]:
         for d in version.datasets
     )
     return {
-        "Made": f"{age(version.created)} ago" + (f" by {version.user}" if version.user else ""),
+        "Made": f"{format_age(version.created)} ago" + (f" by {version.user}" if version.user else ""),
         "Run": Link(version.run_id, run_page(version.run_id)) if version.run_id else None,
         "Data": data or None,
-        "Size": size(version.size) if version.size is not None else None,
+        "Size": format_size(version.size) if version.size is not None else None,
         "Address": version.address,
         "Aliases": ", ".join(f"@{alias}" for alias in version.aliases) or None,
     }

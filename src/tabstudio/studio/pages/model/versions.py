@@ -8,12 +8,12 @@ from pathlib import PurePath
 
 from nicegui import ui
 
+from tabstudio.evaluation.evaluation_result import NAMES
 from tabstudio.evaluation.metrics import HIGHER_IS_BETTER
-from tabstudio.evaluation.result import NAMES
 from tabstudio.registry.catalog import metric_names
-from tabstudio.registry.records import Version
-from tabstudio.registry.stages import ARCHIVE
-from tabstudio.report.wording import age, shorten
+from tabstudio.registry.records import ModelVersion
+from tabstudio.registry.stage_rules import ARCHIVE
+from tabstudio.report.text_format import format_age, shorten
 from tabstudio.studio.pages.model.moving import archiving, promotion
 from tabstudio.studio.ui.frame import View, badge, empty
 from tabstudio.studio.ui.places import comparison_page, run_page, version_page
@@ -31,7 +31,7 @@ def metric_label(name: str) -> str:
     return NAMES.get(name.removeprefix("test_"), name)
 
 
-def best_of(versions: Sequence[Version], name: str) -> frozenset[int]:
+def best_of(versions: Sequence[ModelVersion], name: str) -> frozenset[int]:
     """The numbers of the versions that are best in a metric; empty where nothing can be said, or all are."""
     plain = name.removeprefix("test_")
     measured = {v.number: v.metrics[name].value for v in versions if name in v.metrics}
@@ -46,7 +46,7 @@ def stage_badge(stage: str | None) -> ui.label:
     return badge(stage, TONES.get(stage, "")) if stage else ui.label("–").classes("muted")
 
 
-def move_buttons(view: View, version: Version) -> None:
+def move_buttons(view: View, version: ModelVersion) -> None:
     """The buttons that move a version, for those who may."""
     if not view.who.may("editor"):
         return
@@ -62,7 +62,7 @@ def move_buttons(view: View, version: Version) -> None:
 class Versions:
     """A table of versions, the newest first, `limit` at a time."""
 
-    def __init__(self, view: View, name: str, versions: Sequence[Version], limit: int) -> None:
+    def __init__(self, view: View, name: str, versions: Sequence[ModelVersion], limit: int) -> None:
         self.view, self.name, self.limit = view, name, limit
         self.versions = list(versions)
         self.ticked: list[int] = []
@@ -88,7 +88,7 @@ class Versions:
         self.older.set_visibility(len(versions) == limit)
         self._draw()
 
-    def update(self, newest: Sequence[Version]) -> None:
+    def update(self, newest: Sequence[ModelVersion]) -> None:
         """Take what the newest versions are now; only what has changed is drawn."""
         fresh = {version.number: version for version in newest}
         known = {version.number: version for version in self.versions}
@@ -100,7 +100,7 @@ class Versions:
             if version.stage != known[number].stage:
                 self._put_stage(version)
 
-    def _put_stage(self, version: Version) -> None:
+    def _put_stage(self, version: ModelVersion) -> None:
         """Stage and buttons, which change with it."""
         stage, buttons = self.cells[version.number]
         stage.clear()
@@ -130,7 +130,7 @@ class Versions:
                     with ui.element("tr"):
                         self._row(version, shown, best)
 
-    def _row(self, version: Version, shown: Sequence[str], best: Mapping[str, frozenset[int]]) -> None:
+    def _row(self, version: ModelVersion, shown: Sequence[str], best: Mapping[str, frozenset[int]]) -> None:
         number = version.number
         with ui.element("td"):
             tick = ui.checkbox(
@@ -147,7 +147,10 @@ class Versions:
                 if number in best[metric]:
                     badge("best", "good")
         with ui.element("td").classes("nowrap"):
-            ui.label(f"{age(version.created)} ago" + (f" by {shorten(version.user)}" if version.user else ""))
+            ui.label(
+                f"{format_age(version.created)} ago"
+                + (f" by {shorten(version.user)}" if version.user else "")
+            )
             with ui.element("div").classes("muted"):
                 if version.datasets:
                     ui.label(f"{shorten(PurePath(version.datasets[0]['name']).name, 30)}, ").classes("inline")

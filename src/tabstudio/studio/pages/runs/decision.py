@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
-from tabstudio.evaluation.result import Evaluation
+from tabstudio.evaluation.evaluation_result import Evaluation
 from tabstudio.studio.runs.outcome import Decision, cheapest, decisions, nearest
 from tabstudio.studio.ui.frame import empty
 from tabstudio.studio.ui.slider import Slider

@@ -7,8 +7,8 @@ from typing import Any
 
 from nicegui import ui
 
-from tabstudio.evaluation.result import NAMES, Curve, Evaluation, number
-from tabstudio.evaluation.story import HEADLINE
+from tabstudio.evaluation.evaluation_result import NAMES, Evaluation, EvaluationCurve, number
+from tabstudio.evaluation.report_content import HEADLINE
 from tabstudio.studio.pages.runs.decision import DecisionView
 from tabstudio.studio.runs.outcome import Outcome
 from tabstudio.studio.ui.charts import Chart, bars, heatmap, lines
@@ -94,7 +94,7 @@ def _curves(test: Evaluation) -> None:
         _values(test)
 
 
-def _areas(curves: tuple[Curve, ...]) -> dict[str, list[tuple[float, float]]]:
+def _areas(curves: tuple[EvaluationCurve, ...]) -> dict[str, list[tuple[float, float]]]:
     return {f"{c.label}, area {number(c.area)}": list(zip(c.x, c.y, strict=True)) for c in curves}
 
 

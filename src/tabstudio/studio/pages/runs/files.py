@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from nicegui import ui
 
-from tabstudio.report.wording import size
+from tabstudio.report.text_format import format_size
 from tabstudio.studio.runs import artifacts
 from tabstudio.studio.runs.artifacts import PAGES, PICTURES, TEXTS, File, Files
 from tabstudio.studio.ui.frame import View, empty, section
@@ -37,7 +37,7 @@ def show(view: View, run_id: str, found: Files) -> None:
 def _summary(found: Files) -> str:
     if not found.files:
         return ""
-    told = f"{len(found.files):,} files, {size(found.bytes)}"
+    told = f"{len(found.files):,} files, {format_size(found.bytes)}"
     return told if found.whole else f"the first {told}; MLflow's own page shows them all"
 
 
@@ -69,7 +69,7 @@ def _table(view: View, run_id: str, files: tuple[File, ...]) -> None:
 def _file(view: View, run_id: str, file: File) -> None:
     shown = file.suffix in PAGES or file.suffix in PICTURES
     ui.link(file.path, address(run_id, file.path), new_tab=shown)
-    ui.label(size(file.bytes) if file.bytes is not None else "").classes("muted")
+    ui.label(format_size(file.bytes) if file.bytes is not None else "").classes("muted")
     if file.suffix in TEXTS:
         button = ui.button("Read", on_click=lambda: read(view, run_id, file)).props(
             "flat dense no-caps size=sm"
@@ -90,7 +90,9 @@ async def read(view: View, run_id: str, file: File) -> None:
         with ui.element("h2"):
             ui.label(file.path).classes("inline")
         if file.bytes is not None and file.bytes > artifacts.MOST_TEXT:
-            ui.label(f"The first {size(artifacts.MOST_TEXT)} of {size(file.bytes)}.").classes("muted")
+            ui.label(f"The first {format_size(artifacts.MOST_TEXT)} of {format_size(file.bytes)}.").classes(
+                "muted"
+            )
         with ui.element("pre").classes("code log").props('tabindex="0"'):
             ui.label(text).classes("inline")
         with ui.element("div").classes("row-wrap ends"):

@@ -12,7 +12,7 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from tabstudio.errors import TabstudioError
-from tabstudio.report.wording import age
+from tabstudio.report.text_format import format_age
 from tabstudio.studio.pages.runs.wording import TONES, duration, stamp
 from tabstudio.studio.runs.comparing import MOST
 from tabstudio.studio.runs.listing import Columns
@@ -244,7 +244,7 @@ class Listing:
             "experiment": row.experiment,
             "status": row.status.lower(),
             "tone": TONES.get(row.status, ""),
-            "started": f"{age(row.started)} ago" if row.started else "–",
+            "started": f"{format_age(row.started)} ago" if row.started else "–",
             "since": stamp(row.started),
             "seconds": duration(row.seconds),
             "user": row.user or "–",

@@ -1,0 +1,58 @@
+"""The curve from a binary model's mean probability to the one that it answers with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+FARTHEST = 27.0
+"""Log-odds beyond it are taken as this far: 2 in 10**12, and its inverse."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationCurve:
+    """Log-odds to log-odds, in straight pieces, rising everywhere: no two rows change places.
+
+    `knots` (p - 1), ascending, are where pieces join, `slopes` (p) are above 0. The first piece, prolonged,
+    goes through `offset` at log-odds 0.
+
+    >>> Curve((0.0,), (1.0, 2.0), 0.5).odds(np.array([-2.0, 3.0])).tolist()
+    [-1.5, 6.5]
+    """
+
+    knots: tuple[float, ...]
+    slopes: tuple[float, ...]
+    offset: float
+
+    def apply(self, second: Any) -> Any:
+        """Probabilities (n,) of the second class, float64, a tensor or an array, to those answered with."""
+        least = 1.0 / (1.0 + np.exp(FARTHEST))
+        known = second.clip(least, 1.0 - least)
+        return _sigmoid(self.odds(_log(known) - _log(1.0 - known)).clip(-FARTHEST, FARTHEST))
+
+    def odds(self, odds: Any) -> Any:
+        """Log-odds (n,), a tensor or an array, to those answered with."""
+        total = self.offset + self.slopes[0] * odds
+        for knot, (before, after) in zip(self.knots, pairwise(self.slopes), strict=True):
+            beyond = odds - knot
+            total = total + (after - before) / 2 * (beyond + abs(beyond))
+        return total
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The curve whose fields these are."""
+        return cls(tuple(data["knots"]), tuple(data["slopes"]), float(data["offset"]))
+
+
+def _log(x: Any) -> Any:
+    return np.log(x) if isinstance(x, np.ndarray) else x.log()
+
+
+def _sigmoid(x: Any) -> Any:
+    return 1.0 / (1.0 + np.exp(-x)) if isinstance(x, np.ndarray) else x.sigmoid()

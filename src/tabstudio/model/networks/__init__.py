@@ -1,0 +1,1 @@
+"""The networks: raw outputs from encoded rows, k members at once."""

@@ -1,0 +1,202 @@
+"""The steps of a training that a reproduction takes again: prepare, learn, measure. Nothing is tracked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from tabstudio.config import TrainConfig
+from tabstudio.recipes import tutorial
+from tabstudio.recipes.reporter import Reporter
+
+if TYPE_CHECKING:
+    from tabstudio.evaluation import Evaluation
+    from tabstudio.evaluation.slices import Slice
+    from tabstudio.exploration import Exploration
+    from tabstudio.model.row_evidence import RowEvidence
+    from tabstudio.recipes.fit import FittedModel, NetworkFactory
+    from tabstudio.recipes.search import TrialOutcome
+    from tabstudio.table import Split, Table
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """One training as it was asked for. `given` names the options that somebody has set."""
+
+    source: Any
+    target: str
+    name: str
+    config: TrainConfig
+    network: NetworkFactory | None
+    reporter: Reporter
+    resume: bool = False
+    given: frozenset[str] = frozenset()
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def tutorial(self) -> bool:
+        """Whether the steps are those of the tutorial."""
+        return self.config.recipe == "tutorial"
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """The rows of a job: read, looked at and set apart.
+
+    `learning` are the rows that members train on or hold out, `fold` (rows,) says which.
+    """
+
+    exploration: Exploration
+    parts: Split
+    learning: Table
+    fold: np.ndarray
+    test: Table
+
+    @property
+    def table(self) -> Table:
+        """All rows."""
+        return self.exploration.table
+
+    def evidence(self, prediction: np.ndarray) -> RowEvidence:
+        """What the bundle keeps of the rows; `prediction` is what the model says of the test part."""
+        from tabstudio.model.row_evidence import RowEvidence
+
+        return RowEvidence.of(
+            self.table.schema,
+            self.table.frame[self.parts.train],
+            self.test.frame,
+            self.parts.test,
+            self.test.labels(),
+            prediction,
+        )
+
+
+@dataclass(frozen=True)
+class MeasuredModel:
+    """What the model said of the test part, how good that is, and how good it is on the held-out rows."""
+
+    prediction: np.ndarray
+    test: Evaluation
+    validation: Evaluation | None
+    slices: tuple[Slice, ...]
+
+
+def prepare(job: TrainJob, table: Table | None = None) -> PreparedData:
+    """Read the table, unless it was, look for trouble, set the test part and the folds apart.
+
+    Raises `DataError` where the table cannot be used, `ConfigError` for columns that it does not have.
+    """
+    from tabstudio.exploration import explore
+    from tabstudio.table import read, split
+
+    table = table or read(job.source, target=job.target, config=job.config.read)
+    for column, role in _split_roles(job.config):
+        table = table.with_role(column, role, "it decides the split")
+    for column in job.config.evaluation.slices:
+        table.column(column)
+    size = f"{len(table):,} rows, {len(table.schema.features)} features"
+    job.reporter.step(f"{table.source.name}: {size}, target {job.target}", [*map(str, table.notes)])
+    exploration = explore(table)
+    for finding in exploration.findings:
+        if finding.severity == "danger":
+            job.reporter.warn(f"{finding.message}\n{finding.remedy}")
+    if job.tutorial:
+        job.reporter.warn(tutorial.WARNING)
+    parts = tutorial.split(table, job.config) if job.tutorial else split(table, job.config.split)
+    job.reporter.step(
+        f"{len(parts.train):,} rows to train, {len(parts.test):,} to test: {parts.how}",
+        [*map(str, parts.notes)],
+    )
+    rows, fold = tutorial.learning(parts) if job.tutorial else (parts.train, parts.fold)
+    return PreparedData(exploration, parts, table.take(rows), fold, table.take(parts.test))
+
+
+def _split_roles(config: TrainConfig) -> list[tuple[str, Literal["group", "time", "split"]]]:
+    asked = config.split
+    named: list[tuple[str | None, Literal["group", "time", "split"]]] = [
+        (asked.group, "group"),
+        (asked.time, "time"),
+        (asked.column, "split"),
+    ]
+    return [(column, role) for column, role in named if column is not None]
+
+
+def learn(
+    job: TrainJob,
+    data: PreparedData,
+    on_epoch: Callable[[Any, Any], None] | None = None,
+    checkpoint: Path | None = None,
+    on_plan: Callable[[Any], None] | None = None,
+    on_tried: Callable[[Sequence[TrialOutcome]], None] = lambda _: None,
+) -> FittedModel:
+    """Train or search, calibrate, choose the threshold; errors are those of `fitting.fit`."""
+    from tabstudio.recipes.fit import fit
+
+    if job.config.search.search:
+        from tabstudio.recipes.search import fit_by_search, given_options
+
+        return fit_by_search(
+            data.learning.frame,
+            data.learning.schema,
+            data.learning.labels(),
+            data.fold,
+            job.config,
+            given=given_options(job.config, job.given),
+            on_tried=on_tried,
+        )
+    return fit(
+        data.learning.frame,
+        data.learning.schema,
+        data.learning.labels(),
+        data.fold,
+        job.config,
+        network=job.network,
+        choose=not job.tutorial,
+        on_plan=on_plan,
+        on_epoch=on_epoch,
+        checkpoint=checkpoint,
+        resume=job.resume,
+    )
+
+
+def distil(job: TrainJob, data: PreparedData, fitted: FittedModel) -> FittedModel:
+    """Put one network in the place of many."""
+    from tabstudio.recipes import distillation
+    from tabstudio.recipes.fit import MemberTraining
+
+    learning = data.learning
+    rows = MemberTraining(learning.frame, learning.schema, learning.labels(), data.fold, job.config)
+    return distillation.distil(fitted, rows, job.network)
+
+
+def measure(job: TrainJob, data: PreparedData, fitted: FittedModel) -> MeasuredModel:
+    """Score the test part, once, whole and by slices, and the held-out rows."""
+    from tabstudio.evaluation import evaluate
+    from tabstudio.evaluation.slices import evaluate_slices
+
+    target = data.table.schema.target
+    assert target is not None
+    asked, threshold, labels = job.config.evaluation, fitted.model.threshold, data.test.labels()
+    prediction = fitted.model.answers(data.test.frame)
+    held_out = data.learning.labels()[fitted.validated]
+    return MeasuredModel(
+        prediction,
+        evaluate(target, labels, prediction, threshold=threshold, resamples=asked.resamples),
+        evaluate(target, held_out, fitted.validation, threshold=threshold, resamples=0)
+        if len(held_out)
+        else None,
+        evaluate_slices(
+            asked.slices,
+            data.test.frame,
+            target,
+            labels,
+            prediction,
+            threshold=threshold,
+            resamples=asked.resamples,
+        ),
+    )

@@ -1,0 +1,311 @@
+"""The main job: read, look, split, train, evaluate, track and register.
+
+`train` reads as the list of its steps. Each step tells the reporter what came of it and is recorded at once,
+so that a run which ends early holds what was reached.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from contextlib import ExitStack
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from tabstudio.config import TrainConfig, configure
+from tabstudio.errors import ConfigError
+from tabstudio.recipes import output_files, provenance, run_record, tutorial
+from tabstudio.recipes.names import stem
+from tabstudio.recipes.pipeline import PreparedData, TrainJob, distil, learn, measure, prepare
+from tabstudio.recipes.reporter import Reporter
+from tabstudio.recipes.train_result import Assessment, TrainResult
+from tabstudio.recipes.trial_runs import TrialRuns
+
+if TYPE_CHECKING:
+    from tabstudio.evaluation import ReferenceJob
+    from tabstudio.evaluation.report_content import ReportContent
+    from tabstudio.recipes.fit import FittedModel, NetworkFactory
+    from tabstudio.tracking import Run
+    from tabstudio.training.plan import TrainingPlan
+
+PATIENCE_WITH_REFERENCES = 60.0
+"""Seconds that a finished training waits for its references, at most."""
+
+
+def train(
+    source: Any,
+    target: str,
+    *,
+    name: str | None = None,
+    register: bool = True,
+    output: str | Path | None = None,
+    experiment: str | None = None,
+    tracking_uri: str | None = None,
+    resume: bool = False,
+    network: NetworkFactory | str | None = None,
+    reporter: Reporter | None = None,
+    config: TrainConfig | None = None,
+    **options: Any,
+) -> TrainResult:
+    """Train, evaluate, track and register a model of `target` on a table.
+
+    `source` is a file, a folder or glob of files, or a frame in memory. `options` are those of the command
+    line by the same names: `epochs=20`, `drop=["id"]`, `group="patient"`. `network` is `tabular`, `mlp` or a
+    factory of your own: `(inputs, outputs) -> torch.nn.Module`. `output` is a folder that gets the model and
+    its reports, beside MLflow.
+
+    Raises `DataError` where the table cannot be used, `ConfigError` for options that do not exist or fit,
+    `TrainingError` where the loss is not finite. What MLflow could not take yet is told by the result's
+    `delivery`, not raised: it waits in the local spool.
+    """
+    from tabstudio.tracking import Recorder
+
+    with ExitStack() as stack:
+        # First of all: its process imports MLflow while this one imports the rest and works.
+        recorder = stack.enter_context(Recorder(tracking_uri=tracking_uri))
+        job = asked(source, target, name, network, reporter, resume, config, options)
+        folder = output_files.claimed(output)
+        references = _reference_job(job.config, stack)
+        data = prepare(job)
+        if references is not None:
+            _send(references, data, job.config)
+        scratch = Path(stack.enter_context(TemporaryDirectory(prefix="tabstudio-")))
+        checkpoint = _checkpoint(job, data, recorder.spool)
+        with recorder.start(experiment=experiment, run_name=job.name) as run:
+            children = TrialRuns(recorder, run, job.reporter, job.config.search.trials)
+            fitted, assessment = _work(
+                job, data, run, children, references, scratch, checkpoint, register=register
+            )
+            if folder is not None:
+                output_files.publish(scratch, folder)
+            run.finish("KILLED" if fitted.partial else "FINISHED")
+        delivery = children.delivered()
+    seconds = time.monotonic() - job.started
+    return TrainResult(
+        job.name, data.exploration, data.parts, fitted, assessment, delivery, folder, fitted.partial, seconds
+    )
+
+
+def asked(
+    source: Any,
+    target: str,
+    name: str | None,
+    network: NetworkFactory | str | None,
+    reporter: Reporter | None,
+    resume: bool,
+    config: TrainConfig | None,
+    options: dict[str, Any],
+) -> TrainJob:
+    """Check what was asked for.
+
+    Raises `ConfigError` for options that do not exist or fit, and for a name that cannot be registered.
+    """
+    from tabstudio.tracking.mlflow_names import check_model_name
+
+    if isinstance(network, str):
+        options["network"], network = network, None
+    config = configure(config, **options)
+    if config.recipe == "tutorial":
+        config = tutorial.settle(config)
+    if config.search.search and (network or resume or config.recipe == "tutorial"):
+        raise ConfigError(
+            "option search: it tries options of the built-in networks, with the default recipe and from the "
+            "start; leave out --search, or the other"
+        )
+    name = check_model_name(name or stem(source))
+    given = frozenset(options)
+    return TrainJob(source, target, name, config, network, reporter or Reporter(), resume, given)
+
+
+def _work(
+    job: TrainJob,
+    data: PreparedData,
+    run: Run,
+    children: TrialRuns,
+    references: ReferenceJob | None,
+    scratch: Path,
+    checkpoint: Path,
+    *,
+    register: bool,
+) -> tuple[FittedModel, Assessment]:
+    """Explore, train, assess; every result goes into the run as soon as it is there."""
+    from tabstudio.evaluation.model_card import card
+
+    run_record.start(run, job.config, data)
+    data.exploration.save(scratch / "exploration")
+    run.artifact(scratch / "exploration", "exploration")
+    job.reporter.step("explored the table", _warnings(data))
+    fitted = (
+        _search(job, data, run, children) if job.config.search.search else _fit(job, data, run, checkpoint)
+    )
+    if job.config.training.distill and not fitted.partial:
+        fitted = _distil(job, data, fitted)
+    assessment = _assess(job, data, fitted, None if fitted.partial else references)
+    run_record.assessment(run, assessment, fitted.model.threshold)
+    story = _story(job, data, fitted, assessment)
+    address = f"models:/{job.name}/latest"
+    told = output_files.evaluation(scratch / "evaluation", story, fitted.learned.history, address)
+    run.artifact(scratch / "evaluation", "evaluation")
+    fitted.model.report = {**output_files.numbers(story), "card": told, "given": sorted(job.given)}
+    fitted.model.evidence = data.evidence(assessment.measured.prediction)
+    fitted.model.save(scratch / "model")
+    run_record.model(
+        run,
+        scratch / "model",
+        data,
+        assessment,
+        card(told, address),
+        job.name if register and not fitted.partial else None,
+    )
+    return fitted, assessment
+
+
+def _reference_job(config: TrainConfig, stack: ExitStack) -> ReferenceJob | None:
+    if not config.evaluation.references:
+        return None
+    from tabstudio.evaluation import ReferenceJob
+
+    return stack.enter_context(ReferenceJob())
+
+
+def _send(references: ReferenceJob, data: PreparedData, config: TrainConfig) -> None:
+    references.send(
+        data.table.frame,
+        data.table.schema,
+        data.table.labels(),
+        data.parts.train,
+        data.parts.test,
+        resamples=config.evaluation.resamples,
+    )
+
+
+def _warnings(data: PreparedData) -> list[str]:
+    return [f"{f.message} {f.remedy}" for f in data.exploration.findings if f.severity == "warning"]
+
+
+def _checkpoint(job: TrainJob, data: PreparedData, spool: Path) -> Path:
+    """Where this very training keeps its checkpoint: the same rows and choices find it again.
+
+    Raises `ConfigError` where a resumed training has none.
+    """
+    told = job.config.flat() | dict.fromkeys(("minutes", "references", "resamples", "slice"))
+    key = json.dumps([told, data.table.fingerprint, data.table.source.name], default=str, sort_keys=True)
+    folder = spool / "checkpoints" / f"{job.name}-{sha256(key.encode()).hexdigest()[:16]}"
+    if job.resume and not folder.exists():
+        raise ConfigError(
+            f"option resume: no training of {data.table.source.name} with these options was cut off; "
+            f"only the same rows and options find it again, and without --resume it starts anew"
+        )
+    return folder
+
+
+def _fit(job: TrainJob, data: PreparedData, run: Run, checkpoint: Path) -> FittedModel:
+    told: set[int] = set()
+
+    def on_epoch(epoch: Any, plan: Any) -> None:
+        told.add(epoch.number)
+        job.reporter.epoch(epoch, plan)
+        run_record.epoch(run, epoch, plan.first)
+
+    fitted = learn(
+        job, data, on_epoch, checkpoint, on_plan=lambda plan: job.reporter.step(plan.reasons["budget"])
+    )
+    learned = fitted.learned
+    if not learned.history:
+        raise KeyboardInterrupt
+    for epoch in learned.history:  # those of before a training was cut off belong to its curves too
+        if epoch.number not in told:
+            run_record.epoch(run, epoch)
+    run_record.plan(run, learned)
+    threshold = [f"threshold {fitted.threshold.reason}"] if fitted.threshold else []
+    job.reporter.step(
+        f"trained {learned.plan.members} networks for {len(learned.history)} epochs, until {learned.stopped}",
+        [*fitted.model.encoder.notes, *_chosen(learned.plan), *threshold],
+    )
+    if learned.stopped in ("epochs", "patience"):
+        shutil.rmtree(checkpoint, ignore_errors=True)
+    return fitted
+
+
+def _search(job: TrainJob, data: PreparedData, run: Run, children: TrialRuns) -> FittedModel:
+    """Try options, and make the model of the best."""
+    fitted = learn(job, data, on_tried=children.add)
+    run_record.plan(run, fitted.learned)
+    run.params({"ensemble": "\n".join(fitted.notes)})
+    threshold = [f"threshold {fitted.threshold.reason}"] if fitted.threshold else []
+    job.reporter.step(
+        f"made one model of {len(fitted.model.pack)} networks, of {len(fitted.notes)} of "
+        f"{len(children.runs)} trials",
+        [*fitted.model.encoder.notes, *fitted.notes, *threshold],
+    )
+    return fitted
+
+
+def _distil(job: TrainJob, data: PreparedData, fitted: FittedModel) -> FittedModel:
+    """Put one network in the place of many."""
+    student = distil(job, data, fitted)
+    threshold = [f"threshold {student.threshold.reason}"] if student.threshold else []
+    job.reporter.step(f"distilled: {student.notes[-1]}", threshold)
+    return student
+
+
+def _chosen(plan: TrainingPlan) -> list[str]:
+    """What the user left open and why it was settled so, a line each."""
+    return [
+        f"{name.replace('_', ' ')}: {reason}" for name, reason in plan.reasons.items() if name != "budget"
+    ]
+
+
+def _assess(
+    job: TrainJob, data: PreparedData, fitted: FittedModel, references: ReferenceJob | None
+) -> Assessment:
+    """Measure the model, and hold it against its references on the same rows."""
+    from tabstudio.evaluation import judge
+    from tabstudio.recipes.feature_importance import importance_of
+
+    target = data.table.schema.target
+    assert target is not None
+    measured = measure(job, data, fitted)
+    skipped = fitted.partial or measured.validation is None
+    importance = None if skipped else importance_of(fitted, data.learning, data.fold)
+    items, notes = references.result(PATIENCE_WITH_REFERENCES) if references is not None else ([], [])
+    judged = judge(target, data.test.labels(), measured.prediction, measured.test, items, notes)
+    return Assessment(measured, judged, importance)
+
+
+def _story(job: TrainJob, data: PreparedData, fitted: FittedModel, assessment: Assessment) -> ReportContent:
+    """Tell the training as its report and its card tell it."""
+    from tabstudio.evaluation.report_content import ReportContent
+
+    plan = fitted.learned.plan
+    return ReportContent(
+        job.name,
+        data.table,
+        data.parts,
+        data.exploration.findings,
+        assessment.test,
+        validation=assessment.validation,
+        slices=assessment.measured.slices,
+        references=assessment.references,
+        importance=assessment.importance,
+        threshold=fitted.threshold,
+        temperature=fitted.model.temperature,
+        curved=fitted.model.curve is not None,
+        training={
+            "recipe": job.config.recipe,
+            "network": repr(fitted.model.pack),
+            "epochs": f"{len(fitted.learned.history)} of {plan.epochs}",
+            "ended by": fitted.learned.stopped,
+            "learning rate": ", ".join(sorted({f"{rate:g}" for rate in plan.learning_rate})),
+            "batch size": f"{plan.batch_size or 'all rows'}",
+            "device and precision": f"{plan.device}, {plan.precision}",
+            "seed": f"{plan.seed}",
+        },
+        partial=fitted.partial,
+        validated_on_test=job.tutorial,
+        source=provenance.address(job.source),
+        environment=provenance.environment(plan.device, plan.precision),
+    )

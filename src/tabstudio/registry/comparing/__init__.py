@@ -1,8 +1,0 @@
-"""Two models side by side, on rows that neither was trained on."""
-
-from __future__ import annotations
-
-from tabstudio.registry.comparing.compare import compare
-from tabstudio.registry.comparing.comparison import Comparison, Gap
-
-__all__ = ["Comparison", "Gap", "compare"]

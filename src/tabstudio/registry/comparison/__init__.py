@@ -1,0 +1,8 @@
+"""Two models side by side, on rows that neither was trained on."""
+
+from __future__ import annotations
+
+from tabstudio.registry.comparison.compare import compare
+from tabstudio.registry.comparison.result import Comparison, Gap
+
+__all__ = ["Comparison", "Gap", "compare"]

@@ -1,0 +1,241 @@
+"""What a comparison found, as data; its text, its JSON and its folder of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from tabstudio.evaluation.evaluation_result import NAMES, Evaluation, number, to_plain
+from tabstudio.evaluation.prediction_flips import Flip, Flips
+from tabstudio.evaluation.report_content import HEADLINE
+from tabstudio.registry.schema_changes import SchemaChange
+from tabstudio.report.text_format import aligned, format_value, shorten
+from tabstudio.table.schema import Target
+
+SHOWN_ROWS = 10
+Winner = Literal["first", "second"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A measure of both models and the second's minus the first's, with its 95 % interval.
+
+    `better` names a model only where a redraw of the rows cannot explain the difference.
+    """
+
+    metric: str
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+    better: Winner
+
+    @property
+    def interval(self) -> str:
+        """The bounds, '' where none were drawn."""
+        return "" if np.isnan(self.low) else f"[{number(self.low)}, {number(self.high)}]"
+
+
+@dataclass(frozen=True, slots=True)
+class SliceGap:
+    """The measures of both models on one level of a column."""
+
+    column: str
+    level: str
+    rows: int
+    metrics: tuple[Gap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two models on the same rows.
+
+    `how` says which rows, `notes` what was left out. `config`, `data` and `environment` hold (name, first,
+    second) of what differs, `schema` what a caller of the first meets with the second. `answers` are the
+    labels and what each model said, row by row.
+    """
+
+    first: str
+    second: str
+    target: Target
+    rows: int
+    source: str
+    how: str
+    notes: tuple[str, ...]
+    metrics: tuple[Gap, ...]
+    slices: tuple[SliceGap, ...]
+    thresholds: tuple[float | None, float | None]
+    evaluations: tuple[Evaluation, Evaluation]
+    config: tuple[tuple[str, Any, Any], ...]
+    data: tuple[tuple[str, Any, Any], ...]
+    environment: tuple[tuple[str, Any, Any], ...]
+    schema: tuple[SchemaChange, ...]
+    flips: Flips
+    answers: tuple[np.ndarray, np.ndarray, np.ndarray] = field(repr=False, compare=False)
+
+    def __getitem__(self, metric: str) -> Gap:
+        return next(gap for gap in self.metrics if gap.metric == metric)
+
+    @property
+    def verdict(self) -> str:
+        """Who is better in what, in one sentence."""
+        won = {
+            name: [NAMES[gap.metric] for gap in self.metrics if gap.better == name]
+            for name in ("first", "second")
+        }
+        if not won["first"] and not won["second"]:
+            return "No measure differs by more than chance on these rows."
+        addresses = {"first": self.first, "second": self.second}
+        parts = [f"{addresses[name]} is better in {', '.join(names)}" for name, names in won.items() if names]
+        return f"Beyond chance, {', and '.join(parts)}."
+
+    def text(self) -> str:
+        """A report for the terminal."""
+        parts = [
+            f"A  {self.first}\nB  {self.second}",
+            "\n".join([self.how, *self.notes]),
+            aligned([HEADERS, *(gap_cells(gap) for gap in self.metrics)]),
+            self.verdict,
+        ]
+        if self.slices:
+            parts.append(aligned([slice_headers(self), *slice_rows(self)]))
+        parts.append("\n".join(decisions(self)))
+        if self.flips.rows:
+            shown = self.flips.rows[:SHOWN_ROWS]
+            parts.append(aligned([FLIP_HEADERS, *(flip_cells(flip) for flip in shown)]))
+            if self.flips.count > len(shown):
+                parts.append(f"  and {self.flips.count - len(shown):,} rows more, see --json or --output")
+        for title, rows in differences(self):
+            parts.append(f"{title}\n" + aligned([("", "A", "B"), *rows]))
+        if self.schema:
+            parts.append("\n".join(["what callers of A meet with B:", *(f"  {c}" for c in self.schema)]))
+        return "\n\n".join(parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary for `json.dumps`."""
+        made: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("first", "second", "rows", "source", "how", "notes", "verdict", "thresholds")
+        }
+        made |= {
+            name: [asdict(part) for part in getattr(self, name)] for name in ("metrics", "slices", "schema")
+        }
+        for name in ("config", "data", "environment"):
+            made[name] = {key: {"first": one, "second": two} for key, one, two in getattr(self, name)}
+        one, two = self.evaluations
+        made["calibration"] = {
+            "first": [asdict(part) for part in one.calibration],
+            "second": [asdict(part) for part in two.calibration],
+        }
+        plain: dict[str, Any] = to_plain({**made, "target": asdict(self.target), "flips": asdict(self.flips)})
+        return plain
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `report.html`, complete in itself, the pictures as PNG and `comparison.json` into a folder.
+
+        Raises `TabstudioError` where it cannot be written.
+        """
+        from tabstudio.registry.comparison.page import save
+
+        return save(self, Path(folder))
+
+    def __repr__(self) -> str:
+        return f"Comparison({self.first} and {self.second} on {self.rows:,} rows: {self.verdict})"
+
+
+HEADERS = ("measure", "A", "B", "B - A", "95 % interval", "better")
+FLIP_HEADERS = ("row", "actual", "A says", "B says", "right")
+
+
+def gap_cells(gap: Gap) -> tuple[str, ...]:
+    """The cells of one measure, to stand under `HEADERS`."""
+    return (
+        NAMES[gap.metric],
+        number(gap.first),
+        number(gap.second),
+        signed(gap.difference),
+        gap.interval,
+        letter(gap.better),
+    )
+
+
+def signed(value: float) -> str:
+    """A difference with its sign."""
+    return f"+{number(value)}" if value > 0 else number(value)
+
+
+def letter(winner: str | None) -> str:
+    """A or B, as tables call the first and the second."""
+    return {"first": "A", "second": "B"}.get(winner or "", "-")
+
+
+def slice_headers(found: Comparison) -> list[str]:
+    """Headers of the table of slices: the differences of the measures that a reader wants first."""
+    return ["slice", "rows", *(f"{NAMES[name]}, B - A" for name in HEADLINE[found.target.task])]
+
+
+def slice_rows(found: Comparison) -> list[list[str]]:
+    """One row per level, to stand under `slice_headers`."""
+    rows = []
+    for part in found.slices:
+        gaps = {gap.metric: gap for gap in part.metrics}
+        cells = [
+            f"{signed(gaps[name].difference)} {gaps[name].interval}".strip()
+            if name in gaps
+            else "not defined"
+            for name in HEADLINE[found.target.task]
+        ]
+        rows.append([f"{part.column}: {part.level}", f"{part.rows:,}", *cells])
+    return rows
+
+
+def decisions(found: Comparison) -> list[str]:
+    """How the decisions differ: thresholds, and how often each is right, a sentence each."""
+    counts = found.flips
+    if found.target.task == "regression":
+        nearer = f"A is nearer to the label in {counts.only_first:,} rows, B in {counts.only_second:,}"
+        return [f"{nearer}, equally near both in {counts.both:,}."]
+    parted = f"{counts.count:,} of {found.rows:,} rows are answered differently"
+    alone = f"A alone is right in {counts.only_first:,}, B alone in {counts.only_second:,}"
+    sentences = [f"{parted}. {alone}, both in {counts.both:,}, neither in {counts.neither:,}."]
+    one, two = found.thresholds
+    if one is not None and two is not None:
+        sentences.append(f"A row is called {found.target.positive} from {one:.4g} by A, from {two:.4g} by B.")
+    return sentences
+
+
+def flip_cells(flip: Flip) -> tuple[str, ...]:
+    """The cells of one row, to stand under `FLIP_HEADERS`."""
+    answers = [_said(flip.first), _said(flip.second)]
+    if flip.sure is not None:
+        answers = [f"{answer} ({sure:.3f})" for answer, sure in zip(answers, flip.sure, strict=True)]
+    return (f"{flip.number:,}", _said(flip.label), *answers, letter(flip.right))
+
+
+def _said(value: Any) -> str:
+    return number(value) if isinstance(value, float) else shorten(value, 30)
+
+
+def differences(found: Comparison) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """What else differs between the two, by title: (name, of A, of B)."""
+    named: Sequence[tuple[str, tuple[tuple[str, Any, Any], ...]]] = (
+        ("configuration", found.config),
+        ("data", found.data),
+        ("made with", found.environment),
+    )
+    return [
+        (title, [(name.replace("_", " "), _plain(one), _plain(two)) for name, one, two in rows])
+        for title, rows in named
+        if rows
+    ]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "not set" if value is None else shorten(format_value(value), 40)

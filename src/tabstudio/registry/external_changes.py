@@ -1,0 +1,106 @@
+"""What was changed in MLflow behind our back: the difference between what it shows and what we wrote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tabstudio.registry.hash_chain import HistoryChain
+from tabstudio.registry.mlflow_stages import NO_STAGE, MlflowStages, MlflowState, theirs
+from tabstudio.registry.records import Transition
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalChange:
+    """A move that happened in MLflow. `why` says what was seen there."""
+
+    version: int
+    created: int
+    from_stage: str | None
+    to_stage: str | None
+    why: str
+
+
+def holders(chain: HistoryChain, mirror: MlflowStages) -> dict[str, Transition | None]:
+    """How the version in each exclusive stage got there."""
+    return {stage: chain.holder(stage) for stage in mirror.rules.exclusive}
+
+
+def outside_moves(chain: HistoryChain, seen: MlflowState, mirror: MlflowStages) -> list[ExternalChange]:
+    """Every move that MLflow shows and the history does not know, those out of a stage first.
+
+    Where alias and stage say different things, the one that changed is believed; where both changed, the
+    alias is, since that is what clients load by. `seen` must hold the version in each exclusive stage.
+    """
+    return _Comparison(chain, seen, mirror).moves()
+
+
+class _Comparison:
+    def __init__(self, chain: HistoryChain, seen: MlflowState, mirror: MlflowStages) -> None:
+        self.chain, self.seen, self.mirror = chain, seen, mirror
+        known = chain.stages(seen.created)
+        # A version that was deleted and made anew is another one: what its number did before is not its own.
+        self.own = {n: row for n, row in known.items() if row.created == seen.created[n]}
+        self.found: dict[int, ExternalChange] = {}
+
+    def moves(self) -> list[ExternalChange]:
+        for stage, holder in holders(self.chain, self.mirror).items():
+            self._compare_holder(stage, holder)
+        for number in self.seen.stages if self.mirror.has_stages else ():
+            self._compare_stage(number)
+        return sorted(self.found.values(), key=lambda move: move.to_stage is not None)
+
+    def _compare_holder(self, stage: str, holder: Transition | None) -> None:
+        old = holder.version if holder else None
+        if holder is not None and self.seen.created.get(holder.version) != holder.created:
+            self.found[holder.version] = ExternalChange(
+                holder.version, holder.created, stage, None, "the version was deleted in MLflow"
+            )
+            old = None
+        new, why = self._new_holder(stage, holder.version if holder else None, old)
+        if new == old:
+            return
+        if old is not None:
+            self._leave(old, stage, why, replaced=new is not None)
+        if new is not None:
+            self._move(new, stage, why)
+
+    def _new_holder(self, stage: str, told: int | None, old: int | None) -> tuple[int | None, str]:
+        """The version that MLflow has in a stage, given that `old` of ours is still there."""
+        alias = self.seen.aliases.get(stage)
+        if alias != told:
+            return alias, f"the alias @{stage} was {'moved' if alias else 'removed'} in MLflow"
+        if not self.mirror.has_stages or theirs(stage) == NO_STAGE:
+            return old, ""
+        inside = [n for n, name in self.seen.stages.items() if name == theirs(stage)]
+        others = [n for n in inside if self._stage_of(n) != stage]
+        if others or (old is not None and old not in inside):
+            return max(others, default=None), f"the stage {theirs(stage)} was changed in MLflow"
+        return old, ""
+
+    def _leave(self, number: int, stage: str, why: str, *, replaced: bool) -> None:
+        """What became of the version that was in a stage: where MLflow put it, or where ours go."""
+        shown = self.seen.stages.get(number, NO_STAGE)
+        if shown != theirs(stage):
+            self._move(number, self.mirror.ours(shown), why)
+        else:
+            self._move(number, self.mirror.rules.stage(stage).displaced_to if replaced else None, why)
+
+    def _compare_stage(self, number: int) -> None:
+        """A version that MLflow has in a stage of many, or in none: archived there, or taken out."""
+        own, shown = self._stage_of(number), self.seen.stages[number]
+        if number in self.found or shown == theirs(own):
+            return
+        to_stage = self.mirror.ours(shown)
+        if to_stage in self.mirror.rules.exclusive:  # one of several there; the highest was taken above
+            to_stage = self.mirror.rules.stage(str(to_stage)).displaced_to
+        if to_stage != own:
+            self._move(number, to_stage, f"the stage was changed to {shown} in MLflow")
+
+    def _move(self, number: int, to_stage: str | None, why: str) -> None:
+        created = self.seen.created.get(number)
+        if created is not None:
+            self.found[number] = ExternalChange(number, created, self._stage_of(number), to_stage, why)
+
+    def _stage_of(self, number: int) -> str | None:
+        row = self.own.get(number)
+        return row.to_stage if row else None

@@ -1,0 +1,102 @@
+"""A model's card: what was measured when it was trained, and what became of it since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tabstudio.errors import ModelError, TabstudioError
+from tabstudio.evaluation import model_card as markdown
+from tabstudio.model.bundle import record
+from tabstudio.registry.model_addresses import AddressResolver, resolve
+from tabstudio.registry.records import ModelVersion, Transition
+from tabstudio.registry.registry import Registry
+
+_OF_REPORT = ("test", "slices", "data", "training", "environment")
+
+
+@dataclass(frozen=True, slots=True)
+class VersionCard:
+    """A model card: `text` is Markdown, `facts` the same as data."""
+
+    address: str
+    text: str
+    facts: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary for `json.dumps`."""
+        return {"address": self.address, **self.facts, "card": self.text}
+
+    def save(self, path: str | Path) -> Path:
+        """Write the text to a file. Raises `TabstudioError` where it cannot be written."""
+        path = Path(path)
+        try:
+            path.write_text(self.text, encoding="utf-8")
+        except OSError as error:
+            raise TabstudioError(f"{path}: the card cannot be written: {error.strerror}") from error
+        return path
+
+    def _repr_markdown_(self) -> str:
+        return self.text
+
+
+def card(
+    address: str | Path, *, tracking_uri: str | None = None, registry_uri: str | None = None
+) -> VersionCard:
+    """The card of the model that an address stands for; of a registered version with its stages.
+
+    Raises `ModelError` where there is no such model, or it was not made by `tabstudio train`.
+    """
+    text = str(address)
+    if not text.startswith(("models:", "runs:")):
+        return _card(text, resolve(text), {})
+    with Registry(tracking_uri=tracking_uri, registry_uri=registry_uri) as registry:
+        found = AddressResolver(text, registry.client).version()
+        if found is None:
+            return _card(text, resolve(text, tracking_uri=tracking_uri, registry_uri=registry_uri), {})
+        version = registry.version(found.name, found.version)
+        moves, notes = registry.moves(version), registry.notes(version)
+        facts = {"stage": version.stage, "moves": [move.to_json() for move in moves]}
+        sections, told = _registered(version, moves, notes), version.description
+        return _card(version.address, registry.bundle(version), facts, *sections, description=told)
+
+
+def _card(
+    address: str, folder: Path, facts: dict[str, Any], *sections: str, description: str = ""
+) -> VersionCard:
+    report = record(folder).report
+    body = report.get("card") or description
+    if not body:
+        raise ModelError(f"model {address}: it has no card; models that `tabstudio train` makes have one")
+    facts = {name: report.get(name) for name in _OF_REPORT} | facts
+    return VersionCard(address, markdown.card(body, address, *sections), facts)
+
+
+def _registered(version: ModelVersion, moves: list[Transition], notes: list[Transition]) -> Iterator[str]:
+    name = markdown.plain(version.model)
+    yield f"## In the registry\n\nVersion {version.number} of {name}, {_stage(version)}."
+    if moves:
+        head = ("when", "from", "to", "by", "why")
+        rows = [
+            (move.time, move.from_stage or "none", move.to_stage or "none", move.actor, move.reason)
+            for move in moves
+        ]
+        yield markdown.table(head, rows)
+    judged = next((move for move in moves if move.evidence.gates), None)
+    if judged is not None:
+        state = "in spite of gates that did not pass" if judged.forced else "through these gates"
+        gates = [
+            (gate.name, "passed" if gate.passed else "FAILED", gate.measured, gate.required)
+            for gate in judged.evidence.gates
+        ]
+        yield f"It came to {judged.to_stage} {state}:"
+        yield markdown.table(("gate", "", "measured", "required"), gates)
+    made = next((note for note in notes if "reproduction" in note.evidence.facts), None)
+    if made is not None:
+        yield f"{markdown.plain(made.reason)}, {made.time}."
+
+
+def _stage(version: ModelVersion) -> str:
+    return f"in {version.stage}" if version.stage else "in no stage"

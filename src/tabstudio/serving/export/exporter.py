@@ -1,0 +1,99 @@
+"""`tabstudio.export`: a model as a file for another runtime, or as a plain folder."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Literal, get_args
+
+from tabstudio.errors import ConfigError, TabstudioError
+from tabstudio.model.predictor import Model
+from tabstudio.report.text_format import format_size
+from tabstudio.serving.export.verification import TOLERANCE, Answered, Rows, Verified, check, sample_rows
+
+Format = Literal["onnx", "pt2", "folder"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written, and how it was checked."""
+
+    path: Path
+    format: Format
+    bytes: int
+    checked: Verified
+
+    def __str__(self) -> str:
+        unlike = f"largest difference {self.checked.difference:.1e}, allowed {TOLERANCE:.0e}"
+        return (
+            f"{self.path}: {self.format}, {format_size(self.bytes)}\n"
+            f"checked: its answers to {self.checked.rows:,} rows are the model's ({unlike})"
+        )
+
+
+def export(model: Model, path: str | Path, to: Format) -> Exported:
+    """Write `model` to `path` as a file for another runtime, with its preparation of raw columns inside.
+
+    `onnx` runs in ONNX Runtime: an input (rows, 1) per column, float64 for numbers and truth (NaN is
+    missing), strings for categories ("" is missing); outputs `label` and `probabilities`, or `value`. `pt2`
+    is a program for `torch.export.load`. `folder` is the bundle itself. Before the file gets its name it
+    answers rows like those of training, with gaps and strange values, and must agree with `model.predict`
+    within `TOLERANCE`.
+
+    Raises `ConfigError` for a path that exists and for columns that cannot go inside (dates, texts), naming
+    them; `MissingExtraError` without the extra `onnx`; `ModelError` where the answers differ.
+
+    >>> tabstudio.export(model, "cancer.onnx", "onnx")  # doctest: +SKIP
+    """
+    path = Path(path)
+    if to not in FORMATS:
+        raise ConfigError(f"option to: one of {', '.join(FORMATS)} was expected, got {to!r}")
+    if path.exists():
+        raise ConfigError(f"{path}: this exists: choose another path, or delete it")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: the folder {path.parent} does not exist: make it first")
+    beside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    try:
+        checked = _written(model, beside, to)
+        beside.rename(path)
+    except OSError as error:
+        raise TabstudioError(f"{path}: the model cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(beside) if beside.is_dir() else beside.unlink(missing_ok=True)
+    return Exported(path, to, _bytes(path), checked)
+
+
+def _written(model: Model, path: Path, to: Format) -> Verified:
+    ask: Callable[[Rows], Answered]
+    if to == "folder":
+        from tabstudio.model import bundle
+
+        copy = bundle.load(bundle.save(model, path), getattr(model.pack, "factory", None))
+        regression = model.target.task == "regression"
+
+        def ask(rows: Rows) -> Answered:
+            return (
+                (None, copy.predict(rows)) if regression else (copy.predict(rows), copy.predict_proba(rows))
+            )
+
+    else:
+        module = _module(to)
+        module.write(model, path)
+        ask = module.open_for(model, path)
+    return check(model, sample_rows(model), ask, to)
+
+
+def _module(to: Format) -> ModuleType:
+    from tabstudio.serving.export import onnx_file, pt2_file
+
+    return onnx_file if to == "onnx" else pt2_file
+
+
+def _bytes(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)

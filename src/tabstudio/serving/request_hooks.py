@@ -1,0 +1,131 @@
+"""What stands around the answering of requests: who may ask, who is told, which further pages there are."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from tabstudio.table.schema import Schema
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class RequestRefused(Exception):  # noqa: N818 - it is an answer, not a fault of ours
+    """A request that is answered with an error: HTTP `status`, a `code` for programs, `faults` for people."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        faults: Sequence[dict[str, Any]] = (),
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+        self.faults, self.retry_after = list(faults), retry_after
+
+
+class RequestRecord(NamedTuple):
+    """One answered request, for those who keep or count predictions.
+
+    `role` is live, canary or shadow. `rows` are the raw values in the order of `columns`, `labels` one per
+    row (the value of a regression), `probabilities` (rows, classes) or None; `warnings` by row.
+    """
+
+    request_id: str
+    model: str
+    version: str
+    role: str
+    protocol: str
+    caller: str
+    at: float
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+    labels: list[Any]
+    probabilities: list[list[float]] | None
+    classes: tuple[Any, ...]
+    warnings: dict[int, list[dict[str, Any]]]
+
+
+class Finished(NamedTuple):
+    """One HTTP request that was answered, `scope` as ASGI has it.
+
+    `route` is a path with NAME for the model's name. `model` is "" where the path predicts nothing, `version`
+    and `role` where no version was chosen yet.
+    """
+
+    scope: MutableMapping[str, Any]
+    route: str
+    model: str
+    version: str
+    role: str
+    status: int
+    seconds: float
+    rows: int
+    request_id: str
+
+
+class Counters(Protocol):
+    """Somebody who counts. Called on the loop's thread, so it must be quick."""
+
+    def finished(self, done: Finished) -> None:
+        """One HTTP request was answered."""
+
+    def swapped(self, model: str, role: str, version: str) -> None:
+        """A model's version was loaded and answers from now on."""
+
+    def shadowed(self, model: str, version: str, rows: int, different: int) -> None:
+        """A shadow was asked `rows` rows and gave another label to `different` of them."""
+
+
+class ServiceView(Protocol):
+    """The running worker, as its extensions see it."""
+
+    in_flight: int
+    """Requests that are being answered."""
+
+    @property
+    def queue_length(self) -> int:
+        """Rows that wait for the network."""
+
+    async def predict(
+        self, name: str, row: dict[str, Any], *, protocol: str, request_id: str, caller: str
+    ) -> dict[str, Any]:
+        """Answer one row as the predict endpoint does, recorded and counted alike.
+
+        Raises `RequestRefused`.
+        """
+
+
+def _nothing(*_: Any) -> None:
+    return None
+
+
+async def _start(_: ServiceView) -> None:
+    return None
+
+
+async def _stop() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Extensions:
+    """All hooks of one worker.
+
+    `opened` hears of a model's name, version, role, schema and profile before it answers its first request.
+    `recorders` get every answer's `RequestRecord` before the answer is sent, on the loop's thread or a worker
+    thread, and must never block.
+    `authenticate` returns the caller's name or raises `RequestRefused`. `routes` are Starlette routes, made
+    when the first request comes that is no prediction.
+    """
+
+    opened: Callable[[str, str, str, Schema, Mapping[str, Any]], None] = _nothing
+    recorders: tuple[Callable[[RequestRecord], None], ...] = ()
+    counters: Counters | None = None
+    authenticate: Callable[[Headers], str] | None = None
+    routes: Callable[[], list[Any]] = field(default=list)
+    start: Callable[[ServiceView], Awaitable[None]] = _start
+    stop: Callable[[], Awaitable[None]] = _stop

@@ -1,0 +1,128 @@
+"""What a model's address stands for at this moment, so that a move of it is seen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from tabstudio.errors import ConfigError
+from tabstudio.registry import resolve
+from tabstudio.serving.serve_options import Candidate, Served
+
+if TYPE_CHECKING:
+    from tabstudio.registry.mlflow_client import RegistryClient
+
+_SHARE = re.compile(r"(?P<address>.+)=(?P<share>\d+(?:\.\d+)?)%")
+_NAME = re.compile(r"[\w.\- ]{1,200}")
+
+
+class ResolvedVersion(NamedTuple):
+    """A version: what it is called in answers, the address that stands for it for good, and its folder."""
+
+    version: str
+    address: str
+    folder: Path
+
+
+def name_of(address: str) -> tuple[str, str]:
+    """Split NAME=ADDRESS; without a name, that of the registered model or of the folder.
+
+    Raises `ConfigError` for a name that cannot stand in a path.
+    """
+    name, equals, rest = address.partition("=")
+    if not equals or ":" in name or "/" in name:
+        name, rest = _own_name(address), address
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"model {address}: letters, digits and . _ - make a name: write NAME={rest}")
+    return name, rest
+
+
+def identity(address: str) -> str:
+    """What tells whether an address has moved: a version's number, or the digest of a folder's manifest.
+
+    Nothing is downloaded. Raises `ModelError` where the address stands for nothing, `TrackingError` where the
+    registry cannot be asked.
+    """
+    if address.startswith("models:/"):
+        return _number(address)
+    if address.startswith("runs:"):
+        return address
+    from tabstudio.model import bundle
+
+    return bundle.digest(resolve(address))
+
+
+def find(address: str) -> ResolvedVersion:
+    """The version that an address stands for, fetched where it is not here.
+
+    Raises `ModelError` where there is none or its files are not those of its manifest.
+    """
+    found = identity(address)
+    if address.startswith("models:/"):
+        name = re.split("[@/]", address.removeprefix("models:/"))[0]
+        pinned = f"models:/{name}/{found}" if found.isdigit() else address
+        return ResolvedVersion(found, found, resolve(pinned))
+    version = found if address.startswith("runs:") else found[:12]
+    return ResolvedVersion(version, found, resolve(address))
+
+
+def _own_name(address: str) -> str:
+    if address.startswith("models:/"):
+        return re.split("[@/]", address.removeprefix("models:/"))[0]
+    parts = [part for part in Path(address).absolute().parts if part not in ("model", "bundle")]
+    return parts[-1] if not address.startswith("runs:") else address.split("/")[-1]
+
+
+def _number(address: str) -> str:
+    """The version's number, asked of the registry unless the address says it; a logged model is its own."""
+    rest = address.removeprefix("models:/")
+    if "@" not in rest and ("/" not in rest or rest.rpartition("/")[2].isdigit()):
+        return rest.rpartition("/")[2]
+    from tabstudio.registry.model_addresses import AddressResolver
+
+    version = AddressResolver(address, _client()).version()
+    assert version is not None
+    return str(version.version)
+
+
+@lru_cache(maxsize=1)
+def _client() -> RegistryClient:
+    from tabstudio.registry.mlflow_client import RegistryClient
+
+    return RegistryClient()
+
+
+def served(models: Sequence[str], canaries: Sequence[str], shadows: Sequence[str]) -> tuple[Served, ...]:
+    """What is served, from the words of the command line.
+
+    Models are [NAME=]ADDRESS, shadows too, canaries [NAME=]ADDRESS=10%. A candidate belongs to the model of
+    its name, or to the only one. Raises `ConfigError` for words of another form.
+    """
+    found = {name: Served(name, address) for name, address in map(name_of, models)}
+    if len(found) < len(models):
+        return tuple(Served(*name_of(model)) for model in models)  # ServeOptions says which came twice
+    for word in canaries:
+        match = _SHARE.fullmatch(word)
+        if match is None:
+            raise ConfigError(f"option canary: [NAME=]MODEL=10% was expected, got {word!r}")
+        _add(found, Candidate("canary", match["address"], float(match["share"]) / 100))
+    for word in shadows:
+        _add(found, Candidate("shadow", word))
+    return tuple(found.values())
+
+
+def _add(found: dict[str, Served], candidate: Candidate) -> None:
+    name, address = name_of(candidate.address)
+    if name not in found:
+        if len(found) > 1 or candidate.address != address:
+            known = ", ".join(found)
+            raise ConfigError(f"option {candidate.role}: {name!r} is none of the models served ({known})")
+        name = next(iter(found))
+    own = found[name]
+    if any(other.role == candidate.role for other in own.candidates):
+        raise ConfigError(f"option {candidate.role}: {name} has one already")
+    found[name] = replace(own, candidates=(*own.candidates, replace(candidate, address=address)))
