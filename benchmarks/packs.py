@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.model.encoder import EncodedRows
 from tabstudio.model.networks.base import NetworkSpec, build
+from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Target
 from tabstudio.training.data import assemble
 from tabstudio.training.loop import fit

@@ -10,7 +10,7 @@ import pytest
 HOUSE = Path(__file__).resolve().parents[1]
 SOURCE = HOUSE / "src" / "tabstudio"
 ROW = (
-    ("errors", "settings", "config", "_util", "_version"),
+    ("errors", "settings", "options", "_util", "_version"),
     ("table",),
     ("report",),
     ("exploration",),
@@ -28,7 +28,7 @@ ROW = (
     ("cli",),
 )
 PLACE = {room: place for place, rooms in enumerate(ROW) for room in rooms}
-TYPES_ONLY = {("config", "table")}
+TYPES_ONLY = {("options", "table")}
 """The kinds and tasks of a schema are words of the configuration, too."""
 
 

@@ -34,9 +34,9 @@ from tabstudio.errors import (
 if TYPE_CHECKING:
     from tabstudio.autologging import autolog
     from tabstudio.autologging.logmodel import log_model
-    from tabstudio.config import TrainConfig, configure
     from tabstudio.estimators import TabularClassifier, TabularRegressor
     from tabstudio.exploration import explore
+    from tabstudio.options import TrainConfig, configure
     from tabstudio.recipes import sweep, train
     from tabstudio.recipes.reproduction_job import reproduce
     from tabstudio.registry import Registry, load
@@ -88,12 +88,12 @@ _HOMES = {
     "Registry": "tabstudio.registry",
     "TabularClassifier": "tabstudio.estimators",
     "TabularRegressor": "tabstudio.estimators",
-    "TrainConfig": "tabstudio.config",
+    "TrainConfig": "tabstudio.options",
     "autolog": "tabstudio.autologging.starting",
     "card": "tabstudio.registry.version_card",
     "check": "tabstudio.table",
     "compare": "tabstudio.registry.comparison",
-    "configure": "tabstudio.config",
+    "configure": "tabstudio.options",
     "explore": "tabstudio.exploration",
     "export": "tabstudio.serving.export.exporter",
     "load": "tabstudio.registry",

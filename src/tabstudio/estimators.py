@@ -16,8 +16,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
-from tabstudio.config import ReadConfig, TrainConfig, configure
 from tabstudio.errors import DataError
+from tabstudio.options import ReadConfig, TrainConfig, configure
 from tabstudio.table import read, split
 from tabstudio.table.schema import Task
 

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tabstudio.config import EvaluationConfig, SplitConfig
 from tabstudio.evaluation import (
     ColumnImportance,
     Importance,
@@ -20,6 +19,7 @@ from tabstudio.evaluation.model_card import body, card
 from tabstudio.evaluation.plots import LossCurves, pictures
 from tabstudio.evaluation.report_content import ReportContent, limits
 from tabstudio.evaluation.report_page import CAPTIONS, page
+from tabstudio.options import EvaluationConfig, SplitConfig
 from tabstudio.report.figure import png
 from tabstudio.table import check, read, split
 

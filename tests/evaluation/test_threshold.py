@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from tabstudio.config import EvaluationConfig
 from tabstudio.errors import DataError
 from tabstudio.evaluation.decision_threshold import choose_threshold
+from tabstudio.options import EvaluationConfig
 
 F1 = EvaluationConfig()
 

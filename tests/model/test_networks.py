@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tabstudio.config import NetworkConfig
 from tabstudio.errors import ConfigError
 from tabstudio.model.networks import layers
 from tabstudio.model.networks.base import NetworkSpec, Pack, build, custom, with_one_hot
 from tabstudio.model.networks.layers import PackedEmbedding, PackedLinear, dropout, quick_dropout
+from tabstudio.options import NetworkConfig
 
 LEVELS = (3, 30)
 EDGES = ((-1.0, 0.0, 1.0), (0.0, 1.0), (), (-0.5, 0.0, 0.2, 2.0))

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from tabstudio.config import NetworkConfig
 from tabstudio.errors import ConfigError
 from tabstudio.model.networks.base import NetworkSpec, build
 from tabstudio.model.networks.layers import PiecewiseLinear
 from tabstudio.model.networks.tabm import HEADS, Tabm
 from tabstudio.model.quantile_bins import quantile_edges
+from tabstudio.options import NetworkConfig
 
 NUMBERS, ROWS = 5, 11
 LEVELS = (3, 12)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tabstudio.cli.options import chosen
-from tabstudio.config import configure, load_config
 from tabstudio.errors import ConfigError, TrainingError
+from tabstudio.options import configure, load_config
 from tabstudio.recipes import Reporter, sweep, train
 
 OPTIONS = {"network": "mlp", "hidden": (8, 4), "batch_size": 0, "epochs": 8}

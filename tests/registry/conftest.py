@@ -9,10 +9,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tabstudio.config import NetworkConfig
 from tabstudio.model.encoder import Encoder
 from tabstudio.model.networks.base import NetworkSpec, build
 from tabstudio.model.predictor import Model
+from tabstudio.options import NetworkConfig
 from tabstudio.table.schema import Column, Schema, Target
 from tabstudio.tracking import Delivery, Recorder
 

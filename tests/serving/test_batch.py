@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tabstudio.config import NetworkConfig, ReadConfig
 from tabstudio.errors import ConfigError, InputError, TabstudioError
 from tabstudio.model.encoder import Encoder
 from tabstudio.model.networks.base import NetworkSpec, build
 from tabstudio.model.predictor import Model
+from tabstudio.options import NetworkConfig, ReadConfig
 from tabstudio.serving import batch_scoring
 from tabstudio.serving.batch_scoring import score
 from tabstudio.table import read

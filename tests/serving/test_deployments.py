@@ -28,11 +28,11 @@ WORDS = ["cancer=model", "--port", "0", "--no-log"]
 def bundle(tmp_path_factory):
     import polars as pl
 
-    from tabstudio.config import NetworkConfig
     from tabstudio.model.encoder import Encoder
     from tabstudio.model.networks.base import NetworkSpec, build
     from tabstudio.model.predictor import Model
     from tabstudio.model.profile import profile
+    from tabstudio.options import NetworkConfig
     from tabstudio.table.schema import Column, Schema, Target
 
     frame = pl.DataFrame({"age": list(range(20, 60))})

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tabstudio.config import ReadConfig
 from tabstudio.errors import ConfigError, DataError
+from tabstudio.options import ReadConfig
 from tabstudio.table import read
 
 

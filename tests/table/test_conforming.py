@@ -9,8 +9,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from tabstudio.config import ReadConfig
 from tabstudio.errors import InputError
+from tabstudio.options import ReadConfig
 from tabstudio.table import Schema, conform, read
 from tabstudio.table.schema import Column
 

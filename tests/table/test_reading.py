@@ -14,8 +14,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from tabstudio.config import ReadConfig
 from tabstudio.errors import ConfigError, DataError
+from tabstudio.options import ReadConfig
 from tabstudio.table import Schema, read
 
 ROWS = 40

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tabstudio.config import SplitConfig
 from tabstudio.errors import ConfigError, DataError
+from tabstudio.options import SplitConfig
 from tabstudio.table import Split, Table, read, split
 from tabstudio.table.stratification import deal, join_units
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tabstudio.config import ReadConfig
+from tabstudio.options import ReadConfig
 from tabstudio.table import read
 
 

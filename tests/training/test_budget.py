@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.model.encoder import EncodedRows
+from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Target
 from tabstudio.training import budget, loop, packing
 from tabstudio.training.data import TrainingRows

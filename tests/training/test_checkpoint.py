@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import nn
 
-from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.errors import TrainingError
 from tabstudio.model.encoder import EncodedRows
+from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Target
 from tabstudio.training import checkpoint as checkpoints
 from tabstudio.training.trainer import Factory, TrainingOutcome, train_members

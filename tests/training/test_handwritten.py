@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.model.encoder import EncodedRows
 from tabstudio.model.networks.base import NetworkSpec, build
+from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Target
 from tabstudio.training.data import assemble, held_out
 from tabstudio.training.loop import fit

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.errors import ConfigError, TrainingError
 from tabstudio.model.encoder import EncodedRows
+from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Target
 from tabstudio.training.plan import make_plan
 from tabstudio.training.trainer import train_members

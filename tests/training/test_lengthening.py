@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.model.encoder import EncodedRows
+from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Target
 from tabstudio.training import packing
 from tabstudio.training import trainer as learning

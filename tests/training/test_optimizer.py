@@ -71,7 +71,7 @@ def test_a_factor_is_a_start_and_a_rate_that_many_times_as_large(
 def test_training_imports_no_compiler_and_nothing_else_that_is_slow() -> None:
     code = (
         "import sys, numpy as np, torch\n"
-        "from tabstudio.config import NetworkConfig, TrainingConfig\n"
+        "from tabstudio.options import NetworkConfig, TrainingConfig\n"
         "from tabstudio.model.encoder import Inputs\n"
         "from tabstudio.table.schema import Target\n"
         "from tabstudio.training.trainer import learn\n"

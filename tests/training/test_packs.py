@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import nn
 
-from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.model.encoder import EncodedRows
 from tabstudio.model.networks.base import BINNED, NetworkSpec, Pack, build, custom
+from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Target
 from tabstudio.training import optimizer
 from tabstudio.training.data import TrainingTensors, assemble, held_out

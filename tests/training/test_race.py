@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.errors import ConfigError
 from tabstudio.model.encoder import EncodedRows
+from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Target
 from tabstudio.training import packing as sharing
 from tabstudio.training import successive_halving as racing

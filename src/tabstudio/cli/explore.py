@@ -21,8 +21,8 @@ def command(
     **options: Any,
 ) -> None:
     """Show a table's types, numbers, charts and findings, and write them as one HTML page."""
-    from tabstudio.config import configure
     from tabstudio.exploration import explore
+    from tabstudio.options import configure
     from tabstudio.recipes.names import stem
 
     told = o.chosen(config, **options)

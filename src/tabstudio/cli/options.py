@@ -189,7 +189,7 @@ def split_kinds(pairs: list[str]) -> dict[str, str]:
 
 def chosen(config_file: Path | None, **options: Any) -> dict[str, Any]:
     """What the file and the command line say, the latter winning; what neither names is left out."""
-    from tabstudio.config import load_config
+    from tabstudio.options import load_config
 
     told = load_config(config_file) if config_file else {}
     given = {name: value for name, value in options.items() if value is not None and value != []}

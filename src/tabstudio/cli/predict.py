@@ -24,7 +24,7 @@ def command(
     encoding: o.Encoding = None,
 ) -> None:
     """Predict every row of a file, in bounded memory."""
-    from tabstudio.config import ReadConfig
+    from tabstudio.options import ReadConfig
     from tabstudio.registry import load
     from tabstudio.serving.batch_scoring import score
 

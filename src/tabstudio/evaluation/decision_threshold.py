@@ -23,10 +23,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from tabstudio.config import EvaluationConfig
 from tabstudio.errors import DataError
 from tabstudio.evaluation.curves import Z
 from tabstudio.evaluation.metrics import Bools, Floats
+from tabstudio.options import EvaluationConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tabstudio._util.folder_output import write_all
-from tabstudio.config import ReadConfig
 from tabstudio.errors import ConfigError
 from tabstudio.exploration import distribution, summary, terminal_text
 from tabstudio.exploration.associations import Associations, associations
 from tabstudio.exploration.column_arrays import Vectors
 from tabstudio.exploration.summary import Summary
+from tabstudio.options import ReadConfig
 from tabstudio.report.text_format import shorten
 from tabstudio.table import Finding, Table, check, read
 

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tabstudio.config import Scaling
 from tabstudio.model.code_columns import FIRST, MISSING, UNSEEN
+from tabstudio.options import Scaling
 
 Array = npt.NDArray[Any]
 

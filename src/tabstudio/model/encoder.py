@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 
 from tabstudio._util.threads import run_parallel
-from tabstudio.config import Scaling
 from tabstudio.errors import DataError
 from tabstudio.model import text_selection
 from tabstudio.model.code_columns import CodedColumn
@@ -24,6 +23,7 @@ from tabstudio.model.column_encoders import (
     present,
 )
 from tabstudio.model.text_topics import TextColumn
+from tabstudio.options import Scaling
 from tabstudio.table.schema import Column, Schema
 
 if TYPE_CHECKING:

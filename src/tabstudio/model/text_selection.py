@@ -15,10 +15,10 @@ import numpy.typing as npt
 import polars as pl
 
 from tabstudio._util.threads import run_parallel
-from tabstudio.config import Scaling
 from tabstudio.model.code_columns import CodedColumn
 from tabstudio.model.column_encoders import CategoryColumn, HashedColumn
 from tabstudio.model.text_topics import TextColumn
+from tabstudio.options import Scaling
 
 Array = npt.NDArray[Any]
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tabstudio.config import Scaling
 from tabstudio.model.column_encoders import NumberColumn, hashes
+from tabstudio.options import Scaling
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

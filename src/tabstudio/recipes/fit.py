@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from tabstudio.config import TrainConfig, configure
 from tabstudio.evaluation.calibration import fit_curve, fit_temperature
 from tabstudio.evaluation.decision_threshold import Threshold, choose_threshold
 from tabstudio.evaluation.ensemble_selection import ensemble_weights
@@ -22,6 +21,7 @@ from tabstudio.model.encoder import Encoder
 from tabstudio.model.predictor import Model
 from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.model.profile import profile
+from tabstudio.options import TrainConfig, configure
 from tabstudio.table.schema import Schema, Target
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tabstudio.config import TrainConfig
+from tabstudio.options import TrainConfig
 from tabstudio.recipes import tutorial
 from tabstudio.recipes.reporter import Reporter
 

@@ -12,7 +12,7 @@ import numpy as np
 from tabstudio._version import __version__
 
 if TYPE_CHECKING:
-    from tabstudio.config import TrainConfig
+    from tabstudio.options import TrainConfig
     from tabstudio.recipes.pipeline import PreparedData
     from tabstudio.recipes.search import TrialOutcome
     from tabstudio.recipes.train_result import Assessment

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from tabstudio.config import NetworkConfig, TrainConfig, configure
 from tabstudio.errors import ConfigError, TrainingError
 from tabstudio.model.encoder import Encoder
 from tabstudio.model.networks.base import MAX_ONE_HOT, join
+from tabstudio.options import NetworkConfig, TrainConfig, configure
 from tabstudio.recipes.fit import FittedModel, MemberTraining, fit_encoder, settle, weights_of
 from tabstudio.table.schema import Schema
 from tabstudio.training.data import TrainingRows

@@ -12,8 +12,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tabstudio.config import TrainConfig
 from tabstudio.errors import ConfigError
+from tabstudio.options import TrainConfig
 from tabstudio.recipes import run_record
 from tabstudio.recipes.names import spelled
 from tabstudio.recipes.pipeline import prepare

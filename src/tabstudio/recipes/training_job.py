@@ -15,8 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from tabstudio.config import TrainConfig, configure
 from tabstudio.errors import ConfigError
+from tabstudio.options import TrainConfig, configure
 from tabstudio.recipes import output_files, provenance, run_record, tutorial
 from tabstudio.recipes.names import stem
 from tabstudio.recipes.pipeline import PreparedData, TrainJob, distil, learn, measure, prepare

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tabstudio.config import NetworkConfig, TrainConfig
 from tabstudio.errors import ConfigError
+from tabstudio.options import NetworkConfig, TrainConfig
 
 if TYPE_CHECKING:
     from tabstudio.table import Split, Table

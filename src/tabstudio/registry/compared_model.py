@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from tabstudio.config import TrainConfig, configure
 from tabstudio.errors import ConfigError, DataError, ModelError
 from tabstudio.model.bundle import BundleRecord, load, record
 from tabstudio.model.row_evidence import RowEvidence
+from tabstudio.options import TrainConfig, configure
 from tabstudio.table.schema import Target
 from tabstudio.table.table import Table
 

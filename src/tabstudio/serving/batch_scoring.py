@@ -13,9 +13,9 @@ from typing import IO, Any
 
 import polars as pl
 
-from tabstudio.config import ReadConfig
 from tabstudio.errors import ConfigError, InputError, TabstudioError
 from tabstudio.model.predictor import Model
+from tabstudio.options import ReadConfig
 from tabstudio.table import scan
 
 

@@ -1,6 +1,6 @@
 """Bytes to typed columns: read a table, check it, split it, and hold new rows against its schema.
 
-Names are imported on first use: `tabstudio.config` needs the schema's types alone, and `tabstudio --help`
+Names are imported on first use: `tabstudio.options` needs the schema's types alone, and `tabstudio --help`
 needs no polars.
 """
 

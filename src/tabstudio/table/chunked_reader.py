@@ -10,8 +10,8 @@ from typing import Any
 
 import polars as pl
 
-from tabstudio.config import ReadConfig
 from tabstudio.errors import DataError, InputError
+from tabstudio.options import ReadConfig
 from tabstudio.table.csv_dialect import name_columns, sniff
 from tabstudio.table.dataframes import name_frame, to_polars
 from tabstudio.table.files import separator_of

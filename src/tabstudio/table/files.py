@@ -6,8 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
-from tabstudio.config import ReadConfig
 from tabstudio.errors import DataError
+from tabstudio.options import ReadConfig
 from tabstudio.table.csv_dialect import SEPARATORS
 from tabstudio.table.dataframes import as_words, name_frame, normalise
 from tabstudio.table.sources import TableFile, find_files

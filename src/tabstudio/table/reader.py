@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 
 from tabstudio._util.threads import run_parallel
-from tabstudio.config import ReadConfig
 from tabstudio.errors import ConfigError, DataError
+from tabstudio.options import ReadConfig
 from tabstudio.table.column_roles import assign_role, count_unique
 from tabstudio.table.dataframes import as_words, name_frame, normalise, to_polars
 from tabstudio.table.files import load_files

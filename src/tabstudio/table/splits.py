@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tabstudio.config import SplitConfig
 from tabstudio.errors import ConfigError, DataError
+from tabstudio.options import SplitConfig
 from tabstudio.table.stratification import Array, count_units, deal, join_units, number_units, quantile_bins
 from tabstudio.table.table import Note, Table, rows_error
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.model.networks.base import Pack
+from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.training.data import TrainingRows, TrainingTensors
 from tabstudio.training.fold_rounds import rounds_of
 from tabstudio.training.loop import Batch, LoopState, batches, count, step, validate

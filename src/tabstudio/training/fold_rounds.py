@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tabstudio.config import NetworkConfig, TrainingConfig
+from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.training.data import TrainingRows
 from tabstudio.training.packing import Factory, PackedTraining
 from tabstudio.training.plan import make_plan, sized

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import torch
 
-from tabstudio.config import NetworkConfig
 from tabstudio.model.networks.base import BINNED, MASKABLE, NetworkSpec, Pack, build, custom
+from tabstudio.options import NetworkConfig
 from tabstudio.training.data import TrainingRows
 from tabstudio.training.plan import TrainingPlan
 

@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeVar
 
 import torch
 
-from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.errors import ConfigError
+from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Task
 from tabstudio.training.data import SMALL
 from tabstudio.training.precision import Chosen, choose_precision

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from tabstudio.config import NetworkConfig
+from tabstudio.options import NetworkConfig
 
 Chosen = Literal["float32", "bf16"]
 

@@ -20,9 +20,9 @@ from typing import Literal
 import numpy as np
 import torch
 
-from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.errors import ConfigError
 from tabstudio.model.networks.base import Pack
+from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.training.data import TrainingRows, assemble, held_out
 from tabstudio.training.loop import Epoch, LoopState, fit, out_of_fold
 from tabstudio.training.packing import PackedTraining, build_pack, kind, parted

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from tabstudio.config import NetworkConfig, TrainingConfig
 from tabstudio.errors import ConfigError, TrainingError
 from tabstudio.model.networks.base import Pack, join
+from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Target
 from tabstudio.training.budget import SHARE, Afforded, PlannedTraining, afford, seconds_for
 from tabstudio.training.checkpoint import CheckpointWriter, digest

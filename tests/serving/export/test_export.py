@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from tabstudio.cli.app import run
-from tabstudio.config import NetworkConfig
 from tabstudio.errors import ConfigError, MissingExtraError, ModelError
 from tabstudio.estimators import TabularClassifier
 from tabstudio.model.calibration_curve import CalibrationCurve
@@ -22,6 +21,7 @@ from tabstudio.model.predictor import Model
 from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.model.profile import profile
 from tabstudio.model.transforms import ChainTransform
+from tabstudio.options import NetworkConfig
 from tabstudio.serving.export import exporter, onnx_file, pt2_file, verification
 from tabstudio.serving.export.exporter import export
 from tabstudio.serving.export.verification import TOLERANCE, check, sample_rows

@@ -22,11 +22,11 @@ import polars as pl
 import pytest
 import torch
 
-from tabstudio.config import NetworkConfig
 from tabstudio.model.encoder import Encoder
 from tabstudio.model.networks.base import NetworkSpec, build
 from tabstudio.model.predictor import Model
 from tabstudio.model.profile import profile
+from tabstudio.options import NetworkConfig
 from tabstudio.serving import runtime
 from tabstudio.serving.app import App
 from tabstudio.serving.batching import BatchLane, Endpoint

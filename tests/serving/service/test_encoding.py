@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tabstudio.config import ReadConfig
 from tabstudio.model.code_columns import CodedColumn
 from tabstudio.model.encoder import Encoder
 from tabstudio.model.predictor import Model
 from tabstudio.model.profile import profile
 from tabstudio.model.text_topics import TextColumn
+from tabstudio.options import ReadConfig
 from tabstudio.serving.contract import Contract
 from tabstudio.serving.row_encoder import RowEncoder
 from tabstudio.table import conform, read

@@ -12,10 +12,10 @@ import polars as pl
 import pytest
 import torch
 
-from tabstudio.config import NetworkConfig
 from tabstudio.model.calibration_curve import CalibrationCurve
 from tabstudio.model.networks.base import NetworkSpec, build
 from tabstudio.model.predictor import Model
+from tabstudio.options import NetworkConfig
 from tabstudio.serving import numpy_forward, runtime
 
 from .conftest import in_process

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
-from tabstudio.config import NetworkConfig
 from tabstudio.errors import ConfigError
 from tabstudio.model.networks.layers import (
     ACTIVATIONS,
@@ -29,6 +28,7 @@ from tabstudio.model.networks.layers import (
     each,
     quick_dropout,
 )
+from tabstudio.options import NetworkConfig
 
 MAX_ONE_HOT = 9
 """`tabular` gives a column of more categories than this an embedding (RealMLP's figure)."""

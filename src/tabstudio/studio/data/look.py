@@ -52,8 +52,8 @@ def look(path: Path, target: str | None, options: dict[str, Any]) -> Iterator[Pa
 
     Raises `DataError` where the table cannot be read, `ConfigError` for options that do not fit it.
     """
-    from tabstudio.config import configure
     from tabstudio.exploration import explore
+    from tabstudio.options import configure
     from tabstudio.table import read
 
     table = read(path, target=target, config=configure(**options).read)

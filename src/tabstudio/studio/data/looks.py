@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from tabstudio.config import configure
 from tabstudio.errors import ConfigError, DataError, TabstudioError
+from tabstudio.options import configure
 from tabstudio.studio.access.roles import Who
 from tabstudio.studio.data.tables import Entry, Tables
 

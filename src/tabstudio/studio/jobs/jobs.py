@@ -22,10 +22,10 @@ import psutil
 from sqlalchemy import Connection, insert, select, update
 
 from tabstudio._util import processes
-from tabstudio.config import configure
 from tabstudio.database import Database
 from tabstudio.database.tables import jobs as table
 from tabstudio.errors import ConfigError, TabstudioError
+from tabstudio.options import configure
 from tabstudio.recipes.names import stem
 from tabstudio.settings import setting
 from tabstudio.studio.access.roles import Who

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tabstudio import ConfigError, TrainConfig, configure
-from tabstudio.config import OPTIONS, load_config
+from tabstudio.options import OPTIONS, load_config
 
 
 def test_flat_names_reach_their_section():
