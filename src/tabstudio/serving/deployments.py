@@ -12,8 +12,6 @@ import signal
 import socket
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +22,7 @@ import psutil
 from sqlalchemy import Connection, delete, insert, select, update
 
 from tabstudio._util import processes
+from tabstudio._util.http_client import RequestError, send_request
 from tabstudio.database import Database, database_address
 from tabstudio.database.tables import deployments as table
 from tabstudio.errors import ConfigError, TabstudioError
@@ -231,10 +230,10 @@ def _process(row: Any) -> psutil.Process | None:
 
 def _healthy(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{here(url)}/health", timeout=_HEALTH_SECONDS) as answer:  # noqa: S310
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+        health = send_request("GET", f"{here(url)}/health", seconds=_HEALTH_SECONDS, use_proxy=False)
+    except RequestError:
         return False
+    return health.status_code == 200
 
 
 def _spawn(words: Sequence[str], folder: Path, log: Path) -> psutil.Process:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from tabstudio._util.error_summary import summarize_error
+from tabstudio._util.http_client import RequestError, send_request
 from tabstudio.errors import TabstudioError
 from tabstudio.serving.deployments import here
 
 if TYPE_CHECKING:
+    import httpx
+
     from tabstudio.serving.deployments import Deployment
     from tabstudio.studio.access.roles import Who
     from tabstudio.studio.studio import Studio
@@ -183,29 +183,24 @@ def read(service: Deployment, path: str, body: bytes | None = None, *, seconds: 
     if not service.url:
         raise ServiceError(f"service {service.name} is {service.state}: start it first")
     headers = {"content-type": "application/json"} if body is not None else {}
-    question = urllib.request.Request(here(service.url) + path, body, headers)  # noqa: S310 - http, from our table
+    url = here(service.url) + path
+    method = "GET" if body is None else "POST"
     try:
-        with _OPENER.open(question, timeout=seconds) as answer:
-            content: bytes = answer.read()
-            return content
-    except urllib.error.HTTPError as error:
-        with error:
-            raise _refusal(service, error) from error
-    except (OSError, HTTPException) as error:
+        answer = send_request(method, url, seconds=seconds, body=body, headers=headers, use_proxy=False)
+    except RequestError as error:
         raise ServiceError(f"service {service.name} does not answer: {summarize_error(error)}") from error
+    if not answer.is_success:
+        raise _refusal(service, answer)
+    return answer.content
 
 
-def _refusal(service: Deployment, error: urllib.error.HTTPError) -> ServiceError:
-    if error.code == 401:
+def _refusal(service: Deployment, answer: httpx.Response) -> ServiceError:
+    if answer.status_code == 401:
         return ServiceError(
             f"service {service.name} asks for an access token: use it with one at {service.url}/docs"
         )
     try:
-        told = json.loads(error.read())
+        told = answer.json()
         return ServiceError(str(told["error"]), told.get("faults") or ())
     except (ValueError, KeyError, TypeError):  # not the one shape of our own services' errors
-        return ServiceError(f"service {service.name} answered {error.code} {error.reason}")
-
-
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""A service of this machine is not asked through somebody's proxy."""
+        return ServiceError(f"service {service.name} answered {answer.status_code} {answer.reason_phrase}")
