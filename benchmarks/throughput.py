@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from tabstudio.model.encoder import EncodedRows
-from tabstudio.model.networks.base import NetworkSpec, build
+from tabstudio.model.networks import NetworkSpec, build
 from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Target
 from tabstudio.training.data import assemble

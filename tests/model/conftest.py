@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tabstudio.model.encoder import Encoder
-from tabstudio.model.networks.base import NetworkSpec, build
+from tabstudio.model.networks import NetworkSpec, build
 from tabstudio.model.predictor import Model
 from tabstudio.model.profile import profile
 from tabstudio.options import NetworkConfig

@@ -16,7 +16,7 @@ import torch
 
 from tabstudio.errors import ModelError
 from tabstudio.model import bundle
-from tabstudio.model.networks.base import custom
+from tabstudio.model.networks import Custom
 from tabstudio.model.predictor import Model
 
 ALL = (bundle.MANIFEST, *bundle.FILES)
@@ -192,7 +192,7 @@ class Small(torch.nn.Module):
 @pytest.fixture
 def own(model: Model) -> Model:
     encoder = model.encoder
-    pack = custom(Small, [0, 1], encoder.numbers, encoder.cardinalities, 1)
+    pack = Custom(Small, [0, 1], encoder.numbers, encoder.cardinalities, 1)
     return Model(model.schema, encoder, pack)
 
 

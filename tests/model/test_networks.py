@@ -10,9 +10,14 @@ from torch import nn
 from torch.nn import functional
 
 from tabstudio.errors import ConfigError
-from tabstudio.model.networks import layers
-from tabstudio.model.networks.base import NetworkSpec, Pack, build, custom, with_one_hot
-from tabstudio.model.networks.layers import PackedEmbedding, PackedLinear, dropout, quick_dropout
+from tabstudio.model.networks import Custom, NetworkSpec, Pack, build, layers
+from tabstudio.model.networks.layers import (
+    PackedEmbedding,
+    PackedLinear,
+    dropout,
+    quick_dropout,
+    with_one_hot,
+)
 from tabstudio.options import NetworkConfig
 
 LEVELS = (3, 30)
@@ -29,7 +34,7 @@ def packs(seeds: list[int]) -> list[Pack]:
         )
         for name in ("mlp", "tabular", "tabm", "resnet")
     ]
-    own = custom(
+    own = Custom(
         lambda i, o: nn.Sequential(nn.Linear(i, 5), nn.Dropout(0.5), nn.Linear(5, o)), seeds, 4, LEVELS, 2
     )
     return [*(build(spec, seeds) for spec in specs), own]

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tabstudio.errors import ConfigError
-from tabstudio.model.networks.base import NetworkSpec, build
+from tabstudio.model.networks import NetworkSpec, build
 from tabstudio.model.networks.layers import PiecewiseLinear
 from tabstudio.model.networks.tabm import HEADS, Tabm
 from tabstudio.model.quantile_bins import quantile_edges

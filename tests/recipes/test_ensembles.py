@@ -9,7 +9,7 @@ import tabstudio
 from tabstudio import configure, read, split
 from tabstudio.errors import ConfigError
 from tabstudio.model.bundle import load
-from tabstudio.model.networks.base import Joined, join
+from tabstudio.model.networks import Joined, join
 from tabstudio.model.predictor import Model
 from tabstudio.recipes import train
 from tabstudio.recipes.fit import fit

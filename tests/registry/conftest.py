@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from tabstudio.model.encoder import Encoder
-from tabstudio.model.networks.base import NetworkSpec, build
+from tabstudio.model.networks import NetworkSpec, build
 from tabstudio.model.predictor import Model
 from tabstudio.options import NetworkConfig
 from tabstudio.table.schema import Column, Schema, Target

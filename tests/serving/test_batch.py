@@ -13,7 +13,7 @@ import pytest
 
 from tabstudio.errors import ConfigError, InputError, TabstudioError
 from tabstudio.model.encoder import Encoder
-from tabstudio.model.networks.base import NetworkSpec, build
+from tabstudio.model.networks import NetworkSpec, build
 from tabstudio.model.predictor import Model
 from tabstudio.options import NetworkConfig, ReadConfig
 from tabstudio.serving import batch_scoring

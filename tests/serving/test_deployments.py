@@ -29,7 +29,7 @@ def bundle(tmp_path_factory):
     import polars as pl
 
     from tabstudio.model.encoder import Encoder
-    from tabstudio.model.networks.base import NetworkSpec, build
+    from tabstudio.model.networks import NetworkSpec, build
     from tabstudio.model.predictor import Model
     from tabstudio.model.profile import profile
     from tabstudio.options import NetworkConfig

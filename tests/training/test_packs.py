@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from tabstudio.model.encoder import EncodedRows
-from tabstudio.model.networks.base import BINNED, NetworkSpec, Pack, build, custom
+from tabstudio.model.networks import BINNED, Custom, NetworkSpec, Pack, build
 from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Target
 from tabstudio.training import optimizer
@@ -47,7 +47,7 @@ def own(inputs: int, outputs: int) -> nn.Module:
 
 def network(name: str, outputs: int, seeds: tuple[int, ...], **more: Any) -> Pack:
     if name == "custom":
-        return custom(own, seeds, 4, LEVELS, outputs)
+        return Custom(own, seeds, 4, LEVELS, outputs)
     config = NetworkConfig(name, (12, 12), 0.2)  # type: ignore[arg-type]
     return build(NetworkSpec(name, 4, LEVELS, outputs, config, edges=binned(name), **more), seeds)
 

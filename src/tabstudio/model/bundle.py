@@ -43,7 +43,7 @@ from tabstudio.model.row_evidence import RowEvidence
 from tabstudio.table.schema import Schema
 
 if TYPE_CHECKING:
-    from tabstudio.model.networks.base import Pack
+    from tabstudio.model.networks import Pack
 
 FORMAT = 2
 """Raised whenever an older tabstudio could not read what this one writes. 2: graphs, preprocessing,
@@ -374,7 +374,7 @@ def _pack(
 ) -> Pack:
     from safetensors.torch import load as load_tensors
 
-    from tabstudio.model.networks.base import rebuilt
+    from tabstudio.model.networks import rebuild
 
     assert schema.target is not None
     if facts.get("graph") is not None:
@@ -382,16 +382,16 @@ def _pack(
 
         return Graph.from_json(facts["graph"], load_tensors(weights))
     if facts["spec"] is not None:
-        pack = rebuilt(facts["spec"], facts["seeds"])
+        pack = rebuild(facts["spec"], facts["seeds"])
     elif network is None:
         raise ModelError(
             f"{where}: this model holds a network of your own, {facts['factory']}. A file is not trusted to "
             "say which code to import: hand its factory over, load(path, network=factory)"
         )
     else:
-        from tabstudio.model.networks.base import custom
+        from tabstudio.model.networks import Custom
 
-        pack = custom(network, facts["seeds"], encoder.numbers, encoder.cardinalities, schema.target.outputs)
+        pack = Custom(network, facts["seeds"], encoder.numbers, encoder.cardinalities, schema.target.outputs)
     pack.load_state_dict(load_tensors(weights))
     return pack
 

@@ -160,7 +160,7 @@ class Encoder:
 
     def plain(self, frame: pl.DataFrame) -> np.ndarray:
         """Numbers and one-hot codes (n, width) for a linear model, without columns of many codes."""
-        from tabstudio.model.networks.base import with_one_hot
+        from tabstudio.model.networks.layers import with_one_hot
 
         few = Encoder(self.writers, tuple(c for c in self.coders if c.cardinality <= MOST_ONE_HOT))
         inputs = few.encode(frame)

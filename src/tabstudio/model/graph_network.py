@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from tabstudio.errors import ModelError
-from tabstudio.model.networks.base import Pack
+from tabstudio.model.networks import Pack
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

@@ -23,7 +23,7 @@ from tabstudio.table.schema import Label, Schema, Target
 if TYPE_CHECKING:
     import torch
 
-    from tabstudio.model.networks.base import Pack
+    from tabstudio.model.networks import Pack
 
 Array = npt.NDArray[Any]
 Answers = TypeVar("Answers")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from tabstudio.model.networks.base import Pack
+from tabstudio.model.networks import Pack
 from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.training.data import TrainingRows, TrainingTensors
 from tabstudio.training.fold_rounds import rounds_of

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from tabstudio.errors import TrainingError
-from tabstudio.model.networks.base import Pack
+from tabstudio.model.networks import Pack
 from tabstudio.training.data import TrainingTensors
 from tabstudio.training.loop import Epoch, LoopState
 from tabstudio.training.plan import TrainingPlan

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from tabstudio.errors import TrainingError
-from tabstudio.model.networks.base import Pack, corner
+from tabstudio.model.networks import Pack
+from tabstudio.model.networks.base import corner
 from tabstudio.training.data import TrainingTensors
 from tabstudio.training.losses import TINY, loss, mean_per_member
 from tabstudio.training.optimizer import Adam

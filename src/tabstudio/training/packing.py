@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 
-from tabstudio.model.networks.base import BINNED, MASKABLE, NetworkSpec, Pack, build, custom
+from tabstudio.model.networks import BINNED, MASKABLE, Custom, NetworkSpec, Pack, build
 from tabstudio.options import NetworkConfig
 from tabstudio.training.data import TrainingRows
 from tabstudio.training.plan import TrainingPlan
@@ -74,7 +74,7 @@ def build_pack(rows: TrainingRows, networks: Sequence[NetworkConfig | Factory], 
     """
     numbers = rows.inputs.numbers.shape[1]
     if not isinstance(networks[0], NetworkConfig):
-        return custom(networks[0], plan.seeds, numbers, rows.cardinalities, rows.target.outputs)
+        return Custom(networks[0], plan.seeds, numbers, rows.cardinalities, rows.target.outputs)
     ours = [network for network in networks if isinstance(network, NetworkConfig)]
     hidden = [network.widths for network in ours]
     widest = tuple(max(widths) for widths in zip(*hidden, strict=True))

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from tabstudio.errors import ConfigError
-from tabstudio.model.networks.base import Pack
+from tabstudio.model.networks import Pack
 from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.training.data import TrainingRows, assemble, held_out
 from tabstudio.training.loop import Epoch, LoopState, fit, out_of_fold

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from tabstudio.errors import ConfigError, TrainingError
-from tabstudio.model.networks.base import Pack, join
+from tabstudio.model.networks import Pack, join
 from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Target
 from tabstudio.training.budget import SHARE, Afforded, PlannedTraining, afford, seconds_for

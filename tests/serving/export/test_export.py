@@ -16,7 +16,7 @@ from tabstudio.estimators import TabularClassifier
 from tabstudio.model.calibration_curve import CalibrationCurve
 from tabstudio.model.code_columns import CodedColumn
 from tabstudio.model.encoder import Encoder
-from tabstudio.model.networks.base import NetworkSpec, build, custom
+from tabstudio.model.networks import Custom, NetworkSpec, build
 from tabstudio.model.predictor import Model
 from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.model.profile import profile
@@ -83,7 +83,7 @@ def make(
     encoder = Encoder.fit(FRAME.select(names), schema, scaling, labels)
     assert any(isinstance(coder, CodedColumn) for coder in encoder.coders) is coded
     if network == "own":
-        pack = custom(own_network, [0, 1], encoder.numbers, encoder.cardinalities, target.outputs)
+        pack = Custom(own_network, [0, 1], encoder.numbers, encoder.cardinalities, target.outputs)
     else:
         config = NetworkConfig(network, (24, 16), 0.1, "silu")
         spec = NetworkSpec(network, encoder.numbers, encoder.cardinalities, target.outputs, config)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tabstudio.model.calibration_curve import CalibrationCurve
-from tabstudio.model.networks.base import NetworkSpec, build
+from tabstudio.model.networks import NetworkSpec, build
 from tabstudio.model.predictor import Model
 from tabstudio.options import NetworkConfig
 from tabstudio.serving import numpy_forward, runtime

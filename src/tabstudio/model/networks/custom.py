@@ -11,13 +11,18 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from tabstudio.errors import ConfigError
-from tabstudio.model.networks.base import Pack, with_one_hot
+from tabstudio.model.networks.base import Pack
+from tabstudio.model.networks.layers import with_one_hot
 
 Factory = Callable[[int, int], nn.Module]
 
 
 class Custom(Pack):
     """k modules of one factory, their parameters and buffers stacked along the member axis.
+
+    `factory(inputs, outputs)` returns a module that maps (rows, inputs) to raw outputs (rows, outputs). The
+    inputs are the `numbers` with the one-hot codes of every categorical column appended: inputs = numbers +
+    sum of cardinalities. Raises `ConfigError` where it returns something else.
 
     Member m is made and run with torch's global random state set to what `torch.manual_seed(seeds[m])` and
     its own drawing so far have made of it; the state that was there before is put back.

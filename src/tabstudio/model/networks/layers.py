@@ -145,6 +145,20 @@ class PackedEmbedding(nn.Module):
         return functional.embedding(places, self.table.flatten(0, 1)).flatten(2)
 
 
+def with_one_hot(numbers: Tensor, codes: Tensor, cardinalities: Sequence[int]) -> Tensor:
+    """Numbers (..., d) with every column's one-hot code behind: (..., d + sum of cardinalities)."""
+    if not cardinalities:
+        return numbers
+    return torch.cat([numbers, one_hot(codes, cardinalities, numbers.dtype)], dim=-1)
+
+
+def one_hot(codes: Tensor, cardinalities: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """One-hot codes of all columns side by side: (..., c) -> (..., sum of cardinalities)."""
+    starts = torch.tensor([0, *cardinalities[:-1]], device=codes.device).cumsum(0)
+    hot = torch.zeros(*codes.shape[:-1], sum(cardinalities), dtype=dtype, device=codes.device)
+    return hot.scatter_(-1, codes + starts, 1.0)
+
+
 class PiecewiseLinear(nn.Module):
     """Numbers by the bins that they have passed: (..., d) -> (..., sum of widths).
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tabstudio.errors import ConfigError
-from tabstudio.model.networks.base import Embedded, NetworkSpec
+from tabstudio.model.networks.base import NetworkSpec
+from tabstudio.model.networks.embedded import Embedded
 from tabstudio.model.networks.layers import ACTIVATIONS, PackedLinear, each, quick_dropout
 
 SPREAD = 2

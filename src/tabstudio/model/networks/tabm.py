@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from tabstudio.model.networks.base import Embedded, NetworkSpec
+from tabstudio.model.networks.base import NetworkSpec
+from tabstudio.model.networks.embedded import Embedded
 from tabstudio.model.networks.layers import ACTIVATIONS, Generators, each, quick_dropout
 
 HEADS = 16
