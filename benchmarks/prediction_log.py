@@ -16,7 +16,7 @@ from pathlib import Path
 from tabstudio.serving.metrics import Metrics
 from tabstudio.serving.predictionlog.log_options import LogOptions
 from tabstudio.serving.predictionlog.writer import PredictionLog
-from tabstudio.serving.request_hooks import RequestRecord
+from tabstudio.serving.request_hooks import PredictionRecord
 from tabstudio.table.schema import Column, Schema, Target
 
 COLUMNS = tuple(f"feature {number}" for number in range(30))
@@ -45,12 +45,12 @@ def main() -> None:
     print(f"metrics, one request           {each(lambda: counted(metrics, one), REQUESTS):8.2f} µs")
 
 
-def record(rows: int) -> RequestRecord:
+def record(rows: int) -> PredictionRecord:
     """A request of so many rows."""
     cells = [tuple(random.random() * 100 for _ in COLUMNS) for _ in range(rows)]
     shares = [[0.123456789012, 0.876543210988]] * rows
     facts = ("5c1e-1", "model", "1", "live", "predict", "", time.time())
-    return RequestRecord(*facts, COLUMNS, cells, ["yes"] * rows, shares, ("no", "yes"), {})
+    return PredictionRecord(*facts, COLUMNS, cells, ["yes"] * rows, shares, ("no", "yes"), {})
 
 
 def each(do: Callable[[], None], times: int) -> float:
@@ -72,7 +72,7 @@ def paced(do: Callable[[], None], seconds: float = 5.0) -> list[float]:
     return sorted(took)
 
 
-def sqlite(folder: Path, one: RequestRecord) -> float:
+def sqlite(folder: Path, one: PredictionRecord) -> float:
     """The same in a table of SQLite, write-ahead, 64 rows a commit."""
     database = sqlite3.connect(folder / "log.db", isolation_level=None)
     database.execute("PRAGMA journal_mode = WAL")
@@ -95,7 +95,7 @@ def sqlite(folder: Path, one: RequestRecord) -> float:
     return took
 
 
-def counted(metrics: Metrics, one: RequestRecord) -> None:
+def counted(metrics: Metrics, one: PredictionRecord) -> None:
     """All that a request costs the metrics."""
     metrics.finished("/v1/models/NAME/predict", "model", 200, 0.0003, 1)
     metrics.predicted(one)

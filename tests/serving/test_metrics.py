@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from tabstudio.serving.metrics import Metrics
-from tabstudio.serving.request_hooks import RequestRecord
+from tabstudio.serving.request_hooks import PredictionRecord
 
 
 def record(labels=("yes",), classes=("no", "yes"), **changes):
@@ -20,7 +20,7 @@ def record(labels=("yes",), classes=("no", "yes"), **changes):
         "caller": "", "at": 0.0, "columns": ("a",), "rows": [(1.0,)] * count, "labels": list(labels),
         "probabilities": None, "classes": classes, "warnings": {},
     }  # fmt: skip
-    return RequestRecord(**(fields | changes))
+    return PredictionRecord(**(fields | changes))
 
 
 def samples(metrics):

@@ -86,11 +86,11 @@ def test_a_service_that_does_not_answer_is_told_and_leaves_no_sample():
     ],
 )
 def test_the_words_of_a_service_stand_for_the_model_whatever_its_name(model, which, first):
-    from tabstudio.serving.version_lookup import served
+    from tabstudio.serving.version_lookup import served_models
 
     words = services.words_of(model, which, port=8001, workers=2, watch=0.5)
     assert words == [first, "--port", "8001", "--workers", "2", "--watch", "0.5"]
-    (told,) = served([first], [], [])
+    (told,) = served_models([first], [], [])
     assert told.name == services.served_name(model)
     made = Deployment("one", "running", "", tuple(words), 1, "", Path("log"), "here")
     assert services.registered(made, told.name) == model

@@ -7,8 +7,8 @@ import pytest
 from tests.serving.predictionlog.helpers import NOW, SCHEMA, opened, record
 
 from tabstudio.serving.predictionlog.catalog import LogCatalog
-from tabstudio.serving.predictionlog.feedback import FeedbackLabels, store
-from tabstudio.serving.predictionlog.record_frames import moments
+from tabstudio.serving.predictionlog.feedback import FeedbackLabel, store_feedback
+from tabstudio.serving.predictionlog.record_frames import utc_times
 from tabstudio.studio import traffic as room
 from tabstudio.studio.traffic import BINS, Traffic, traffic
 
@@ -62,13 +62,13 @@ def test_a_longer_period_reaches_further_back(folder):
 
 def test_labels_that_came_later_say_how_often_it_was_right(folder):
     with LogCatalog(folder) as catalogue:
-        store(
+        store_feedback(
             catalogue,
             [
-                FeedbackLabels("r0", "yes"),
-                FeedbackLabels("r1", "no"),
-                FeedbackLabels("r2", "yes", 1),
-                FeedbackLabels("r3", "yes"),
+                FeedbackLabel("r0", "yes"),
+                FeedbackLabel("r1", "no"),
+                FeedbackLabel("r2", "yes", 1),
+                FeedbackLabel("r3", "yes"),
             ],
             "me",
         )
@@ -78,7 +78,7 @@ def test_labels_that_came_later_say_how_often_it_was_right(folder):
 def test_a_regression_is_told_by_quantiles_and_its_mean_error(monkeypatch):
     frame = pl.DataFrame(
         {
-            "time": moments([NOW - 10] * 5),
+            "time": utc_times([NOW - 10] * 5),
             "request_id": [f"r{n}" for n in range(5)],
             "version": ["7"] * 5,
             "role": ["live"] * 5,

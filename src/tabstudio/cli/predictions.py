@@ -17,10 +17,10 @@ def command(
 ) -> None:
     """Look at the log of predictions: how many of which version, the last ones, their later labels."""
     from tabstudio.serving.predictionlog.reader import logged_models, prediction_log
-    from tabstudio.serving.predictionlog.summary import summary, tail
+    from tabstudio.serving.predictionlog.summary import summary_table, tail_table
 
     for name in [model] if model else logged_models(folder):
         log = prediction_log(name, folder)
-        print(f"{name}\n{summary(log)}")
+        print(f"{name}\n{summary_table(log)}")
         if model:
-            print(f"\n{tail(log, last)}")
+            print(f"\n{tail_table(log, last)}")

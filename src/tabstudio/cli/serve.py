@@ -63,14 +63,14 @@ def command(
     from tabstudio.serving.predictionlog.log_options import LogOptions
     from tabstudio.serving.serve_options import Bounds, ServeOptions
     from tabstudio.serving.supervisor import serve
-    from tabstudio.serving.tokens import gate
-    from tabstudio.serving.version_lookup import served
+    from tabstudio.serving.tokens import token_gate
+    from tabstudio.serving.version_lookup import served_models
 
-    gate(host)  # a token that is demanded and missing is told before anything is loaded
+    token_gate(host)  # a token that is demanded and missing is told before anything is loaded
     if trace:
         from tabstudio.serving import tracing
 
-        tracing.check()
+        tracing.check_environment()
     kept = LogOptions(
         enabled=log,
         folder=str(log_folder or ""),
@@ -81,7 +81,7 @@ def command(
     )
     bounds = Bounds(body_bytes=max_body, rows=max_rows, in_flight=max_in_flight, deadline=deadline)
     options = ServeOptions(
-        models=served(models, canary or [], shadow or []),
+        models=served_models(models, canary or [], shadow or []),
         host=host,
         port=port,
         workers=workers,

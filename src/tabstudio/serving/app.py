@@ -12,40 +12,47 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tabstudio.errors import InputError
-from tabstudio.serving.batching import BatchLane, Endpoint, refused, too_late
+from tabstudio.serving.batching import BatchQueue, Endpoint, deadline_exceeded, invalid_rows
 from tabstudio.serving.contract import RequestRows
 from tabstudio.serving.http_messages import (
-    Bodies,
-    Disconnected,
-    Hosts,
+    AllowedHosts,
+    BodyReader,
+    ClientDisconnected,
     Receive,
     Response,
     Scope,
     Send,
-    error,
+    error_response,
     headers_of,
     request_id,
     respond,
 )
 from tabstudio.serving.mlflow_protocol import MlflowProtocol
-from tabstudio.serving.protocols import Predict, PredictionQuery, ProtocolRequest, Reply, Speech, told
-from tabstudio.serving.request_hooks import Extensions, Finished, RequestRecord, RequestRefused
+from tabstudio.serving.protocols import (
+    NativeProtocol,
+    ParsedRequest,
+    Reply,
+    RequestContext,
+    ServingProtocol,
+    native_answer,
+)
+from tabstudio.serving.request_hooks import CompletedRequest, PredictionRecord, RequestError, ServingHooks
 from tabstudio.serving.runtime import ModelAnswer, Runtime
 from tabstudio.serving.serve_options import ServeOptions
 from tabstudio.serving.v2_protocol import V2Protocol
 
-LARGE = 1 << 20
+LARGE_BODY_BYTES = 1 << 20
 """Bodies from here on are read, answered and written in a thread."""
 
 log = logging.getLogger("tabstudio.serving")
 Reload = Callable[[str], Awaitable[dict[str, Any]]]
 
 
-class Hot(NamedTuple):
+class PredictionRoute(NamedTuple):
     """A path that predicts: for which model, in which protocol, and how counters call it."""
 
     endpoint: Endpoint
-    speech: Speech
+    speech: ServingProtocol
     route: str
     version: str | None = None
 
@@ -61,14 +68,14 @@ class App:
         self,
         endpoints: Mapping[str, Endpoint],
         options: ServeOptions,
-        extensions: Extensions,
+        extensions: ServingHooks,
         pool: ThreadPoolExecutor,
         reload: Reload,
     ) -> None:
         self.endpoints, self.options, self.extensions, self.reload = endpoints, options, extensions, reload
         self.bounds, self.pool = options.bounds, pool
-        self.hosts = Hosts((options.host, *options.hosts))
-        self.bodies = Bodies(options.bounds)
+        self.hosts = AllowedHosts((options.host, *options.hosts))
+        self.bodies = BodyReader(options.bounds)
         self.in_flight = 0
         self.draining = False
         self._hot = self._paths()
@@ -109,52 +116,52 @@ class App:
                 if lane:
                     version, role = lane.runtime.version, lane.role
                 await respond(send, response, asked_id)
-        except Disconnected:
+        except ClientDisconnected:
             return
         finally:
             self.in_flight -= 1
         if self.extensions.counters:
             seconds = time.monotonic() - started
-            done = Finished(scope, route, name, version, role, status, seconds, rows, asked_id)
+            done = CompletedRequest(scope, route, name, version, role, status, seconds, rows, asked_id)
             self.extensions.counters.finished(done)
 
     async def predict(
         self, name: str, row: dict[str, Any], *, protocol: str, request_id: str, caller: str
     ) -> dict[str, Any]:
-        """Answer one row as the predict endpoint does, recorded alike. Raises `RequestRefused`."""
+        """Answer one row as the predict endpoint does, recorded alike. Raises `RequestError`."""
         endpoint = self.endpoints.get(name)
         if endpoint is None:
-            raise RequestRefused(404, "UNKNOWN_MODEL", f"there is no model {name[:100]!r}")
+            raise RequestError(404, "UNKNOWN_MODEL", f"there is no model {name[:100]!r}")
         lane = endpoint.choose(request_id)
         rows = lane.runtime.contract.take([row], 1)
         answer = await lane.answer(rows, time.monotonic() + self.bounds.deadline)
         self._record(lane, rows, answer, protocol, request_id, caller)
         self._to_shadow(endpoint, lane, rows, answer, request_id)
-        said: dict[str, Any] = msgspec.to_builtins(told(lane.runtime, answer, request_id))
+        said: dict[str, Any] = msgspec.to_builtins(native_answer(lane.runtime, answer, request_id))
         return said
 
     def admit(self, scope: Scope, headers: dict[bytes, bytes], open_to_all: bool = False) -> str:
-        """Let a request in, and say who asks. Raises `RequestRefused`."""
+        """Let a request in, and say who asks. Raises `RequestError`."""
         self.hosts.check(headers.get(b"host"))
         caller = ""
         if self.extensions.authenticate and not open_to_all:
             caller = self.extensions.authenticate(scope["headers"])
         if self.in_flight > self.bounds.in_flight:
             most = self.bounds.in_flight
-            raise RequestRefused(
+            raise RequestError(
                 429, "TOO_MANY_REQUESTS", f"{most:,} requests are being answered", retry_after=1
             )
         return caller
 
     async def _answer(
         self,
-        hot: Hot,
+        hot: PredictionRoute,
         scope: Scope,
         receive: Receive,
         headers: dict[bytes, bytes],
         asked_id: str,
         started: float,
-    ) -> tuple[Response, int, BatchLane | None]:
+    ) -> tuple[Response, int, BatchQueue | None]:
         lane = None
         try:
             caller = self.admit(scope, headers)
@@ -163,8 +170,8 @@ class App:
             body = await self.bodies.read(receive, headers)
             try:
                 content_type = headers.get(b"content-type", b"").decode("latin-1")
-                job = _Job(hot, lane, body, ProtocolRequest(asked_id, content_type, headers), caller, started)
-                if len(body) >= LARGE:
+                job = _Job(hot, lane, body, RequestContext(asked_id, content_type, headers), caller, started)
+                if len(body) >= LARGE_BODY_BYTES:
                     rows, reply = await self._beside(job)
                 else:
                     question = hot.speech.read(lane.runtime, body, job.asked, self.bounds.rows)
@@ -173,16 +180,16 @@ class App:
             finally:
                 self.bodies.release(len(body))
             return Response(200, reply.body, reply.content_type, reply.headers), rows, lane
-        except RequestRefused as answered:
-            return error(answered, asked_id), 0, lane
-        except Disconnected:
+        except RequestError as answered:
+            return error_response(answered, asked_id), 0, lane
+        except ClientDisconnected:
             raise
         except Exception:
             log.exception("request %s failed", asked_id)
-            failed = RequestRefused(500, "INTERNAL", "the server failed; its log says why")
-            return error(failed, asked_id), 0, lane
+            failed = RequestError(500, "INTERNAL", "the server failed; its log says why")
+            return error_response(failed, asked_id), 0, lane
 
-    def _lane(self, hot: Hot, key: str) -> BatchLane:
+    def _lane(self, hot: PredictionRoute, key: str) -> BatchQueue:
         if hot.version is None:
             return hot.endpoint.choose(key)
         return hot.endpoint.lane_of(hot.version)
@@ -195,20 +202,20 @@ class App:
         self._to_shadow(job.hot.endpoint, job.lane, question.rows, answer, job.asked.request_id)
         return len(question.rows.raw), reply
 
-    def _whole(self, job: _Job) -> tuple[PredictionQuery, ModelAnswer, Reply]:
+    def _whole(self, job: _Job) -> tuple[ParsedRequest, ModelAnswer, Reply]:
         if time.monotonic() > job.started + self.bounds.deadline:
-            raise too_late()
+            raise deadline_exceeded()
         runtime, speech = job.lane.runtime, job.hot.speech
         question = speech.read(runtime, job.body, job.asked, self.bounds.rows)
         try:
             answer = runtime.answer(question.rows)
         except InputError as error:
-            raise refused(error) from error
+            raise invalid_rows(error) from error
         reply = question.write(answer)
         self._record(job.lane, question.rows, answer, speech.name, job.asked.request_id, job.caller)
         return question, answer, reply
 
-    def _finish(self, job: _Job, question: PredictionQuery, answer: ModelAnswer) -> tuple[int, Reply]:
+    def _finish(self, job: _Job, question: ParsedRequest, answer: ModelAnswer) -> tuple[int, Reply]:
         lane, asked = job.lane, job.asked
         reply = question.write(answer)
         self._record(lane, question.rows, answer, job.hot.speech.name, asked.request_id, job.caller)
@@ -217,7 +224,7 @@ class App:
 
     def _record(
         self,
-        lane: BatchLane,
+        lane: BatchQueue,
         rows: RequestRows,
         answer: ModelAnswer,
         protocol: str,
@@ -227,7 +234,7 @@ class App:
         if not self.extensions.recorders:
             return
         runtime = lane.runtime
-        record = RequestRecord(
+        record = PredictionRecord(
             request_id,
             runtime.name,
             runtime.version,
@@ -246,7 +253,7 @@ class App:
             recorder(record)
 
     def _to_shadow(
-        self, endpoint: Endpoint, lane: BatchLane, rows: RequestRows, answer: ModelAnswer, request_id: str
+        self, endpoint: Endpoint, lane: BatchQueue, rows: RequestRows, answer: ModelAnswer, request_id: str
     ) -> None:
         """Ask the shadow the same rows, after the answer and only while it keeps up."""
         shadow = endpoint.shadow
@@ -258,7 +265,7 @@ class App:
         task.add_done_callback(self._shadows.discard)
 
     async def _ask_shadow(
-        self, shadow: BatchLane, lane: BatchLane, rows: RequestRows, answer: ModelAnswer, request_id: str
+        self, shadow: BatchQueue, lane: BatchQueue, rows: RequestRows, answer: ModelAnswer, request_id: str
     ) -> None:
         contract = shadow.runtime.contract
         try:
@@ -267,7 +274,7 @@ class App:
                 rows = contract.take([dict(zip(names, row, strict=True)) for row in rows.raw], len(rows.raw))
             until = time.monotonic() + self.bounds.deadline
             other = await shadow.answer(rows, until)
-        except RequestRefused as answered:
+        except RequestError as answered:
             log.warning("shadow %s of %s: %s", shadow.runtime.version, shadow.runtime.name, answered.message)
             return
         self._record(shadow, rows, other, "shadow", request_id, "")
@@ -286,33 +293,35 @@ class App:
         route, status = await self._pages.answer(scope, receive, send, headers, asked_id)
         return str(route), int(status)
 
-    def _paths(self) -> dict[str, Hot]:
-        paths: dict[str, Hot] = {}
-        predict, invocations, inference = Predict(), MlflowProtocol(), V2Protocol()
+    def _paths(self) -> dict[str, PredictionRoute]:
+        paths: dict[str, PredictionRoute] = {}
+        predict, invocations, inference = NativeProtocol(), MlflowProtocol(), V2Protocol()
         for name, endpoint in self.endpoints.items():
             own = f"/v1/models/{name}"
-            paths[f"{own}/predict"] = Hot(endpoint, predict, "/v1/models/NAME/predict")
-            paths[f"{own}/invocations"] = Hot(endpoint, invocations, "/v1/models/NAME/invocations")
-            paths[f"/v2/models/{name}/infer"] = Hot(endpoint, inference, "/v2/models/NAME/infer")
+            paths[f"{own}/predict"] = PredictionRoute(endpoint, predict, "/v1/models/NAME/predict")
+            paths[f"{own}/invocations"] = PredictionRoute(
+                endpoint, invocations, "/v1/models/NAME/invocations"
+            )
+            paths[f"/v2/models/{name}/infer"] = PredictionRoute(endpoint, inference, "/v2/models/NAME/infer")
         first = next(iter(self.endpoints.values()))
-        paths["/invocations"] = Hot(first, invocations, "/invocations")
+        paths["/invocations"] = PredictionRoute(first, invocations, "/invocations")
         return paths
 
-    def _predicts(self, path: str) -> Hot | None:
+    def _predicts(self, path: str) -> PredictionRoute | None:
         hot = self._hot.get(path)
         if hot is None and path.startswith("/v2/models/") and path.endswith("/infer"):
             name, _, version = path[len("/v2/models/") : -len("/infer")].partition("/versions/")
             if name in self.endpoints and version:
                 route = "/v2/models/NAME/versions/VERSION/infer"
-                return Hot(self.endpoints[name], V2Protocol(), route, version)
+                return PredictionRoute(self.endpoints[name], V2Protocol(), route, version)
         return hot
 
 
 class _Job(NamedTuple):
-    hot: Hot
-    lane: BatchLane
+    hot: PredictionRoute
+    lane: BatchQueue
     body: bytes
-    asked: ProtocolRequest
+    asked: RequestContext
     caller: str
     started: float
 

@@ -20,7 +20,7 @@ from tabstudio.table import scan
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoringResult:
     """What was done: `unseen` and `gaps` count, per column, new categories and new missing values."""
 
     output: Path
@@ -48,7 +48,7 @@ def score(
     overwrite: bool = False,
     rows: int = 65_536,
     on_rows: Callable[[int], None] | None = None,
-) -> Scored:
+) -> ScoringResult:
     """Predict every row of `source` and write `Model.predict_frame` to `output`, row for row.
 
     `output` ends in .csv, .tsv, .parquet, .arrow or .feather. `keep_columns` writes the columns of the input
@@ -72,7 +72,7 @@ def score(
         if not done:
             sink.write(model.predict_frame({column.name: [] for column in model.schema.features}))
     seconds = time.perf_counter() - start
-    return Scored(output, done, seconds, dict(model.unseen - unseen), dict(model.gaps - gaps))
+    return ScoringResult(output, done, seconds, dict(model.unseen - unseen), dict(model.gaps - gaps))
 
 
 class _Text:

@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 from tabstudio.errors import InputError
 from tabstudio.serving.contract import RequestRows
-from tabstudio.serving.request_hooks import RequestRefused
+from tabstudio.serving.request_hooks import RequestError
 from tabstudio.serving.runtime import ModelAnswer, Runtime, join
 
-MOST_TURNS = 3
+MAX_WAIT_TURNS = 3
 """Turns of the event loop that a batch may wait while each brings further requests."""
-MOST_ROWS = 1024
+MAX_BATCH_ROWS = 1024
 """Rows of several requests that are computed together."""
-ON_THE_LOOP = 0.004
+MAX_LOOP_SECONDS = 0.004
 """Seconds that a batch may take on the event loop; longer ones go to a thread, so that others are heard."""
 
 log = logging.getLogger("tabstudio.serving")
@@ -34,7 +34,7 @@ class _Waiting(NamedTuple):
     until: float
 
 
-class BatchLane:
+class BatchQueue:
     """One version in one role, with the requests that wait for it. Lives on the event loop's thread."""
 
     def __init__(self, runtime: Runtime, role: str, pool: Executor) -> None:
@@ -51,7 +51,7 @@ class BatchLane:
     def answer(self, rows: RequestRows, until: float) -> asyncio.Future[ModelAnswer]:
         """Answer rows together with others that are there; `until` is the latest monotonic time.
 
-        The future raises `RequestRefused` 503 where the time has passed before the rows had their turn.
+        The future raises `RequestError` 503 where the time has passed before the rows had their turn.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[ModelAnswer] = loop.create_future()
@@ -64,7 +64,7 @@ class BatchLane:
 
     def _gather(self) -> None:
         """Compute when a turn of the loop has brought nobody else."""
-        if self._seen < len(self._waiting) and self._turns < MOST_TURNS:
+        if self._seen < len(self._waiting) and self._turns < MAX_WAIT_TURNS:
             self._seen = len(self._waiting)
             self._turns += 1
             asyncio.get_running_loop().call_soon(self._gather)
@@ -72,7 +72,7 @@ class BatchLane:
             self._flush()
 
     def _quick(self, rows: int) -> bool:
-        return rows * self.runtime.seconds_per_row < ON_THE_LOOP
+        return rows * self.runtime.seconds_per_row < MAX_LOOP_SECONDS
 
     def _flush(self) -> None:
         self._scheduled = False
@@ -91,13 +91,13 @@ class BatchLane:
         batch: list[_Waiting] = []
         count, taken, now = 0, 0, time.monotonic()
         for waiting in self._waiting:
-            if batch and count + len(waiting.rows.raw) > MOST_ROWS:
+            if batch and count + len(waiting.rows.raw) > MAX_BATCH_ROWS:
                 break
             taken += 1
             if waiting.future.done():
                 continue
             if waiting.until < now:
-                waiting.future.set_exception(too_late())
+                waiting.future.set_exception(deadline_exceeded())
                 continue
             batch.append(waiting)
             count += len(waiting.rows.raw)
@@ -117,7 +117,7 @@ class BatchLane:
     def _compute_each(self, batch: list[_Waiting], error: InputError) -> None:
         """One request's rows were refused: the others must not suffer for it."""
         if len(batch) == 1:
-            _fail(batch, refused(error))
+            _fail(batch, invalid_rows(error))
             return
         for waiting in batch:
             self._compute([waiting])
@@ -140,33 +140,33 @@ class BatchLane:
 class Endpoint:
     """A name that is served: the live lane, and beside it a canary's, with its share, and a shadow's."""
 
-    def __init__(self, name: str, live: BatchLane) -> None:
+    def __init__(self, name: str, live: BatchQueue) -> None:
         self.name, self.live = name, live
-        self.canary: BatchLane | None = None
-        self.shadow: BatchLane | None = None
+        self.canary: BatchQueue | None = None
+        self.shadow: BatchQueue | None = None
         self.share = 0.0
 
-    def lanes(self) -> list[BatchLane]:
+    def lanes(self) -> list[BatchQueue]:
         """All lanes that there are."""
         return [lane for lane in (self.live, self.canary, self.shadow) if lane is not None]
 
-    def lane_of(self, version: str) -> BatchLane:
-        """The lane in which a version is served. Raises `RequestRefused` 404."""
+    def lane_of(self, version: str) -> BatchQueue:
+        """The lane in which a version is served. Raises `RequestError` 404."""
         for lane in self.lanes():
             if lane.runtime.version == version:
                 return lane
         there = ", ".join(lane.runtime.version for lane in self.lanes())
-        raise RequestRefused(404, "UNKNOWN_VERSION", f"version {version[:100]!r} is not served, but {there}")
+        raise RequestError(404, "UNKNOWN_VERSION", f"version {version[:100]!r} is not served, but {there}")
 
-    def choose(self, key: str) -> BatchLane:
+    def choose(self, key: str) -> BatchQueue:
         """The lane for a routing key: the same key always gets the same, whichever worker is asked."""
-        if self.canary is not None and place(self.name, key) < self.share:
+        if self.canary is not None and routing_point(self.name, key) < self.share:
             return self.canary
         return self.live
 
     def install(self, runtime: Runtime, role: str, share: float, pool: Executor) -> None:
         """Let a version answer from now on. What the one before is computing, it still answers."""
-        lane = BatchLane(runtime, role, pool)
+        lane = BatchQueue(runtime, role, pool)
         if role == "canary":
             self.canary, self.share = lane, share
         elif role == "shadow":
@@ -175,20 +175,20 @@ class Endpoint:
             self.live = lane
 
 
-def place(name: str, key: str) -> float:
+def routing_point(name: str, key: str) -> float:
     """A point in [0, 1) that stands for a routing key of a model, by BLAKE2b."""
     digest = blake2b(f"{name}\0{key}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) / (1 << 64)
 
 
-def refused(error: InputError) -> RequestRefused:
+def invalid_rows(error: InputError) -> RequestError:
     """Answer to rows that the model's own steps do not take."""
-    return RequestRefused(422, "INVALID_ROWS", str(error))
+    return RequestError(422, "INVALID_ROWS", str(error))
 
 
-def too_late() -> RequestRefused:
+def deadline_exceeded() -> RequestError:
     """Answer to a request whose deadline passed while it waited."""
-    return RequestRefused(
+    return RequestError(
         503, "DEADLINE_EXCEEDED", "the deadline passed before the rows had their turn", retry_after=1
     )
 

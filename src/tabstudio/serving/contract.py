@@ -18,11 +18,11 @@ from tabstudio.model.column_encoders import CategoryColumn
 from tabstudio.model.encoder import Encoder
 from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.serving import strict_json
-from tabstudio.serving.request_hooks import RequestRefused
+from tabstudio.serving.request_hooks import RequestError
 from tabstudio.table.schema import Column, Schema
 from tabstudio.table.type_inference import Typing, convert, strip_missing
 
-SHOWN = 100
+MAX_NAMED_FAULTS = 100
 """Faults that an answer names; the message says how many there are."""
 
 Row = tuple[Any, ...]
@@ -66,7 +66,7 @@ class Contract:
     def read(self, body: bytes, most: int) -> RequestRows:
         """Read `{"rows": [{column: value, ...}, ...]}` of at most `most` rows.
 
-        Raises `RequestRefused`: 400 for what is no JSON, 413 for too many rows, 422 with all faults.
+        Raises `RequestError`: 400 for what is no JSON, 413 for too many rows, 422 with all faults.
         """
         raw = self._quick(body)
         if raw is None:
@@ -83,13 +83,13 @@ class Contract:
             parsed[field.name], found = self.parse([row[place] for row in raw], field)
             faults += found
         if faults:
-            raise misfit(faults)
+            raise faults_error(faults)
         return RequestRows(raw, parsed)
 
     def take(self, rows: Sequence[Any], most: int) -> RequestRows:
         """Check rows that are Python objects already: dictionaries by column.
 
-        Raises `RequestRefused` 413 or 422 as `read` does.
+        Raises `RequestError` 413 or 422 as `read` does.
         """
         _bounded(len(rows), most)
         return self.check(self._tuples(rows), most)
@@ -113,10 +113,10 @@ class Contract:
 
     def _careful(self, document: Any, most: int) -> list[Row]:
         if not isinstance(document, dict) or not isinstance(document.get("rows"), list):
-            raise RequestRefused(422, "INVALID_REQUEST", 'expected {"rows": [{"column": value, ...}, ...]}')
+            raise RequestError(422, "INVALID_REQUEST", 'expected {"rows": [{"column": value, ...}, ...]}')
         more = [name for name in document if name != "rows"]
         if more:
-            raise RequestRefused(
+            raise RequestError(
                 422, "INVALID_REQUEST", f"beside rows nothing was expected, got {more[0][:100]!r}"
             )
         _bounded(len(document["rows"]), most)
@@ -126,12 +126,12 @@ class Contract:
         faults: list[Fault] = []
         raw = [self._tuple(place, row, faults) for place, row in enumerate(rows)]
         if faults:
-            raise misfit(faults)
+            raise faults_error(faults)
         return raw
 
     def _tuple(self, place: int, row: Any, faults: list[Fault]) -> Row:
         if not isinstance(row, dict):
-            faults.append(fault(place, None, f"an object of columns was expected, got {shown(row)}"))
+            faults.append(fault(place, None, f"an object of columns was expected, got {display_value(row)}"))
             return ()
         values = []
         for field in self.fields:
@@ -152,7 +152,9 @@ class Contract:
         typing = Typing(column.kind, column.dtype, "", column.format, column.missing_words)
         typed, bad = convert(text, typing)
         rows = bad.arg_true().to_list()
-        return typed, [fault(row, field.name, f"{field.expected}, got {shown(values[row])}") for row in rows]
+        return typed, [
+            fault(row, field.name, f"{field.expected}, got {display_value(values[row])}") for row in rows
+        ]
 
 
 class ContractField:
@@ -181,7 +183,7 @@ class ContractField:
                 return None, f"{self.expected}, got an integer beyond the range of float64"
         if self.column.kind == "boolean" and type(value) is bool:
             return value, None
-        return None, f"{self.expected}, got {shown(value)}"
+        return None, f"{self.expected}, got {display_value(value)}"
 
     def _accepted(self) -> tuple[Any, tuple[type, ...], str]:
         if self.column.kind == "number":
@@ -196,16 +198,16 @@ class ContractField:
         return str | None, (str,), "a string"
 
 
-def misfit(faults: list[Fault]) -> RequestRefused:
+def faults_error(faults: list[Fault]) -> RequestError:
     """Answer to rows that do not fit: all faults in the order of the rows."""
     faults = sorted(faults, key=lambda fault: fault["row"])
     first = faults[0]
     where = f"row {first['row']}" + (f", column {first['column']!r}" if first["column"] else "")
     more = f" (and {len(faults) - 1:,} more faults)" if len(faults) > 1 else ""
-    return RequestRefused(422, "INVALID_ROWS", f"{where}: {first['message']}{more}", faults[:SHOWN])
+    return RequestError(422, "INVALID_ROWS", f"{where}: {first['message']}{more}", faults[:MAX_NAMED_FAULTS])
 
 
-def shown(value: Any) -> str:
+def display_value(value: Any) -> str:
     """A value as a message shows it, cut to a bearable length."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "an array"
@@ -215,9 +217,9 @@ def shown(value: Any) -> str:
 
 def _bounded(count: int, most: int) -> None:
     if not count:
-        raise RequestRefused(422, "NO_ROWS", "at least one row was expected, got none")
+        raise RequestError(422, "NO_ROWS", "at least one row was expected, got none")
     if count > most:
-        raise RequestRefused(
+        raise RequestError(
             413, "TOO_MANY_ROWS", f"at most {most:,} rows are answered at a time, got {count:,}"
         )
 

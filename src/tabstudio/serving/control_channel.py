@@ -10,7 +10,7 @@ from typing import Any
 
 LONGEST = 1 << 20
 
-Word = dict[str, Any]
+ControlMessage = dict[str, Any]
 
 
 class ControlChannel:
@@ -30,7 +30,7 @@ class ControlChannel:
         if not self._writer.is_closing():
             self._writer.write(json.dumps(word).encode() + b"\n")
 
-    async def heard(self) -> AsyncIterator[Word]:
+    async def heard(self) -> AsyncIterator[ControlMessage]:
         """What the other end says, until it is gone."""
         try:
             while line := await self._reader.readline():

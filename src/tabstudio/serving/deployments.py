@@ -190,7 +190,7 @@ def _check_free(known: Deployment) -> None:
         raise ConfigError(f"deployment {known.name}: it is {known.state}{where}: stop it first")
 
 
-def here(url: str) -> str:
+def local_url(url: str) -> str:
     """The address by which a service of this machine is asked, whatever it listens at."""
     if "127.0.0.1" in url or "[::1]" in url:
         return url
@@ -230,7 +230,7 @@ def _process(row: Any) -> psutil.Process | None:
 
 def _healthy(url: str) -> bool:
     try:
-        health = send_request("GET", f"{here(url)}/health", seconds=_HEALTH_SECONDS, use_proxy=False)
+        health = send_request("GET", f"{local_url(url)}/health", seconds=_HEALTH_SECONDS, use_proxy=False)
     except RequestError:
         return False
     return health.status_code == 200

@@ -17,15 +17,15 @@ from tabstudio.serving.metrics import Metrics
 from tabstudio.serving.prediction_form import (
     ANSWER_HEADERS,
     PAGE_HEADERS,
-    Form,
+    PredictionForm,
     answer_page,
+    error_page,
     index_page,
-    refusal_page,
 )
 from tabstudio.serving.predictionlog import feedback
 from tabstudio.serving.predictionlog.catalog import LogCatalog
-from tabstudio.serving.protocols import need_json
-from tabstudio.serving.request_hooks import RequestRefused, ServiceView
+from tabstudio.serving.protocols import require_json
+from tabstudio.serving.request_hooks import PredictionService, RequestError
 from tabstudio.serving.serve_options import ServeOptions
 
 
@@ -36,8 +36,8 @@ class ExtraRoutes:
         self,
         options: ServeOptions,
         metrics: Metrics,
-        forms: Mapping[str, Form],
-        service: ServiceView,
+        forms: Mapping[str, PredictionForm],
+        service: PredictionService,
         log_folder: Path | None,
     ) -> None:
         self.metrics, self.forms, self.service, self.log_folder = metrics, forms, service, log_folder
@@ -61,17 +61,17 @@ class ExtraRoutes:
 
     async def feedback(self, request: Request) -> Response:
         """Keep labels that came later; the answer is sent when they are on the disk."""
-        need_json(request.headers.get("content-type", ""))
+        require_json(request.headers.get("content-type", ""))
         if self.log_folder is None:
-            raise RequestRefused(
+            raise RequestError(
                 409, "NO_PREDICTION_LOG", "this server keeps no predictions: it was started with --no-log"
             )
         body = await request.body()
         classes = {name: form.classes for name, form in self.forms.items()}
-        told = feedback.read(strict_json.parse(body), classes, self.most)
+        told = feedback.parse_feedback(strict_json.parse(body), classes, self.most)
         caller = request.scope["state"]["caller"]
         fresh = await asyncio.get_running_loop().run_in_executor(
-            self._writer, lambda: feedback.store(self._catalogue, told, caller)
+            self._writer, lambda: feedback.store_feedback(self._catalogue, told, caller)
         )
         return JSONResponse({"received": len(told), "new": fresh})
 
@@ -93,14 +93,14 @@ class ExtraRoutes:
             answer = await self.service.predict(
                 form.model, row, protocol="form", request_id=state["request_id"], caller=state["caller"]
             )
-        except RequestRefused as refused:
-            return _page(refusal_page(form.model, refused), ANSWER_HEADERS, refused.status)
+        except RequestError as refused:
+            return _page(error_page(form.model, refused), ANSWER_HEADERS, refused.status)
         return _page(answer_page(answer), ANSWER_HEADERS)
 
-    def _form(self, request: Request) -> Form:
+    def _form(self, request: Request) -> PredictionForm:
         name = request.path_params["name"]
         if name not in self.forms:
-            raise RequestRefused(404, "UNKNOWN_MODEL", f"there is no model {name[:100]!r}")
+            raise RequestError(404, "UNKNOWN_MODEL", f"there is no model {name[:100]!r}")
         return self.forms[name]
 
     @cached_property

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tabstudio.serving.request_hooks import RequestRefused
+from tabstudio.serving.request_hooks import RequestError
 from tabstudio.serving.serve_options import Bounds
 
 Scope = MutableMapping[str, Any]
@@ -36,7 +36,7 @@ _prefix = secrets.token_hex(8)
 _numbers = count(1)
 
 
-class Disconnected(Exception):  # noqa: N818 - nobody is there to hear of an error
+class ClientDisconnected(Exception):  # noqa: N818 - nobody is there to hear of an error
     """The client went away before its request was whole."""
 
 
@@ -53,7 +53,7 @@ def request_id(headers: dict[bytes, bytes]) -> str:
     return f"{_prefix}-{next(_numbers):x}"
 
 
-class Hosts:
+class AllowedHosts:
     """The names under which the server may be asked: a page of another origin cannot pass for us.
 
     Names are compared whole, without the port. Those of the loopback are always among them. An address of IP
@@ -73,14 +73,14 @@ class Hosts:
         name = name if name.endswith(b"]") else re.sub(rb":\d*$", b"", name)
         if not self.any and name not in self.names:
             shown = name[:100].decode("ascii", "replace")
-            raise RequestRefused(
+            raise RequestError(
                 400, "UNKNOWN_HOST", f"this server does not answer for the host {shown!r}; see --allow-host"
             )
         if len(self._seen) < 100 and host is not None:
             self._seen.add(host)
 
 
-class Bodies:
+class BodyReader:
     """Reads bodies: each within `body_bytes`, all together within `buffered_bytes`, none for ever.
 
     Whoever reads a body calls `release` with its length when it needs the body no more.
@@ -91,7 +91,7 @@ class Bodies:
         self.buffered = 0
 
     async def read(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes:
-        """The body, decompressed where it is gzip. Raises `RequestRefused` or `Disconnected`."""
+        """The body, decompressed where it is gzip. Raises `RequestError` or `ClientDisconnected`."""
         if int(headers.get(b"content-length", 0)) > self.bounds.body_bytes:
             raise self._too_long()
         message = await receive()
@@ -122,7 +122,7 @@ class Bodies:
             async with asyncio.timeout(self.bounds.body_seconds):
                 while True:
                     if message["type"] != "http.request":
-                        raise Disconnected
+                        raise ClientDisconnected
                     chunk = message["body"]
                     if len(body) + len(chunk) > self.bounds.body_bytes:
                         raise self._too_long()
@@ -134,7 +134,7 @@ class Bodies:
                     message = await receive()
         except TimeoutError:
             seconds = self.bounds.body_seconds
-            raise RequestRefused(
+            raise RequestError(
                 408, "BODY_TOO_SLOW", f"the body did not arrive within {seconds:g} s"
             ) from None
         finally:
@@ -143,29 +143,27 @@ class Bodies:
 
     def _reserve(self, length: int) -> None:
         if self.buffered + length > self.bounds.buffered_bytes:
-            raise RequestRefused(
-                503, "OUT_OF_BUFFER", "too many large bodies are on their way", retry_after=1
-            )
+            raise RequestError(503, "OUT_OF_BUFFER", "too many large bodies are on their way", retry_after=1)
         self.buffered += length
 
     def _unpacked(self, body: bytes, encoding: bytes) -> bytes:
         if encoding.lower() not in (b"gzip", b"identity"):
-            raise RequestRefused(415, "UNSUPPORTED_ENCODING", "a body may be plain or gzip")
+            raise RequestError(415, "UNSUPPORTED_ENCODING", "a body may be plain or gzip")
         if encoding.lower() == b"identity":
             return bytes(body)
         unpacker = zlib.decompressobj(wbits=31)
         try:
             plain = unpacker.decompress(body, self.bounds.body_bytes + 1)
         except zlib.error as error:
-            raise RequestRefused(400, "MALFORMED_GZIP", f"the body is no gzip: {error}") from None
+            raise RequestError(400, "MALFORMED_GZIP", f"the body is no gzip: {error}") from None
         if len(plain) > self.bounds.body_bytes:
             raise self._too_long("decompressed ")
         if not unpacker.eof or unpacker.unused_data:
-            raise RequestRefused(400, "MALFORMED_GZIP", "the body is not one whole gzip stream")
+            raise RequestError(400, "MALFORMED_GZIP", "the body is not one whole gzip stream")
         return plain
 
-    def _too_long(self, what: str = "") -> RequestRefused:
-        return RequestRefused(
+    def _too_long(self, what: str = "") -> RequestError:
+        return RequestError(
             413,
             "BODY_TOO_LARGE",
             f"the {what}body is longer than the {self.bounds.body_bytes:,} bytes allowed",
@@ -205,7 +203,7 @@ async def respond(send: Send, response: Response, request_id: str) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def error(refused: RequestRefused, request_id: str) -> Response:
+def error_response(refused: RequestError, request_id: str) -> Response:
     """An error in the one shape that every endpoint has."""
     content = {
         "error": refused.message,

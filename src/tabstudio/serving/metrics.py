@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tabstudio._version import __version__
-from tabstudio.serving.request_hooks import RequestRecord
+from tabstudio.serving.request_hooks import PredictionRecord
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -34,7 +34,7 @@ _SECONDS, _ROWS = _BUCKETS, _BUCKETS + 1
 Key = tuple[str, ...]
 
 
-class Numbers(msgspec.Struct):
+class WorkerMetrics(msgspec.Struct):
     """The numbers of one worker, keyed by label values.
 
     `requests` (route, model, status) hold counts per latency bucket, then the sum of seconds and of rows.
@@ -62,7 +62,7 @@ class Metrics:
         self.folder = Path(folder) if folder else None
         self.gauges: dict[str, Callable[[], float]] = {}
         self.lost: Callable[[], int] = int
-        self._numbers = Numbers(worker, os.getpid())
+        self._numbers = WorkerMetrics(worker, os.getpid())
         self._labels: defaultdict[tuple[str, str, str], Counter[Any]] = defaultdict(Counter)
         self._requests: dict[tuple[str, str, int], list[float]] = {}
         self._lock = Lock()
@@ -76,7 +76,7 @@ class Metrics:
         counts[_SECONDS] += seconds
         counts[_ROWS] += rows
 
-    def predicted(self, record: RequestRecord) -> None:
+    def predicted(self, record: PredictionRecord) -> None:
         """Count the labels, or sum the values, of one answered request. Called from any thread."""
         key = record.model, record.version, record.role
         with self._lock:
@@ -129,7 +129,7 @@ class Metrics:
         key = model, str(said.get("column", "")), str(said.get("code", ""))
         self._numbers.warnings[key] = self._numbers.warnings.get(key, 0) + 1
 
-    def _now(self) -> Numbers:
+    def _now(self) -> WorkerMetrics:
         numbers = self._numbers
         numbers.requests = {(r, m, str(s)): list(c) for (r, m, s), c in self._requests.items()}
         with self._lock:
@@ -142,11 +142,11 @@ class Metrics:
         numbers.lost = self.lost()
         return numbers
 
-    def _all(self) -> list[Numbers]:
+    def _all(self) -> list[WorkerMetrics]:
         if self.folder is None:
             return [self._now()]
         self.snapshot()
-        decode = msgspec.msgpack.Decoder(Numbers).decode
+        decode = msgspec.msgpack.Decoder(WorkerMetrics).decode
         return [decode(path.read_bytes()) for path in sorted(self.folder.glob("metrics-*"))]
 
 
@@ -158,7 +158,7 @@ def _memory() -> dict[str, float]:
     return {"resident_bytes": float(pages * os.sysconf("SC_PAGE_SIZE"))}
 
 
-def _alive(numbers: Numbers) -> bool:
+def _alive(numbers: WorkerMetrics) -> bool:
     try:
         os.kill(numbers.pid, 0)
     except OSError:
@@ -176,7 +176,7 @@ _GAUGES = {
 class _Collected:
     """The workers' numbers as families of Prometheus."""
 
-    def __init__(self, workers: list[Numbers]) -> None:
+    def __init__(self, workers: list[WorkerMetrics]) -> None:
         self.workers = workers
 
     def collect(self) -> Iterator[Metric]:

@@ -17,9 +17,16 @@ import msgspec
 import polars as pl
 
 from tabstudio.serving import strict_json
-from tabstudio.serving.contract import Contract, ContractField, Fault, Row, fault, misfit, shown
-from tabstudio.serving.protocols import PredictionQuery, ProtocolRequest, Reply, as_columns, encode, need_json
-from tabstudio.serving.request_hooks import RequestRefused
+from tabstudio.serving.contract import Contract, ContractField, Fault, Row, display_value, fault, faults_error
+from tabstudio.serving.protocols import (
+    ParsedRequest,
+    Reply,
+    RequestContext,
+    answer_columns,
+    encode,
+    require_json,
+)
+from tabstudio.serving.request_hooks import RequestError
 from tabstudio.serving.runtime import ModelAnswer, Runtime
 
 CSV = "text/csv"
@@ -44,22 +51,22 @@ class MlflowProtocol:
 
     name = "invocations"
 
-    def read(self, runtime: Runtime, body: bytes, asked: ProtocolRequest, most: int) -> PredictionQuery:
+    def read(self, runtime: Runtime, body: bytes, asked: RequestContext, most: int) -> ParsedRequest:
         """Read JSON in one of MLflow's four forms, or CSV."""
         contract = runtime.contract
         if asked.content_type.partition(";")[0].strip().lower() == CSV:
             raw = _Lenient(runtime).rows(_of_csv(body))
         else:
-            need_json(asked.content_type)
+            require_json(asked.content_type)
             quick = _quick(runtime, body)
             document = _columns(strict_json.parse(body), contract, most) if quick is None else {}
             raw = _Lenient(runtime).rows(document) if quick is None else quick
-        return PredictionQuery(contract.check(raw, most), lambda answer: _written(runtime, answer))
+        return ParsedRequest(contract.check(raw, most), lambda answer: _written(runtime, answer))
 
 
 def _written(runtime: Runtime, answer: ModelAnswer) -> Reply:
     """Return `{"predictions": [{"prediction": label, "probability_<class>": p, ...}, ...]}`."""
-    columns = as_columns(runtime, answer)
+    columns = answer_columns(runtime, answer)
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return Reply(encode({"predictions": rows}))
 
@@ -83,22 +90,22 @@ def _quick(runtime: Runtime, body: bytes) -> list[Row] | None:
 def _columns(document: Any, contract: Contract, most: int) -> dict[str, list[Any]]:
     """The columns of a document in any of the four forms, by name."""
     if not isinstance(document, dict):
-        raise _wrong_form(f"got {shown(document)}")
+        raise _wrong_form(f"got {display_value(document)}")
     forms = [name for name in FORMATS if name in document]
     more = [name for name in document if name not in (*FORMATS, "params")]
     if len(forms) != 1 or more:
         raise _wrong_form(f"got {', '.join(map(repr, document)) or 'no field'}"[:300])
     if document.get("params"):
-        raise RequestRefused(400, "BAD_REQUEST", "the model has no parameters: leave params out")
+        raise RequestError(400, "BAD_REQUEST", "the model has no parameters: leave params out")
     data = document[forms[0]]
     if forms[0] == "dataframe_split":
         return _of_split(data, most)
     if isinstance(data, dict) and forms[0] != "dataframe_records":
         return _of_lists(data)
     if not isinstance(data, list) or not data:
-        raise _wrong_form(f"{forms[0]} is {shown(data)}")
+        raise _wrong_form(f"{forms[0]} is {display_value(data)}")
     if len(data) > most:
-        raise RequestRefused(
+        raise RequestError(
             413, "TOO_MANY_ROWS", f"at most {most:,} rows are answered at a time, got {len(data):,}"
         )
     if all(isinstance(row, dict) for row in data):
@@ -120,7 +127,7 @@ def _of_split(data: Any, most: int) -> dict[str, list[Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
         raise _wrong_form("data must be a list of rows, each a list of values")
     if len(rows) > most:
-        raise RequestRefused(
+        raise RequestError(
             413, "TOO_MANY_ROWS", f"at most {most:,} rows are answered at a time, got {len(rows):,}"
         )
     return _by_place(rows, names)
@@ -133,7 +140,7 @@ def _by_place(rows: list[Any], names: Sequence[str]) -> dict[str, list[Any]]:
         if len(r) != len(names)
     ]
     if wrong:
-        raise misfit(wrong)
+        raise faults_error(wrong)
     return {name: [row[place] for row in rows] for place, name in enumerate(names)}
 
 
@@ -153,10 +160,10 @@ def _of_csv(body: bytes) -> dict[str, list[Any]]:
         body.decode()
         frame = pl.read_csv(BytesIO(body), infer_schema=False, raise_if_empty=False)
     except UnicodeDecodeError as error:
-        raise RequestRefused(400, "BAD_REQUEST", f"the CSV is not UTF-8: {error.reason}") from None
+        raise RequestError(400, "BAD_REQUEST", f"the CSV is not UTF-8: {error.reason}") from None
     except pl.exceptions.PolarsError as error:
         text = " ".join(str(error).split())[:200]
-        raise RequestRefused(400, "BAD_REQUEST", f"the body is no CSV with a header: {text}") from None
+        raise RequestError(400, "BAD_REQUEST", f"the body is no CSV with a header: {text}") from None
     return {name.strip(): series.to_list() for name, series in frame.to_dict().items()}
 
 
@@ -168,14 +175,14 @@ class _Lenient:
         self.whole = {runtime.contract.names[place] for place in _whole(runtime)}
 
     def rows(self, columns: Mapping[str, list[Any]]) -> list[Row]:
-        """Rows in the order of the features. Raises `RequestRefused` with all faults."""
+        """Rows in the order of the features. Raises `RequestError` with all faults."""
         missing = [name for name in self.contract.names if name not in columns]
         if missing:
-            raise misfit([fault(0, name, "the column is missing") for name in missing])
+            raise faults_error([fault(0, name, "the column is missing") for name in missing])
         faults: list[Fault] = []
         parts = [self._column(columns[field.name], field, faults) for field in self.contract.fields]
         if faults:
-            raise misfit(faults)
+            raise faults_error(faults)
         return list(zip(*parts, strict=True))
 
     def _column(self, values: list[Any], field: ContractField, faults: list[Fault]) -> list[Any]:
@@ -235,8 +242,8 @@ def _is_number(value: Any) -> bool:
 def _text(value: Any) -> Any:
     if _is_number(value):
         return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-    return value if isinstance(value, str) or value is None else shown(value)
+    return value if isinstance(value, str) or value is None else display_value(value)
 
 
-def _wrong_form(what: str) -> RequestRefused:
-    return RequestRefused(400, "BAD_REQUEST", f"one of the fields {', '.join(FORMATS)} was expected: {what}")
+def _wrong_form(what: str) -> RequestError:
+    return RequestError(400, "BAD_REQUEST", f"one of the fields {', '.join(FORMATS)} was expected: {what}")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from tabstudio.serving.contract import RequestRows
-from tabstudio.serving.request_hooks import RequestRefused
+from tabstudio.serving.request_hooks import RequestError
 from tabstudio.serving.runtime import ModelAnswer, Runtime
 
 JSON = "application/json"
@@ -27,14 +27,14 @@ class Reply(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-class PredictionQuery(NamedTuple):
+class ParsedRequest(NamedTuple):
     """Rows to predict, and how the answer is written."""
 
     rows: RequestRows
     write: Callable[[ModelAnswer], Reply]
 
 
-class ProtocolRequest(NamedTuple):
+class RequestContext(NamedTuple):
     """What stands around the rows of a request: its id, its content type, and headers of its protocol."""
 
     request_id: str
@@ -42,28 +42,30 @@ class ProtocolRequest(NamedTuple):
     headers: Mapping[bytes, bytes]
 
 
-class Speech(Protocol):
+class ServingProtocol(Protocol):
     """A protocol."""
 
     name: str
 
-    def read(self, runtime: Runtime, body: bytes, asked: ProtocolRequest, most: int) -> PredictionQuery:
-        """Rows of a body, at most `most`. Raises `RequestRefused`."""
+    def read(self, runtime: Runtime, body: bytes, asked: RequestContext, most: int) -> ParsedRequest:
+        """Rows of a body, at most `most`. Raises `RequestError`."""
 
 
-class Predict:
+class NativeProtocol:
     """Our own: rows as objects in, label, probabilities and warnings of each out."""
 
     name = "predict"
 
-    def read(self, runtime: Runtime, body: bytes, asked: ProtocolRequest, most: int) -> PredictionQuery:
+    def read(self, runtime: Runtime, body: bytes, asked: RequestContext, most: int) -> ParsedRequest:
         """Read `{"rows": [{column: value, ...}, ...]}`."""
-        need_json(asked.content_type)
+        require_json(asked.content_type)
         rows = runtime.contract.read(body, most)
-        return PredictionQuery(rows, lambda answer: Reply(encode(told(runtime, answer, asked.request_id))))
+        return ParsedRequest(
+            rows, lambda answer: Reply(encode(native_answer(runtime, answer, asked.request_id)))
+        )
 
 
-def told(runtime: Runtime, answer: ModelAnswer, request_id: str) -> dict[str, Any]:
+def native_answer(runtime: Runtime, answer: ModelAnswer, request_id: str) -> dict[str, Any]:
     """An answer as the predict endpoint gives it, its predictions as structures that are quick to encode."""
     one, shares = runtime.prediction, runtime.shares
     if answer.probabilities is None:
@@ -82,17 +84,17 @@ def told(runtime: Runtime, answer: ModelAnswer, request_id: str) -> dict[str, An
     }
 
 
-def need_json(content_type: str) -> None:
+def require_json(content_type: str) -> None:
     """Refuse, with 415, a body that does not say it is JSON: a web page of another origin could send it."""
     if content_type != JSON and content_type.partition(";")[0].strip().lower() != JSON:
-        raise RequestRefused(
+        raise RequestError(
             415,
             "UNSUPPORTED_MEDIA_TYPE",
             f"content type {JSON} was expected, got {content_type[:100] or 'none'!r}",
         )
 
 
-def as_columns(runtime: Runtime, answer: ModelAnswer) -> dict[str, list[Any]]:
+def answer_columns(runtime: Runtime, answer: ModelAnswer) -> dict[str, list[Any]]:
     """An answer as the columns of `Model.predict_frame`, by name."""
     columns: dict[str, list[Any]] = {"prediction": runtime.uniform(answer.labels)}
     if answer.probabilities is not None:

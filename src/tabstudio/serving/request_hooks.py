@@ -11,7 +11,7 @@ from tabstudio.table.schema import Schema
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-class RequestRefused(Exception):  # noqa: N818 - it is an answer, not a fault of ours
+class RequestError(Exception):
     """A request that is answered with an error: HTTP `status`, a `code` for programs, `faults` for people."""
 
     def __init__(
@@ -27,7 +27,7 @@ class RequestRefused(Exception):  # noqa: N818 - it is an answer, not a fault of
         self.faults, self.retry_after = list(faults), retry_after
 
 
-class RequestRecord(NamedTuple):
+class PredictionRecord(NamedTuple):
     """One answered request, for those who keep or count predictions.
 
     `role` is live, canary or shadow. `rows` are the raw values in the order of `columns`, `labels` one per
@@ -49,7 +49,7 @@ class RequestRecord(NamedTuple):
     warnings: dict[int, list[dict[str, Any]]]
 
 
-class Finished(NamedTuple):
+class CompletedRequest(NamedTuple):
     """One HTTP request that was answered, `scope` as ASGI has it.
 
     `route` is a path with NAME for the model's name. `model` is "" where the path predicts nothing, `version`
@@ -67,10 +67,10 @@ class Finished(NamedTuple):
     request_id: str
 
 
-class Counters(Protocol):
+class RequestObserver(Protocol):
     """Somebody who counts. Called on the loop's thread, so it must be quick."""
 
-    def finished(self, done: Finished) -> None:
+    def finished(self, done: CompletedRequest) -> None:
         """One HTTP request was answered."""
 
     def swapped(self, model: str, role: str, version: str) -> None:
@@ -80,7 +80,7 @@ class Counters(Protocol):
         """A shadow was asked `rows` rows and gave another label to `different` of them."""
 
 
-class ServiceView(Protocol):
+class PredictionService(Protocol):
     """The running worker, as its extensions see it."""
 
     in_flight: int
@@ -95,7 +95,7 @@ class ServiceView(Protocol):
     ) -> dict[str, Any]:
         """Answer one row as the predict endpoint does, recorded and counted alike.
 
-        Raises `RequestRefused`.
+        Raises `RequestError`.
         """
 
 
@@ -103,7 +103,7 @@ def _nothing(*_: Any) -> None:
     return None
 
 
-async def _start(_: ServiceView) -> None:
+async def _start(_: PredictionService) -> None:
     return None
 
 
@@ -112,20 +112,19 @@ async def _stop() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Extensions:
+class ServingHooks:
     """All hooks of one worker.
 
-    `opened` hears of a model's name, version, role, schema and profile before it answers its first request.
-    `recorders` get every answer's `RequestRecord` before the answer is sent, on the loop's thread or a worker
-    thread, and must never block.
-    `authenticate` returns the caller's name or raises `RequestRefused`. `routes` are Starlette routes, made
-    when the first request comes that is no prediction.
+    `opened` is called with a model's name, version, role, schema and profile before it answers its first
+    request. `recorders` get the `PredictionRecord` of every answer before it is sent, on the loop's thread or
+    a worker thread, and must never block. `authenticate` returns the caller's name or raises `RequestError`.
+    `routes` are Starlette routes, built at the first request that is no prediction.
     """
 
     opened: Callable[[str, str, str, Schema, Mapping[str, Any]], None] = _nothing
-    recorders: tuple[Callable[[RequestRecord], None], ...] = ()
-    counters: Counters | None = None
+    recorders: tuple[Callable[[PredictionRecord], None], ...] = ()
+    counters: RequestObserver | None = None
     authenticate: Callable[[Headers], str] | None = None
     routes: Callable[[], list[Any]] = field(default=list)
-    start: Callable[[ServiceView], Awaitable[None]] = _start
+    start: Callable[[PredictionService], Awaitable[None]] = _start
     stop: Callable[[], Awaitable[None]] = _stop

@@ -39,7 +39,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class RolloutCandidate:
     """A version beside the one that serves: a `canary` answers a share of the requests, a `shadow` none."""
 
     role: Literal["canary", "shadow"]
@@ -54,12 +54,12 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedModel:
     """One model that is served under `name`: its address, and candidates beside it."""
 
     name: str
     address: str
-    candidates: tuple[Candidate, ...] = ()
+    candidates: tuple[RolloutCandidate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class ServeOptions:
     sends spans to an OpenTelemetry collector. `scratch` is a folder of this run where its workers meet.
     """
 
-    models: tuple[Served, ...]
+    models: tuple[ServedModel, ...]
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1

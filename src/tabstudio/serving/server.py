@@ -20,7 +20,7 @@ SWEEP_SECONDS = 0.5
 """How often connections are looked at."""
 
 
-def server(app: App, bounds: Bounds) -> HttpServer:
+def make_server(app: App, bounds: Bounds) -> HttpServer:
     """Make a uvicorn server that answers with `app` within bounds."""
 
     class Protocol(BoundedProtocol):
@@ -61,7 +61,7 @@ class HttpServer(uvicorn.Server):
                     connection.expire(now)
 
 
-class OneWrite:
+class CoalescingTransport:
     """A transport that sends a response's head together with its body: a system call is dear."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -103,7 +103,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse a connection beyond the bound, with 503."""
         super().connection_made(transport)
-        self._whole = OneWrite(transport)
+        self._whole = CoalescingTransport(transport)
         self._head_since = self.loop.time()
         if len(self.connections) > self.limits.connections:
             self._end(503, "TOO_MANY_CONNECTIONS", "too many connections are open", "retry-after: 1\r\n")

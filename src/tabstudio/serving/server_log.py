@@ -7,6 +7,8 @@ import logging
 import time
 from typing import Any
 
+from tabstudio.serving.request_hooks import CompletedRequest
+
 LOGGER = "tabstudio.serving"
 ACCESS = f"{LOGGER}.access"
 _OWN = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"))
@@ -41,16 +43,17 @@ def configure(as_json: bool) -> None:
     logger.propagate = False
 
 
-def access(route: str, model: str, status: int, seconds: float, rows: int, request_id: str) -> None:
-    """A line for one answered request."""
-    facts = {"route": route, "model": model, "status": status, "rows": rows, "request_id": request_id}
+def log_access(request: CompletedRequest) -> None:
+    """Write a line for one answered request."""
+    names = ("route", "model", "status", "rows", "request_id")
+    facts = {name: getattr(request, name) for name in names}
     logging.getLogger(ACCESS).info(
         "%s %s %s in %.1f ms, %d rows, %s",
-        route,
-        model or "-",
-        status,
-        seconds * 1e3,
-        rows,
-        request_id,
-        extra={**facts, "seconds": round(seconds, 6)},
+        request.route,
+        request.model or "-",
+        request.status,
+        request.seconds * 1e3,
+        request.rows,
+        request.request_id,
+        extra={**facts, "seconds": round(request.seconds, 6)},
     )

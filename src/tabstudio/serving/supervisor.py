@@ -20,20 +20,20 @@ from itertools import count
 from typing import Any
 
 from tabstudio.errors import ConfigError, ModelError, TabstudioError
-from tabstudio.serving.control_channel import ControlChannel, Word
-from tabstudio.serving.serve_options import Served, ServeOptions, as_json
-from tabstudio.serving.version_lookup import ResolvedVersion, find, identity
+from tabstudio.serving.control_channel import ControlChannel, ControlMessage
+from tabstudio.serving.serve_options import ServedModel, ServeOptions, as_json
+from tabstudio.serving.version_lookup import ResolvedVersion, resolve_version, version_identity
 
 LOAD_SECONDS = 120.0
 """What a worker gets to load a version."""
 _BACKLOG = 2048
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 
-Tell = Callable[[str], None]
+Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerSlot:
+class VersionSlot:
     """One version to be served: under which name, in which role, and which address it follows."""
 
     name: str
@@ -51,24 +51,24 @@ class WorkerProcess:
     channel: ControlChannel
     ready: asyncio.Event
     failure: str = ""
-    has: dict[WorkerSlot, str] | None = None
+    has: dict[VersionSlot, str] | None = None
 
 
 class Supervisor:
     """Serves what `options` say until it is told to stop."""
 
-    def __init__(self, options: ServeOptions, tell: Tell) -> None:
+    def __init__(self, options: ServeOptions, tell: Announce) -> None:
         self.options, self.tell = options, tell
         self.places = [place for model in options.models for place in _places(model)]
-        self.found: dict[WorkerSlot, ResolvedVersion] = {}
-        self._failures: dict[WorkerSlot, str] = {}
+        self.found: dict[VersionSlot, ResolvedVersion] = {}
+        self._failures: dict[VersionSlot, str] = {}
         self.workers: dict[int, WorkerProcess] = {}
         self.socket = _listening(options.host, options.port)
         self._stopping = asyncio.Event()
         self._look = asyncio.Event()
         self._rolling = asyncio.Lock()
         self._ids = count(1)
-        self._replies: dict[tuple[int, int], asyncio.Future[Word]] = {}
+        self._replies: dict[tuple[int, int], asyncio.Future[ControlMessage]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
@@ -93,7 +93,9 @@ class Supervisor:
                 await self._end()
 
     async def _start(self) -> None:
-        finding = asyncio.gather(*(asyncio.to_thread(find, place.address) for place in self.places))
+        finding = asyncio.gather(
+            *(asyncio.to_thread(resolve_version, place.address) for place in self.places)
+        )
         numbers = range(self.options.workers)
         spawned = await asyncio.gather(*(self._spawn(number) for number in numbers))
         found = await finding
@@ -199,13 +201,13 @@ class Supervisor:
                 for place in self.places:
                     await self._follow(place)
 
-    async def _follow(self, place: WorkerSlot) -> str:
+    async def _follow(self, place: VersionSlot) -> str:
         """Serve what the address stands for now; return why not, where that fails."""
         async with self._rolling:
             try:
-                if await asyncio.to_thread(identity, place.address) == self.found[place].address:
+                if await asyncio.to_thread(version_identity, place.address) == self.found[place].address:
                     return ""
-                found = await asyncio.to_thread(find, place.address)
+                found = await asyncio.to_thread(resolve_version, place.address)
                 failure = await self._roll_over(place, found, list(self.workers.values()))
             except Exception as error:  # noqa: BLE001 - whatever it is, the old version goes on
                 failure = str(error) or type(error).__name__
@@ -221,7 +223,7 @@ class Supervisor:
         return failure
 
     async def _roll_over(
-        self, place: WorkerSlot, found: ResolvedVersion, workers: list[WorkerProcess]
+        self, place: VersionSlot, found: ResolvedVersion, workers: list[WorkerProcess]
     ) -> str:
         """Have all workers load a version, and swap when all are ready; return why not, or nothing."""
         number = next(self._ids)
@@ -245,8 +247,8 @@ class Supervisor:
             shutil.rmtree(before.folder, ignore_errors=True)
         return ""
 
-    async def _request(self, worker: WorkerProcess, number: int, **word: Any) -> Word:
-        reply: asyncio.Future[Word] = asyncio.get_running_loop().create_future()
+    async def _request(self, worker: WorkerProcess, number: int, **word: Any) -> ControlMessage:
+        reply: asyncio.Future[ControlMessage] = asyncio.get_running_loop().create_future()
         self._replies[worker.number, number] = reply
         worker.channel.say(id=number, **word)
         try:
@@ -254,7 +256,7 @@ class Supervisor:
         except TimeoutError:
             return {"say": "refused", "error": f"a worker did not load it within {LOAD_SECONDS:g} s"}
 
-    async def _asked(self, worker: WorkerProcess, word: Word) -> None:
+    async def _asked(self, worker: WorkerProcess, word: ControlMessage) -> None:
         """A worker was asked to reload a model."""
         failures = [await self._follow(place) for place in self.places if place.name == word["name"]]
         error = "; ".join(failure for failure in failures if failure)
@@ -284,7 +286,7 @@ class Supervisor:
         task.add_done_callback(self._tasks.discard)
 
 
-def serve(options: ServeOptions, tell: Tell) -> None:
+def serve(options: ServeOptions, tell: Announce) -> None:
     """Serve until SIGTERM or Ctrl-C; `tell` gets a line for everything an operator wants to know.
 
     Raises `ModelError` where a model cannot be served, `TabstudioError` where the port is taken and
@@ -296,12 +298,12 @@ def serve(options: ServeOptions, tell: Tell) -> None:
     asyncio.run(supervisor.run())
 
 
-def _places(model: Served) -> list[WorkerSlot]:
-    candidates = [WorkerSlot(model.name, c.role, c.address, c.share) for c in model.candidates]
-    return [WorkerSlot(model.name, "live", model.address), *candidates]
+def _places(model: ServedModel) -> list[VersionSlot]:
+    candidates = [VersionSlot(model.name, c.role, c.address, c.share) for c in model.candidates]
+    return [VersionSlot(model.name, "live", model.address), *candidates]
 
 
-def _word(place: WorkerSlot, found: ResolvedVersion) -> Word:
+def _word(place: VersionSlot, found: ResolvedVersion) -> ControlMessage:
     return {
         "name": place.name,
         "role": place.role,

@@ -15,7 +15,7 @@ from threading import Thread
 
 from tabstudio._version import __version__
 from tabstudio.errors import ConfigError, MissingExtraError
-from tabstudio.serving.request_hooks import Finished, Headers
+from tabstudio.serving.request_hooks import CompletedRequest, Headers
 
 try:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -39,7 +39,7 @@ _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTION
 log = logging.getLogger("tabstudio.serving")
 
 
-def check() -> None:
+def check_environment() -> None:
     """Raise `ConfigError` where the environment asks for what we do not speak."""
     for name in _PROTOCOLS:
         value = os.environ.get(name) or "http/protobuf"
@@ -54,7 +54,7 @@ class Tracing:
     """
 
     def __init__(self, worker: int) -> None:
-        check()
+        check_environment()
         heard = _Heard()
         library = logging.getLogger("opentelemetry")
         library.handlers[:], library.propagate = [heard], False
@@ -67,7 +67,7 @@ class Tracing:
         self._tracer = self._provider.get_tracer("tabstudio.serving", __version__)
         self._context = TraceContextTextMapPropagator()
 
-    def finished(self, done: Finished) -> None:
+    def finished(self, done: CompletedRequest) -> None:
         """Make the span of a request that was just answered, below the caller's own where it names one."""
         ended = time.time_ns()
         method = done.scope["method"] if done.scope["method"] in _METHODS else "HTTP"
@@ -89,7 +89,7 @@ class Tracing:
         ending.join(LAST_SECONDS)
 
 
-def _attributes(done: Finished) -> dict[str, AttributeValue]:
+def _attributes(done: CompletedRequest) -> dict[str, AttributeValue]:
     """The semantic conventions' for HTTP servers, and our own."""
     scope = done.scope
     told: dict[str, AttributeValue] = {

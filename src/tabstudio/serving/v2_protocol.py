@@ -18,9 +18,16 @@ import msgspec
 import numpy as np
 
 from tabstudio.serving import strict_json
-from tabstudio.serving.contract import Contract, ContractField, fault, misfit
-from tabstudio.serving.protocols import PredictionQuery, ProtocolRequest, Reply, as_columns, encode, need_json
-from tabstudio.serving.request_hooks import RequestRefused
+from tabstudio.serving.contract import Contract, ContractField, fault, faults_error
+from tabstudio.serving.protocols import (
+    ParsedRequest,
+    Reply,
+    RequestContext,
+    answer_columns,
+    encode,
+    require_json,
+)
+from tabstudio.serving.request_hooks import RequestError
 from tabstudio.serving.runtime import ModelAnswer, Runtime
 
 _DTYPES = {
@@ -65,34 +72,34 @@ class V2Protocol:
 
     name = "v2"
 
-    def read(self, runtime: Runtime, body: bytes, asked: ProtocolRequest, most: int) -> PredictionQuery:
+    def read(self, runtime: Runtime, body: bytes, asked: RequestContext, most: int) -> ParsedRequest:
         """Read tensors to rows."""
         document, blob = _parts(body, asked)
         try:
             request = msgspec.convert(strict_json.parse(document), _Request)
         except msgspec.ValidationError as error:
-            raise RequestRefused(400, "BAD_REQUEST", f"this is no inference request: {error}") from None
+            raise RequestError(400, "BAD_REQUEST", f"this is no inference request: {error}") from None
         columns = _columns(request, blob, runtime.contract)
         count = len(next(iter(columns.values()), []))
         if count > most:
-            raise RequestRefused(
+            raise RequestError(
                 413, "TOO_MANY_ROWS", f"at most {most:,} rows are answered at a time, got {count:,}"
             )
         names = list(columns)
         rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         _check_outputs(request, runtime)
         taken = runtime.contract.take(rows, most)
-        return PredictionQuery(taken, lambda answer: self._written(runtime, request, answer, asked))
+        return ParsedRequest(taken, lambda answer: self._written(runtime, request, answer, asked))
 
     def _written(
-        self, runtime: Runtime, request: _Request, answer: ModelAnswer, asked: ProtocolRequest
+        self, runtime: Runtime, request: _Request, answer: ModelAnswer, asked: RequestContext
     ) -> Reply:
         """Write the tensors that were asked for, or all."""
         wanted = {output.name: output for output in request.outputs or ()}
         all_binary = request.parameters.get("binary_data_output") is True
         blobs: list[bytes] = []
         tensors = []
-        for name, values in as_columns(runtime, answer).items():
+        for name, values in answer_columns(runtime, answer).items():
             if wanted and name not in wanted:
                 continue
             binary = wanted[name].parameters.get("binary_data", all_binary) if name in wanted else all_binary
@@ -121,16 +128,14 @@ def datatype(values: list[Any]) -> str:
     return kinds.get(type(values[0]), "BYTES") if values else "BYTES"
 
 
-def _parts(body: bytes, asked: ProtocolRequest) -> tuple[bytes, memoryview]:
+def _parts(body: bytes, asked: RequestContext) -> tuple[bytes, memoryview]:
     length = asked.headers.get(_LENGTH)
     if length is None:
         if asked.content_type:  # Triton's client leaves it out
-            need_json(asked.content_type)
+            require_json(asked.content_type)
         return body, memoryview(b"")
     if not length.isdigit() or int(length) > len(body):
-        raise RequestRefused(
-            400, "BAD_REQUEST", "Inference-Header-Content-Length is no length within the body"
-        )
+        raise RequestError(400, "BAD_REQUEST", "Inference-Header-Content-Length is no length within the body")
     return body[: int(length)], memoryview(body)[int(length) :]
 
 
@@ -147,9 +152,9 @@ def _columns(request: _Request, blob: memoryview, contract: Contract) -> dict[st
         columns[tensor.name] = values
     missing = [name for name in contract.names if name not in columns]
     if missing:
-        raise misfit([fault(0, name, "the tensor is missing") for name in missing])
+        raise faults_error([fault(0, name, "the tensor is missing") for name in missing])
     if len({len(values) for values in columns.values()}) > 1:
-        raise RequestRefused(400, "BAD_REQUEST", "the tensors have different numbers of rows")
+        raise RequestError(400, "BAD_REQUEST", "the tensors have different numbers of rows")
     return columns
 
 
@@ -241,10 +246,10 @@ def _check_outputs(request: _Request, runtime: Runtime) -> None:
     there = ["prediction", *(f"probability_{name}" for name in runtime.class_names)]
     unknown = [output.name for output in request.outputs or () if output.name not in there]
     if unknown:
-        raise RequestRefused(
+        raise RequestError(
             400, "BAD_REQUEST", f"there is no output {unknown[0][:100]!r}; there are {', '.join(there)}"
         )
 
 
-def _wrong(tensor: _Tensor, what: str) -> RequestRefused:
-    return RequestRefused(400, "BAD_REQUEST", f"the tensor {tensor.name[:100]!r} {what}")
+def _wrong(tensor: _Tensor, what: str) -> RequestError:
+    return RequestError(400, "BAD_REQUEST", f"the tensor {tensor.name[:100]!r} {what}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tabstudio.errors import ConfigError
 from tabstudio.registry import resolve
-from tabstudio.serving.serve_options import Candidate, Served
+from tabstudio.serving.serve_options import RolloutCandidate, ServedModel
 
 if TYPE_CHECKING:
     from tabstudio.registry.mlflow_client import RegistryClient
@@ -28,7 +28,7 @@ class ResolvedVersion(NamedTuple):
     folder: Path
 
 
-def name_of(address: str) -> tuple[str, str]:
+def split_name(address: str) -> tuple[str, str]:
     """Split NAME=ADDRESS; without a name, that of the registered model or of the folder.
 
     Raises `ConfigError` for a name that cannot stand in a path.
@@ -41,7 +41,7 @@ def name_of(address: str) -> tuple[str, str]:
     return name, rest
 
 
-def identity(address: str) -> str:
+def version_identity(address: str) -> str:
     """What tells whether an address has moved: a version's number, or the digest of a folder's manifest.
 
     Nothing is downloaded. Raises `ModelError` where the address stands for nothing, `TrackingError` where the
@@ -56,12 +56,12 @@ def identity(address: str) -> str:
     return bundle.digest(resolve(address))
 
 
-def find(address: str) -> ResolvedVersion:
+def resolve_version(address: str) -> ResolvedVersion:
     """The version that an address stands for, fetched where it is not here.
 
     Raises `ModelError` where there is none or its files are not those of its manifest.
     """
-    found = identity(address)
+    found = version_identity(address)
     if address.startswith("models:/"):
         name = re.split("[@/]", address.removeprefix("models:/"))[0]
         pinned = f"models:/{name}/{found}" if found.isdigit() else address
@@ -96,27 +96,31 @@ def _client() -> RegistryClient:
     return RegistryClient()
 
 
-def served(models: Sequence[str], canaries: Sequence[str], shadows: Sequence[str]) -> tuple[Served, ...]:
+def served_models(
+    models: Sequence[str], canaries: Sequence[str], shadows: Sequence[str]
+) -> tuple[ServedModel, ...]:
     """What is served, from the words of the command line.
 
     Models are [NAME=]ADDRESS, shadows too, canaries [NAME=]ADDRESS=10%. A candidate belongs to the model of
     its name, or to the only one. Raises `ConfigError` for words of another form.
     """
-    found = {name: Served(name, address) for name, address in map(name_of, models)}
+    found = {name: ServedModel(name, address) for name, address in map(split_name, models)}
     if len(found) < len(models):
-        return tuple(Served(*name_of(model)) for model in models)  # ServeOptions says which came twice
+        return tuple(
+            ServedModel(*split_name(model)) for model in models
+        )  # ServeOptions says which came twice
     for word in canaries:
         match = _SHARE.fullmatch(word)
         if match is None:
             raise ConfigError(f"option canary: [NAME=]MODEL=10% was expected, got {word!r}")
-        _add(found, Candidate("canary", match["address"], float(match["share"]) / 100))
+        _add(found, RolloutCandidate("canary", match["address"], float(match["share"]) / 100))
     for word in shadows:
-        _add(found, Candidate("shadow", word))
+        _add(found, RolloutCandidate("shadow", word))
     return tuple(found.values())
 
 
-def _add(found: dict[str, Served], candidate: Candidate) -> None:
-    name, address = name_of(candidate.address)
+def _add(found: dict[str, ServedModel], candidate: RolloutCandidate) -> None:
+    name, address = split_name(candidate.address)
     if name not in found:
         if len(found) > 1 or candidate.address != address:
             known = ", ".join(found)

@@ -22,11 +22,11 @@ import uvloop
 from tabstudio.errors import TabstudioError
 from tabstudio.serving import runtime, server_log
 from tabstudio.serving.app import App
-from tabstudio.serving.batching import BatchLane, Endpoint
-from tabstudio.serving.control_channel import ControlChannel, Word
-from tabstudio.serving.extensions import extensions
+from tabstudio.serving.batching import BatchQueue, Endpoint
+from tabstudio.serving.control_channel import ControlChannel, ControlMessage
 from tabstudio.serving.serve_options import ServeOptions, from_json
-from tabstudio.serving.server import HttpServer, server
+from tabstudio.serving.server import HttpServer, make_server
+from tabstudio.serving.worker_hooks import build_hooks
 
 THREADS = 4
 
@@ -42,8 +42,8 @@ class Worker:
         self.app: App | None = None
         self.server: HttpServer | None = None
         self._serving: asyncio.Task[None] | None = None
-        self._loaded: dict[int, tuple[Word, runtime.Runtime]] = {}
-        self._asked: dict[int, asyncio.Future[Word]] = {}
+        self._loaded: dict[int, tuple[ControlMessage, runtime.Runtime]] = {}
+        self._asked: dict[int, asyncio.Future[ControlMessage]] = {}
         self._ids = count(1)
         self._loading: set[asyncio.Task[None]] = set()
 
@@ -67,7 +67,7 @@ class Worker:
         if self.server:
             self.server.should_exit = True
 
-    async def _obey(self, word: Word) -> None:
+    async def _obey(self, word: ControlMessage) -> None:
         match word["do"]:
             case "start":
                 await self._start(from_json(word["options"]), word["models"])
@@ -87,17 +87,17 @@ class Worker:
             case "stop":
                 self.stop()
 
-    async def _start(self, options: ServeOptions, models: list[Word]) -> None:
+    async def _start(self, options: ServeOptions, models: list[ControlMessage]) -> None:
         server_log.configure(options.json_logs)
         try:
-            hooks = extensions(options, self.number)
+            hooks = build_hooks(options, self.number)
             loaded = [(told, _read(told)) for told in models]
             options.log.check([ready.schema for _, ready in loaded])
         except TabstudioError as error:
             self.channel.say(say="failed", error=str(error))
             return
         endpoints = {
-            told["name"]: Endpoint(told["name"], BatchLane(ready, "live", self.pool))
+            told["name"]: Endpoint(told["name"], BatchQueue(ready, "live", self.pool))
             for told, ready in loaded
             if told["role"] == "live"
         }
@@ -105,7 +105,7 @@ class Worker:
         for told, ready in loaded:
             self.app.install(told["name"], ready, told["role"], told["share"])
         await hooks.start(self.app)
-        self.server = server(self.app, options.bounds)
+        self.server = make_server(self.app, options.bounds)
         self._serving = asyncio.create_task(self._serve(hooks.stop))
         gc.enable()
         gc.collect()
@@ -122,7 +122,7 @@ class Worker:
             await stop()
             await self.channel.close()
 
-    async def _load(self, word: Word) -> None:
+    async def _load(self, word: ControlMessage) -> None:
         """Read, verify and warm a version beside the one that answers."""
         loop = asyncio.get_running_loop()
         try:
@@ -135,15 +135,15 @@ class Worker:
         self._loaded[word["id"]] = word, loaded
         self.channel.say(say="loaded", id=word["id"])
 
-    async def _reload(self, name: str) -> Word:
+    async def _reload(self, name: str) -> ControlMessage:
         number = next(self._ids)
-        future: asyncio.Future[Word] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[ControlMessage] = asyncio.get_running_loop().create_future()
         self._asked[number] = future
         self.channel.say(say="reload", id=number, name=name)
         return await future
 
 
-def _read(word: Word) -> runtime.Runtime:
+def _read(word: ControlMessage) -> runtime.Runtime:
     return runtime.load(word["folder"], word["name"], word["version"])
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from tabstudio._util.error_summary import summarize_error
 from tabstudio._util.http_client import RequestError, send_request
 from tabstudio.errors import TabstudioError
-from tabstudio.serving.deployments import here
+from tabstudio.serving.deployments import local_url
 
 if TYPE_CHECKING:
     import httpx
@@ -183,7 +183,7 @@ def read(service: Deployment, path: str, body: bytes | None = None, *, seconds: 
     if not service.url:
         raise ServiceError(f"service {service.name} is {service.state}: start it first")
     headers = {"content-type": "application/json"} if body is not None else {}
-    url = here(service.url) + path
+    url = local_url(service.url) + path
     method = "GET" if body is None else "POST"
     try:
         answer = send_request(method, url, seconds=seconds, body=body, headers=headers, use_proxy=False)

@@ -24,7 +24,7 @@ from tabstudio.model.transforms import ChainTransform
 from tabstudio.options import NetworkConfig
 from tabstudio.serving.export import exporter, onnx_file, pt2_file, verification
 from tabstudio.serving.export.exporter import export
-from tabstudio.serving.export.verification import TOLERANCE, check, sample_rows
+from tabstudio.serving.export.verification import TOLERANCE, sample_rows, verify_answers
 from tabstudio.table.schema import Column, Schema, Target
 
 onnx = pytest.importorskip("onnx")
@@ -244,9 +244,9 @@ def test_a_wrong_label_or_shape_is_found():
         return model.predict(rows)[::-1], model.predict_proba(rows)
 
     with pytest.raises(ModelError, match="where the model says"):
-        check(model, rows, ask, "it")
+        verify_answers(model, rows, ask, "it")
     with pytest.raises(ModelError, match="inf"):
-        check(model, rows, lambda rows: (None, model.predict_proba(rows)[:, 0]), "it")
+        verify_answers(model, rows, lambda rows: (None, model.predict_proba(rows)[:, 0]), "it")
 
 
 def test_sample_rows_hold_what_training_did_not():

@@ -9,7 +9,7 @@ from tabstudio.serving.predictionlog import compaction
 from tabstudio.serving.predictionlog.log_options import LogOptions
 from tabstudio.serving.predictionlog.reader import prediction_log
 from tabstudio.serving.predictionlog.writer import PredictionLog
-from tabstudio.serving.request_hooks import RequestRecord
+from tabstudio.serving.request_hooks import PredictionRecord
 from tabstudio.table.schema import Column, Schema, Target
 
 SCHEMA = Schema(
@@ -34,7 +34,7 @@ def record(number=0, rows=((30, 70.5, "Rome", "1996-01-02"),), **changes):
         "labels": ["yes"] * len(rows), "probabilities": [[0.25, 0.75]] * len(rows), "classes": ("no", "yes"),
         "warnings": {},
     }  # fmt: skip
-    return RequestRecord(**(fields | changes))
+    return PredictionRecord(**(fields | changes))
 
 
 def opened(folder="log", **options):

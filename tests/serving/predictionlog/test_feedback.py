@@ -8,8 +8,8 @@ import pytest
 
 from tabstudio.serving.predictionlog import feedback
 from tabstudio.serving.predictionlog.catalog import LogCatalog
-from tabstudio.serving.predictionlog.feedback import FeedbackLabels
-from tabstudio.serving.request_hooks import RequestRefused
+from tabstudio.serving.predictionlog.feedback import FeedbackLabel
+from tabstudio.serving.request_hooks import RequestError
 
 from .helpers import compacted, kept, opened, record, written
 
@@ -18,7 +18,7 @@ CLASSES = {"cancer": ("no", "yes"), "grades": (1, 2, 3), "houses": ()}
 
 def tell(*told, caller="lab"):
     with LogCatalog(Path("log")) as catalogue:
-        return feedback.store(catalogue, told, caller)
+        return feedback.store_feedback(catalogue, told, caller)
 
 
 def labels():
@@ -27,7 +27,7 @@ def labels():
 
 def test_a_label_joins_its_row_before_and_after_compaction():
     written(record(0, [(1, 1.0, "a", None)] * 2), record(1))
-    assert tell(FeedbackLabels("r0", "no", 1), FeedbackLabels("r1", "yes")) == 2
+    assert tell(FeedbackLabel("r0", "no", 1), FeedbackLabel("r1", "yes")) == 2
     for _ in range(2):
         assert labels() == [("r0", 0, None), ("r0", 1, "no"), ("r1", 0, "yes")]
         assert kept()["label_caller"].to_list() == [None, "lab", "lab"]
@@ -36,7 +36,7 @@ def test_a_label_joins_its_row_before_and_after_compaction():
 
 def test_the_same_label_is_kept_once_and_another_one_wins():
     written(record(0))
-    assert [tell(FeedbackLabels("r0", label)) for label in ("no", "no", "yes", "yes", "no")] == [
+    assert [tell(FeedbackLabel("r0", label)) for label in ("no", "no", "yes", "yes", "no")] == [
         1,
         0,
         1,
@@ -45,7 +45,7 @@ def test_the_same_label_is_kept_once_and_another_one_wins():
     ]
     assert labels() == [("r0", 0, "no")]
     with LogCatalog(Path("log")) as catalogue:
-        told = feedback.history(catalogue, "r0")
+        told = feedback.feedback_history(catalogue, "r0")
     assert [(row, label, caller) for row, label, _, caller in told] == [
         (0, "no", "lab"),
         (0, "yes", "lab"),
@@ -54,7 +54,7 @@ def test_the_same_label_is_kept_once_and_another_one_wins():
 
 
 def test_a_label_may_come_before_its_prediction_is_read_and_for_another_model():
-    tell(FeedbackLabels("r0", "yes"), FeedbackLabels("r0", "no", model="other"))
+    tell(FeedbackLabel("r0", "yes"), FeedbackLabel("r0", "no", model="other"))
     written(record(0))
     assert labels() == [("r0", 0, "yes")]
 
@@ -63,23 +63,26 @@ def test_labels_take_the_type_of_predictions():
     log = opened()
     log(record(0))
     log.close()
-    tell(FeedbackLabels("r0", True))
+    tell(FeedbackLabel("r0", True))
     assert labels() == [("r0", 0, "true")]
 
 
 def test_labels_told_by_several_at_once_are_all_kept():
     with LogCatalog(Path("log")) as first, LogCatalog(Path("log")) as second:
         for number in range(20):
-            feedback.store(first, [FeedbackLabels(f"a{number}", "no")], "")
-            feedback.store(second, [FeedbackLabels(f"b{number}", "no")], "")
+            feedback.store_feedback(first, [FeedbackLabel(f"a{number}", "no")], "")
+            feedback.store_feedback(second, [FeedbackLabel(f"b{number}", "no")], "")
         assert first.database.execute("SELECT COUNT(*) FROM feedback").fetchone() == (40,)
 
 
 def test_a_body_is_read():
     body = {"feedback": [{"request_id": "r", "label": "yes"}, {"request_id": "s", "label": 2.0, "row": 3}]}
-    assert feedback.read(body, CLASSES, 10) == [FeedbackLabels("r", "yes"), FeedbackLabels("s", 2.0, 3)]
-    with pytest.raises(RequestRefused, match="at most 1 labels") as refused:
-        feedback.read(body, CLASSES, 1)
+    assert feedback.parse_feedback(body, CLASSES, 10) == [
+        FeedbackLabel("r", "yes"),
+        FeedbackLabel("s", 2.0, 3),
+    ]
+    with pytest.raises(RequestError, match="at most 1 labels") as refused:
+        feedback.parse_feedback(body, CLASSES, 1)
     assert refused.value.status == 413
 
 
@@ -103,8 +106,8 @@ def test_a_body_is_read():
 )
 def test_faults_are_named_by_place(one, column, says):
     good = {"request_id": "r", "label": 3, "model": "grades"}
-    with pytest.raises(RequestRefused) as refused:
-        feedback.read({"feedback": [good, one]}, CLASSES, 10)
+    with pytest.raises(RequestError) as refused:
+        feedback.parse_feedback({"feedback": [good, one]}, CLASSES, 10)
     (fault,) = refused.value.faults
     assert (fault["row"], fault["column"]) == (1, column)
     assert says in fault["message"]
@@ -115,5 +118,5 @@ def test_faults_are_named_by_place(one, column, says):
     "body", [None, [], {}, {"feedback": []}, {"feedback": {}}, {"feedback": [1], "x": 1}]
 )
 def test_what_is_no_feedback_says_what_is(body):
-    with pytest.raises(RequestRefused, match=r"expected.*feedback.*request_id"):
-        feedback.read(body, CLASSES, 10)
+    with pytest.raises(RequestError, match=r"expected.*feedback.*request_id"):
+        feedback.parse_feedback(body, CLASSES, 10)

@@ -21,8 +21,8 @@ from tabstudio.errors import ConfigError, DataError, TabstudioError
 from tabstudio.serving.predictionlog import compaction, feedback, writer
 from tabstudio.serving.predictionlog.catalog import LogCatalog, model_folder
 from tabstudio.serving.predictionlog.log_options import LogOptions
-from tabstudio.serving.predictionlog.reader import models, prediction_log
-from tabstudio.serving.predictionlog.segment import SegmentWriter, closed, segments
+from tabstudio.serving.predictionlog.reader import catalog_models, prediction_log
+from tabstudio.serving.predictionlog.segment import SegmentWriter, is_closed, list_segments
 from tabstudio.serving.predictionlog.writer import PredictionLog
 from tabstudio.table.schema import Column, Schema, Target
 
@@ -71,7 +71,7 @@ def test_the_same_rows_come_out_before_and_after_compaction():
     written(*(record(n, [(n, n / 2, f"c{n % 3}", None)] * (1 + n % 4)) for n in range(200)))
     before = kept()
     compacted()
-    assert not segments(Path("log"))
+    assert not list_segments(Path("log"))
     assert kept().equals(before)
     assert before["request_id"].n_unique() == 200
     assert len(before) == sum(1 + n % 4 for n in range(200))
@@ -94,7 +94,7 @@ def test_versions_with_other_columns_and_other_models_stand_side_by_side():
         assert cancer["input_height"].to_list() == [None, 1.8]
         assert kept("houses/a b")["prediction"].to_list() == [99.5]
         with LogCatalog(Path("log")) as catalogue:
-            assert models(catalogue) == ["cancer", "houses/a b"]
+            assert catalog_models(catalogue) == ["cancer", "houses/a b"]
         compacted()
     assert sorted(path.parent.name for path in Path("log").glob("*/*.parquet")) == ["cancer", "houses%2Fa b"]
 
@@ -142,15 +142,15 @@ def test_what_was_acknowledged_is_there_after_kill_9_from_several_workers():
         assert acknowledged <= set(ids)
         assert len(ids) == len(set(ids)) <= len(acknowledged) + 2  # one each may be between write and answer
         compacted()
-    assert not segments(Path("log"))
+    assert not list_segments(Path("log"))
 
 
 def test_compaction_leaves_the_file_of_a_live_worker_alone():
     log = opened()
     log(record(0))
     compacted()
-    (live,) = segments(Path("log"))
-    assert not closed(live)
+    (live,) = list_segments(Path("log"))
+    assert not is_closed(live)
     log(record(1))
     assert kept()["request_id"].to_list() == ["r0", "r1"]
     log.close()
@@ -212,7 +212,7 @@ def test_a_midnight_begins_another_file():
     log = opened()
     log(record(at=time.time()))
     log(record(1, at=(time.time() // 86_400 + 1) * 86_400 + 1))
-    assert len(segments(Path("log"))) == 2
+    assert len(list_segments(Path("log"))) == 2
     log.close()
 
 
@@ -294,7 +294,7 @@ def test_a_write_cut_short_leaves_no_torn_record_behind(monkeypatch):
 
 def test_a_torn_end_is_left_out_and_told(caplog):
     written(record(0), record(1))
-    (path,) = segments(Path("log"))
+    (path,) = list_segments(Path("log"))
     path.write_bytes(path.read_bytes()[:-5])
     with caplog.at_level(logging.WARNING):
         compacted()
@@ -330,7 +330,7 @@ def test_workers_start_compaction_in_a_process_of_its_own(monkeypatch):
     monkeypatch.setattr(writer._Keeper, "_compact", COMPACT)
     monkeypatch.setattr(writer, "SYNC_SECONDS", 0.05)
     written(record(at=time.time()))
-    (old,) = segments(Path("log"))
+    (old,) = list_segments(Path("log"))
     log = opened()
     deadline = time.monotonic() + 60
     while old.exists():
@@ -344,7 +344,7 @@ def test_workers_start_compaction_in_a_process_of_its_own(monkeypatch):
 def test_the_command_shows_versions_last_rows_and_labels(capsys):
     written(*map(record, range(5)))
     with LogCatalog(Path("log")) as catalogue:
-        feedback.store(catalogue, [feedback.FeedbackLabels("r4", "no")], "lab")
+        feedback.store_feedback(catalogue, [feedback.FeedbackLabel("r4", "no")], "lab")
     assert run(["predictions", "--folder", "log"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "cancer"

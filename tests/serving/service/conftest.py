@@ -29,9 +29,9 @@ from tabstudio.model.profile import profile
 from tabstudio.options import NetworkConfig
 from tabstudio.serving import runtime
 from tabstudio.serving.app import App
-from tabstudio.serving.batching import BatchLane, Endpoint
-from tabstudio.serving.request_hooks import Extensions
-from tabstudio.serving.serve_options import Bounds, Served, ServeOptions
+from tabstudio.serving.batching import BatchQueue, Endpoint
+from tabstudio.serving.request_hooks import ServingHooks
+from tabstudio.serving.serve_options import Bounds, ServedModel, ServeOptions
 from tabstudio.table import Table, read
 
 TARGETS = {"binary": "ill", "multiclass": "grade", "regression": "price"}
@@ -141,14 +141,14 @@ def in_process(models: dict[str, Model], folder: Path, **bounds: Any) -> Iterato
         endpoints = {}
         for name, model in models.items():
             ready = runtime.load(model.save(folder / name), name, "1")
-            endpoints[name] = Endpoint(name, BatchLane(ready, "live", pool))
-        options = ServeOptions(tuple(Served(name, str(folder / name)) for name in models))
+            endpoints[name] = Endpoint(name, BatchQueue(ready, "live", pool))
+        options = ServeOptions(tuple(ServedModel(name, str(folder / name)) for name in models))
         options = replace(options, hosts=("testserver",), bounds=Bounds(**bounds))
 
         async def reload(name: str) -> dict[str, Any]:
             return {"error": "" if name != "broken" else "it is broken"}
 
-        app = App(endpoints, options, Extensions(recorders=(records.append,)), pool, reload)
+        app = App(endpoints, options, ServingHooks(recorders=(records.append,)), pool, reload)
         yield Asking(app, records)
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from tabstudio.model.predictor import Model
 from tabstudio.serving import runtime
-from tabstudio.serving.batching import BatchLane, place
-from tabstudio.serving.http_messages import Bodies
+from tabstudio.serving.batching import BatchQueue, routing_point
+from tabstudio.serving.http_messages import BodyReader
 from tabstudio.serving.serve_options import Bounds
 
 from .conftest import Asking, in_process
@@ -212,7 +212,7 @@ def test_a_request_that_waited_too_long_is_refused(model: Model, tmp_path: Path,
 
 
 def test_a_body_that_trickles_is_given_up() -> None:
-    bodies = Bodies(Bounds(body_seconds=0.05))
+    bodies = BodyReader(Bounds(body_seconds=0.05))
 
     async def receive() -> dict[str, Any]:
         await asyncio.sleep(0.02)
@@ -225,7 +225,7 @@ def test_a_body_that_trickles_is_given_up() -> None:
 
 
 def test_bodies_together_are_bounded() -> None:
-    bodies = Bodies(Bounds(body_bytes=1000, buffered_bytes=1500))
+    bodies = BodyReader(Bounds(body_bytes=1000, buffered_bytes=1500))
 
     async def one() -> bytes:
         parts = [b"x" * 400, b"x" * 400]
@@ -271,9 +271,9 @@ def test_a_canary_answers_its_share_and_keeps_to_keys(
         return str(answer.json()["version"])
 
     found = {f"user-{i}": version(f"user-{i}") for i in range(60)}
-    assert found == {key: "2" if place("ills", key) < 0.3 else "1" for key in found}
+    assert found == {key: "2" if routing_point("ills", key) < 0.3 else "1" for key in found}
     assert 5 < list(found.values()).count("2") < 35
-    shares = [place("ills", str(i)) for i in range(10_000)]
+    shares = [routing_point("ills", str(i)) for i in range(10_000)]
     assert np.histogram(shares, 10, (0, 1))[0] == pytest.approx(1000, abs=150)
     assert [served["role"] for served in asking.get("/v1/models/ills").json()["served"]] == ["live", "canary"]
 
@@ -397,5 +397,5 @@ def test_several_models_have_their_own_paths(
 
 
 def test_a_lane_without_waiting_requests_is_empty(asking: Asking) -> None:
-    assert isinstance(asking.app.endpoints["ills"].live, BatchLane)
+    assert isinstance(asking.app.endpoints["ills"].live, BatchQueue)
     assert asking.app.queue_length == 0

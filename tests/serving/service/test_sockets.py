@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tabstudio.model.predictor import Model
-from tabstudio.serving.server import HEAD_BYTES, server
+from tabstudio.serving.server import HEAD_BYTES, make_server
 
 from .conftest import in_process
 
@@ -31,7 +31,7 @@ def address(model: Model, tmp_path: Path) -> Iterator[tuple[str, int]]:
 @contextmanager
 def _running(asking) -> Iterator[tuple[str, int]]:
     listening = socket.create_server(("127.0.0.1", 0))
-    made = server(asking.app, asking.app.bounds)
+    made = make_server(asking.app, asking.app.bounds)
     thread = threading.Thread(target=lambda: asyncio.run(made.serve([listening])))
     thread.start()
     try:

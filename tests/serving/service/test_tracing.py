@@ -253,4 +253,4 @@ def test_the_missing_extra_and_another_protocol_are_told_before_anything_is_load
 
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
     with pytest.raises(ConfigError, match=re.escape("OTEL_EXPORTER_OTLP_PROTOCOL")):
-        tracing.check()
+        tracing.check_environment()

@@ -13,20 +13,27 @@ from typing import Literal, get_args
 from tabstudio.errors import ConfigError, TabstudioError
 from tabstudio.model.predictor import Model
 from tabstudio.report.text_format import format_size
-from tabstudio.serving.export.verification import TOLERANCE, Answered, Rows, Verified, check, sample_rows
+from tabstudio.serving.export.verification import (
+    TOLERANCE,
+    FileAnswer,
+    Rows,
+    VerificationResult,
+    sample_rows,
+    verify_answers,
+)
 
 Format = Literal["onnx", "pt2", "folder"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportResult:
     """What was written, and how it was checked."""
 
     path: Path
     format: Format
     bytes: int
-    checked: Verified
+    checked: VerificationResult
 
     def __str__(self) -> str:
         unlike = f"largest difference {self.checked.difference:.1e}, allowed {TOLERANCE:.0e}"
@@ -36,7 +43,7 @@ class Exported:
         )
 
 
-def export(model: Model, path: str | Path, to: Format) -> Exported:
+def export(model: Model, path: str | Path, to: Format) -> ExportResult:
     """Write `model` to `path` as a file for another runtime, with its preparation of raw columns inside.
 
     `onnx` runs in ONNX Runtime: an input (rows, 1) per column, float64 for numbers and truth (NaN is
@@ -65,18 +72,18 @@ def export(model: Model, path: str | Path, to: Format) -> Exported:
         raise TabstudioError(f"{path}: the model cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(beside) if beside.is_dir() else beside.unlink(missing_ok=True)
-    return Exported(path, to, _bytes(path), checked)
+    return ExportResult(path, to, _bytes(path), checked)
 
 
-def _written(model: Model, path: Path, to: Format) -> Verified:
-    ask: Callable[[Rows], Answered]
+def _written(model: Model, path: Path, to: Format) -> VerificationResult:
+    ask: Callable[[Rows], FileAnswer]
     if to == "folder":
         from tabstudio.model import bundle
 
         copy = bundle.load(bundle.save(model, path), getattr(model.pack, "factory", None))
         regression = model.target.task == "regression"
 
-        def ask(rows: Rows) -> Answered:
+        def ask(rows: Rows) -> FileAnswer:
             return (
                 (None, copy.predict(rows)) if regression else (copy.predict(rows), copy.predict_proba(rows))
             )
@@ -85,7 +92,7 @@ def _written(model: Model, path: Path, to: Format) -> Verified:
         module = _module(to)
         module.write(model, path)
         ask = module.open_for(model, path)
-    return check(model, sample_rows(model), ask, to)
+    return verify_answers(model, sample_rows(model), ask, to)
 
 
 def _module(to: Format) -> ModuleType:

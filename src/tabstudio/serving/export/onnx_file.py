@@ -23,7 +23,7 @@ from tabstudio.serving.export.tensor_program import (
     known,
     quiet,
 )
-from tabstudio.serving.export.verification import Answered, Rows
+from tabstudio.serving.export.verification import FileAnswer, Rows
 
 OPSET, ML_OPSET, IR = 20, 3, 10
 INSIDE = "tabstudio/"
@@ -73,7 +73,7 @@ def open_for(model: Model, path: Path) -> Any:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
-    def ask(rows: Rows) -> Answered:
+    def ask(rows: Rows) -> FileAnswer:
         asked = {i.name: _tensor(rows[i.name], i.type) for i in session.get_inputs()}
         answers = session.run(None, asked)
         return (None, answers[0]) if model.target.task == "regression" else (answers[0], answers[1])

@@ -27,7 +27,7 @@ from tabstudio.serving.export.tensor_program import (
     known,
     quiet,
 )
-from tabstudio.serving.export.verification import Answered, Rows
+from tabstudio.serving.export.verification import FileAnswer, Rows
 
 ABOUT = "tabstudio.json"
 
@@ -60,7 +60,7 @@ def open_for(model: Model, path: Path) -> Any:
     program = torch.export.load(path, extra_files=extra).module()
     about = json.loads(extra[ABOUT])
 
-    def ask(rows: Rows) -> Answered:
+    def ask(rows: Rows) -> FileAnswer:
         count = len(next(iter(rows.values())))
         numbers = np.full((count, len(about["numbers"])), np.nan)
         for place, name in enumerate(about["numbers"]):

@@ -15,7 +15,7 @@ from tabstudio.table.schema import Column
 
 Array = npt.NDArray[Any]
 Rows = dict[str, list[Any]]
-Answered = tuple[Array | None, Array]
+FileAnswer = tuple[Array | None, Array]
 """Labels (n,), None for a regression, and probabilities (n, classes) or values (n,)."""
 
 TOLERANCE = 1e-5
@@ -24,7 +24,7 @@ CHECKED_ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class VerificationResult:
     """How far the file's answers were from the model's: `difference` as `TOLERANCE` is meant."""
 
     rows: int
@@ -38,7 +38,9 @@ def sample_rows(model: Model, count: int = CHECKED_ROWS) -> Rows:
     return {c.name: _cells(c, known.get(c.name, {}), count, rng) for c in model.schema.features}
 
 
-def check(model: Model, rows: Rows, ask: Callable[[Rows], Answered], what: str) -> Verified:
+def verify_answers(
+    model: Model, rows: Rows, ask: Callable[[Rows], FileAnswer], what: str
+) -> VerificationResult:
     """Hold a file's answers against the model's, for one row, a few and all of them.
 
     Raises `ModelError` where they differ by more than `TOLERANCE`, or in a label that is not a tie.
@@ -57,7 +59,7 @@ def check(model: Model, rows: Rows, ask: Callable[[Rows], Answered], what: str) 
             )
         if labels is not None:
             _check_labels(model, labels, expected, what)
-    return Verified(total, worst)
+    return VerificationResult(total, worst)
 
 
 def _expected(model: Model, rows: Rows) -> Array:

@@ -37,7 +37,7 @@ CREATE INDEX IF NOT EXISTS feedback_request ON feedback (request_id, row, model,
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class LogFile:
     """A Parquet file: `path` relative to the folder, times of its first and last row in Unix seconds."""
 
     path: str
@@ -88,17 +88,17 @@ class LogCatalog:
             raise
         self.database.execute("COMMIT")
 
-    def files(self, model: str | None = None) -> list[Stored]:
+    def files(self, model: str | None = None) -> list[LogFile]:
         """The Parquet files, the oldest first; of one model where it is named."""
         where, values = ("WHERE model = ?", [model]) if model is not None else ("", [])
         found = self.database.execute(f"SELECT * FROM files {where} ORDER BY first, path", values)  # noqa: S608
-        return [Stored(*row) for row in found]
+        return [LogFile(*row) for row in found]
 
     def consumed(self) -> set[str]:
         """Names of the segments whose rows stand in Parquet files."""
         return {name for (name,) in self.database.execute("SELECT name FROM segments")}
 
-    def publish(self, fresh: Iterable[Stored], replaced: Iterable[str], segments: Iterable[str]) -> None:
+    def publish(self, fresh: Iterable[LogFile], replaced: Iterable[str], segments: Iterable[str]) -> None:
         """Let files count, others no longer, and segments be consumed, all at once."""
         with self.transaction() as database:
             database.executemany("DELETE FROM files WHERE path = ?", [(path,) for path in replaced])

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import polars as pl
 
-from tabstudio.serving.predictionlog.catalog import LogCatalog, Stored, model_folder
-from tabstudio.serving.predictionlog.record_frames import Frames
-from tabstudio.serving.predictionlog.segment import SEGMENTS, closed, read_segment, segments
+from tabstudio.serving.predictionlog.catalog import LogCatalog, LogFile, model_folder
+from tabstudio.serving.predictionlog.record_frames import RecordFrames
+from tabstudio.serving.predictionlog.segment import SEGMENTS, is_closed, list_segments, read_segment
 
 BATCH_BYTES = 32 * 2**20
 """Segments that are turned into Parquet together."""
@@ -45,7 +45,7 @@ def compact(folder: Path, days: float, gigabytes: float) -> None:
             return
         with LogCatalog(folder) as catalogue:
             _remove_consumed(catalogue)
-            for batch in _batches(path for path in segments(folder) if closed(path)):
+            for batch in _batches(path for path in list_segments(folder) if is_closed(path)):
                 _publish(catalogue, batch)
             _retain(catalogue, days, gigabytes)
             _sweep(catalogue)
@@ -77,7 +77,7 @@ def _batches(paths: Iterable[Path]) -> Iterator[list[Path]]:
 
 
 def _publish(catalogue: LogCatalog, batch: Sequence[Path]) -> None:
-    fresh: list[Stored] = []
+    fresh: list[LogFile] = []
     replaced: list[str] = []
     for (model, day), frames in _frames(batch).items():
         small = [
@@ -93,7 +93,7 @@ def _publish(catalogue: LogCatalog, batch: Sequence[Path]) -> None:
 def _frames(batch: Iterable[Path]) -> dict[tuple[str, str], list[pl.DataFrame]]:
     """Frames by model and day (UTC)."""
     frames: dict[tuple[str, str], list[pl.DataFrame]] = {}
-    collected = Frames()
+    collected = RecordFrames()
     for path in batch:
         for model, frame in collected.take(read_segment(path, finished=True)):
             _by_day(frames, model, frame)
@@ -110,7 +110,7 @@ def _by_day(frames: dict[tuple[str, str], list[pl.DataFrame]], model: str, frame
         frames.setdefault((model, day), []).append(part)
 
 
-def _write(folder: Path, model: str, day: str, frames: Sequence[pl.DataFrame]) -> Stored:
+def _write(folder: Path, model: str, day: str, frames: Sequence[pl.DataFrame]) -> LogFile:
     frame = pl.concat(frames, how="diagonal_relaxed").sort("time", "request_id", "row")
     path = Path(model_folder(model)) / f"{day}-{secrets.token_hex(6)}.parquet"
     target = folder / path
@@ -123,7 +123,7 @@ def _write(folder: Path, model: str, day: str, frames: Sequence[pl.DataFrame]) -
         os.fsync(file.fileno())
     beside.rename(target)
     first, last = (frame["time"][place].timestamp() for place in (0, -1))
-    return Stored(str(path), model, first, last, len(frame), target.stat().st_size)
+    return LogFile(str(path), model, first, last, len(frame), target.stat().st_size)
 
 
 def _remove_consumed(catalogue: LogCatalog) -> None:
@@ -140,7 +140,7 @@ def _retain(catalogue: LogCatalog, days: float, gigabytes: float) -> None:
     oldest = time.time() - days * 86_400
     gone = [file for file in files if file.last < oldest]
     kept = [file for file in files if file.last >= oldest]
-    excess = sum(file.bytes for file in kept) + _bytes(segments(catalogue.folder)) - gigabytes * 1e9
+    excess = sum(file.bytes for file in kept) + _bytes(list_segments(catalogue.folder)) - gigabytes * 1e9
     for file in kept:
         if excess <= 0:
             break

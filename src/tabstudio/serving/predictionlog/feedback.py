@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tabstudio.serving.predictionlog.catalog import LogCatalog
-from tabstudio.serving.predictionlog.privacy import word
-from tabstudio.serving.request_hooks import RequestRefused
+from tabstudio.serving.predictionlog.privacy import cell_text
+from tabstudio.serving.request_hooks import RequestError
 
 Label = str | int | float | bool
 _FIELDS = {"request_id", "label", "row", "model"}
@@ -19,7 +19,7 @@ _FORM = 'expected {"feedback": [{"request_id": "...", "label": ..., "row": 0, "m
 
 
 @dataclass(frozen=True, slots=True)
-class FeedbackLabels:
+class FeedbackLabel:
     """The true label of one row of a request. An empty `model` means any that answered the request."""
 
     request_id: str
@@ -28,27 +28,27 @@ class FeedbackLabels:
     model: str = ""
 
 
-def read(document: Any, classes: Mapping[str, Sequence[Label]], most: int) -> list[FeedbackLabels]:
+def parse_feedback(document: Any, classes: Mapping[str, Sequence[Label]], most: int) -> list[FeedbackLabel]:
     """Take a parsed body to labels. `classes` of each served model, none for a regression, bound them.
 
-    Raises `RequestRefused`: 422 naming all faults by their place in the list, 413 for more than `most`.
+    Raises `RequestError`: 422 naming all faults by their place in the list, 413 for more than `most`.
     """
     several = document.get("feedback") if isinstance(document, dict) else None
     if not isinstance(several, list) or len(document) != 1 or not several:
-        raise RequestRefused(422, "INVALID_REQUEST", _FORM)
+        raise RequestError(422, "INVALID_REQUEST", _FORM)
     if len(several) > most:
-        raise RequestRefused(
+        raise RequestError(
             413, "TOO_MANY_ROWS", f"at most {most:,} labels are taken at a time, got {len(several):,}"
         )
     faults: list[dict[str, Any]] = []
     told = [_told(place, one, classes, faults) for place, one in enumerate(several)]
     if faults:
         first = faults[0]
-        raise RequestRefused(422, "INVALID_ROWS", f"label {first['row']}: {first['message']}", faults[:100])
+        raise RequestError(422, "INVALID_ROWS", f"label {first['row']}: {first['message']}", faults[:100])
     return [one for one in told if one is not None]
 
 
-def store(catalogue: LogCatalog, told: Sequence[FeedbackLabels], caller: str) -> int:
+def store_feedback(catalogue: LogCatalog, told: Sequence[FeedbackLabel], caller: str) -> int:
     """Keep labels, durable when this returns; the number of those that say something new.
 
     The same label told twice is kept once; another label for the same row wins from now on, and the one
@@ -66,7 +66,7 @@ def store(catalogue: LogCatalog, told: Sequence[FeedbackLabels], caller: str) ->
         return database.total_changes - before
 
 
-def history(catalogue: LogCatalog, request_id: str) -> list[tuple[int, Label, float, str]]:
+def feedback_history(catalogue: LogCatalog, request_id: str) -> list[tuple[int, Label, float, str]]:
     """What was told of a request, the oldest first: row, label, time in Unix seconds, caller."""
     found = catalogue.database.execute(
         "SELECT row, label, at, caller FROM feedback WHERE request_id = ? ORDER BY id", [request_id]
@@ -76,7 +76,7 @@ def history(catalogue: LogCatalog, request_id: str) -> list[tuple[int, Label, fl
 
 def _told(
     place: int, one: Any, classes: Mapping[str, Sequence[Label]], faults: list[dict[str, Any]]
-) -> FeedbackLabels | None:
+) -> FeedbackLabel | None:
     known = len(faults)
 
     def wrong(column: str | None, message: str) -> None:
@@ -85,7 +85,7 @@ def _told(
     if not isinstance(one, dict) or not {"request_id", "label"} <= one.keys() <= _FIELDS:
         wrong(None, _FORM)
         return None
-    told = FeedbackLabels(one["request_id"], one["label"], one.get("row", 0), one.get("model", ""))
+    told = FeedbackLabel(one["request_id"], one["label"], one.get("row", 0), one.get("model", ""))
     if not isinstance(told.request_id, str) or not 0 < len(told.request_id) <= 128:
         wrong("request_id", "the id of an answered request was expected, a string of at most 128 characters")
     if type(told.row) is not int or not 0 <= told.row < 2**32:
@@ -102,9 +102,9 @@ def _misfit(label: Any, classes: Mapping[str, Sequence[Label]], model: str) -> s
     if not isinstance(label, Label) or (isinstance(label, float) and not math.isfinite(label)):
         return "a string, a number, true or false was expected"
     asked = [classes[model]] if model else list(classes.values())
-    if any(word(label) in map(word, labels) if labels else _is_number(label) for labels in asked):
+    if any(cell_text(label) in map(cell_text, labels) if labels else _is_number(label) for labels in asked):
         return ""
-    known = [word(known) for labels in asked for known in labels]
+    known = [cell_text(known) for labels in asked for known in labels]
     return f"one of {', '.join(known[:20])} was expected" if known else "a number was expected"
 
 

@@ -16,7 +16,7 @@ Row = tuple[Cell, ...]
 KEY = "key"
 
 
-class Privacy:
+class PrivacyFilter:
     """Reduces rows to what the options allow. Without such options rows pass as they are.
 
     A masked value is the first 16 hexadecimal digits of its BLAKE2b hash under a secret key of the log: equal
@@ -51,10 +51,10 @@ class Privacy:
     def _hash(self, value: Cell) -> str | None:
         if value is None or value != value:
             return None
-        return blake2b(word(value).encode(), key=self._key, digest_size=8).hexdigest()
+        return blake2b(cell_text(value).encode(), key=self._key, digest_size=8).hexdigest()
 
 
-def word(value: Any) -> str:
+def cell_text(value: Any) -> str:
     """A cell as text: whole numbers without their point, truth as JSON writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"

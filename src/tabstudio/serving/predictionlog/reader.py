@@ -9,11 +9,11 @@ from pathlib import Path
 import polars as pl
 
 from tabstudio.errors import DataError
-from tabstudio.serving.predictionlog.catalog import NAME, LogCatalog, Stored
+from tabstudio.serving.predictionlog.catalog import NAME, LogCatalog, LogFile
 from tabstudio.serving.predictionlog.log_options import log_folder
-from tabstudio.serving.predictionlog.privacy import word
-from tabstudio.serving.predictionlog.record_frames import Frames, moments
-from tabstudio.serving.predictionlog.segment import SEGMENTS, SegmentHeader, read_segment, segments
+from tabstudio.serving.predictionlog.privacy import cell_text
+from tabstudio.serving.predictionlog.record_frames import RecordFrames, utc_times
+from tabstudio.serving.predictionlog.segment import SEGMENTS, SegmentHeader, list_segments, read_segment
 
 
 def prediction_log(model: str, folder: str | Path | None = None) -> pl.LazyFrame:
@@ -43,10 +43,10 @@ def prediction_log(model: str, folder: str | Path | None = None) -> pl.LazyFrame
 def logged_models(folder: str | Path | None = None) -> list[str]:
     """Names of the models that have predictions. Raises `DataError` where there is no log."""
     with LogCatalog(_existing(folder)) as catalogue:
-        return models(catalogue)
+        return catalog_models(catalogue)
 
 
-def models(catalogue: LogCatalog) -> list[str]:
+def catalog_models(catalogue: LogCatalog) -> list[str]:
     """Names of the models that have predictions."""
     paths, files = _snapshot(catalogue)
     about = (record for path in paths for record in read_segment(path))
@@ -61,13 +61,13 @@ def latest_labels(catalogue: LogCatalog, model: str, dtype: pl.DataType) -> pl.D
         [model],
     ).fetchall()
     ids, rows, labels, times, callers = zip(*found, strict=True) if found else ([],) * 5
-    words = [word(json.loads(label)) for label in labels]
+    words = [cell_text(json.loads(label)) for label in labels]
     return pl.DataFrame(
         {
             "request_id": pl.Series(ids, dtype=pl.String),
             "row": pl.Series(rows, dtype=pl.UInt32),
             "label": pl.Series(words, dtype=pl.String).cast(dtype, strict=False),
-            "label_time": moments(times),
+            "label_time": utc_times(times),
             "label_caller": pl.Series(callers, dtype=pl.String),
         }
     )
@@ -80,11 +80,11 @@ def _existing(folder: str | Path | None) -> Path:
     return place
 
 
-def _consistent(catalogue: LogCatalog, model: str) -> tuple[list[pl.DataFrame], list[Stored]]:
+def _consistent(catalogue: LogCatalog, model: str) -> tuple[list[pl.DataFrame], list[LogFile]]:
     """Segments as frames and the Parquet files beside them, each prediction in one of the two."""
     while True:
         paths, files = _snapshot(catalogue)
-        collected = Frames(model)
+        collected = RecordFrames(model)
         try:
             frames = [frame for path in paths for _, frame in collected.take(read_segment(path))]
         except FileNotFoundError:  # it became Parquet while we looked
@@ -93,12 +93,12 @@ def _consistent(catalogue: LogCatalog, model: str) -> tuple[list[pl.DataFrame], 
         return frames, [file for file in files if file.model == model]
 
 
-def _snapshot(catalogue: LogCatalog) -> tuple[list[Path], list[Stored]]:
+def _snapshot(catalogue: LogCatalog) -> tuple[list[Path], list[LogFile]]:
     """Segments that are not consumed, and the files that count beside them.
 
     The folder is listed first: what is consumed and removed between the two looks is missed when opened.
     """
-    paths = segments(catalogue.folder)
+    paths = list_segments(catalogue.folder)
     catalogue.database.execute("BEGIN")
     try:
         consumed, files = catalogue.consumed(), catalogue.files()
@@ -108,7 +108,7 @@ def _snapshot(catalogue: LogCatalog) -> tuple[list[Path], list[Stored]]:
 
 
 def _unknown(catalogue: LogCatalog, model: str) -> str:
-    names = models(catalogue)
+    names = catalog_models(catalogue)
     near = difflib.get_close_matches(model, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; it knows {', '.join(names) or 'no model'}"
     return f"{catalogue.folder}: no prediction of {model!r} stands there{hint}"

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from tabstudio.errors import InputError
-from tabstudio.serving.predictionlog.privacy import Row, word
+from tabstudio.serving.predictionlog.privacy import Row, cell_text
 from tabstudio.serving.predictionlog.segment import SegmentEntry, SegmentHeader
 from tabstudio.table.schema import Column, Schema
 from tabstudio.table.schema_alignment import conform
@@ -31,7 +31,7 @@ BASE: dict[str, pl.DataType | type[pl.DataType]] = {
 Served = tuple[str, str]
 
 
-class Frames:
+class RecordFrames:
     """Collects records and gives frames of about `ROWS` rows, each of one model version.
 
     `unreadable` counts rows whose values no longer fit the schema that stands beside them; they are kept
@@ -90,7 +90,9 @@ class Frames:
         places = pl.Series("place", [place for place, _ in rows], dtype=pl.Int64)
         columns = zip(*(row for _, row in rows), strict=True)
         data = {
-            column.name: [None if v is None else word(v) for v in values] if _is_words(column) else values
+            column.name: [None if v is None else cell_text(v) for v in values]
+            if _is_words(column)
+            else values
             for column, values in zip(schema.columns, columns, strict=True)
         }
         try:
@@ -101,7 +103,7 @@ class Frames:
         return frame.with_columns(places)
 
 
-def moments(seconds: Sequence[float]) -> pl.Series:
+def utc_times(seconds: Sequence[float]) -> pl.Series:
     """Unix seconds as times in UTC."""
     return pl.Series([round(second * 1e6) for second in seconds], dtype=pl.Int64).cast(BASE["time"])
 
@@ -112,7 +114,7 @@ def _facts(about: SegmentHeader, entries: Sequence[SegmentEntry]) -> pl.DataFram
     words = ("request_id", "role", "protocol", "caller")
     per_request = {name: pl.Series([getattr(e, name) for e in entries], dtype=pl.String) for name in words}
     columns = {
-        "time": moments([entry.at for entry in entries]).gather(request),
+        "time": utc_times([entry.at for entry in entries]).gather(request),
         "row": pl.Series(np.arange(len(request)) - np.repeat(counts.cumsum() - counts, counts)),
         "version": pl.repeat(about.version, len(request), eager=True),
         "warnings": _warnings(entries, len(request)),

@@ -125,7 +125,7 @@ def read_segment(path: Path, *, finished: bool = False) -> Iterator[SegmentHeade
         logger.warning("%s: the last %d bytes are no whole record and are left out", path.name, rest)
 
 
-def closed(path: Path) -> bool:
+def is_closed(path: Path) -> bool:
     """Say whether a segment's writer has closed it or is gone."""
     with path.open("rb") as file:
         try:
@@ -135,6 +135,6 @@ def closed(path: Path) -> bool:
     return True
 
 
-def segments(folder: Path) -> list[Path]:
+def list_segments(folder: Path) -> list[Path]:
     """The segments of a log, the oldest first."""
     return sorted((folder / SEGMENTS).glob("*.log"))

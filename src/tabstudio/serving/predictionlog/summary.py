@@ -7,7 +7,7 @@ import polars as pl
 _SHOWN = ("time", "request_id", "row", "version", "role", "caller", "prediction", "label")
 
 
-def summary(log: pl.LazyFrame) -> str:
+def summary_table(log: pl.LazyFrame) -> str:
     """Rows, labels and times of each version and role, a line each."""
     counts = (
         log.group_by("version", "role")
@@ -23,7 +23,7 @@ def summary(log: pl.LazyFrame) -> str:
     return _table(counts)
 
 
-def tail(log: pl.LazyFrame, rows: int) -> str:
+def tail_table(log: pl.LazyFrame, rows: int) -> str:
     """The last rows: what was asked by whom and answered, and the label that came later."""
     return _table(log.select(_SHOWN).tail(rows).collect())
 

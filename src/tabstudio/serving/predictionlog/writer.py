@@ -16,9 +16,9 @@ from threading import Event, Lock, Thread
 
 from tabstudio.errors import TabstudioError
 from tabstudio.serving.predictionlog.log_options import LogOptions, log_folder
-from tabstudio.serving.predictionlog.privacy import Privacy, Row, word
+from tabstudio.serving.predictionlog.privacy import PrivacyFilter, Row, cell_text
 from tabstudio.serving.predictionlog.segment import SEGMENTS, SegmentEntry, SegmentHeader, SegmentWriter
-from tabstudio.serving.request_hooks import RequestRecord
+from tabstudio.serving.request_hooks import PredictionRecord
 from tabstudio.table.schema import Schema
 
 SYNC_SECONDS = 1.0
@@ -28,7 +28,7 @@ logger = logging.getLogger("tabstudio.serving")
 
 
 class PredictionLog:
-    """Keeps every `RequestRecord` that it is called with. Safe to use from several threads.
+    """Keeps every `PredictionRecord` that it is called with. Safe to use from several threads.
 
     Raises `TabstudioError` where the folder cannot be written at the start.
     """
@@ -43,7 +43,7 @@ class PredictionLog:
         self._failing = False
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # it holds what people are asked about
-            self.privacy = Privacy(options, self.folder)
+            self.privacy = PrivacyFilter(options, self.folder)
             self._segment = self._new_segment()
         except OSError as error:
             raise TabstudioError(
@@ -67,7 +67,7 @@ class PredictionLog:
             )
             self._versions.setdefault((model, version), _Version(about, self.privacy.reducer(columns)))
 
-    def __call__(self, record: RequestRecord) -> None:
+    def __call__(self, record: PredictionRecord) -> None:
         """Keep one answered request."""
         try:
             with self._lock:
@@ -83,7 +83,7 @@ class PredictionLog:
         """Bring everything to the disk and let the file go. Nothing can be recorded after it."""
         self._keeper.stop()
 
-    def _append(self, record: RequestRecord) -> None:
+    def _append(self, record: PredictionRecord) -> None:
         segment = self._segment
         if segment.size > self.options.segment_bytes or record.at >= segment.until:
             self._segment = self._new_segment()
@@ -119,7 +119,7 @@ class _Version:
     def __init__(self, about: SegmentHeader, reduce: Callable[[list[Row]], list[Row]] | None) -> None:
         self.about, self._reduce = about, reduce
 
-    def entry(self, record: RequestRecord, rows: list[Row]) -> SegmentEntry:
+    def entry(self, record: PredictionRecord, rows: list[Row]) -> SegmentEntry:
         return SegmentEntry(
             self.about.number,
             record.role,
@@ -191,7 +191,7 @@ class _Keeper(Thread):
 
 
 def _within_64_bits(row: Row) -> Row:
-    return tuple(word(cell) if isinstance(cell, int) and abs(cell) >= 2**63 else cell for cell in row)
+    return tuple(cell_text(cell) if isinstance(cell, int) and abs(cell) >= 2**63 else cell for cell in row)
 
 
 def _without_values(warnings: dict[int, list[dict[str, str]]]) -> dict[int, list[dict[str, str]]]:

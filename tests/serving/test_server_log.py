@@ -8,6 +8,11 @@ import logging
 import pytest
 
 from tabstudio.serving import server_log
+from tabstudio.serving.request_hooks import CompletedRequest
+
+
+def completed(route, model, seconds, rows):
+    return CompletedRequest({}, route, model, "1", "live", 200, seconds, rows, "r-1")
 
 
 @pytest.fixture
@@ -20,7 +25,7 @@ def logger():
 
 def test_json_lines_hold_message_extras_and_tracebacks(logger, capsys):
     server_log.configure(as_json=True)
-    server_log.access("/v1/models/NAME/predict", "cancer", 200, 0.0012345, 3, "r-1")
+    server_log.log_access(completed("/v1/models/NAME/predict", "cancer", 0.0012345, rows=3))
     try:
         int("no\nnumber")
     except ValueError:
@@ -36,6 +41,6 @@ def test_json_lines_hold_message_extras_and_tracebacks(logger, capsys):
 
 def test_lines_for_people_are_short(logger, capsys):
     server_log.configure(as_json=False)
-    server_log.access("/metrics", "", 200, 0.0012, 0, "r-1")
+    server_log.log_access(completed("/metrics", "", 0.0012, rows=0))
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("INFO    /metrics - 200 in 1.2 ms, 0 rows, r-1")
