@@ -20,7 +20,7 @@ from tabstudio.serving.prediction_form import (
     error_page,
     index_page,
 )
-from tabstudio.serving.request_hooks import RequestError
+from tabstudio.serving.request_hooks import HttpError
 from tabstudio.table.schema import Column, Schema, Target
 
 EVIL = "\"'><script>alert(1)</script>&"
@@ -104,9 +104,9 @@ PAGES = {
         }
     ),
     "refusal": error_page(
-        EVIL, RequestError(422, "X", EVIL, [{"row": 0, "column": EVIL, "message": EVIL}])
+        EVIL, HttpError(422, "X", EVIL, [{"row": 0, "column": EVIL, "message": EVIL}])
     ),
-    "message": error_page(EVIL, RequestError(503, "X", EVIL)),
+    "message": error_page(EVIL, HttpError(503, "X", EVIL)),
     "index": index_page([EVIL, "b"]),
 }  # fmt: skip
 
@@ -173,7 +173,7 @@ def test_fields_come_back_as_values_and_empty_ones_as_missing():
 
 
 def test_every_field_that_cannot_be_read_is_named():
-    with pytest.raises(RequestError) as refused:
+    with pytest.raises(HttpError) as refused:
         sent(age="old", weight="nan", smoker="perhaps", empty="1e999")
     assert [fault["column"] for fault in refused.value.faults] == ["age", "weight", "smoker", "empty"]
     assert refused.value.status == 422
@@ -181,6 +181,6 @@ def test_every_field_that_cannot_be_read_is_named():
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b"&".join(b"a=1" for _ in range(20_000))])
 def test_a_body_that_is_no_form_is_refused(body):
-    with pytest.raises(RequestError) as refused:
+    with pytest.raises(HttpError) as refused:
         FORM.rows(body)
     assert refused.value.status == 400

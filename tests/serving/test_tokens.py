@@ -12,7 +12,7 @@ import pytest
 from tabstudio.cli.app import run
 from tabstudio.errors import ConfigError
 from tabstudio.serving import tokens
-from tabstudio.serving.request_hooks import RequestError
+from tabstudio.serving.request_hooks import HttpError
 from tabstudio.serving.tokens import TokenGate, create, is_loopback, read_tokens, revoke, token_gate
 
 FILE = Path("serve-tokens")
@@ -60,16 +60,16 @@ def test_a_browser_may_send_it_as_a_password():
 )
 def test_anything_else_is_refused(headers):
     create("me", FILE)
-    with pytest.raises(RequestError) as refused:
+    with pytest.raises(HttpError) as refused:
         TokenGate(FILE)(headers)
     assert refused.value.status == 401
 
 
 def test_two_authorization_headers_and_the_hash_itself_are_refused():
     secret = create("me", FILE)
-    with pytest.raises(RequestError):
+    with pytest.raises(HttpError):
         TokenGate(FILE)(bearer(secret) + bearer(secret))
-    with pytest.raises(RequestError):
+    with pytest.raises(HttpError):
         TokenGate(FILE)(bearer(read_tokens(FILE)[0].digest))
 
 
@@ -79,7 +79,7 @@ def test_a_running_server_follows_new_and_revoked_tokens(monkeypatch):
     second = create("second", FILE)
     assert running(bearer(second)) == "second"
     revoke("first", FILE)
-    with pytest.raises(RequestError):
+    with pytest.raises(HttpError):
         running(bearer(first))
     assert running(bearer(second)) == "second"
 
@@ -90,7 +90,7 @@ def test_a_file_that_is_gone_or_damaged_lets_nobody_in(monkeypatch, harm):
     running = opened(monkeypatch)
     harm()
     for _ in range(2):
-        with pytest.raises(RequestError):
+        with pytest.raises(HttpError):
             running(bearer(secret))
 
 

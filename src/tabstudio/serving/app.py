@@ -36,7 +36,7 @@ from tabstudio.serving.protocols import (
     ServingProtocol,
     native_answer,
 )
-from tabstudio.serving.request_hooks import CompletedRequest, PredictionRecord, RequestError, ServingHooks
+from tabstudio.serving.request_hooks import CompletedRequest, HttpError, PredictionRecord, ServingHooks
 from tabstudio.serving.runtime import ModelAnswer, Runtime
 from tabstudio.serving.serve_options import ServeOptions
 from tabstudio.serving.v2_protocol import V2Protocol
@@ -128,10 +128,10 @@ class App:
     async def predict(
         self, name: str, row: dict[str, Any], *, protocol: str, request_id: str, caller: str
     ) -> dict[str, Any]:
-        """Answer one row as the predict endpoint does, recorded alike. Raises `RequestError`."""
+        """Answer one row as the predict endpoint does, recorded alike. Raises `HttpError`."""
         endpoint = self.endpoints.get(name)
         if endpoint is None:
-            raise RequestError(404, "UNKNOWN_MODEL", f"there is no model {name[:100]!r}")
+            raise HttpError(404, "UNKNOWN_MODEL", f"there is no model {name[:100]!r}")
         lane = endpoint.choose(request_id)
         rows = lane.runtime.contract.take([row], 1)
         answer = await lane.answer(rows, time.monotonic() + self.bounds.deadline)
@@ -141,16 +141,14 @@ class App:
         return said
 
     def admit(self, scope: Scope, headers: dict[bytes, bytes], open_to_all: bool = False) -> str:
-        """Let a request in, and say who asks. Raises `RequestError`."""
+        """Let a request in, and say who asks. Raises `HttpError`."""
         self.hosts.check(headers.get(b"host"))
         caller = ""
         if self.extensions.authenticate and not open_to_all:
             caller = self.extensions.authenticate(scope["headers"])
         if self.in_flight > self.bounds.in_flight:
             most = self.bounds.in_flight
-            raise RequestError(
-                429, "TOO_MANY_REQUESTS", f"{most:,} requests are being answered", retry_after=1
-            )
+            raise HttpError(429, "TOO_MANY_REQUESTS", f"{most:,} requests are being answered", retry_after=1)
         return caller
 
     async def _answer(
@@ -180,13 +178,13 @@ class App:
             finally:
                 self.bodies.release(len(body))
             return Response(200, reply.body, reply.content_type, reply.headers), rows, lane
-        except RequestError as answered:
+        except HttpError as answered:
             return error_response(answered, asked_id), 0, lane
         except ClientDisconnected:
             raise
         except Exception:
             log.exception("request %s failed", asked_id)
-            failed = RequestError(500, "INTERNAL", "the server failed; its log says why")
+            failed = HttpError(500, "INTERNAL", "the server failed; its log says why")
             return error_response(failed, asked_id), 0, lane
 
     def _lane(self, hot: PredictionRoute, key: str) -> BatchQueue:
@@ -274,7 +272,7 @@ class App:
                 rows = contract.take([dict(zip(names, row, strict=True)) for row in rows.raw], len(rows.raw))
             until = time.monotonic() + self.bounds.deadline
             other = await shadow.answer(rows, until)
-        except RequestError as answered:
+        except HttpError as answered:
             log.warning("shadow %s of %s: %s", shadow.runtime.version, shadow.runtime.name, answered.message)
             return
         self._record(shadow, rows, other, "shadow", request_id, "")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from tabstudio.errors import InputError
 from tabstudio.serving.contract import RequestRows
-from tabstudio.serving.request_hooks import RequestError
+from tabstudio.serving.request_hooks import HttpError
 from tabstudio.serving.runtime import ModelAnswer, Runtime, join
 
 MAX_WAIT_TURNS = 3
@@ -51,7 +51,7 @@ class BatchQueue:
     def answer(self, rows: RequestRows, until: float) -> asyncio.Future[ModelAnswer]:
         """Answer rows together with others that are there; `until` is the latest monotonic time.
 
-        The future raises `RequestError` 503 where the time has passed before the rows had their turn.
+        The future raises `HttpError` 503 where the time has passed before the rows had their turn.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[ModelAnswer] = loop.create_future()
@@ -151,12 +151,12 @@ class Endpoint:
         return [lane for lane in (self.live, self.canary, self.shadow) if lane is not None]
 
     def lane_of(self, version: str) -> BatchQueue:
-        """The lane in which a version is served. Raises `RequestError` 404."""
+        """The lane in which a version is served. Raises `HttpError` 404."""
         for lane in self.lanes():
             if lane.runtime.version == version:
                 return lane
         there = ", ".join(lane.runtime.version for lane in self.lanes())
-        raise RequestError(404, "UNKNOWN_VERSION", f"version {version[:100]!r} is not served, but {there}")
+        raise HttpError(404, "UNKNOWN_VERSION", f"version {version[:100]!r} is not served, but {there}")
 
     def choose(self, key: str) -> BatchQueue:
         """The lane for a routing key: the same key always gets the same, whichever worker is asked."""
@@ -181,14 +181,14 @@ def routing_point(name: str, key: str) -> float:
     return int.from_bytes(digest) / (1 << 64)
 
 
-def invalid_rows(error: InputError) -> RequestError:
+def invalid_rows(error: InputError) -> HttpError:
     """Answer to rows that the model's own steps do not take."""
-    return RequestError(422, "INVALID_ROWS", str(error))
+    return HttpError(422, "INVALID_ROWS", str(error))
 
 
-def deadline_exceeded() -> RequestError:
+def deadline_exceeded() -> HttpError:
     """Answer to a request whose deadline passed while it waited."""
-    return RequestError(
+    return HttpError(
         503, "DEADLINE_EXCEEDED", "the deadline passed before the rows had their turn", retry_after=1
     )
 

@@ -18,7 +18,7 @@ from tabstudio.model.column_encoders import CategoryColumn
 from tabstudio.model.encoder import Encoder
 from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.serving import strict_json
-from tabstudio.serving.request_hooks import RequestError
+from tabstudio.serving.request_hooks import HttpError
 from tabstudio.table.schema import Column, Schema
 from tabstudio.table.type_inference import Typing, convert, strip_missing
 
@@ -66,7 +66,7 @@ class Contract:
     def read(self, body: bytes, most: int) -> RequestRows:
         """Read `{"rows": [{column: value, ...}, ...]}` of at most `most` rows.
 
-        Raises `RequestError`: 400 for what is no JSON, 413 for too many rows, 422 with all faults.
+        Raises `HttpError`: 400 for what is no JSON, 413 for too many rows, 422 with all faults.
         """
         raw = self._quick(body)
         if raw is None:
@@ -89,7 +89,7 @@ class Contract:
     def take(self, rows: Sequence[Any], most: int) -> RequestRows:
         """Check rows that are Python objects already: dictionaries by column.
 
-        Raises `RequestError` 413 or 422 as `read` does.
+        Raises `HttpError` 413 or 422 as `read` does.
         """
         _bounded(len(rows), most)
         return self.check(self._tuples(rows), most)
@@ -113,10 +113,10 @@ class Contract:
 
     def _careful(self, document: Any, most: int) -> list[Row]:
         if not isinstance(document, dict) or not isinstance(document.get("rows"), list):
-            raise RequestError(422, "INVALID_REQUEST", 'expected {"rows": [{"column": value, ...}, ...]}')
+            raise HttpError(422, "INVALID_REQUEST", 'expected {"rows": [{"column": value, ...}, ...]}')
         more = [name for name in document if name != "rows"]
         if more:
-            raise RequestError(
+            raise HttpError(
                 422, "INVALID_REQUEST", f"beside rows nothing was expected, got {more[0][:100]!r}"
             )
         _bounded(len(document["rows"]), most)
@@ -198,13 +198,13 @@ class ContractField:
         return str | None, (str,), "a string"
 
 
-def faults_error(faults: list[Fault]) -> RequestError:
+def faults_error(faults: list[Fault]) -> HttpError:
     """Answer to rows that do not fit: all faults in the order of the rows."""
     faults = sorted(faults, key=lambda fault: fault["row"])
     first = faults[0]
     where = f"row {first['row']}" + (f", column {first['column']!r}" if first["column"] else "")
     more = f" (and {len(faults) - 1:,} more faults)" if len(faults) > 1 else ""
-    return RequestError(422, "INVALID_ROWS", f"{where}: {first['message']}{more}", faults[:MAX_NAMED_FAULTS])
+    return HttpError(422, "INVALID_ROWS", f"{where}: {first['message']}{more}", faults[:MAX_NAMED_FAULTS])
 
 
 def display_value(value: Any) -> str:
@@ -217,11 +217,9 @@ def display_value(value: Any) -> str:
 
 def _bounded(count: int, most: int) -> None:
     if not count:
-        raise RequestError(422, "NO_ROWS", "at least one row was expected, got none")
+        raise HttpError(422, "NO_ROWS", "at least one row was expected, got none")
     if count > most:
-        raise RequestError(
-            413, "TOO_MANY_ROWS", f"at most {most:,} rows are answered at a time, got {count:,}"
-        )
+        raise HttpError(413, "TOO_MANY_ROWS", f"at most {most:,} rows are answered at a time, got {count:,}")
 
 
 def fault(row: int, column: str | None, message: str) -> Fault:

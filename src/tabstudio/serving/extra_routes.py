@@ -25,7 +25,7 @@ from tabstudio.serving.prediction_form import (
 from tabstudio.serving.predictionlog import feedback
 from tabstudio.serving.predictionlog.catalog import LogCatalog
 from tabstudio.serving.protocols import require_json
-from tabstudio.serving.request_hooks import PredictionService, RequestError
+from tabstudio.serving.request_hooks import HttpError, PredictionService
 from tabstudio.serving.serve_options import ServeOptions
 
 
@@ -63,7 +63,7 @@ class ExtraRoutes:
         """Keep labels that came later; the answer is sent when they are on the disk."""
         require_json(request.headers.get("content-type", ""))
         if self.log_folder is None:
-            raise RequestError(
+            raise HttpError(
                 409, "NO_PREDICTION_LOG", "this server keeps no predictions: it was started with --no-log"
             )
         body = await request.body()
@@ -93,14 +93,14 @@ class ExtraRoutes:
             answer = await self.service.predict(
                 form.model, row, protocol="form", request_id=state["request_id"], caller=state["caller"]
             )
-        except RequestError as refused:
+        except HttpError as refused:
             return _page(error_page(form.model, refused), ANSWER_HEADERS, refused.status)
         return _page(answer_page(answer), ANSWER_HEADERS)
 
     def _form(self, request: Request) -> PredictionForm:
         name = request.path_params["name"]
         if name not in self.forms:
-            raise RequestError(404, "UNKNOWN_MODEL", f"there is no model {name[:100]!r}")
+            raise HttpError(404, "UNKNOWN_MODEL", f"there is no model {name[:100]!r}")
         return self.forms[name]
 
     @cached_property

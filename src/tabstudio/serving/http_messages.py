@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tabstudio.serving.request_hooks import RequestError
+from tabstudio.serving.request_hooks import HttpError
 from tabstudio.serving.serve_options import Bounds
 
 Scope = MutableMapping[str, Any]
@@ -73,7 +73,7 @@ class AllowedHosts:
         name = name if name.endswith(b"]") else re.sub(rb":\d*$", b"", name)
         if not self.any and name not in self.names:
             shown = name[:100].decode("ascii", "replace")
-            raise RequestError(
+            raise HttpError(
                 400, "UNKNOWN_HOST", f"this server does not answer for the host {shown!r}; see --allow-host"
             )
         if len(self._seen) < 100 and host is not None:
@@ -91,7 +91,7 @@ class BodyReader:
         self.buffered = 0
 
     async def read(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes:
-        """The body, decompressed where it is gzip. Raises `RequestError` or `ClientDisconnected`."""
+        """The body, decompressed where it is gzip. Raises `HttpError` or `ClientDisconnected`."""
         if int(headers.get(b"content-length", 0)) > self.bounds.body_bytes:
             raise self._too_long()
         message = await receive()
@@ -134,36 +134,34 @@ class BodyReader:
                     message = await receive()
         except TimeoutError:
             seconds = self.bounds.body_seconds
-            raise RequestError(
-                408, "BODY_TOO_SLOW", f"the body did not arrive within {seconds:g} s"
-            ) from None
+            raise HttpError(408, "BODY_TOO_SLOW", f"the body did not arrive within {seconds:g} s") from None
         finally:
             if not whole:
                 self.release(len(body))
 
     def _reserve(self, length: int) -> None:
         if self.buffered + length > self.bounds.buffered_bytes:
-            raise RequestError(503, "OUT_OF_BUFFER", "too many large bodies are on their way", retry_after=1)
+            raise HttpError(503, "OUT_OF_BUFFER", "too many large bodies are on their way", retry_after=1)
         self.buffered += length
 
     def _unpacked(self, body: bytes, encoding: bytes) -> bytes:
         if encoding.lower() not in (b"gzip", b"identity"):
-            raise RequestError(415, "UNSUPPORTED_ENCODING", "a body may be plain or gzip")
+            raise HttpError(415, "UNSUPPORTED_ENCODING", "a body may be plain or gzip")
         if encoding.lower() == b"identity":
             return bytes(body)
         unpacker = zlib.decompressobj(wbits=31)
         try:
             plain = unpacker.decompress(body, self.bounds.body_bytes + 1)
         except zlib.error as error:
-            raise RequestError(400, "MALFORMED_GZIP", f"the body is no gzip: {error}") from None
+            raise HttpError(400, "MALFORMED_GZIP", f"the body is no gzip: {error}") from None
         if len(plain) > self.bounds.body_bytes:
             raise self._too_long("decompressed ")
         if not unpacker.eof or unpacker.unused_data:
-            raise RequestError(400, "MALFORMED_GZIP", "the body is not one whole gzip stream")
+            raise HttpError(400, "MALFORMED_GZIP", "the body is not one whole gzip stream")
         return plain
 
-    def _too_long(self, what: str = "") -> RequestError:
-        return RequestError(
+    def _too_long(self, what: str = "") -> HttpError:
+        return HttpError(
             413,
             "BODY_TOO_LARGE",
             f"the {what}body is longer than the {self.bounds.body_bytes:,} bytes allowed",
@@ -203,7 +201,7 @@ async def respond(send: Send, response: Response, request_id: str) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def error_response(refused: RequestError, request_id: str) -> Response:
+def error_response(refused: HttpError, request_id: str) -> Response:
     """An error in the one shape that every endpoint has."""
     content = {
         "error": refused.message,

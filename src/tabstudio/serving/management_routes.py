@@ -15,7 +15,7 @@ from tabstudio.errors import ConfigError
 from tabstudio.serving.http_messages import Message, Receive, Response, Scope, Send, error_response, respond
 from tabstudio.serving.openapi import document
 from tabstudio.serving.protocols import encode
-from tabstudio.serving.request_hooks import RequestError
+from tabstudio.serving.request_hooks import HttpError
 from tabstudio.serving.runtime import Runtime
 from tabstudio.serving.swagger_ui import swagger_files
 from tabstudio.serving.v2_protocol import datatype, input_type
@@ -63,7 +63,7 @@ class ManagementRoutes:
                 await respond(send, response, asked_id)
                 return path, response.status
             body = await self.app.bodies.read(receive, headers)
-        except RequestError as refused:
+        except HttpError as refused:
             response = error_response(refused, asked_id)
             await respond(send, response, asked_id)
             return "refused", response.status
@@ -78,7 +78,7 @@ class ManagementRoutes:
 
     def _health(self, path: str, method: str) -> Response:
         if method not in ("GET", "HEAD"):
-            raise RequestError(405, "METHOD_NOT_ALLOWED", f"{path} does not answer to {method[:20]}")
+            raise HttpError(405, "METHOD_NOT_ALLOWED", f"{path} does not answer to {method[:20]}")
         ready = not self.app.draining
         if path.startswith("/v2"):
             word = b"ready" if path.endswith("ready") else b"live"
@@ -108,7 +108,7 @@ class ManagementRoutes:
             Route("/v2/models/{model}/versions/{version}/ready", self._ready),
             *self.app.extensions.routes(),
         ]
-        handlers: Any = {RequestError: _refused, HTTPException: _not_found}
+        handlers: Any = {HttpError: _refused, HTTPException: _not_found}
         return Starlette(routes=routes, exception_handlers=handlers)
 
     async def _version(self, request: Request) -> Page:
@@ -126,7 +126,7 @@ class ManagementRoutes:
     async def _asset(self, request: Request) -> Page:
         name = request.path_params["name"]
         if name not in _TYPES:
-            raise RequestError(404, "NOT_FOUND", f"there is no {request.url.path[:100]}")
+            raise HttpError(404, "NOT_FOUND", f"there is no {request.url.path[:100]}")
         return _page((_assets() / name).read_bytes(), _TYPES[name])
 
     async def _models(self, request: Request) -> Page:
@@ -140,13 +140,13 @@ class ManagementRoutes:
         name = self._name(request)
         failed = await self.app.reload(name)
         if failed.get("error"):
-            raise RequestError(409, "NOT_RELOADED", failed["error"])
+            raise HttpError(409, "NOT_RELOADED", failed["error"])
         return _json(self._described(name))
 
     async def _only_known(self, request: Request) -> Page:
         """Answer to a prediction with a model that is not served; the others never come here."""
         self._name(request)
-        raise RequestError(404, "NOT_FOUND", f"there is no {request.url.path[:100]}")
+        raise HttpError(404, "NOT_FOUND", f"there is no {request.url.path[:100]}")
 
     async def _server(self, request: Request) -> Page:
         del request
@@ -180,7 +180,7 @@ class ManagementRoutes:
     def _name(self, request: Request) -> str:
         name = str(request.path_params["model"])
         if name not in self.app.endpoints:
-            raise RequestError(
+            raise HttpError(
                 404,
                 "UNKNOWN_MODEL",
                 f"there is no model {name[:100]!r}; there is {', '.join(self.app.endpoints)}",
@@ -244,7 +244,7 @@ def _json(content: dict[str, Any], status: int = 200) -> Page:
     return _page(encode(content), status=status)
 
 
-async def _refused(request: Request, refused: RequestError) -> Page:
+async def _refused(request: Request, refused: HttpError) -> Page:
     response = error_response(refused, request.scope["state"]["request_id"])
     page = _page(response.body, status=response.status)
     page.headers.update({name.decode(): value.decode() for name, value in response.headers})
@@ -256,7 +256,7 @@ async def _not_found(request: Request, fault: Any) -> Page:
     code, text = "NOT_FOUND", f"there is no {path}; /docs says what there is"
     if fault.status_code == 405:
         code, text = "METHOD_NOT_ALLOWED", f"{path} does not answer to {method}"
-    page = await _refused(request, RequestError(fault.status_code, code, text))
+    page = await _refused(request, HttpError(fault.status_code, code, text))
     page.headers.update(fault.headers or {})
     return page
 
@@ -265,7 +265,7 @@ def _assets() -> Path:
     try:
         return swagger_files()
     except ConfigError as error:
-        raise RequestError(404, "NOT_FOUND", str(error)) from error
+        raise HttpError(404, "NOT_FOUND", str(error)) from error
 
 
 def _mlflow_version() -> str:

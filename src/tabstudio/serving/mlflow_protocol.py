@@ -26,7 +26,7 @@ from tabstudio.serving.protocols import (
     encode,
     require_json,
 )
-from tabstudio.serving.request_hooks import RequestError
+from tabstudio.serving.request_hooks import HttpError
 from tabstudio.serving.runtime import ModelAnswer, Runtime
 
 CSV = "text/csv"
@@ -96,7 +96,7 @@ def _columns(document: Any, contract: Contract, most: int) -> dict[str, list[Any
     if len(forms) != 1 or more:
         raise _wrong_form(f"got {', '.join(map(repr, document)) or 'no field'}"[:300])
     if document.get("params"):
-        raise RequestError(400, "BAD_REQUEST", "the model has no parameters: leave params out")
+        raise HttpError(400, "BAD_REQUEST", "the model has no parameters: leave params out")
     data = document[forms[0]]
     if forms[0] == "dataframe_split":
         return _of_split(data, most)
@@ -105,7 +105,7 @@ def _columns(document: Any, contract: Contract, most: int) -> dict[str, list[Any
     if not isinstance(data, list) or not data:
         raise _wrong_form(f"{forms[0]} is {display_value(data)}")
     if len(data) > most:
-        raise RequestError(
+        raise HttpError(
             413, "TOO_MANY_ROWS", f"at most {most:,} rows are answered at a time, got {len(data):,}"
         )
     if all(isinstance(row, dict) for row in data):
@@ -127,7 +127,7 @@ def _of_split(data: Any, most: int) -> dict[str, list[Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
         raise _wrong_form("data must be a list of rows, each a list of values")
     if len(rows) > most:
-        raise RequestError(
+        raise HttpError(
             413, "TOO_MANY_ROWS", f"at most {most:,} rows are answered at a time, got {len(rows):,}"
         )
     return _by_place(rows, names)
@@ -160,10 +160,10 @@ def _of_csv(body: bytes) -> dict[str, list[Any]]:
         body.decode()
         frame = pl.read_csv(BytesIO(body), infer_schema=False, raise_if_empty=False)
     except UnicodeDecodeError as error:
-        raise RequestError(400, "BAD_REQUEST", f"the CSV is not UTF-8: {error.reason}") from None
+        raise HttpError(400, "BAD_REQUEST", f"the CSV is not UTF-8: {error.reason}") from None
     except pl.exceptions.PolarsError as error:
         text = " ".join(str(error).split())[:200]
-        raise RequestError(400, "BAD_REQUEST", f"the body is no CSV with a header: {text}") from None
+        raise HttpError(400, "BAD_REQUEST", f"the body is no CSV with a header: {text}") from None
     return {name.strip(): series.to_list() for name, series in frame.to_dict().items()}
 
 
@@ -175,7 +175,7 @@ class _Lenient:
         self.whole = {runtime.contract.names[place] for place in _whole(runtime)}
 
     def rows(self, columns: Mapping[str, list[Any]]) -> list[Row]:
-        """Rows in the order of the features. Raises `RequestError` with all faults."""
+        """Rows in the order of the features. Raises `HttpError` with all faults."""
         missing = [name for name in self.contract.names if name not in columns]
         if missing:
             raise faults_error([fault(0, name, "the column is missing") for name in missing])
@@ -245,5 +245,5 @@ def _text(value: Any) -> Any:
     return value if isinstance(value, str) or value is None else display_value(value)
 
 
-def _wrong_form(what: str) -> RequestError:
-    return RequestError(400, "BAD_REQUEST", f"one of the fields {', '.join(FORMATS)} was expected: {what}")
+def _wrong_form(what: str) -> HttpError:
+    return HttpError(400, "BAD_REQUEST", f"one of the fields {', '.join(FORMATS)} was expected: {what}")

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, quote
 
 from tabstudio.report.style import CSS
 from tabstudio.report.text_format import format_value, shorten
-from tabstudio.serving.request_hooks import RequestError
+from tabstudio.serving.request_hooks import HttpError
 from tabstudio.table.number_formats import with_unit
 from tabstudio.table.schema import Column, Label, Schema
 
@@ -126,16 +126,16 @@ class PredictionForm:
     def rows(self, body: bytes) -> dict[str, Any]:
         """The row that a form sent: a value per feature, None where the field was left empty.
 
-        Raises `RequestError` (422) naming every field that cannot be read.
+        Raises `HttpError` (422) naming every field that cannot be read.
         """
         try:
             sent = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=10_000))
         except ValueError as error:
-            raise RequestError(400, "MALFORMED_FORM", f"the form cannot be read: {error}") from error
+            raise HttpError(400, "MALFORMED_FORM", f"the form cannot be read: {error}") from error
         faults: list[dict[str, Any]] = []
         row = {c.name: _value(c, sent.get(c.name, "").strip(), faults) for c in self.schema.features}
         if faults:
-            raise RequestError(422, "INVALID_ROWS", "some fields cannot be read", faults)
+            raise HttpError(422, "INVALID_ROWS", "some fields cannot be read", faults)
         return row
 
     def _fields(self) -> str:
@@ -174,7 +174,7 @@ def answer_page(answer: Mapping[str, Any]) -> str:
     )
 
 
-def error_page(model: str, refused: RequestError) -> str:
+def error_page(model: str, refused: HttpError) -> str:
     """What is wrong with the fields, for the frame beside the form."""
     faults = [f"{fault['column'] or 'the row'}: {fault['message']}" for fault in refused.faults]
     return _framed(model, "".join(_aside("danger", text) for text in faults or [refused.message]))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from tabstudio.serving.contract import RequestRows
-from tabstudio.serving.request_hooks import RequestError
+from tabstudio.serving.request_hooks import HttpError
 from tabstudio.serving.runtime import ModelAnswer, Runtime
 
 JSON = "application/json"
@@ -48,7 +48,7 @@ class ServingProtocol(Protocol):
     name: str
 
     def read(self, runtime: Runtime, body: bytes, asked: RequestContext, most: int) -> ParsedRequest:
-        """Rows of a body, at most `most`. Raises `RequestError`."""
+        """Rows of a body, at most `most`. Raises `HttpError`."""
 
 
 class NativeProtocol:
@@ -87,7 +87,7 @@ def native_answer(runtime: Runtime, answer: ModelAnswer, request_id: str) -> dic
 def require_json(content_type: str) -> None:
     """Refuse, with 415, a body that does not say it is JSON: a web page of another origin could send it."""
     if content_type != JSON and content_type.partition(";")[0].strip().lower() != JSON:
-        raise RequestError(
+        raise HttpError(
             415,
             "UNSUPPORTED_MEDIA_TYPE",
             f"content type {JSON} was expected, got {content_type[:100] or 'none'!r}",

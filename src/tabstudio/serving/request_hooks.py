@@ -11,7 +11,7 @@ from tabstudio.table.schema import Schema
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-class RequestError(Exception):
+class HttpError(Exception):
     """A request that is answered with an error: HTTP `status`, a `code` for programs, `faults` for people."""
 
     def __init__(
@@ -95,7 +95,7 @@ class PredictionService(Protocol):
     ) -> dict[str, Any]:
         """Answer one row as the predict endpoint does, recorded and counted alike.
 
-        Raises `RequestError`.
+        Raises `HttpError`.
         """
 
 
@@ -117,7 +117,7 @@ class ServingHooks:
 
     `opened` is called with a model's name, version, role, schema and profile before it answers its first
     request. `recorders` get the `PredictionRecord` of every answer before it is sent, on the loop's thread or
-    a worker thread, and must never block. `authenticate` returns the caller's name or raises `RequestError`.
+    a worker thread, and must never block. `authenticate` returns the caller's name or raises `HttpError`.
     `routes` are Starlette routes, built at the first request that is no prediction.
     """
 

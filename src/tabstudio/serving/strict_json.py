@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import msgspec
 import numpy as np
 
-from tabstudio.serving.request_hooks import RequestError
+from tabstudio.serving.request_hooks import HttpError
 
 _LONG = 4096
 _COLON = ord(":")
@@ -18,7 +18,7 @@ _COLON = ord(":")
 def parse(body: bytes) -> Any:
     """Read a document carefully, at the price of reading it twice.
 
-    Raises `RequestError` 400 that says what is wrong and, where the parser knows, at which byte.
+    Raises `HttpError` 400 that says what is wrong and, where the parser knows, at which byte.
     """
     try:
         msgspec.json.decode(body)
@@ -37,9 +37,9 @@ def parse(body: bytes) -> Any:
         raise malformed(str(error).removeprefix("JSON is malformed: ")) from None
 
 
-def malformed(reason: str) -> RequestError:
+def malformed(reason: str) -> HttpError:
     """Answer to a body that is no JSON."""
-    return RequestError(400, "MALFORMED_JSON", f"the body must be strict JSON, but {reason}")
+    return HttpError(400, "MALFORMED_JSON", f"the body must be strict JSON, but {reason}")
 
 
 def colons(body: bytes) -> int:

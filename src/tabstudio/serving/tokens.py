@@ -24,7 +24,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from tabstudio.errors import ConfigError
-from tabstudio.serving.request_hooks import Headers, RequestError
+from tabstudio.serving.request_hooks import Headers, HttpError
 from tabstudio.settings import setting
 
 PREFIX = "tabstudio_"
@@ -101,7 +101,7 @@ class TokenGate:
     """Tells callers by their token. Call it with a request's headers.
 
     `Authorization: Bearer TOKEN`, or Basic with the token as password, so that a browser can ask for it. It
-    gives the caller's name and raises `RequestError` (401) for a missing, unknown or revoked token.
+    gives the caller's name and raises `HttpError` (401) for a missing, unknown or revoked token.
     """
 
     def __init__(self, path: Path) -> None:
@@ -117,13 +117,13 @@ class TokenGate:
         given = [value for key, value in headers if key == b"authorization"]
         token = _token(given[0]) if len(given) == 1 else None
         if not token:
-            raise RequestError(401, "UNAUTHENTICATED", "a token was expected: Authorization: Bearer TOKEN")
+            raise HttpError(401, "UNAUTHENTICATED", "a token was expected: Authorization: Bearer TOKEN")
         digest, caller = sha256(token).digest(), ""
         for name, known in self._known:
             if hmac.compare_digest(digest, known):  # all are compared: time tells nothing
                 caller = name
         if not caller:
-            raise RequestError(401, "UNAUTHENTICATED", "this token is unknown or was revoked")
+            raise HttpError(401, "UNAUTHENTICATED", "this token is unknown or was revoked")
         return caller
 
     def _look_again(self) -> None:

@@ -27,7 +27,7 @@ from tabstudio.serving.protocols import (
     encode,
     require_json,
 )
-from tabstudio.serving.request_hooks import RequestError
+from tabstudio.serving.request_hooks import HttpError
 from tabstudio.serving.runtime import ModelAnswer, Runtime
 
 _DTYPES = {
@@ -78,11 +78,11 @@ class V2Protocol:
         try:
             request = msgspec.convert(strict_json.parse(document), _Request)
         except msgspec.ValidationError as error:
-            raise RequestError(400, "BAD_REQUEST", f"this is no inference request: {error}") from None
+            raise HttpError(400, "BAD_REQUEST", f"this is no inference request: {error}") from None
         columns = _columns(request, blob, runtime.contract)
         count = len(next(iter(columns.values()), []))
         if count > most:
-            raise RequestError(
+            raise HttpError(
                 413, "TOO_MANY_ROWS", f"at most {most:,} rows are answered at a time, got {count:,}"
             )
         names = list(columns)
@@ -135,7 +135,7 @@ def _parts(body: bytes, asked: RequestContext) -> tuple[bytes, memoryview]:
             require_json(asked.content_type)
         return body, memoryview(b"")
     if not length.isdigit() or int(length) > len(body):
-        raise RequestError(400, "BAD_REQUEST", "Inference-Header-Content-Length is no length within the body")
+        raise HttpError(400, "BAD_REQUEST", "Inference-Header-Content-Length is no length within the body")
     return body[: int(length)], memoryview(body)[int(length) :]
 
 
@@ -154,7 +154,7 @@ def _columns(request: _Request, blob: memoryview, contract: Contract) -> dict[st
     if missing:
         raise faults_error([fault(0, name, "the tensor is missing") for name in missing])
     if len({len(values) for values in columns.values()}) > 1:
-        raise RequestError(400, "BAD_REQUEST", "the tensors have different numbers of rows")
+        raise HttpError(400, "BAD_REQUEST", "the tensors have different numbers of rows")
     return columns
 
 
@@ -246,10 +246,10 @@ def _check_outputs(request: _Request, runtime: Runtime) -> None:
     there = ["prediction", *(f"probability_{name}" for name in runtime.class_names)]
     unknown = [output.name for output in request.outputs or () if output.name not in there]
     if unknown:
-        raise RequestError(
+        raise HttpError(
             400, "BAD_REQUEST", f"there is no output {unknown[0][:100]!r}; there are {', '.join(there)}"
         )
 
 
-def _wrong(tensor: _Tensor, what: str) -> RequestError:
-    return RequestError(400, "BAD_REQUEST", f"the tensor {tensor.name[:100]!r} {what}")
+def _wrong(tensor: _Tensor, what: str) -> HttpError:
+    return HttpError(400, "BAD_REQUEST", f"the tensor {tensor.name[:100]!r} {what}")

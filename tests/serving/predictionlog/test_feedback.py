@@ -9,7 +9,7 @@ import pytest
 from tabstudio.serving.predictionlog import feedback
 from tabstudio.serving.predictionlog.catalog import LogCatalog
 from tabstudio.serving.predictionlog.feedback import FeedbackLabel
-from tabstudio.serving.request_hooks import RequestError
+from tabstudio.serving.request_hooks import HttpError
 
 from .helpers import compacted, kept, opened, record, written
 
@@ -81,7 +81,7 @@ def test_a_body_is_read():
         FeedbackLabel("r", "yes"),
         FeedbackLabel("s", 2.0, 3),
     ]
-    with pytest.raises(RequestError, match="at most 1 labels") as refused:
+    with pytest.raises(HttpError, match="at most 1 labels") as refused:
         feedback.parse_feedback(body, CLASSES, 1)
     assert refused.value.status == 413
 
@@ -106,7 +106,7 @@ def test_a_body_is_read():
 )
 def test_faults_are_named_by_place(one, column, says):
     good = {"request_id": "r", "label": 3, "model": "grades"}
-    with pytest.raises(RequestError) as refused:
+    with pytest.raises(HttpError) as refused:
         feedback.parse_feedback({"feedback": [good, one]}, CLASSES, 10)
     (fault,) = refused.value.faults
     assert (fault["row"], fault["column"]) == (1, column)
@@ -118,5 +118,5 @@ def test_faults_are_named_by_place(one, column, says):
     "body", [None, [], {}, {"feedback": []}, {"feedback": {}}, {"feedback": [1], "x": 1}]
 )
 def test_what_is_no_feedback_says_what_is(body):
-    with pytest.raises(RequestError, match=r"expected.*feedback.*request_id"):
+    with pytest.raises(HttpError, match=r"expected.*feedback.*request_id"):
         feedback.parse_feedback(body, CLASSES, 10)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tabstudio.model.predictor import Model
 from tabstudio.serving import strict_json
 from tabstudio.serving.contract import Contract
-from tabstudio.serving.request_hooks import RequestError
+from tabstudio.serving.request_hooks import HttpError
 
 MOST = 50
 ANY = st.recursive(
@@ -27,7 +27,7 @@ def outcome(read: Any) -> Any:
     """Rows, or status and code of the refusal."""
     try:
         return read().raw
-    except RequestError as refused:
+    except HttpError as refused:
         return refused.status, refused.code
 
 
@@ -35,7 +35,7 @@ def careful(contract: Contract, body: bytes) -> Any:
     """Read a body without any short cut."""
     document = strict_json.parse(body)
     if not isinstance(document, dict) or set(document) != {"rows"} or not isinstance(document["rows"], list):
-        raise RequestError(422, "INVALID_REQUEST", "")
+        raise HttpError(422, "INVALID_REQUEST", "")
     return contract.take(document["rows"], MOST)
 
 
@@ -98,7 +98,7 @@ _TWISTS = [
     ],
 )
 def test_what_is_no_strict_json_is_refused(model: Model, body: bytes, said: str) -> None:
-    with pytest.raises(RequestError, match=f"strict JSON, but .*({said})") as caught:
+    with pytest.raises(HttpError, match=f"strict JSON, but .*({said})") as caught:
         Contract(model.schema, model.encoder).read(body, MOST)
     assert (caught.value.status, caught.value.code) == (400, "MALFORMED_JSON")
 
@@ -112,7 +112,7 @@ def test_all_faults_are_named_at_once(model: Model, rows: list[dict[str, Any]]) 
         "no row",
         {name: value for name, value in rows[4].items() if name != "weight: kg"},
     ]
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(HttpError) as caught:
         contract.read(json.dumps({"rows": bad}).encode(), MOST)
     refused = caught.value
     assert (refused.status, refused.code) == (422, "INVALID_ROWS")
@@ -133,7 +133,7 @@ def test_all_faults_are_named_at_once(model: Model, rows: list[dict[str, Any]]) 
 def test_dates_are_read_as_training_wrote_them(model: Model, rows: list[dict[str, Any]]) -> None:
     contract = Contract(model.schema, model.encoder)
     bad = [{**rows[0], "seen": "2014-01-31"}, {**rows[0], "seen": "31.02.2014"}, {**rows[0], "seen": ""}]
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(HttpError) as caught:
         contract.read(json.dumps({"rows": bad}).encode(), MOST)
     assert [f["row"] for f in caught.value.faults] == [0, 1]
     assert (

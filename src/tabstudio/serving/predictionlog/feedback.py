@@ -11,7 +11,7 @@ from typing import Any
 
 from tabstudio.serving.predictionlog.catalog import LogCatalog
 from tabstudio.serving.predictionlog.privacy import cell_text
-from tabstudio.serving.request_hooks import RequestError
+from tabstudio.serving.request_hooks import HttpError
 
 Label = str | int | float | bool
 _FIELDS = {"request_id", "label", "row", "model"}
@@ -31,20 +31,20 @@ class FeedbackLabel:
 def parse_feedback(document: Any, classes: Mapping[str, Sequence[Label]], most: int) -> list[FeedbackLabel]:
     """Take a parsed body to labels. `classes` of each served model, none for a regression, bound them.
 
-    Raises `RequestError`: 422 naming all faults by their place in the list, 413 for more than `most`.
+    Raises `HttpError`: 422 naming all faults by their place in the list, 413 for more than `most`.
     """
     several = document.get("feedback") if isinstance(document, dict) else None
     if not isinstance(several, list) or len(document) != 1 or not several:
-        raise RequestError(422, "INVALID_REQUEST", _FORM)
+        raise HttpError(422, "INVALID_REQUEST", _FORM)
     if len(several) > most:
-        raise RequestError(
+        raise HttpError(
             413, "TOO_MANY_ROWS", f"at most {most:,} labels are taken at a time, got {len(several):,}"
         )
     faults: list[dict[str, Any]] = []
     told = [_told(place, one, classes, faults) for place, one in enumerate(several)]
     if faults:
         first = faults[0]
-        raise RequestError(422, "INVALID_ROWS", f"label {first['row']}: {first['message']}", faults[:100])
+        raise HttpError(422, "INVALID_ROWS", f"label {first['row']}: {first['message']}", faults[:100])
     return [one for one in told if one is not None]
 
 
