@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from tabstudio.errors import ConflictError, RegistryError
-from tabstudio.registry.mlflow_stages import theirs
+from tabstudio.registry.mlflow_stages import mlflow_stage
 
 from .mlflows import Place, copied
 
@@ -40,7 +40,7 @@ def in_step(place: Place, name: str = "ill") -> None:
     assert shown["aliases"] == {stage: numbers[0] for stage, numbers in holders.items() if numbers}
     expected: dict[str, list[int]] = {}
     for number, stage in sorted(stages.items()):
-        expected.setdefault(theirs(stage), []).append(number)
+        expected.setdefault(mlflow_stage(stage), []).append(number)
     expected.pop("None", None)
     assert shown["stages"] == expected
 

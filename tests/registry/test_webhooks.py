@@ -111,12 +111,12 @@ def test_an_event_waits_until_the_receiver_is_back(place, receiver):
         assert (sent.delivered, sent.waiting) == (0, 1)
         assert sent.problems[0].endswith("/...: it answered 503 Service Unavailable")
         assert "token" not in sent.problems[0]
-        assert registry.deliver() == webhooks.Sent(0, 1, 0)  # not due again so soon
+        assert registry.deliver() == webhooks.DeliveryResult(0, 1, 0)  # not due again so soon
         receiver.status = 200
         make_due(registry)
     with place.open("bob", rules(receiver)) as registry:
         assert registry.deliver().delivered == 1
-        assert registry.deliver() == webhooks.Sent(0, 0, 0)
+        assert registry.deliver() == webhooks.DeliveryResult(0, 0, 0)
     first, second = receiver.got
     assert first[0]["webhook-id"] == second[0]["webhook-id"]
 

@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from tabstudio.errors import RegistryError
 from tabstudio.registry.hash_chain import HistoryChain
-from tabstudio.registry.records import Kind, Transition
+from tabstudio.registry.records import Transition, TransitionKind
 from tabstudio.registry.stage_rules import Stage
 
 _REMEMBERED = 100
 """How many requests are looked through for open ones."""
-_KINDS: tuple[Kind, ...] = ("request", "approve", "reject", "promote")
+_KINDS: tuple[TransitionKind, ...] = ("request", "approve", "reject", "promote")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +98,17 @@ def check_may_answer(
     Raises `RegistryError` saying why not.
     """
     who = f"{request.asked.model} {request.asked.version}: {actor}"
-    if same(actor, request.asked.actor):
+    if same_person(actor, request.asked.actor):
         if kind == "reject":
             return
         raise RegistryError(f"{who} asked for this; somebody else has to answer")
-    if stage.approvers and not any(same(actor, name) for name in stage.approvers):
+    if stage.approvers and not any(same_person(actor, name) for name in stage.approvers):
         raise RegistryError(f"{who} may not answer for {stage.name}; {', '.join(stage.approvers)} may")
-    if kind == "approve" and any(same(actor, row.actor) for row in request.approvals):
+    if kind == "approve" and any(same_person(actor, row.actor) for row in request.approvals):
         raise RegistryError(f"{who} has agreed already; an approval counts once")
 
 
-def same(one: str, other: str) -> bool:
+def same_person(one: str, other: str) -> bool:
     """Whether two names are one person's: case and spaces around do not make another one."""
     return one.strip().casefold() == other.strip().casefold()
 

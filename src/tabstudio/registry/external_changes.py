@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tabstudio.registry.hash_chain import HistoryChain
-from tabstudio.registry.mlflow_stages import NO_STAGE, MlflowStages, MlflowState, theirs
+from tabstudio.registry.mlflow_stages import NO_STAGE, MlflowStages, MlflowState, mlflow_stage
 from tabstudio.registry.records import Transition
 
 
@@ -25,7 +25,7 @@ def holders(chain: HistoryChain, mirror: MlflowStages) -> dict[str, Transition |
     return {stage: chain.holder(stage) for stage in mirror.rules.exclusive}
 
 
-def outside_moves(chain: HistoryChain, seen: MlflowState, mirror: MlflowStages) -> list[ExternalChange]:
+def find_changes(chain: HistoryChain, seen: MlflowState, mirror: MlflowStages) -> list[ExternalChange]:
     """Every move that MLflow shows and the history does not know, those out of a stage first.
 
     Where alias and stage say different things, the one that changed is believed; where both changed, the
@@ -69,18 +69,18 @@ class _Comparison:
         alias = self.seen.aliases.get(stage)
         if alias != told:
             return alias, f"the alias @{stage} was {'moved' if alias else 'removed'} in MLflow"
-        if not self.mirror.has_stages or theirs(stage) == NO_STAGE:
+        if not self.mirror.has_stages or mlflow_stage(stage) == NO_STAGE:
             return old, ""
-        inside = [n for n, name in self.seen.stages.items() if name == theirs(stage)]
+        inside = [n for n, name in self.seen.stages.items() if name == mlflow_stage(stage)]
         others = [n for n in inside if self._stage_of(n) != stage]
         if others or (old is not None and old not in inside):
-            return max(others, default=None), f"the stage {theirs(stage)} was changed in MLflow"
+            return max(others, default=None), f"the stage {mlflow_stage(stage)} was changed in MLflow"
         return old, ""
 
     def _leave(self, number: int, stage: str, why: str, *, replaced: bool) -> None:
         """What became of the version that was in a stage: where MLflow put it, or where ours go."""
         shown = self.seen.stages.get(number, NO_STAGE)
-        if shown != theirs(stage):
+        if shown != mlflow_stage(stage):
             self._move(number, self.mirror.ours(shown), why)
         else:
             self._move(number, self.mirror.rules.stage(stage).displaced_to if replaced else None, why)
@@ -88,7 +88,7 @@ class _Comparison:
     def _compare_stage(self, number: int) -> None:
         """A version that MLflow has in a stage of many, or in none: archived there, or taken out."""
         own, shown = self._stage_of(number), self.seen.stages[number]
-        if number in self.found or shown == theirs(own):
+        if number in self.found or shown == mlflow_stage(own):
             return
         to_stage = self.mirror.ours(shown)
         if to_stage in self.mirror.rules.exclusive:  # one of several there; the highest was taken above

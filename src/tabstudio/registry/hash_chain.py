@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Select, and_, exists, func, select, update
 
 from tabstudio.database.tables import history as h
 from tabstudio.database.tables import models
-from tabstudio.registry.records import MOVES, Evidence, Kind, Transition
+from tabstudio.registry.records import MOVES, Evidence, Transition, TransitionKind
 
 START = "0" * 64
 """What the first row holds for the hash of the row before it."""
@@ -62,7 +62,9 @@ class HistoryChain:
         """One row, None where it is not there."""
         return self._first(select(h).where(self._mine, h.c.number == number))
 
-    def rows(self, *, before: int | None = None, limit: int, kinds: Sequence[Kind] = ()) -> list[Transition]:
+    def rows(
+        self, *, before: int | None = None, limit: int, kinds: Sequence[TransitionKind] = ()
+    ) -> list[Transition]:
         """Up to `limit` rows below the number `before`, the newest first."""
         query = select(h).where(self._mine).order_by(h.c.number.desc()).limit(limit)
         if before is not None:
@@ -75,7 +77,7 @@ class HistoryChain:
         for row in self.connection.execute(query, execution_options={"yield_per": 1000}).mappings():
             yield transition(dict(row))
 
-    def of_version(self, version: int, kinds: Sequence[Kind] = MOVES) -> list[Transition]:
+    def of_version(self, version: int, kinds: Sequence[TransitionKind] = MOVES) -> list[Transition]:
         """Every row of a version, the newest first."""
         query = select(h).where(self._mine, h.c.version == version, h.c.kind.in_(kinds))
         return self._all(query.order_by(h.c.number.desc()))
@@ -136,7 +138,7 @@ class HistoryChain:
 
     def append(
         self,
-        kind: Kind,
+        kind: TransitionKind,
         version: int,
         created: int,
         to_stage: str | None,

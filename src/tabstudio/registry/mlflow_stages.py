@@ -46,10 +46,10 @@ class MlflowStages:
             not client.registry_uri.startswith(("databricks-uc", "uc:"))
         )
 
-    def ours(self, mlflow_stage: str) -> str | None:
+    def ours(self, shown: str) -> str | None:
         """Return our stage for one of MLflow's; None for no stage, or one that the rules do not have."""
         names = {stage.name for stage in self.rules.stages}
-        return next((n for n in _MLFLOW_STAGES if n in names and theirs(n) == mlflow_stage), None)
+        return next((n for n in _MLFLOW_STAGES if n in names and mlflow_stage(n) == shown), None)
 
     def look(self, name: str, since: int, numbers: Iterable[int] = ()) -> MlflowState:
         """Look at a model: its aliases, the versions that changed since, those in a stage, and `numbers`.
@@ -65,7 +65,7 @@ class MlflowStages:
             found = self.version(name, number)
             if found is not None:
                 versions[number] = found
-        return seen(model, versions.values(), len(changed))
+        return state_of(model, versions.values(), len(changed))
 
     def version(self, name: str, number: int) -> Any | None:
         """Return MLflow's version of that number, None where it does not exist or was deleted."""
@@ -93,7 +93,7 @@ class MlflowStages:
                     client.set_registered_model_alias(name, stage, str(number))
             for number, own in stages.items() if self.has_stages else ():
                 if number not in missing:
-                    client.transition_model_version_stage(name, str(number), theirs(own))
+                    client.transition_model_version_stage(name, str(number), mlflow_stage(own))
             client.set_registered_model_tag(name, ANCHOR, anchor)
         return missing
 
@@ -115,7 +115,7 @@ class MlflowStages:
                     return found
 
 
-def theirs(stage: str | None) -> str:
+def mlflow_stage(stage: str | None) -> str:
     """Return MLflow's stage for one of ours.
 
     >>> theirs("production"), theirs("canary"), theirs(None)
@@ -124,7 +124,7 @@ def theirs(stage: str | None) -> str:
     return _MLFLOW_STAGES.get(stage or "", NO_STAGE)
 
 
-def seen(model: Any, versions: Iterable[Any], looked_at: int = 0) -> MlflowState:
+def state_of(model: Any, versions: Iterable[Any], looked_at: int = 0) -> MlflowState:
     """Put what MLflow says of a model and some of its versions together."""
     by_number = {int(v.version): v for v in versions}
     return MlflowState(

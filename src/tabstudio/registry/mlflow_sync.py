@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tabstudio.errors import ConflictError, RegistryError, TrackingError
-from tabstudio.registry.external_changes import holders, outside_moves
+from tabstudio.registry.external_changes import find_changes, holders
 from tabstudio.registry.hash_chain import ChainHead, HistoryChain
 from tabstudio.registry.history import History, parts_of
-from tabstudio.registry.mlflow_stages import NO_STAGE, MlflowStages, MlflowState, theirs
-from tabstudio.registry.records import Evidence, Kind, ModelVersion, Transition
+from tabstudio.registry.mlflow_stages import NO_STAGE, MlflowStages, MlflowState, mlflow_stage
+from tabstudio.registry.records import Evidence, ModelVersion, Transition, TransitionKind
 from tabstudio.registry.webhooks import enqueue
 
 OUTSIDE = "MLflow"
@@ -40,7 +40,7 @@ class Basis:
 class Move:
     """A decision to be written: which version goes into which stage, and why."""
 
-    kind: Kind
+    kind: TransitionKind
     version: ModelVersion
     to_stage: str | None
     actor: str
@@ -85,7 +85,7 @@ class MlflowSync:
             pending = chain.head.mirrored < chain.head.number
         aliases = {name: int(n) for name, n in model.aliases.items() if name in self.rules.exclusive}
         stages = {int(v.version): v.current_stage or NO_STAGE for v in model.latest_versions}
-        own = {n: theirs(moved[n].to_stage if n in moved else None) for n in stages}
+        own = {n: mlflow_stage(moved[n].to_stage if n in moved else None) for n in stages}
         agree = aliases == known and (stages == own or not self.mirror.has_stages)
         return known if agree and not pending else None
 
@@ -201,7 +201,7 @@ class MlflowSync:
 
     def _differs(self, chain: HistoryChain, seen: MlflowState) -> bool:
         lost = self.history.missing(seen.anchor, chain.connection, chain.model)
-        return bool(lost or outside_moves(chain, seen, self.mirror))
+        return bool(lost or find_changes(chain, seen, self.mirror))
 
     def _follow(self, name: str) -> MlflowState:
         """Write down what was changed in MLflow, and bring its other half (alias, stage) in step."""
@@ -218,7 +218,7 @@ class MlflowSync:
                     actor=OUTSIDE,
                     reason=move.why,
                 )
-                for move in outside_moves(chain, seen, self.mirror)
+                for move in find_changes(chain, seen, self.mirror)
             ]
             lost = self.history.missing(seen.anchor, chain.connection, name)
             if lost:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tabstudio.errors import GateError, RegistryError
-from tabstudio.registry.approvals import same
+from tabstudio.registry.approvals import same_person
 from tabstudio.registry.hash_chain import HistoryChain
 from tabstudio.registry.records import GateResult, ModelVersion, Transition
 from tabstudio.registry.stage_rules import Stage, StageRules
@@ -14,7 +14,7 @@ _REMEMBERED = 1000
 """How many entries into a stage a rollback looks back at."""
 
 
-def given(reason: str) -> str:
+def require_reason(reason: str) -> str:
     """Return the reason, in one line. Raises `RegistryError` for an empty one."""
     words = " ".join(reason.encode("utf-8", "replace").decode().split())
     if not words:
@@ -24,13 +24,13 @@ def given(reason: str) -> str:
 
 def check_right(rules: StageRules, stage: Stage, actor: str) -> None:
     """Raise `RegistryError` where a person may not change a stage."""
-    if stage.promoters and not any(same(actor, name) for name in stage.promoters):
+    if stage.promoters and not any(same_person(actor, name) for name in stage.promoters):
         raise RegistryError(
             f"{actor} may not change {stage.name}; {', '.join(stage.promoters)} may (from {rules.source})"
         )
 
 
-def check_way(rules: StageRules, chain: HistoryChain, version: ModelVersion, stage: Stage) -> None:
+def check_order(rules: StageRules, chain: HistoryChain, version: ModelVersion, stage: Stage) -> None:
     """Raise `RegistryError` where a version is in a stage already, or has left out the one before."""
     if version.stage == stage.name:
         raise RegistryError(f"{version.model} {version.number} is in {stage.name} already")

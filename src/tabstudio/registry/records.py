@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tabstudio.report.text_format import format_value
 
-Kind = Literal[
+TransitionKind = Literal[
     "promote",
     "archive",
     "rollback",
@@ -23,7 +23,7 @@ Kind = Literal[
 ]
 """`displaced`: made room for another version; `external`: done in MLflow, behind our back; `note`: a finding
 that is kept, such as a reproduction; `lost`: rows that MLflow had been told of are gone."""
-MOVES: tuple[Kind, ...] = ("promote", "archive", "rollback", "displaced", "external")
+MOVES: tuple[TransitionKind, ...] = ("promote", "archive", "rollback", "displaced", "external")
 """The kinds that put a version into another stage."""
 
 
@@ -130,7 +130,7 @@ class Transition:
 
     model: str
     number: int
-    kind: Kind
+    kind: TransitionKind
     version: int
     created: int
     from_stage: str | None

@@ -19,10 +19,16 @@ from tabstudio.registry.mlflow_client import RegistryClient
 from tabstudio.registry.mlflow_stages import ANCHOR, MlflowStages
 from tabstudio.registry.mlflow_sync import MlflowSync, Move
 from tabstudio.registry.model_addresses import SHOWN, AddressResolver
-from tabstudio.registry.preconditions import check_gates, check_right, check_way, given, target_of_rollback
+from tabstudio.registry.preconditions import (
+    check_gates,
+    check_order,
+    check_right,
+    require_reason,
+    target_of_rollback,
+)
 from tabstudio.registry.records import MOVES, Evidence, GateResult, ModelVersion, Transition
 from tabstudio.registry.stage_rules import ARCHIVE, Stage, StageRules, find_rules
-from tabstudio.registry.webhooks import Sent, deliver
+from tabstudio.registry.webhooks import DeliveryResult, deliver
 from tabstudio.settings import actor as acting
 
 PAGE = 20
@@ -204,7 +210,7 @@ class Registry:
         """
         from tabstudio.registry import gates
 
-        stage, reason = self.rules.stage(to), given(reason)
+        stage, reason = self.rules.stage(to), require_reason(reason)
         self._check_right(stage.name)
         self._keeper.look(name)
         candidate = self.version(name, version)
@@ -229,7 +235,7 @@ class Registry:
 
     def archive(self, name: str, version: int | str, *, reason: str) -> list[Transition]:
         """Take a version out of its stage. Raises as `promote` does; no gate is asked."""
-        reason = given(reason)
+        reason = require_reason(reason)
         names = [stage.name for stage in self.rules.stages]
         to_stage = ARCHIVE if ARCHIVE in names else None
         self._keeper.look(name)
@@ -252,7 +258,7 @@ class Registry:
         """
         from tabstudio.registry import gates
 
-        rule, reason = self.rules.stage(stage), given(reason)
+        rule, reason = self.rules.stage(stage), require_reason(reason)
         if not rule.exclusive:
             raise RegistryError(f"stage {rule.name} holds many versions: there is no way back in it")
         self._check_right(rule.name)
@@ -271,7 +277,7 @@ class Registry:
 
     def request(self, name: str, version: int | str, to: str, *, reason: str) -> Transition:
         """Ask that a version be put into a stage that needs approval."""
-        stage, reason = self.rules.stage(to), given(reason)
+        stage, reason = self.rules.stage(to), require_reason(reason)
         self._keeper.look(name)
         found = self.version(name, version)
         self._check_way(found, stage)
@@ -296,7 +302,7 @@ class Registry:
 
     def reject(self, name: str, version: int | str, *, to: str | None = None, reason: str) -> Transition:
         """Close the open request for a version. Raises as `approve` does."""
-        return self._answer("reject", name, version, to, given(reason))
+        return self._answer("reject", name, version, to, require_reason(reason))
 
     def requests(self, name: str, version: int | str) -> list[ApprovalRequest]:
         """Return every request for a version, the newest first."""
@@ -313,7 +319,7 @@ class Registry:
         """Keep a finding about a version in its history, such as the result of a reproduction."""
         self._keeper.look(version.model)
         evidence = Evidence(facts=facts)
-        return self._keeper.note(Move("note", version, None, self.actor, given(reason), evidence))
+        return self._keeper.note(Move("note", version, None, self.actor, require_reason(reason), evidence))
 
     def notes(self, version: ModelVersion) -> list[Transition]:
         """Return what `note` has kept of a version, the newest first."""
@@ -327,7 +333,7 @@ class Registry:
             rows = chain.of_version(version.number, MOVES)
         return [row for row in rows if row.created == version.created]
 
-    def deliver(self) -> Sent:
+    def deliver(self) -> DeliveryResult:
         """Send the webhooks that are due. Each command does so as it ends; in Python it is yours to call."""
         return deliver(self.database, self.rules)
 
@@ -393,7 +399,7 @@ class Registry:
 
     def _check_way(self, version: ModelVersion, stage: Stage) -> None:
         with self._history.reading(version.model) as chain:
-            check_way(self.rules, chain, version, stage)
+            check_order(self.rules, chain, version, stage)
 
     def _check_right(self, *stages: str | None) -> None:
         """Of the stage that a version goes to, and of the one that it leaves."""

@@ -29,7 +29,7 @@ from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 from tabstudio.errors import ConfigError, RegistryError
-from tabstudio.registry.records import Kind
+from tabstudio.registry.records import TransitionKind
 
 DEFAULT_ORDER = ("staging", "production", "archived")
 ARCHIVE = "archived"
@@ -66,7 +66,7 @@ class Webhook:
 
     url: str
     secret_env: str = ""
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[TransitionKind, ...] = ()
 
     def __repr__(self) -> str:
         return f"Webhook({receiver(self.url)!r}, secret_env={self.secret_env!r}, kinds={self.kinds!r})"
@@ -204,10 +204,10 @@ def _stage(name: str, told: _File, faults: list[str]) -> Stage | None:
     if stage.approvals < 0 or (stage.approvers and stage.approvals > len(stage.approvers)):
         faults.append(f"{place}.approvals: there are {len(stage.approvers)} approvers, got {stage.approvals}")
     if stage.gates:
-        from tabstudio.registry.gates import check
+        from tabstudio.registry.gates import parse_gates
 
         try:
-            check(stage.gates, name)
+            parse_gates(stage.gates, name)
         except ConfigError as error:
             faults += str(error).splitlines()
     return stage

@@ -44,7 +44,7 @@ _CLAIM = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class DeliveryResult:
     """What a delivery did: events taken, events that wait for another attempt, events given up."""
 
     delivered: int
@@ -61,7 +61,7 @@ def enqueue(connection: Connection, rules: StageRules, rows: Iterable[Transition
                 connection.execute(deliveries.insert().values(_event(row, hook.url)))
 
 
-def deliver(database: Database, rules: StageRules, *, limit: int = 20) -> Sent:
+def deliver(database: Database, rules: StageRules, *, limit: int = 20) -> DeliveryResult:
     """Send what is due, up to `limit` events, a few seconds each at most.
 
     What is not taken waits 30 seconds, then a minute, two, and so on up to a day.
@@ -80,7 +80,9 @@ def deliver(database: Database, rules: StageRules, *, limit: int = 20) -> Sent:
             deliveries.c.delivered.is_(None)
         )
         counts = dict(connection.execute(open_ones.group_by(deliveries.c.due.is_not(None))).tuples().all())
-    return Sent(delivered, counts.get(True, 0), counts.get(False, 0), tuple(dict.fromkeys(problems)))
+    return DeliveryResult(
+        delivered, counts.get(True, 0), counts.get(False, 0), tuple(dict.fromkeys(problems))
+    )
 
 
 def signature(secret_text: str, event_id: str, timestamp: int, body: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tabstudio.registry.approvals import same
+from tabstudio.registry.approvals import same_person
 from tabstudio.registry.records import GateResult, Transition
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _act(studio: Studio, who: Who, move: Callable[[Registry], Sequence[Transitio
 
 def _asked_by(studio: Studio, who: Who, name: str, version: int) -> bool:
     asked = studio.registry(who).requests(name, version)
-    return any(request.closed is None and same(request.asked.actor, who.name) for request in asked)
+    return any(request.closed is None and same_person(request.asked.actor, who.name) for request in asked)
 
 
 def _moved(row: Transition) -> str:

@@ -9,19 +9,19 @@ import pytest
 from tabstudio.errors import ConfigError
 from tabstudio.registry import gates
 from tabstudio.registry.gates import rules
-from tabstudio.registry.gates.rules import Gates, Latency, Levels, NoWorse
+from tabstudio.registry.gates.rules import LatencyGate, NoWorseGate, SliceGate, StageGates
 
 
 def test_the_example_of_the_documentation_is_read_whole():
     example = rules.__doc__.partition("TOML.\n")[2]
     table = tomllib.loads(example)["registry"]["stages"]["production"]["gates"]
-    assert gates.check(table, "production") == Gates(
+    assert gates.parse_gates(table, "production") == StageGates(
         metrics={"roc_auc": 0.95, "log_loss": 0.2},
-        no_worse=NoWorse("roc_auc", 0.01),
+        no_worse=NoWorseGate("roc_auc", 0.01),
         calibration=0.1,
-        slices=(Levels("sex", {"recall": 0.8}, 30),),
+        slices=(SliceGate("sex", {"recall": 0.8}, 30),),
         schema="compatible",
-        latency=Latency(20, 200, 1000),
+        latency=LatencyGate(20, 200, 1000),
         size=10 * 2**20,
         loads=True,
         reproduces=True,
@@ -31,14 +31,14 @@ def test_the_example_of_the_documentation_is_read_whole():
 
 def test_what_is_switched_off_is_not_asked_for():
     off = {"no_worse": False, "schema": False, "loads": False, "reproduces": False}
-    assert gates.check(off, "production") == gates.check({}, "production") == Gates()
+    assert gates.parse_gates(off, "production") == gates.parse_gates({}, "production") == StageGates()
 
 
 @pytest.mark.parametrize(
     ("told", "size"), [("2 kB", 2000), ("1.5 MiB", 1572864), (17, 17), ("3GB", 3 * 10**9)]
 )
 def test_sizes_are_read_in_every_unit(told, size):
-    assert gates.check({"size": told}, "production").size == size
+    assert gates.parse_gates({"size": told}, "production").size == size
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_sizes_are_read_in_every_unit(told, size):
 )
 def test_what_does_not_exist_or_fit_is_refused_by_name(table, message):
     with pytest.raises(ConfigError, match=message):
-        gates.check(table, "live")
+        gates.parse_gates(table, "live")
 
 
 def test_all_faults_are_named_at_once():
     with pytest.raises(ConfigError) as caught:
-        gates.check({"soup": 1, "size": -1, "loads": 2}, "live")
+        gates.parse_gates({"soup": 1, "size": -1, "loads": 2}, "live")
     assert len(str(caught.value).splitlines()) == 3

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tabstudio.registry.comparison.compare import compare
-from tabstudio.registry.comparison.result import Comparison, Gap
+from tabstudio.registry.comparison.result import Comparison, MetricGap
 
-__all__ = ["Comparison", "Gap", "compare"]
+__all__ = ["Comparison", "MetricGap", "compare"]

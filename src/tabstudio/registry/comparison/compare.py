@@ -12,7 +12,7 @@ from tabstudio.evaluation.paired_bootstrap import compare as compare_answers
 from tabstudio.evaluation.prediction_flips import flips
 from tabstudio.evaluation.slices import SliceDifference, compare_slices
 from tabstudio.registry.compared_model import ComparedModel, Factory
-from tabstudio.registry.comparison.result import Comparison, Gap, SliceGap, Winner
+from tabstudio.registry.comparison.result import Comparison, MetricGap, SliceGap, Winner
 from tabstudio.registry.model_addresses import resolve
 from tabstudio.registry.paired_predictions import PairedPredictions, pair
 from tabstudio.registry.schema_changes import changes
@@ -72,10 +72,10 @@ def compare(
     )
 
 
-def _gap(difference: Difference) -> Gap:
+def _gap(difference: Difference) -> MetricGap:
     """`compare_answers` was handed the second model first: its gain is what a reader asks for."""
     names: dict[str, Winner] = {"first": "second", "second": "first", "neither": None}
-    return Gap(
+    return MetricGap(
         difference.metric,
         difference.second,
         difference.first,

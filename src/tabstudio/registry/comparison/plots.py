@@ -12,7 +12,7 @@ from tabstudio.evaluation.evaluation_result import NAMES, number
 from tabstudio.evaluation.line_chart import LineChart
 from tabstudio.evaluation.plots import SQUARE, UNIT
 from tabstudio.evaluation.reference_comparison import DECISIVE
-from tabstudio.registry.comparison.result import Comparison, Gap, signed
+from tabstudio.registry.comparison.result import Comparison, MetricGap, signed
 from tabstudio.report.canvas import Canvas, width_of
 from tabstudio.report.colors import INK, MUTED, PALETTE
 from tabstudio.report.text_format import shorten
@@ -46,7 +46,7 @@ def pictures(found: Comparison) -> dict[str, Figure]:
     return drawn
 
 
-def forest(title: str, gaps: Sequence[tuple[str, Gap]], *, shared: bool = False) -> Figure:
+def forest(title: str, gaps: Sequence[tuple[str, MetricGap]], *, shared: bool = False) -> Figure:
     """A line per difference with its interval, zero in the middle; coloured where chance is ruled out.
 
     With `shared` all lines have one scale, else each has its own.
@@ -73,7 +73,7 @@ def forest(title: str, gaps: Sequence[tuple[str, Gap]], *, shared: bool = False)
     return sheet.figure()
 
 
-def _reach(gap: Gap) -> float:
+def _reach(gap: MetricGap) -> float:
     ends = [abs(end) for end in (gap.low, gap.high, gap.difference) if not np.isnan(end)]
     return max(ends, default=1.0)
 

@@ -21,7 +21,7 @@ Winner = Literal["first", "second"] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class MetricGap:
     """A measure of both models and the second's minus the first's, with its 95 % interval.
 
     `better` names a model only where a redraw of the rows cannot explain the difference.
@@ -48,7 +48,7 @@ class SliceGap:
     column: str
     level: str
     rows: int
-    metrics: tuple[Gap, ...]
+    metrics: tuple[MetricGap, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Comparison:
     source: str
     how: str
     notes: tuple[str, ...]
-    metrics: tuple[Gap, ...]
+    metrics: tuple[MetricGap, ...]
     slices: tuple[SliceGap, ...]
     thresholds: tuple[float | None, float | None]
     evaluations: tuple[Evaluation, Evaluation]
@@ -78,7 +78,7 @@ class Comparison:
     flips: Flips
     answers: tuple[np.ndarray, np.ndarray, np.ndarray] = field(repr=False, compare=False)
 
-    def __getitem__(self, metric: str) -> Gap:
+    def __getitem__(self, metric: str) -> MetricGap:
         return next(gap for gap in self.metrics if gap.metric == metric)
 
     @property
@@ -152,7 +152,7 @@ HEADERS = ("measure", "A", "B", "B - A", "95 % interval", "better")
 FLIP_HEADERS = ("row", "actual", "A says", "B says", "right")
 
 
-def gap_cells(gap: Gap) -> tuple[str, ...]:
+def gap_cells(gap: MetricGap) -> tuple[str, ...]:
     """The cells of one measure, to stand under `HEADERS`."""
     return (
         NAMES[gap.metric],

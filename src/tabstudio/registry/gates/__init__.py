@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tabstudio.registry.gates.judge import judge, loads
-from tabstudio.registry.gates.rules import Gates, check
+from tabstudio.registry.gates.rules import StageGates, parse_gates
 
-__all__ = ["Gates", "check", "judge", "loads"]
+__all__ = ["StageGates", "judge", "loads", "parse_gates"]

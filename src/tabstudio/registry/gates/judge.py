@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabstudio.errors import ForeignModelError, TabstudioError
 from tabstudio.registry.gates.candidate import GateCandidate
-from tabstudio.registry.gates.rules import Gates, check
+from tabstudio.registry.gates.rules import StageGates, parse_gates
 from tabstudio.registry.records import GateResult, ModelVersion
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def judge(
 
     Raises `ConfigError` where the gates are not declared right.
     """
-    gates = check(stage.gates, stage.name)
+    gates = parse_gates(stage.gates, stage.name)
     case = GateCandidate(registry, version, current, (options or {}).get("data"))
     return [result for name, trial in _trials(case, gates) for result in _attempt(name, trial)]
 
@@ -53,7 +53,7 @@ def _loads(case: GateCandidate) -> GateResult:
     return model_gates.loads(case)
 
 
-def _trials(case: GateCandidate, gates: Gates) -> Iterator[tuple[str, _Trial]]:
+def _trials(case: GateCandidate, gates: StageGates) -> Iterator[tuple[str, _Trial]]:
     """Every gate by name, in order; torch is imported by those alone that need the model."""
     from tabstudio.registry.gates import metric_gates, model_gates
 

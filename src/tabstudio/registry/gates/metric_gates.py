@@ -11,7 +11,7 @@ from tabstudio.evaluation.paired_bootstrap import Difference, compare
 from tabstudio.evaluation.reference_comparison import DECISIVE
 from tabstudio.evaluation.slices import Slice
 from tabstudio.registry.gates.candidate import GateCandidate, require_measure
-from tabstudio.registry.gates.rules import Levels, NoWorse
+from tabstudio.registry.gates.rules import NoWorseGate, SliceGate
 from tabstudio.registry.paired_predictions import pair
 from tabstudio.registry.records import GateResult
 
@@ -34,7 +34,7 @@ def calibration(case: GateCandidate, bound: float) -> GateResult:
     return GateResult("calibration", passed, str(measure), _required("calibration_error", bound), message)
 
 
-def levels(case: GateCandidate, asked: Levels) -> Iterator[GateResult]:
+def levels(case: GateCandidate, asked: SliceGate) -> Iterator[GateResult]:
     """Every level of enough rows must reach each bound."""
     parts = case.slices(asked.column)
     judged = [part for part in parts if part.rows >= asked.min_rows]
@@ -46,7 +46,7 @@ def levels(case: GateCandidate, asked: Levels) -> Iterator[GateResult]:
         yield _worst(asked, judged, name, bound, left_out)
 
 
-def _worst(asked: Levels, judged: list[Slice], name: str, bound: float, left_out: str) -> GateResult:
+def _worst(asked: SliceGate, judged: list[Slice], name: str, bound: float, left_out: str) -> GateResult:
     short = [part for part in judged if not _reaches(name, part.metrics[name], bound)]
     worst = max(judged, key=lambda part: _shortfall(name, part.metrics[name], bound))
     told = [f"{part.level}: {part.metrics[name]} of {part.rows:,} rows" for part in short]
@@ -59,7 +59,7 @@ def _worst(asked: Levels, judged: list[Slice], name: str, bound: float, left_out
     )
 
 
-def no_worse(case: GateCandidate, asked: NoWorse) -> GateResult:
+def no_worse(case: GateCandidate, asked: NoWorseGate) -> GateResult:
     """By paired bootstrap on rows that neither was trained on, against the version in the stage."""
     task = case.candidate.target.task
     name = asked.metric or DECISIVE[task][0]
@@ -81,7 +81,7 @@ def no_worse(case: GateCandidate, asked: NoWorse) -> GateResult:
     return GateResult(gate, _holds(difference, asked.margin), measured, required, notes)
 
 
-def _not_worse(asked: NoWorse) -> str:
+def _not_worse(asked: NoWorseGate) -> str:
     if asked.margin is None:
         return "not worse beyond chance"
     return f"not worse by more than {number(asked.margin)}, with 95 % confidence"

@@ -12,7 +12,7 @@ import polars as pl
 from tabstudio.errors import ModelError
 from tabstudio.model.profile import typical_rows
 from tabstudio.registry.gates.candidate import GateCandidate
-from tabstudio.registry.gates.rules import Latency
+from tabstudio.registry.gates.rules import LatencyGate
 from tabstudio.registry.records import GateResult
 from tabstudio.registry.schema_changes import changes
 from tabstudio.report.text_format import format_size as as_size
@@ -55,7 +55,7 @@ def loads(case: GateCandidate) -> GateResult:
     return GateResult("loads", len(answers) == 1, f"loaded and answered: {shape}", required)
 
 
-def latency(case: GateCandidate, bound: Latency) -> Iterator[GateResult]:
+def latency(case: GateCandidate, bound: LatencyGate) -> Iterator[GateResult]:
     """Milliseconds from raw rows to answers, here and now, the median of several tries."""
     model = case.candidate.model
     for name, most, rows, tries in (

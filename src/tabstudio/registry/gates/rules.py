@@ -35,7 +35,7 @@ _UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2*
 
 
 @dataclass(frozen=True, slots=True)
-class NoWorse:
+class NoWorseGate:
     """Against the version in the stage, by `metric` (None: the task's decisive one).
 
     Without a margin it fails where the version is worse beyond chance; with one, unless the 95 % interval of
@@ -47,7 +47,7 @@ class NoWorse:
 
 
 @dataclass(frozen=True, slots=True)
-class Levels:
+class SliceGate:
     """Bounds on every level of a column that has at least `min_rows` rows."""
 
     column: str
@@ -56,7 +56,7 @@ class Levels:
 
 
 @dataclass(frozen=True, slots=True)
-class Latency:
+class LatencyGate:
     """Milliseconds for a single row, and for a batch of `rows`; None is not asked for."""
 
     row: float | None = None
@@ -65,21 +65,21 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
-class Gates:
+class StageGates:
     """The gates of one stage; None, empty and False stand for those that were not asked for."""
 
     metrics: Mapping[str, float] | None = None
-    no_worse: NoWorse | None = None
+    no_worse: NoWorseGate | None = None
     calibration: float | None = None
-    slices: tuple[Levels, ...] = ()
+    slices: tuple[SliceGate, ...] = ()
     schema: Literal["compatible", "strict"] | None = None
-    latency: Latency | None = None
+    latency: LatencyGate | None = None
     size: int | None = None
     loads: bool = False
     reproduces: bool = False
 
 
-def check(table: Mapping[str, Any], stage: str) -> Gates:
+def parse_gates(table: Mapping[str, Any], stage: str) -> StageGates:
     """The gates that a TOML table declares for a stage.
 
     Raises `ConfigError` naming every gate that does not exist, with the one that was probably meant, and
@@ -97,7 +97,7 @@ def check(table: Mapping[str, Any], stage: str) -> Gates:
             faults.append(f"gate {name}: {fault}")
     if faults:
         raise ConfigError("\n".join(f"stage {stage}: {fault}" for fault in faults))
-    return Gates(**made)
+    return StageGates(**made)
 
 
 class _FaultError(Exception):
@@ -148,8 +148,8 @@ def _bounds(value: Any) -> dict[str, float]:
     return {name: _number(bound, f"a bound for {name}") for name, bound in value.items()}
 
 
-def _no_worse(value: Any) -> NoWorse | None:
-    told = _table(value, NoWorse, '{ metric = "roc_auc", margin = 0.01 }')
+def _no_worse(value: Any) -> NoWorseGate | None:
+    told = _table(value, NoWorseGate, '{ metric = "roc_auc", margin = 0.01 }')
     if told is None:
         return None
     metric = told.get("metric")
@@ -158,29 +158,29 @@ def _no_worse(value: Any) -> NoWorse | None:
     margin = None if "margin" not in told else _number(told["margin"], "a margin")
     if margin is not None and margin < 0:
         raise _FaultError(f"a margin of at least 0 was expected, got {margin}")
-    return NoWorse(metric, margin)
+    return NoWorseGate(metric, margin)
 
 
-def _latency(value: Any) -> Latency:
-    told = _table(value, Latency, "{ row = 20, batch = 200 }")
+def _latency(value: Any) -> LatencyGate:
+    told = _table(value, LatencyGate, "{ row = 20, batch = 200 }")
     if not told or not {"row", "batch"} & set(told):
         raise _FaultError("milliseconds for a row or a batch were expected, { row = 20, batch = 200 }")
     bounds = {name: _above_zero(told[name], "milliseconds") for name in ("row", "batch") if name in told}
-    return Latency(**bounds, rows=_whole(told.get("rows", 1000), "a number of rows"))
+    return LatencyGate(**bounds, rows=_whole(told.get("rows", 1000), "a number of rows"))
 
 
-def _slices(value: Any) -> tuple[Levels, ...]:
+def _slices(value: Any) -> tuple[SliceGate, ...]:
     if not isinstance(value, list) or not value:
         raise _FaultError("a list of tables with a column and its bounds was expected: [[...gates.slices]]")
     return tuple(_levels(part) for part in value)
 
 
-def _levels(value: Any) -> Levels:
-    told = _table(value, Levels, '{ column = "sex", metrics = { recall = 0.8 } }')
+def _levels(value: Any) -> SliceGate:
+    told = _table(value, SliceGate, '{ column = "sex", metrics = { recall = 0.8 } }')
     if not told or not isinstance(told.get("column"), str) or "metrics" not in told:
         raise _FaultError("a column and its bounds were expected: column, metrics and perhaps min_rows")
     rows = _whole(told.get("min_rows", 30), "a number of rows")
-    return Levels(told["column"], _bounds(told["metrics"]), rows)
+    return SliceGate(told["column"], _bounds(told["metrics"]), rows)
 
 
 def _table(value: Any, kind: type, example: str) -> dict[str, Any] | None:

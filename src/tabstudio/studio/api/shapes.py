@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tabstudio.registry.records import Kind
+from tabstudio.registry.records import TransitionKind
 from tabstudio.studio.access.roles import Role
 
 _NOTICES = "What the registry noticed meanwhile: changes made in MLflow, repairs."
@@ -94,7 +94,7 @@ class Transition(Shape):
 
     model: str
     number: int = Field(description="Counts from 1 per model.")
-    kind: Kind
+    kind: TransitionKind
     version: int
     created: int = Field(description="When that version was made, milliseconds since 1970.")
     from_stage: str | None

@@ -9,7 +9,7 @@ from nicegui import ui
 
 from tabstudio.evaluation.evaluation_result import NAMES, number
 from tabstudio.evaluation.report_content import HEADLINE
-from tabstudio.registry.comparison import Comparison, Gap, compare
+from tabstudio.registry.comparison import Comparison, MetricGap, compare
 from tabstudio.registry.comparison.result import (
     FLIP_HEADERS,
     HEADERS,
@@ -90,7 +90,7 @@ class Compared:
             plain(FLIP_HEADERS, [flip_cells(flip) for flip in rows], caption)
 
 
-def forest(gaps: Sequence[Gap]) -> Chart:
+def forest(gaps: Sequence[MetricGap]) -> Chart:
     """A point per difference with its interval; each on the scale of its own reach, zero in the middle."""
     names = [NAMES[gap.metric] for gap in gaps]
     points, whiskers = [], []
@@ -139,7 +139,7 @@ def forest(gaps: Sequence[Gap]) -> Chart:
     )
 
 
-def _gap_row(gap: Gap) -> list[Cell]:
+def _gap_row(gap: MetricGap) -> list[Cell]:
     *cells, better = gap_cells(gap)
     return [*cells, Badge(f"{better} beyond chance", "good") if gap.better else "chance can explain it"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nicegui import ui
 
-from tabstudio.registry.approvals import ApprovalRequest, same
+from tabstudio.registry.approvals import ApprovalRequest, same_person
 from tabstudio.report.text_format import format_time
 from tabstudio.studio import lifecycle
 from tabstudio.studio.pages.model.moving import promotion
@@ -60,7 +60,7 @@ class Requests:
 
     def _buttons(self, request: ApprovalRequest, missing: int) -> None:
         who, version, stage = self.view.who, request.asked.version, str(request.asked.to_stage)
-        mine = same(request.asked.actor, who.name)
+        mine = same_person(request.asked.actor, who.name)
         if missing <= 0 and who.may("editor"):
             ui.button("Promote…", on_click=lambda: promotion(self.view, self.name, version, stage)).props(
                 "dense no-caps unelevated"

@@ -9,14 +9,14 @@ from html import escape
 from nicegui import ui
 
 from tabstudio.registry.history import Verification
-from tabstudio.registry.records import Evidence, Kind, Transition
+from tabstudio.registry.records import Evidence, Transition, TransitionKind
 from tabstudio.report.text_format import format_time
 from tabstudio.studio.pages.model.moving import HEADERS, gate_rows
 from tabstudio.studio.ui.frame import View, empty
 from tabstudio.studio.ui.places import version_page
 from tabstudio.studio.ui.tables import markup
 
-WORDS: dict[Kind, tuple[str, str]] = {
+WORDS: dict[TransitionKind, tuple[str, str]] = {
     "promote": ("promoted", "good"),
     "archive": ("archived", ""),
     "rollback": ("rolled back", "warning"),
