@@ -14,11 +14,11 @@ from tabstudio.registry.history import ChainFault, Verification
 from tabstudio.registry.records import GateResult, ModelVersion, Transition, VersionMetric
 from tabstudio.registry.stage_rules import Stage, StageRules
 from tabstudio.serving.deployments import Deployment
-from tabstudio.studio.access.people import Person
+from tabstudio.studio.access.users import StudioUser
 from tabstudio.studio.api import deployments, people, runs, shapes
-from tabstudio.studio.runs.reading import RunDetails
-from tabstudio.studio.runs.records import RunRow
-from tabstudio.studio.traffic import Traffic
+from tabstudio.studio.services.runs.run_details import RunDetails
+from tabstudio.studio.services.runs.run_records import RunRow
+from tabstudio.studio.services.traffic import ModelTraffic
 
 from .conftest import start_studio
 from .content import ODD, copied
@@ -80,8 +80,8 @@ def said(answer: httpx.Response) -> tuple[int, str]:
         (runs.Run, RunRow, {"seconds"}),
         (runs.Details, RunDetails, {"command", "reproduce"}),
         (deployments.Deployment, Deployment, {-1}),
-        (deployments.Traffic, Traffic, set()),
-        (people.Person, Person, set()),
+        (deployments.Traffic, ModelTraffic, set()),
+        (people.Person, StudioUser, set()),
     ],
 )
 def test_every_fact_of_a_record_is_told(shape, record, more):

@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tabstudio.database import Database
-from tabstudio.studio.data.tables import Tables
-from tabstudio.studio.jobs import Jobs
+from tabstudio.studio.services.jobs import StudioJobs
+from tabstudio.studio.services.tables.table_folder import TableFolder
 
 from .conftest import start_studio
 
@@ -50,7 +50,7 @@ def place(tmp_path_factory):
     running = start_studio(folder, "--max-upload", str(LIMIT), TABSTUDIO_ACTOR="ann")
     yield running
     with Database(f"sqlite:///{folder}/tabstudio.db") as database:
-        for job in Jobs(database, Tables(folder / "data", 1)).list():
+        for job in StudioJobs(database, TableFolder(folder / "data", 1)).list():
             if job.going:
                 psutil.Process(job.pid).kill()
     if running.process.poll() is None:

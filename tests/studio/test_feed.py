@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tabstudio.studio.feed import Feed, Source
+from tabstudio.studio.services.feed import Feed, FeedSource
 
 from .loops import run
 
@@ -40,7 +40,7 @@ def with_feed(story, **more):
 
     async def told() -> None:
         source = Changing()
-        feed = Feed({"run": Source(source, 0.0), **more})
+        feed = Feed({"run": FeedSource(source, 0.0), **more})
         feed.start()
         try:
             await story(feed, source)
@@ -160,7 +160,7 @@ def test_a_slow_source_keeps_no_other_topic_waiting():
         assert await until(lambda: len(source.asked) >= 3, 3)
         held.set()
 
-    with_feed(story, slow=Source(lambda _: held.wait(5), 0.0))
+    with_feed(story, slow=FeedSource(lambda _: held.wait(5), 0.0))
 
 
 def test_a_topic_that_is_not_there_is_an_error_at_once():

@@ -9,7 +9,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tabstudio.studio.meters import Meters, busy, parsed
+from tabstudio.studio.services.system_metrics import SystemMetrics, cpu_percent, parse_gpus
 
 from .conftest import start_studio
 from .content import copied, terminal
@@ -83,7 +83,7 @@ def test_a_broken_history_shows_on_home(tmp_path, trained, browse):
 def test_a_process_is_measured_with_its_children():
     import os
 
-    meters = Meters()
+    meters = SystemMetrics()
     assert meters.look(str(os.getpid()))
     ended = threading.Event()
 
@@ -108,7 +108,7 @@ def test_a_process_is_measured_with_its_children():
 
 
 def test_the_machine_is_measured_between_two_looks():
-    meters = Meters()
+    meters = SystemMetrics()
     first = meters.look()
     time.sleep(0.3)
     assert meters.look() != first
@@ -122,13 +122,13 @@ def test_work_counts_and_waiting_does_not():
     from collections import namedtuple
 
     Times = namedtuple("Times", ["user", "system", "idle", "iowait", "guest"])
-    assert busy(Times(0, 0, 0, 0, 0), Times(2, 1, 6, 1, 1)) == pytest.approx(30)
-    assert busy(Times(1, 1, 1, 1, 0), Times(1, 1, 1, 1, 0)) == 0.0
+    assert cpu_percent(Times(0, 0, 0, 0, 0), Times(2, 1, 6, 1, 1)) == pytest.approx(30)
+    assert cpu_percent(Times(1, 1, 1, 1, 0), Times(1, 1, 1, 1, 0)) == 0.0
 
 
 def test_gpus_are_read_as_their_driver_tells_them():
     told = "NVIDIA H100 80GB, HBM3, 37, 1024, 81920\nOld one, [N/A], 10, 20\n"
-    first, second = parsed(told)
+    first, second = parse_gpus(told)
     assert (first.name, first.busy, first.used) == ("NVIDIA H100 80GB, HBM3", 37.0, 1024 * 2**20)
     assert (second.busy, second.total) == (0.0, 20 * 2**20)
-    assert parsed("") == ()
+    assert parse_gpus("") == ()

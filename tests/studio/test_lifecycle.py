@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tabstudio.errors import GateError, RegistryError
-from tabstudio.studio import lifecycle, services
-from tabstudio.studio.access.roles import ForbiddenError, Who
-from tabstudio.studio.options import StudioOptions
+from tabstudio.studio import lifecycle
+from tabstudio.studio.access.roles import Actor, ForbiddenError
+from tabstudio.studio.services import deployments
 from tabstudio.studio.studio import Studio
+from tabstudio.studio.studio_options import StudioOptions
 
 from .content import copied
 
-VIEWER, EDITOR, APPROVER = Who("vic", "viewer"), Who("ed", "editor"), Who("ann", "approver")
+VIEWER, EDITOR, APPROVER = Actor("vic", "viewer"), Actor("ed", "editor"), Actor("ann", "approver")
 
 
 @pytest.fixture
@@ -32,9 +33,9 @@ def studio(trained, tmp_path):
         (lambda s, who: lifecycle.request(s, who, "cancer", 1, "champion", reason="x"), "editor"),
         (lambda s, who: lifecycle.approve(s, who, "cancer", 1), "approver"),
         (lambda s, who: lifecycle.reject(s, who, "cancer", 1, reason="x"), "approver"),
-        (lambda s, who: services.start(s, who, "one", ["models:/cancer/1"]), "editor"),
-        (lambda s, who: services.stop(s, who, "one"), "editor"),
-        (lambda s, who: services.remove(s, who, "one"), "editor"),
+        (lambda s, who: deployments.start(s, who, "one", ["models:/cancer/1"]), "editor"),
+        (lambda s, who: deployments.stop(s, who, "one"), "editor"),
+        (lambda s, who: deployments.remove(s, who, "one"), "editor"),
     ],
 )
 def test_a_role_that_does_not_allow_it_is_refused_before_anything_happens(studio, act, needed):
@@ -70,7 +71,7 @@ def test_gates_are_overruled_by_approvers_only(studio):
 def test_an_editor_takes_back_a_request_of_their_own_alone(studio):
     lifecycle.request(studio, EDITOR, "cancer", 1, "champion", reason="please")
     with pytest.raises(ForbiddenError):
-        lifecycle.reject(studio, Who("eve", "editor"), "cancer", 1, reason="no")
+        lifecycle.reject(studio, Actor("eve", "editor"), "cancer", 1, reason="no")
     assert len(studio.registry(EDITOR).open_requests("cancer")) == 1
     done = lifecycle.reject(studio, EDITOR, "cancer", 1, reason="too early")
     assert str(done) == "the request for cancer 1 is turned down"
@@ -80,7 +81,7 @@ def test_an_editor_takes_back_a_request_of_their_own_alone(studio):
 def test_an_approval_lets_the_promotion_through_and_closes_the_request(studio):
     lifecycle.request(studio, EDITOR, "cancer", 2, "champion", reason="please")
     with pytest.raises(RegistryError, match="somebody else has to answer"):
-        lifecycle.approve(studio, Who("ed", "approver"), "cancer", 2)
+        lifecycle.approve(studio, Actor("ed", "approver"), "cancer", 2)
     lifecycle.approve(studio, APPROVER, "cancer", 2)
     (request,) = studio.registry(EDITOR).open_requests("cancer")
     assert [row.actor for row in request.approvals] == ["ann"]

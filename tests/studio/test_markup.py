@@ -6,22 +6,22 @@ import math
 
 import pytest
 
-from tabstudio.studio.ui.tables import Badge, Link, markup, number
+from tabstudio.studio.ui.tables import BadgeCell, LinkCell, format_number, table_markup
 
 EVIL = "<img src=x onerror=alert(1)>\"'&"
 
 
 def test_no_text_becomes_markup():
-    cells = [EVIL, Link(EVIL, f"/runs/{EVIL}"), Badge(EVIL, EVIL), None]
-    made = markup([EVIL] * 4, [cells], EVIL)
+    cells = [EVIL, LinkCell(EVIL, f"/runs/{EVIL}"), BadgeCell(EVIL, EVIL), None]
+    made = table_markup([EVIL] * 4, [cells], EVIL)
     assert "<img" not in made
     assert made.count("&lt;img") == 10  # four headers, one caption, three texts, an address, a tone
 
 
 def test_the_first_column_names_its_row_and_numbers_stand_at_the_right():
-    made = markup(["version", "auc"], [["3", 0.97123456]])
+    made = table_markup(["version", "auc"], [["3", 0.97123456]])
     assert '<th scope="row">3</th><td class="n">0.9712</td>' in made
-    assert "<td>3</td>" in markup(["a"], [["3"]], wide=True)
+    assert "<td>3</td>" in table_markup(["a"], [["3"]], wide=True)
 
 
 @pytest.mark.parametrize(
@@ -37,4 +37,4 @@ def test_the_first_column_names_its_row_and_numbers_stand_at_the_right():
     ],
 )
 def test_numbers_are_written_for_people(value, shown):
-    assert number(value) == shown
+    assert format_number(value) == shown

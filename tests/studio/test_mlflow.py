@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from tabstudio.errors import ConfigError
-from tabstudio.studio import mlflowserver
-from tabstudio.studio.mlflowserver import web_address
+from tabstudio.studio import mlflow_server
+from tabstudio.studio.mlflow_server import web_address
 
 from .conftest import start_studio
 
@@ -68,6 +68,6 @@ def test_a_tracking_server_is_linked_without_its_password():
 def test_beside_a_tracking_server_none_is_started():
     with (
         pytest.raises(ConfigError, match="is a tracking server already"),
-        mlflowserver.running("http://ann:secret@127.0.0.1:5000", "http://127.0.0.1:5000"),
+        mlflow_server.run_mlflow_server("http://ann:secret@127.0.0.1:5000", "http://127.0.0.1:5000"),
     ):
         pass

@@ -9,8 +9,8 @@ from tests.serving.predictionlog.helpers import NOW, SCHEMA, opened, record
 from tabstudio.serving.predictionlog.catalog import LogCatalog
 from tabstudio.serving.predictionlog.feedback import FeedbackLabel, store_feedback
 from tabstudio.serving.predictionlog.record_frames import utc_times
-from tabstudio.studio import traffic as room
-from tabstudio.studio.traffic import BINS, Traffic, traffic
+from tabstudio.studio.services import traffic as room
+from tabstudio.studio.services.traffic import BINS, ModelTraffic, read_traffic
 
 ROW = (30, 70.5, "Rome", "1996-01-02")
 
@@ -39,7 +39,7 @@ def folder(tmp_path):
 
 
 def test_requests_are_counted_per_minute_by_version_and_role(folder):
-    found = traffic("cancer", hours=1, folder=folder, now=NOW)
+    found = read_traffic("cancer", hours=1, folder=folder, now=NOW)
     assert found.rows == {"version 1": 240, "version 2, canary": 10}
     live = found.requests["version 1"]
     assert len(live) == 60
@@ -49,7 +49,7 @@ def test_requests_are_counted_per_minute_by_version_and_role(folder):
 
 
 def test_answers_and_how_sure_they_were_are_told_by_version(folder):
-    found = traffic("cancer", hours=1, folder=folder, now=NOW)
+    found = read_traffic("cancer", hours=1, folder=folder, now=NOW)
     assert found.classes == {"version 1": {"yes": 240}, "version 2, canary": {"no": 10}}
     assert found.scores["version 1"][int(0.75 * BINS)] == 1.0
     assert found.scores["version 2, canary"][int(0.9 * BINS)] == 1.0
@@ -57,7 +57,7 @@ def test_answers_and_how_sure_they_were_are_told_by_version(folder):
 
 
 def test_a_longer_period_reaches_further_back(folder):
-    assert traffic("cancer", hours=3, folder=folder, now=NOW).rows["version 1"] == 241
+    assert read_traffic("cancer", hours=3, folder=folder, now=NOW).rows["version 1"] == 241
 
 
 def test_labels_that_came_later_say_how_often_it_was_right(folder):
@@ -72,7 +72,7 @@ def test_labels_that_came_later_say_how_often_it_was_right(folder):
             ],
             "me",
         )
-    assert traffic("cancer", hours=1, folder=folder, now=NOW).labelled == {"version 1": (4, 0.75)}
+    assert read_traffic("cancer", hours=1, folder=folder, now=NOW).labelled == {"version 1": (4, 0.75)}
 
 
 def test_a_regression_is_told_by_quantiles_and_its_mean_error(monkeypatch):
@@ -87,34 +87,34 @@ def test_a_regression_is_told_by_quantiles_and_its_mean_error(monkeypatch):
         }
     )
     monkeypatch.setattr("tabstudio.serving.predictionlog.reader.prediction_log", lambda *_: frame.lazy())
-    found = traffic("price", now=NOW)
+    found = read_traffic("price", now=NOW)
     assert found.values == {"version 7": [1.0, 2.0, 3.0, 4.0, 5.0]}
     assert found.labelled == {"version 7": (2, 0.75)}
     assert found.classes == found.scores == {}
 
 
 def test_a_model_that_was_never_asked_has_no_traffic(folder, tmp_path):
-    assert traffic("unknown", folder=folder, now=NOW) == Traffic(1.0)
-    assert traffic("cancer", folder=tmp_path / "none", now=NOW) == Traffic(1.0)
+    assert read_traffic("unknown", folder=folder, now=NOW) == ModelTraffic(1.0)
+    assert read_traffic("cancer", folder=tmp_path / "none", now=NOW) == ModelTraffic(1.0)
 
 
 def test_the_token_differs_after_each_prediction(tmp_path):
-    assert room.token("", tmp_path / "log") == ()
+    assert room.traffic_token("", tmp_path / "log") == ()
     log = opened(tmp_path / "log")
     tokens = []
     for number in range(3):
         log(record(number))
-        tokens.append(room.token("", tmp_path / "log"))
+        tokens.append(room.traffic_token("", tmp_path / "log"))
     log.close()
     assert len(set(tokens)) == 3
 
 
 def test_one_reading_of_the_log_serves_all_browsers_until_something_is_asked(monkeypatch):
     readings = []
-    monkeypatch.setattr(room, "traffic", lambda *_, **__: readings.append(1) or Traffic(1.0))
+    monkeypatch.setattr(room, "read_traffic", lambda *_, **__: readings.append(1) or ModelTraffic(1.0))
     monkeypatch.setenv("TABSTUDIO_HOME", "home")
     log = opened("home/predictions")
-    traffics = room.Traffics()
+    traffics = room.TrafficCache()
     for _ in range(20):
         traffics.find("cancer", 1.0)
     assert len(readings) == 1

@@ -12,7 +12,7 @@ from tabstudio.errors import ConfigError
 
 if TYPE_CHECKING:
     from tabstudio.database import Database
-    from tabstudio.studio.access.people import People
+    from tabstudio.studio.access.users import UserStore
 
 
 def command(
@@ -42,9 +42,9 @@ def command(
     revoke: Annotated[bool, typer.Option("--revoke", help="Let the token count no more.")] = False,
 ) -> None:
     """Add people to the studio, change what they may do, make tokens for their programs."""
-    from tabstudio.studio.access.people import People
+    from tabstudio.studio.access.users import UserStore
 
-    people = People(_database())
+    people = UserStore(_database())
     if action == "list":
         _list(people)
         return
@@ -80,7 +80,7 @@ def _database() -> Database:
     return Database(database_address(registry_uri=registry_address()))
 
 
-def _list(people: People) -> None:
+def _list(people: UserStore) -> None:
     from tabstudio.cli.tables import table
 
     rows = [

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tabstudio.studio.options import StudioOptions as StudioOptions
     from tabstudio.studio.server import serve as serve
+    from tabstudio.studio.studio_options import StudioOptions as StudioOptions
 
 __all__ = ["StudioOptions", "serve"]
 
 
 def __getattr__(name: str) -> object:
     if name == "StudioOptions":
-        from tabstudio.studio.options import StudioOptions
+        from tabstudio.studio.studio_options import StudioOptions
 
         return StudioOptions
     if name == "serve":

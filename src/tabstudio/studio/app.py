@@ -14,10 +14,10 @@ from nicegui import ui
 
 from tabstudio._version import __version__
 from tabstudio.studio import pages
+from tabstudio.studio.access_guard import AccessGuard
 from tabstudio.studio.api import app as api
-from tabstudio.studio.guard import Guard
+from tabstudio.studio.page_sockets import WATCH_SECONDS, PageSockets
 from tabstudio.studio.pages import login
-from tabstudio.studio.sockets import WATCH_SECONDS, Sockets
 from tabstudio.studio.studio import Studio
 from tabstudio.studio.ui.favicon import FAVICON
 
@@ -25,9 +25,9 @@ STATIC = Path(__file__).parent / "ui" / "static"
 RECONNECT_SECONDS = 10.0
 
 
-def build(studio: Studio) -> FastAPI:
+def build_app(studio: Studio) -> FastAPI:
     """Make the application of one studio. NiceGUI keeps its pages per process: build one only."""
-    sockets = Sockets(studio)
+    sockets = PageSockets(studio)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -45,7 +45,7 @@ def build(studio: Studio) -> FastAPI:
         studio.close()
 
     app = FastAPI(title="tabstudio", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(Guard, studio=studio)
+    app.add_middleware(AccessGuard, studio=studio)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.mount("/api/v1", api.build(studio), name="api")
     app.include_router(login.router(studio))

@@ -14,7 +14,7 @@ from tabstudio.registry.records import GateResult, Transition
 
 if TYPE_CHECKING:
     from tabstudio.registry import Registry
-    from tabstudio.studio.access.roles import Role, Who
+    from tabstudio.studio.access.roles import Actor, Role
     from tabstudio.studio.studio import Studio
 
 
@@ -30,14 +30,14 @@ class Done:
         return "; ".join(done) + "".join(f"\nNote: {notice}" for notice in self.notices)
 
 
-def judge(studio: Studio, who: Who, name: str, version: int, to: str) -> list[GateResult]:
+def judge(studio: Studio, who: Actor, name: str, version: int, to: str) -> list[GateResult]:
     """Hold a version against the gates of a stage; nothing is moved. Raises as `Registry.judge` does."""
     return studio.registry(who).judge(name, version, to)[1]
 
 
 def promote(
     studio: Studio,
-    who: Who,
+    who: Actor,
     name: str,
     version: int,
     to: str,
@@ -63,14 +63,14 @@ def promote(
     )
 
 
-def archive(studio: Studio, who: Who, name: str, version: int, *, reason: str) -> Done:
+def archive(studio: Studio, who: Actor, name: str, version: int, *, reason: str) -> Done:
     """Take a version out of its stage. Raises `ForbiddenError`, else as `Registry.archive` does."""
     who.check("editor", f"archive {name} {version}")
     return _act(studio, who, lambda registry: registry.archive(name, version, reason=reason))
 
 
 def rollback(
-    studio: Studio, who: Who, name: str, *, reason: str, stage: str, to_version: int | None = None
+    studio: Studio, who: Actor, name: str, *, reason: str, stage: str, to_version: int | None = None
 ) -> Done:
     """Put the version back that was in a stage before. Raises `ForbiddenError`, else as the registry does."""
     who.check("editor", f"roll {name} back")
@@ -81,28 +81,30 @@ def rollback(
     )
 
 
-def request(studio: Studio, who: Who, name: str, version: int, to: str, *, reason: str) -> Done:
+def request(studio: Studio, who: Actor, name: str, version: int, to: str, *, reason: str) -> Done:
     """Ask that a version go to a stage that needs approval. Raises as `Registry.request` does."""
     who.check("editor", f"ask for {name} {version}")
     return _act(studio, who, lambda registry: [registry.request(name, version, to, reason=reason)])
 
 
 def approve(
-    studio: Studio, who: Who, name: str, version: int, *, to: str | None = None, reason: str = ""
+    studio: Studio, who: Actor, name: str, version: int, *, to: str | None = None, reason: str = ""
 ) -> Done:
     """Agree to the open request for a version. Raises as `Registry.approve` does."""
     who.check("approver", f"agree to {name} {version}")
     return _act(studio, who, lambda registry: [registry.approve(name, version, to=to, reason=reason)])
 
 
-def reject(studio: Studio, who: Who, name: str, version: int, *, reason: str, to: str | None = None) -> Done:
+def reject(
+    studio: Studio, who: Actor, name: str, version: int, *, reason: str, to: str | None = None
+) -> Done:
     """Close the open request for a version; one's own with the role editor. Raises as the registry does."""
     role: Role = "editor" if _asked_by(studio, who, name, version) else "approver"
     who.check(role, f"turn the request for {name} {version} down")
     return _act(studio, who, lambda registry: [registry.reject(name, version, to=to, reason=reason)])
 
 
-def _act(studio: Studio, who: Who, move: Callable[[Registry], Sequence[Transition]]) -> Done:
+def _act(studio: Studio, who: Actor, move: Callable[[Registry], Sequence[Transition]]) -> Done:
     registry = studio.registry(who)
     try:
         rows = tuple(move(registry))
@@ -114,7 +116,7 @@ def _act(studio: Studio, who: Who, move: Callable[[Registry], Sequence[Transitio
     return Done(rows, notices)
 
 
-def _asked_by(studio: Studio, who: Who, name: str, version: int) -> bool:
+def _asked_by(studio: Studio, who: Actor, name: str, version: int) -> bool:
     asked = studio.registry(who).requests(name, version)
     return any(request.closed is None and same_person(request.asked.actor, who.name) for request in asked)
 

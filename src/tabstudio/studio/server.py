@@ -17,8 +17,8 @@ import uvicorn
 from tabstudio.errors import ConfigError, TabstudioError
 from tabstudio.serving.serve_options import Bounds
 from tabstudio.serving.server import BoundedProtocol, HttpServer
-from tabstudio.studio.options import StudioOptions
-from tabstudio.studio.sockets import MESSAGE_BYTES
+from tabstudio.studio.page_sockets import MESSAGE_BYTES
+from tabstudio.studio.studio_options import StudioOptions
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
@@ -30,7 +30,7 @@ WARM_SECONDS = 5.0
 log = logging.getLogger("tabstudio.studio")
 
 
-class Protocol(BoundedProtocol):
+class StudioProtocol(BoundedProtocol):
     """What a connection of the studio may hold up."""
 
     limits = BOUNDS
@@ -65,17 +65,17 @@ def serve(options: StudioOptions, ready: Callable[[StudioOptions], None] = lambd
         warm = threading.Thread(target=_warm_up, args=(studio,), name="warm-up", daemon=True)
         warm.start()
         if options.mlflow:
-            from tabstudio.studio import mlflowserver
+            from tabstudio.studio import mlflow_server
 
             _ = studio.mlflow  # makes a new database: two who make one at a time break it
             studio.mlflow_url = ending.enter_context(
-                mlflowserver.running(studio.tracking_uri, studio.registry_uri)
+                mlflow_server.run_mlflow_server(studio.tracking_uri, studio.registry_uri)
             )
-        from tabstudio.studio.app import build
+        from tabstudio.studio.app import build_app
 
         config = uvicorn.Config(
-            build(studio),
-            http=Protocol,
+            build_app(studio),
+            http=StudioProtocol,
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -91,10 +91,10 @@ def serve(options: StudioOptions, ready: Callable[[StudioOptions], None] = lambd
 
 def _warm_up(studio: Studio) -> None:
     """Import MLflow and open its store while nobody waits for it yet."""
-    from tabstudio.studio.access.roles import Who
+    from tabstudio.studio.access.roles import Actor
 
     try:
-        studio.registry(Who("nobody", "viewer")).models(limit=1)
+        studio.registry(Actor("nobody", "viewer")).models(limit=1)
     except TabstudioError as error:  # a server that is down: the pages say so
         log.warning("%s", error)
 

@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING
 
 from tabstudio.database import Database, database_address
 from tabstudio.settings import registry_address, tracking_address
-from tabstudio.studio.access.access import Access
-from tabstudio.studio.access.asking import settled
-from tabstudio.studio.data.tables import Tables
-from tabstudio.studio.feed import Feed
-from tabstudio.studio.mlflowserver import web_address
-from tabstudio.studio.options import StudioOptions
-from tabstudio.studio.topics import sources
-from tabstudio.studio.traffic import Traffics
+from tabstudio.studio.access.authentication import Authentication
+from tabstudio.studio.access.login_policy import decide_login
+from tabstudio.studio.mlflow_server import web_address
+from tabstudio.studio.services.feed import Feed
+from tabstudio.studio.services.tables.table_folder import TableFolder
+from tabstudio.studio.services.topics import topic_sources
+from tabstudio.studio.services.traffic import TrafficCache
+from tabstudio.studio.studio_options import StudioOptions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from tabstudio.registry import Registry
     from tabstudio.serving.deployments import Deployments
-    from tabstudio.studio.access.people import People
-    from tabstudio.studio.access.roles import Who
-    from tabstudio.studio.data.looks import Looks
-    from tabstudio.studio.gauges import Gauges
-    from tabstudio.studio.jobs import Jobs
-    from tabstudio.studio.meters import Meters
-    from tabstudio.studio.runs.listing import Runs
+    from tabstudio.studio.access.roles import Actor
+    from tabstudio.studio.access.users import UserStore
+    from tabstudio.studio.services.jobs import StudioJobs
+    from tabstudio.studio.services.runs.run_store import RunStore
+    from tabstudio.studio.services.service_metrics import ServiceMetrics
+    from tabstudio.studio.services.system_metrics import SystemMetrics
+    from tabstudio.studio.services.tables.previews import TablePreviews
 
 
 class Studio:
@@ -41,12 +41,12 @@ class Studio:
         self.tracking_uri = tracking_address()
         self.registry_uri = registry_address(None, self.tracking_uri)
         self.database = Database(database_address(registry_uri=self.registry_uri))
-        self.tables = Tables(options.data, options.upload_bytes)
-        self.access = Access(self.database)
-        self.options = settled(options, self.access.people)
+        self.tables = TableFolder(options.data, options.upload_bytes)
+        self.access = Authentication(self.database)
+        self.options = decide_login(options, self.access.people)
         self.mlflow_url = web_address(self.tracking_uri)
-        self.traffics = Traffics()
-        self.feed = Feed(sources(self))
+        self.traffics = TrafficCache()
+        self.feed = Feed(topic_sources(self))
         self._registries: dict[str, Registry] = {}
         self._lock = Lock()
 
@@ -67,43 +67,43 @@ class Studio:
         return Deployments(self.database)
 
     @cached_property
-    def gauges(self) -> Gauges:
+    def gauges(self) -> ServiceMetrics:
         """What the services count of themselves."""
-        from tabstudio.studio.gauges import Gauges
+        from tabstudio.studio.services.service_metrics import ServiceMetrics
 
-        return Gauges(lambda name: self.deployments.find(name, ask=False))
+        return ServiceMetrics(lambda name: self.deployments.find(name, ask=False))
 
     @cached_property
-    def meters(self) -> Meters:
+    def meters(self) -> SystemMetrics:
         """How busy the machine and the processes of jobs are."""
-        from tabstudio.studio.meters import Meters
+        from tabstudio.studio.services.system_metrics import SystemMetrics
 
-        return Meters()
+        return SystemMetrics()
 
     @cached_property
-    def looks(self) -> Looks:
+    def looks(self) -> TablePreviews:
         """First looks at the tables, shared by all who look. For the event loop of the server."""
-        from tabstudio.studio.data.looks import Looks
+        from tabstudio.studio.services.tables.previews import TablePreviews
 
-        return Looks(self.tables)
+        return TablePreviews(self.tables)
 
     @cached_property
-    def jobs(self) -> Jobs:
+    def jobs(self) -> StudioJobs:
         """Trainings and searches that were started from the studio."""
-        from tabstudio.studio.jobs import Jobs
+        from tabstudio.studio.services.jobs import StudioJobs
 
-        return Jobs(self.database, self.tables)
+        return StudioJobs(self.database, self.tables)
 
     @cached_property
-    def runs(self) -> Runs:
+    def runs(self) -> RunStore:
         """All runs of the tracking store."""
         from tabstudio.registry.mlflow_client import RegistryClient
-        from tabstudio.studio.runs.listing import Runs
+        from tabstudio.studio.services.runs.run_store import RunStore
 
         _ = self.mlflow  # makes the local database, so that an empty one can be looked at
-        return Runs(RegistryClient(self.tracking_uri, self.registry_uri))
+        return RunStore(RegistryClient(self.tracking_uri, self.registry_uri))
 
-    def registry(self, who: Who) -> Registry:
+    def registry(self, who: Actor) -> Registry:
         """The registry, with this person as who acts."""
         from tabstudio.registry import Registry
 
@@ -115,7 +115,7 @@ class Studio:
                 )
             return self._registries[who.name]
 
-    def people(self, who: Who, about: str = "") -> People:
+    def people(self, who: Actor, about: str = "") -> UserStore:
         """Hand out who may use the studio: to an admin, and to everybody what is `about` themselves.
 
         Raises `ForbiddenError` for anybody else.

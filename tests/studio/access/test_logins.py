@@ -8,9 +8,9 @@ import time
 import pytest
 
 from tabstudio.database import Database
-from tabstudio.studio.access.access import Access
-from tabstudio.studio.access.limits import Failures
-from tabstudio.studio.access.logins import BY_ADDRESS, BY_NAME, Logins, SlowDownError
+from tabstudio.studio.access.authentication import Authentication
+from tabstudio.studio.access.failure_counter import FailureCounter
+from tabstudio.studio.access.logins import BY_ADDRESS, BY_NAME, PasswordLogins, SlowDownError
 
 PASSWORD = "correct horse battery"
 
@@ -26,14 +26,14 @@ class Clock:
 @pytest.fixture
 def logins(tmp_path):
     with Database(f"sqlite:///{tmp_path}/ours.db") as database:
-        access = Access(database)
+        access = Authentication(database)
         access.people.add("ann", "admin", PASSWORD)
-        yield Logins(access)
+        yield PasswordLogins(access)
 
 
 def test_failures_pass_in_a_burst_and_then_at_a_rate():
     clock = Clock()
-    failures = Failures(3, 60.0, clock)
+    failures = FailureCounter(3, 60.0, clock)
     for _ in range(3):
         assert failures.wait("ann") == 0
         failures.note("ann")
@@ -48,7 +48,7 @@ def test_failures_pass_in_a_burst_and_then_at_a_rate():
 
 
 def test_names_without_end_take_no_more_memory_and_block_few_others():
-    failures = Failures(3, 60.0, Clock())
+    failures = FailureCounter(3, 60.0, Clock())
     sizes = [len(row) for row in (*failures._counts, *failures._seen)]
     for number in range(2000):
         failures.note(f"guess {number}")

@@ -7,12 +7,12 @@ from starlette.datastructures import Headers
 
 from tabstudio.database import Database
 from tabstudio.errors import AccessError, ConfigError
-from tabstudio.studio.access import secrets
-from tabstudio.studio.access.access import Claim
-from tabstudio.studio.access.asking import settled
-from tabstudio.studio.access.claiming import COOKIE, address_of, claim_of
-from tabstudio.studio.access.people import People
-from tabstudio.studio.options import StudioOptions
+from tabstudio.studio.access import tokens
+from tabstudio.studio.access.authentication import Claim
+from tabstudio.studio.access.login_policy import decide_login
+from tabstudio.studio.access.request_claims import COOKIE, client_address, request_claim
+from tabstudio.studio.access.users import UserStore
+from tabstudio.studio.studio_options import StudioOptions
 
 PROXY = "10.0.0.7"
 BEHIND_A_PROXY = StudioOptions(user_header="X-User", proxies=(PROXY,), login=True)
@@ -21,12 +21,12 @@ BEHIND_A_PROXY = StudioOptions(user_header="X-User", proxies=(PROXY,), login=Tru
 @pytest.fixture
 def people(tmp_path):
     with Database(f"sqlite:///{tmp_path}/ours.db") as database:
-        yield People(database)
+        yield UserStore(database)
 
 
 def claim(options: StudioOptions, headers: list[tuple[str, str]], peer: str = "127.0.0.1") -> Claim | None:
     raw = [(name.lower().encode(), value.encode()) for name, value in headers]
-    return claim_of(options, {"client": (peer, 1)}, Headers(raw=raw))
+    return request_claim(options, {"client": (peer, 1)}, Headers(raw=raw))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_people_must_log_in_where_others_reach_it_and_where_there_are_people(
 ):
     if somebody:
         people.add("ann", "admin")
-    assert settled(StudioOptions(**options), people).login is asked
+    assert decide_login(StudioOptions(**options), people).login is asked
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_people_must_log_in_where_others_reach_it_and_where_there_are_people(
 )
 def test_a_studio_that_asks_who_comes_does_not_start_without_anybody(people, options):
     with pytest.raises(ConfigError, match="tabstudio users add NAME --role admin"):
-        settled(StudioOptions(**options), people)
+        decide_login(StudioOptions(**options), people)
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,14 @@ def test_one_that_listens_everywhere_answers_to_this_machine_by_name_and_number(
 def test_without_a_login_the_user_of_the_machine_asks():
     assert claim(StudioOptions(login=False), []) == Claim("owner")
     assert claim(StudioOptions(login=False), [("authorization", "Bearer abc")]) == Claim(
-        "token", secrets.digest("abc")
+        "token", tokens.secret_digest("abc")
     )
 
 
 def test_with_a_login_the_cookie_counts():
     asked = StudioOptions(login=True)
     assert claim(asked, []) is None
-    assert claim(asked, [("cookie", f"a=b; {COOKIE}=abc")]) == Claim("session", secrets.digest("abc"))
+    assert claim(asked, [("cookie", f"a=b; {COOKIE}=abc")]) == Claim("session", tokens.secret_digest("abc"))
     assert claim(asked, [("cookie", "\x00;=;=")]) is None
     assert claim(asked, [("x-user", "ann")]) is None
 
@@ -131,5 +131,5 @@ def test_a_proxy_is_believed_and_nobody_else():
 
 def test_the_address_behind_a_proxy_is_the_last_that_it_saw():
     seen = Headers({"x-forwarded-for": "203.0.113.9, 192.0.2.5"})
-    assert address_of(BEHIND_A_PROXY, {"client": (PROXY, 1)}, seen) == "192.0.2.5"
-    assert address_of(BEHIND_A_PROXY, {"client": ("10.0.0.8", 1)}, seen) == "10.0.0.8"
+    assert client_address(BEHIND_A_PROXY, {"client": (PROXY, 1)}, seen) == "192.0.2.5"
+    assert client_address(BEHIND_A_PROXY, {"client": ("10.0.0.8", 1)}, seen) == "10.0.0.8"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tabstudio.registry.mlflow_client import RegistryClient
-from tabstudio.studio.runs.listing import Runs
+from tabstudio.studio.services.runs.run_store import RunStore
 from tabstudio.tracking.sqlite_template import opened
 
 
@@ -21,9 +21,9 @@ def client(tmp_path, monkeypatch) -> RegistryClient:
 
 
 @pytest.fixture
-def runs(client) -> Runs:
+def runs(client) -> RunStore:
     """The runs of that store, as the studio finds them."""
-    return Runs(client)
+    return RunStore(client)
 
 
 @pytest.fixture

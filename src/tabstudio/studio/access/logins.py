@@ -6,10 +6,10 @@ import logging
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from tabstudio.studio.access.limits import Failures
+from tabstudio.studio.access.failure_counter import FailureCounter
 
 if TYPE_CHECKING:
-    from tabstudio.studio.access.access import Access
+    from tabstudio.studio.access.authentication import Authentication
 
 log = logging.getLogger("tabstudio.studio")
 BY_NAME = 10, 60.0
@@ -26,12 +26,12 @@ class SlowDownError(Exception):
         self.seconds = seconds
 
 
-class Logins:
+class PasswordLogins:
     """Turns names and passwords into sessions."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Authentication) -> None:
         self.access = access
-        self.names, self.addresses = Failures(*BY_NAME), Failures(*BY_ADDRESS)
+        self.names, self.addresses = FailureCounter(*BY_NAME), FailureCounter(*BY_ADDRESS)
 
     def login(self, name: str, password: str, address: str) -> str | None:
         """Return the secret of a new session, None where name and password do not fit.

@@ -17,7 +17,7 @@ _AT_ONCE = BoundedSemaphore(2)
 """Each check takes 64 MiB: many logins at a time wait, they do not fill the memory."""
 
 
-def hashed(password: str) -> str:
+def hash_password(password: str) -> str:
     """Hash a new password. Raises `ConfigError` for one that is too short or too long."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise ConfigError(f"a password of {SHORTEST} to {LONGEST:,} characters was expected")
@@ -25,7 +25,7 @@ def hashed(password: str) -> str:
         return _hasher().hash(_plain(password))
 
 
-def right(kept: str, password: str) -> bool:
+def verify_password(kept: str, password: str) -> bool:
     """Whether `password` is the one that was hashed; `kept` is empty where there is none."""
     from argon2.exceptions import InvalidHashError, VerificationError
 
@@ -38,7 +38,7 @@ def right(kept: str, password: str) -> bool:
             return False
 
 
-def outdated(kept: str) -> bool:
+def needs_rehash(kept: str) -> bool:
     """Whether a hash was made with other parameters than are used now."""
     return _hasher().check_needs_rehash(kept)
 

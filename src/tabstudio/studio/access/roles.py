@@ -22,7 +22,7 @@ class ForbiddenError(AccessError):
 
 
 @dataclass(frozen=True, slots=True)
-class Who:
+class Actor:
     """A person, or a program, that asks; `name` is written into histories."""
 
     name: str

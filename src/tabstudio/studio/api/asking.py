@@ -10,7 +10,7 @@ from fastapi import Depends, Query, Request
 
 from tabstudio.errors import ConfigError, DataError
 from tabstudio.registry import Registry
-from tabstudio.studio.access.roles import Who
+from tabstudio.studio.access.roles import Actor
 from tabstudio.studio.api.errors import NotFoundError
 from tabstudio.studio.studio import Studio
 
@@ -23,7 +23,7 @@ class Asked:
     """One question: `who` was found out by the guard, for this request."""
 
     studio: Studio
-    who: Who
+    who: Actor
 
     @property
     def registry(self) -> Registry:

@@ -11,9 +11,9 @@ from pydantic import BaseModel, Field
 from tabstudio.errors import ConfigError
 from tabstudio.serving.deployments import Deployment as Found
 from tabstudio.serving.deployments import State
-from tabstudio.studio import services
 from tabstudio.studio.api.asking import Asking, found
 from tabstudio.studio.api.shapes import Gone, Shape
+from tabstudio.studio.services import deployments as services
 
 router = APIRouter(tags=["deployments"])
 _WITH_VALUES = (
@@ -120,10 +120,10 @@ def predictions(
     asking: Asking, model: str, hours: Annotated[float, Query(gt=0, le=24 * 366)] = 24.0
 ) -> Traffic:
     """Role: viewer."""
-    from tabstudio.studio.traffic import traffic
+    from tabstudio.studio.services.traffic import read_traffic
 
     del asking
-    return Traffic.model_validate(traffic(model, hours=hours))
+    return Traffic.model_validate(read_traffic(model, hours=hours))
 
 
 def check_words(words: Sequence[str]) -> None:

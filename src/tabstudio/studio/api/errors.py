@@ -15,7 +15,7 @@ from tabstudio.errors import GateError, TabstudioError
 from tabstudio.registry.mlflow_client import MissingError
 from tabstudio.registry.remote_http import CODES
 from tabstudio.studio.access.roles import ForbiddenError
-from tabstudio.studio.data.tables import TakenError, TooLargeError
+from tabstudio.studio.services.tables.table_folder import NameTakenError, UploadTooLargeError
 
 
 class Told(BaseModel):
@@ -66,9 +66,9 @@ def code_of(error: TabstudioError) -> tuple[str, int]:
         return "not_found", 404
     if isinstance(error, ForbiddenError):
         return "forbidden", 403
-    if isinstance(error, TakenError):
+    if isinstance(error, NameTakenError):
         return "taken", 409
-    if isinstance(error, TooLargeError):
+    if isinstance(error, UploadTooLargeError):
         return "too_large", 413
     return next((code, status) for code, (kind, status) in CODES.items() if isinstance(error, kind))
 

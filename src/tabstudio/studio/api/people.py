@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from tabstudio.studio.access.people import People
 from tabstudio.studio.access.roles import Role
+from tabstudio.studio.access.users import UserStore
 from tabstudio.studio.api.asking import Asking
 from tabstudio.studio.api.errors import NotFoundError
 from tabstudio.studio.api.shapes import Gone, Shape
@@ -114,7 +114,7 @@ def revoke(asking: Asking, name: str, label: Annotated[str, Query(description="W
     return Gone()
 
 
-def _person(people: People, name: str) -> Person:
+def _person(people: UserStore, name: str) -> Person:
     found = next((one for one in people.list() if one.name == name), None)
     if found is None:
         raise NotFoundError(f"user {name[:100]}: there is nobody of that name")

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from tabstudio.studio.api.asking import Asking, Limit
 from tabstudio.studio.api.shapes import Shape
-from tabstudio.studio.runs.histories import POINTS, history
-from tabstudio.studio.runs.query import RunQuery
-from tabstudio.studio.runs.reading import read
+from tabstudio.studio.services.runs.metric_curves import POINTS, metric_curve
+from tabstudio.studio.services.runs.run_details import read_details
+from tabstudio.studio.services.runs.run_query import RunQuery
 
 router = APIRouter(tags=["runs"])
 
@@ -115,7 +115,7 @@ def columns(asking: Asking, query: Annotated[RunQuery, Depends(_query)]) -> Colu
 @router.get("/runs/{run_id}", summary="One run, with all that MLflow knows of it")
 def run(asking: Asking, run_id: str) -> Details:
     """Role: viewer."""
-    found = read(asking.studio.runs, run_id)
+    found = read_details(asking.studio.runs, run_id)
     return Details.model_validate(found.to_json() | {"row": found.row.to_json()})
 
 
@@ -127,5 +127,5 @@ def curve(
     points: Annotated[int, Query(ge=2, le=100_000, description="At most so many.")] = POINTS,
 ) -> Curve:
     """Role: viewer."""
-    found = history(asking.studio.runs.client, run_id, metric, points)
+    found = metric_curve(asking.studio.runs.client, run_id, metric, points)
     return Curve(metric=metric, points=found)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
-from tabstudio.studio.access.access import SESSION_DAYS
-from tabstudio.studio.access.claiming import COOKIE, address_of
-from tabstudio.studio.access.logins import Logins, SlowDownError
-from tabstudio.studio.guard import LOGIN
+from tabstudio.studio.access.authentication import SESSION_DAYS
+from tabstudio.studio.access.logins import PasswordLogins, SlowDownError
+from tabstudio.studio.access.request_claims import COOKIE, client_address
+from tabstudio.studio.access_guard import LOGIN
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
@@ -43,7 +43,7 @@ _THEMES = {"dark": "body--dark", "light": "body--light"}
 
 def router(studio: Studio) -> APIRouter:
     """Make `/login`, `/logout` and `/health`."""
-    routes, logins = APIRouter(include_in_schema=False), Logins(studio.access)
+    routes, logins = APIRouter(include_in_schema=False), PasswordLogins(studio.access)
 
     @routes.get("/health")
     def health() -> PlainTextResponse:
@@ -62,7 +62,7 @@ def router(studio: Studio) -> APIRouter:
         password: Annotated[str, Form()],
         next: Annotated[str, Form()] = "/",  # noqa: A002
     ) -> Response:
-        address = address_of(studio.options, request.scope, request.headers)
+        address = client_address(studio.options, request.scope, request.headers)
         try:
             secret = await asyncio.to_thread(logins.login, name, password, address)
         except SlowDownError as error:

@@ -11,12 +11,12 @@ from nicegui import ui
 from tabstudio.registry.catalog import RegisteredModel
 from tabstudio.registry.records import Transition
 from tabstudio.report.text_format import format_time, shorten
-from tabstudio.studio.services import Lane, all_lanes
-from tabstudio.studio.ui.frame import View, heading, page, section
+from tabstudio.studio.services.deployments import ServedVersion, all_served_versions
+from tabstudio.studio.ui.addresses import model_page, service_page
+from tabstudio.studio.ui.frame import PageView, heading, page, section
 from tabstudio.studio.ui.links import version_link
 from tabstudio.studio.ui.pager import Pager
-from tabstudio.studio.ui.places import model_page, service_page
-from tabstudio.studio.ui.tables import Cell, Link, markup
+from tabstudio.studio.ui.tables import Cell, LinkCell, table_markup
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
@@ -28,18 +28,18 @@ def install(studio: Studio) -> None:
     """Declare the page."""
 
     @page(studio, "/monitor", "Monitor", "Monitor")
-    async def monitor(view: View) -> None:
+    async def monitor(view: PageView) -> None:
         heading("Monitor", "Registered models, the versions in their stages, and who put them there.")
         with section("Models"):
-            models = Models(view)
+            models = ModelTable(view)
         view.follow("registry", models.refresh)
         view.follow("deployments", models.refresh)
 
 
-class Models:
+class ModelTable:
     """The table of models, a page at a time, those with a word in their name."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: PageView) -> None:
         self.view, self.number = view, 1
         self.search = ui.input("Search by name", on_change=lambda: self._turn(1))
         self.search.props('outlined dense clearable debounce=300 type="search"').classes("search")
@@ -57,7 +57,7 @@ class Models:
             return  # somebody typed on meanwhile, and that answer comes
         stages = [stage.capitalize() for stage in _stages(self.view)]
         head = ("Model", "Newest", *stages, "Last move", "When (UTC)", "By", "Served by")
-        self.table.set_content(markup(head, rows))
+        self.table.set_content(table_markup(head, rows))
         self.table.set_visibility(bool(rows))
         self.nothing.text = "" if rows else _nothing(word, wanted)
         self.pager.update(wanted, more=len(models) == LIMIT)
@@ -67,22 +67,25 @@ class Models:
         await self.refresh()
 
 
-def _fetch(view: View, number: int, search: str) -> tuple[list[RegisteredModel], list[list[Cell]]]:
+def _fetch(view: PageView, number: int, search: str) -> tuple[list[RegisteredModel], list[list[Cell]]]:
     registry = view.studio.registry(view.who)
     models = registry.models(page=number, limit=LIMIT, search=search)
     moves = registry.last_moves(model.name for model in models)
-    lanes = all_lanes(view.studio) if models else []
+    lanes = all_served_versions(view.studio) if models else []
     stages = _stages(view)
     return models, [_row(model, stages, moves, lanes) for model in models]
 
 
 def _row(
-    model: RegisteredModel, stages: Sequence[str], moves: Mapping[str, Transition], lanes: Sequence[Lane]
+    model: RegisteredModel,
+    stages: Sequence[str],
+    moves: Mapping[str, Transition],
+    lanes: Sequence[ServedVersion],
 ) -> list[Cell]:
     moved = moves.get(model.name)
     served = {lane.service for lane in lanes if lane.model == model.name}
     return [
-        Link(model.name, model_page(model.name)),
+        LinkCell(model.name, model_page(model.name)),
         version_link(model.name, model.newest),
         *(version_link(model.name, model.stages.get(stage)) for stage in stages),
         f"version {moved.version} to {moved.to_stage or 'no stage'}: {shorten(moved.reason, 80)}"
@@ -90,11 +93,11 @@ def _row(
         else None,
         format_time(moved.time)[:16] if moved else None,
         moved.actor if moved else None,
-        tuple(Link(name, service_page(name)) for name in sorted(served)),
+        tuple(LinkCell(name, service_page(name)) for name in sorted(served)),
     ]
 
 
-def _stages(view: View) -> tuple[str, ...]:
+def _stages(view: PageView) -> tuple[str, ...]:
     return view.studio.registry(view.who).rules.exclusive
 
 

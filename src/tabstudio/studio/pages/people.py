@@ -9,11 +9,11 @@ from nicegui import run, ui
 
 from tabstudio.errors import ConfigError, TabstudioError
 from tabstudio.report.text_format import format_time
-from tabstudio.studio.access.people import Person
 from tabstudio.studio.access.roles import MEANING, ROLES
-from tabstudio.studio.ui import copying, tables
-from tabstudio.studio.ui.dialogs import Question
-from tabstudio.studio.ui.frame import View, empty, heading, page, section, tag
+from tabstudio.studio.access.users import StudioUser
+from tabstudio.studio.ui import copy_button, tables
+from tabstudio.studio.ui.dialogs import ConfirmDialog
+from tabstudio.studio.ui.frame import PageView, empty, heading, page, section, tag
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
@@ -23,7 +23,7 @@ def install(studio: Studio) -> None:
     """Declare the page."""
 
     @page(studio, "/people", "People", "")
-    async def people(view: View) -> None:
+    async def people(view: PageView) -> None:
         who = view.who
         heading("People", f"You are {who.name}, {who.role}: you may {_may(who.role)}.")
         if view.studio.options.login:
@@ -37,7 +37,7 @@ def install(studio: Studio) -> None:
                 await everybody.draw()
             view.follow("people", everybody.follow)
         with section("Roles"):
-            tables.plain(
+            tables.plain_table(
                 ("role", "may"),
                 [(role, MEANING[role]) for role in ROLES],
                 "Each may what those above it may, too.",
@@ -51,10 +51,10 @@ def _may(role: str) -> str:
 class _Shown:
     """People as they are now, all or those it is `about`. A login changes nothing here: the buttons stay."""
 
-    def __init__(self, view: View, about: str = "") -> None:
+    def __init__(self, view: PageView, about: str = "") -> None:
         self.view, self.about = view, about
         self.place = ui.element("div")
-        self.shown: list[Person] = []
+        self.shown: list[StudioUser] = []
 
     async def draw(self) -> None:
         """Show them anew."""
@@ -66,16 +66,16 @@ class _Shown:
         if found != self.shown:
             self._show(found)
 
-    def _show(self, found: list[Person]) -> None:
+    def _show(self, found: list[StudioUser]) -> None:
         self.shown = found
         self.place.clear()
         with self.place:
             self._rows(found)
 
-    def _rows(self, found: list[Person]) -> None:
+    def _rows(self, found: list[StudioUser]) -> None:
         raise NotImplementedError
 
-    async def _found(self) -> list[Person]:
+    async def _found(self) -> list[StudioUser]:
         people = self.view.studio.people(self.view.who, about=self.about)
         everybody = await run.io_bound(people.list) or []
         return [person for person in everybody if self.about in ("", person.name)]
@@ -84,11 +84,11 @@ class _Shown:
 class _Oneself(_Shown):
     """One's own password and tokens."""
 
-    def _rows(self, found: list[Person]) -> None:
+    def _rows(self, found: list[StudioUser]) -> None:
         for mine in found:
             self._row(mine)
 
-    def _row(self, mine: Person) -> None:
+    def _row(self, mine: StudioUser) -> None:
         with ui.element("div").classes("row-wrap"):
             if mine.password:
                 ui.button("Change the password", on_click=self.ask_password).props("outline no-caps")
@@ -98,7 +98,7 @@ class _Oneself(_Shown):
 
     def ask_password(self) -> None:
         """Ask for the old and the new password."""
-        question = Question(
+        question = ConfirmDialog(
             "Change your password",
             "Change it",
             lambda _: self.change(str(old.value), str(new.value)),
@@ -123,12 +123,12 @@ class _Oneself(_Shown):
 class _Everybody(_Shown):
     """The list that admins see and change."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: PageView) -> None:
         ui.button("Add somebody", on_click=self.ask_add).props("unelevated no-caps")
         super().__init__(view)
         self.place.classes("people")
 
-    def _rows(self, found: list[Person]) -> None:
+    def _rows(self, found: list[StudioUser]) -> None:
         if not found:
             empty("Nobody yet: whoever sits at this machine is admin. Add a first admin to ask for logins.")
         for person in found:
@@ -137,7 +137,7 @@ class _Everybody(_Shown):
             with group:
                 self._row(person)
 
-    def _row(self, person: Person) -> None:
+    def _row(self, person: StudioUser) -> None:
         with ui.element("div").classes("row-wrap"):
             tag("strong", person.name)
             chosen = ui.select(list(ROLES), value=person.role, label="Role").props("dense outlined")
@@ -155,7 +155,7 @@ class _Everybody(_Shown):
             )
         _tokens(self.view, person)
 
-    async def set_role(self, person: Person, role: str) -> None:
+    async def set_role(self, person: StudioUser, role: str) -> None:
         """Give somebody another role."""
         try:
             await run.io_bound(self.view.studio.people(self.view.who).set_role, person.name, role)
@@ -172,7 +172,7 @@ class _Everybody(_Shown):
             self.view.studio.people(self.view.who).add(str(name.value), str(role.value), kept)
             return f"{name.value} is {role.value} now"
 
-        question = Question(
+        question = ConfirmDialog(
             "Add somebody", "Add", add, reason=False, text="They may change their password later."
         )
         with question.body:
@@ -181,7 +181,7 @@ class _Everybody(_Shown):
             password = _password("Password, or nothing for a program or a proxy", "new-password")
         question.open()
 
-    def ask_password(self, person: Person) -> None:
+    def ask_password(self, person: StudioUser) -> None:
         """Ask for somebody's new password."""
 
         def change(_: str) -> str:
@@ -189,12 +189,12 @@ class _Everybody(_Shown):
             return f"{person.name} has a new password"
 
         title = f"A new password for {person.name}"
-        question = Question(title, "Change it", change, reason=False, text="Their sessions end.")
+        question = ConfirmDialog(title, "Change it", change, reason=False, text="Their sessions end.")
         with question.body:
             new = _password("New password", "new-password")
         question.open()
 
-    def ask_remove(self, person: Person) -> None:
+    def ask_remove(self, person: StudioUser) -> None:
         """Ask whether somebody shall go."""
 
         def remove(_: str) -> str:
@@ -202,10 +202,10 @@ class _Everybody(_Shown):
             return f"{person.name} has no access any more"
 
         text = "Their sessions and tokens end. What they did stays in the histories."
-        Question(f"Remove {person.name}", "Remove", remove, reason=False, danger=True, text=text).open()
+        ConfirmDialog(f"Remove {person.name}", "Remove", remove, reason=False, danger=True, text=text).open()
 
 
-def _tokens(view: View, person: Person) -> None:
+def _tokens(view: PageView, person: StudioUser) -> None:
     """What programs of somebody's show, each with the way to end it."""
     for label in person.tokens:
         with ui.element("div").classes("row-wrap"):
@@ -214,18 +214,18 @@ def _tokens(view: View, person: Person) -> None:
             revoke.props("flat dense no-caps").props["aria-label"] = f"Revoke the token for {label}"
 
 
-def _revoking(view: View, name: str, label: str) -> Callable[[], object]:
+def _revoking(view: PageView, name: str, label: str) -> Callable[[], object]:
     def revoke(_: str) -> str:
         view.studio.people(view.who, about=name).revoke(name, label)
         view.studio.feed.touch("people")
         return f"the token for {label} counts no more"
 
-    return lambda: Question(
+    return lambda: ConfirmDialog(
         f"Revoke the token for {label}", "Revoke", revoke, reason=False, danger=True
     ).open()
 
 
-def _ask_token(view: View, name: str) -> None:
+def _ask_token(view: PageView, name: str) -> None:
     """Ask what a token is for, then show it this once."""
 
     async def make() -> None:
@@ -254,7 +254,7 @@ def _ask_token(view: View, name: str) -> None:
 def _show_token(secret: str, dialog: ui.dialog) -> None:
     tag("h2", "The new token")
     ui.label("Copy it now: it is shown this once.")
-    copying.command(secret)
+    copy_button.copyable_command(secret)
     ui.label(
         "Programs send it as Authorization: Bearer TOKEN; the command line takes it from TABSTUDIO_TOKEN."
     ).classes("muted")

@@ -7,7 +7,7 @@ from typing import Any
 
 from nicegui import ui
 
-from tabstudio.studio.ui.tables import Cell, markup, number
+from tabstudio.studio.ui.tables import Cell, format_number, table_markup
 
 SERIES = tuple(f"var(--series-{place})" for place in range(1, 9))
 DASHES = ("solid", "dashed", "dotted")
@@ -72,10 +72,10 @@ class Chart:
     def _markup(self) -> str:
         headers, rows = self._numbers()
         more = f"the first {SHOWN:,} of {len(rows):,} rows" if len(rows) > SHOWN else ""
-        return markup(headers, rows[:SHOWN], more)
+        return table_markup(headers, rows[:SHOWN], more)
 
 
-def lines(
+def line_chart(
     title: str,
     series: Mapping[str, Sequence[tuple[float, float]]],
     *,
@@ -144,7 +144,7 @@ def line_options(
     }
 
 
-def bars(
+def bar_chart(
     title: str,
     labels: Sequence[str],
     series: Mapping[str, Sequence[float]],
@@ -376,4 +376,6 @@ def points_table(series: Mapping[str, Sequence[tuple[float, float]]], x: str) ->
         for place, value in points:
             by_place.setdefault(place, {})[name] = value
     rows: Iterable[tuple[float, dict[str, float]]] = sorted(by_place.items())
-    return [x, *series], [[number(place), *(values.get(name) for name in series)] for place, values in rows]
+    return [x, *series], [
+        [format_number(place), *(values.get(name) for name in series)] for place, values in rows
+    ]

@@ -10,7 +10,7 @@ from nicegui import run, ui
 from tabstudio.errors import TabstudioError
 
 
-class Question:
+class ConfirmDialog:
     """A dialog with a title, a sentence, room for more (`with question.body:`), a reason, and two buttons.
 
     `act(reason)` is called in a thread. What it returns is told as text, and the dialog closes; a
@@ -53,7 +53,7 @@ class Question:
                 if danger:
                     self.button.props("color=negative")
 
-    def open(self) -> Question:
+    def open(self) -> ConfirmDialog:
         """Show it."""
         self.dialog.open()
         return self

@@ -12,14 +12,14 @@ from fastapi import Request
 from nicegui import background_tasks, ui
 
 from tabstudio.errors import AccessError, TabstudioError
-from tabstudio.studio.access.access import Claim
-from tabstudio.studio.access.roles import Who
+from tabstudio.studio.access.authentication import Claim
+from tabstudio.studio.access.roles import Actor
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
 
 P = ParamSpec("P")
-Build = Callable[Concatenate["View", P], Awaitable[None]]
+Build = Callable[Concatenate["PageView", P], Awaitable[None]]
 log = logging.getLogger("tabstudio.studio")
 
 DESTINATIONS = (
@@ -33,7 +33,7 @@ THEMES = {"light": False, "dark": True}
 _HEAD = '<link rel="stylesheet" href="/static/studio.css"><script src="/static/studio.js" defer></script>'
 
 
-class View:
+class PageView:
     """One page in one browser: who looks at it, and how it hears of changes."""
 
     def __init__(self, studio: Studio, request: Request) -> None:
@@ -42,7 +42,7 @@ class View:
         self.client = ui.context.client
 
     @property
-    def who(self) -> Who:
+    def who(self) -> Actor:
         """Who looks at it, in the role that they have now. Raises `AccessError` once they have logged out."""
         return self.studio.access.checked(self._claim)
 
@@ -88,7 +88,7 @@ def page(studio: Studio, path: str, title: str, place: str) -> Callable[[Build[P
 
     def declare(build: Build[P]) -> Build[P]:
         async def shown(request: Request, *args: P.args, **kwargs: P.kwargs) -> None:
-            view = View(studio, request)
+            view = PageView(studio, request)
             with frame(view, place, request.cookies.get("tabstudio_theme", "")):
                 try:
                     await build(view, *args, **kwargs)
@@ -105,7 +105,7 @@ def page(studio: Studio, path: str, title: str, place: str) -> Callable[[Build[P
 
 
 @contextmanager
-def frame(view: View, place: str, theme: str) -> Iterator[None]:
+def frame(view: PageView, place: str, theme: str) -> Iterator[None]:
     """Header and navigation; what is built inside stands in the page's main part."""
     ui.add_head_html(_HEAD)
     ui.query("html").props('lang="en"')
@@ -181,7 +181,7 @@ def badge(text: str, tone: str = "") -> ui.label:
     return ui.label(text).classes(f"badge {tone}")
 
 
-def _who(view: View) -> None:
+def _who(view: PageView) -> None:
     """Who is logged in, as what; and the way out."""
     who = view.who
     shown = ui.label(f"{who.name} · {who.role}").classes("who")

@@ -12,7 +12,7 @@ from nicegui.events import GenericEventArguments
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class LinkCell:
     """A cell that leads to another page of the studio."""
 
     text: str
@@ -20,31 +20,31 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Badge:
+class BadgeCell:
     """A cell with a word in a frame; see `frame.badge` for the tones."""
 
     text: str
     tone: str = ""
 
 
-Cell = str | int | float | Link | Badge | None | tuple["Cell", ...]
+Cell = str | int | float | LinkCell | BadgeCell | None | tuple["Cell", ...]
 """What stands in a cell; several things beside each other as a tuple."""
 
 
-def plain(
+def plain_table(
     headers: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str = "", *, wide: bool = False
 ) -> ui.html:
     """A table of a moderate number of rows. The first column names the row; numbers stand at the right.
 
     Every text is escaped. `wide` lets the cells of the first column be data, not names.
     """
-    made = ui.html(markup(headers, rows, caption, wide=wide), sanitize=False).classes("scroll")
+    made = ui.html(table_markup(headers, rows, caption, wide=wide), sanitize=False).classes("scroll")
     made.props["tabindex"], made.props["role"] = "0", "region"
     made.props["aria-label"] = caption or "table"
     return made
 
 
-def markup(
+def table_markup(
     headers: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str = "", *, wide: bool = False
 ) -> str:
     """The table as HTML."""
@@ -54,7 +54,7 @@ def markup(
     return f'<table class="plain">{told}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
-def number(value: float | int | None, digits: int = 4) -> str:
+def format_number(value: float | int | None, digits: int = 4) -> str:
     """A number as people read it: significant digits, thousands with a comma; a dash where there is none."""
     if value is None or value != value:
         return "–"
@@ -77,19 +77,19 @@ def _cells(row: Sequence[Cell], wide: bool) -> Iterable[str]:
 
 
 def _cell(cell: Cell) -> str:
-    if isinstance(cell, Link):
+    if isinstance(cell, LinkCell):
         return f'<a href="{escape(cell.address, quote=True)}">{escape(cell.text)}</a>'
     if isinstance(cell, tuple):
         return " ".join(_cell(part) for part in cell) or "–"
-    if isinstance(cell, Badge):
+    if isinstance(cell, BadgeCell):
         return f'<span class="badge {escape(cell.tone, quote=True)}">{escape(cell.text)}</span>'
     if cell is None or isinstance(cell, int | float):
-        return escape(number(cell))
+        return escape(format_number(cell))
     return escape(cell)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PageRequest:
     """What a long table wants to show: rows from `offset` on, `limit` of them, in an order."""
 
     offset: int
@@ -98,10 +98,10 @@ class Asked:
     descending: bool = False
 
 
-Fetch = Callable[[Asked], Awaitable[tuple[list[dict[str, Any]], int]]]
+Fetch = Callable[[PageRequest], Awaitable[tuple[list[dict[str, Any]], int]]]
 
 
-class Paged:
+class PagedTable:
     """A table of any length: `fetch` brings the rows of one page, and how many there are in all.
 
     `columns` are those of Quasar's table: name, label, field, sortable, align. `row_key` names the field that
@@ -149,7 +149,9 @@ class Paged:
         self._turn = turn = self._turn + 1
         p = self._pagination
         size = int(p["rowsPerPage"] or 25)
-        asked = Asked((int(p["page"] or 1) - 1) * size, size, str(p["sortBy"] or ""), bool(p["descending"]))
+        asked = PageRequest(
+            (int(p["page"] or 1) - 1) * size, size, str(p["sortBy"] or ""), bool(p["descending"])
+        )
         rows, total = await self.fetch(asked)
         if turn < self._shown:  # a later question was answered earlier
             return

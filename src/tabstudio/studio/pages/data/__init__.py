@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tabstudio.studio.pages.data.listing import Listing
-from tabstudio.studio.pages.data.table import TablePage
-from tabstudio.studio.pages.data.uploading import upload
-from tabstudio.studio.ui.frame import View, heading, page, section
+from tabstudio.studio.pages.data.table_list import TableList
+from tabstudio.studio.pages.data.table_page import TablePage
+from tabstudio.studio.pages.data.upload_form import upload_form
+from tabstudio.studio.ui.frame import PageView, heading, page, section
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
@@ -17,13 +17,13 @@ def install(studio: Studio) -> None:
     """Declare the pages."""
 
     @page(studio, "/data", "Data", "Data")
-    async def data(view: View) -> None:
+    async def data(view: PageView) -> None:
         heading("Data", f"Tables below {studio.options.data}. Pick one to look at it and to train on it.")
         with section("Upload a table"):
-            upload(view)
+            upload_form(view)
         with section("Tables"):
-            Listing(view)
+            TableList(view)
 
     @page(studio, "/data/table/{name:path}", "Table", "Data")
-    async def table(view: View, name: str, target: str = "", read: str = "") -> None:
+    async def table(view: PageView, name: str, target: str = "", read: str = "") -> None:
         TablePage(view, name, target, read)

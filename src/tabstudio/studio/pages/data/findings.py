@@ -7,7 +7,7 @@ from typing import Any
 
 from nicegui import ui
 
-from tabstudio.studio.pages.data.choices import Choices
+from tabstudio.studio.pages.data.table_choices import TableChoices
 from tabstudio.studio.ui.frame import empty
 
 MOST = 30
@@ -17,7 +17,7 @@ _TO_DROP = ("leak", "cardinality", "missing")
 
 def show_findings(
     findings: Sequence[dict[str, Any]],
-    choices: Choices,
+    choices: TableChoices,
     changed: Callable[[], None],
     group_by: Callable[[str], None],
 ) -> None:
@@ -42,7 +42,7 @@ def show_findings(
 
 def _way_out(
     finding: dict[str, Any],
-    choices: Choices,
+    choices: TableChoices,
     changed: Callable[[], None],
     group_by: Callable[[str], None],
 ) -> None:

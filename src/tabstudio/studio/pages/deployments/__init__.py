@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tabstudio.studio.pages.deployments.listing import Listing
-from tabstudio.studio.pages.deployments.service import Service
-from tabstudio.studio.pages.deployments.starting import Starting
-from tabstudio.studio.ui.frame import View, heading, page
+from tabstudio.studio.pages.deployments.service_page import ServicePage
+from tabstudio.studio.pages.deployments.service_table import ServiceTable
+from tabstudio.studio.pages.deployments.start_dialog import StartServiceDialog
+from tabstudio.studio.ui.frame import PageView, heading, page
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
@@ -17,12 +17,12 @@ def install(studio: Studio) -> None:
     """Declare the pages."""
 
     @page(studio, "/deployments", "Deployments", "Deployments")
-    async def deployments(view: View, model: str = "", which: str = "", start: bool = False) -> None:
+    async def deployments(view: PageView, model: str = "", which: str = "", start: bool = False) -> None:
         heading("Deployments", "Services that answer with registered models. They outlive this page.")
-        Listing(view)
+        ServiceTable(view)
         if model or start:
-            Starting(view, model, which)
+            StartServiceDialog(view, model, which)
 
     @page(studio, "/deployments/{name}", "Service", "Deployments")
-    async def service(view: View, name: str) -> None:
-        Service(view, name)
+    async def service(view: PageView, name: str) -> None:
+        ServicePage(view, name)

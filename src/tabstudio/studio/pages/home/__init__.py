@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from nicegui import ui
 
-from tabstudio.studio.happening import Healths
-from tabstudio.studio.pages.home.lately import Lately
-from tabstudio.studio.pages.home.machine import MachineMeters
-from tabstudio.studio.pages.home.now import Now
-from tabstudio.studio.pages.home.production import Production
+from tabstudio.studio.pages.home.in_progress import InProgress
+from tabstudio.studio.pages.home.machine_load import MachineLoadPanel
+from tabstudio.studio.pages.home.production import ProductionTable
+from tabstudio.studio.pages.home.recent_activity import RecentActivity
 from tabstudio.studio.pages.home.welcome import is_new, welcome
-from tabstudio.studio.ui.frame import View, heading, page, section
+from tabstudio.studio.services.activity import ProductionMonitor
+from tabstudio.studio.ui.frame import PageView, heading, page, section
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 def install(studio: Studio) -> None:
     """Declare the page."""
-    healths = Healths(studio)
+    healths = ProductionMonitor(studio)
 
     @page(studio, "/", "Home", "Home")
-    async def home(view: View) -> None:
+    async def home(view: PageView) -> None:
         with ui.element("div").classes("row-wrap between"):
             heading("Home")
             _buttons()
         if await asyncio.to_thread(is_new, studio):
             welcome(studio)
         with section("Going on now"):
-            Now(view)
+            InProgress(view)
         with ui.element("div").classes("grid wide-first"):
             with section("In production"):
-                Production(view, healths)
+                ProductionTable(view, healths)
             with section("This machine"):
-                MachineMeters(view)
+                MachineLoadPanel(view)
         with section("Lately"):
-            Lately(view)
+            RecentActivity(view)
 
 
 def _buttons() -> None:

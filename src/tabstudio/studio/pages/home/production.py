@@ -7,20 +7,20 @@ import asyncio
 from nicegui import ui
 
 from tabstudio.report.text_format import format_time
-from tabstudio.studio.happening import Health, Healths
-from tabstudio.studio.ui.frame import View
-from tabstudio.studio.ui.places import model_page, service_page, version_page
-from tabstudio.studio.ui.tables import Badge, Cell, Link, markup
+from tabstudio.studio.services.activity import ProductionHealth, ProductionMonitor
+from tabstudio.studio.ui.addresses import model_page, service_page, version_page
+from tabstudio.studio.ui.frame import PageView
+from tabstudio.studio.ui.tables import BadgeCell, Cell, LinkCell, table_markup
 
 TRAFFIC_SECONDS = 10.0
 """How old the numbers may be while predictions come."""
 HEADERS = ("Model", "Version", "Since (UTC)", "Served by", "Failed", "Last hour", "History")
 
 
-class Production:
+class ProductionTable:
     """Asked again when a stage moves, a service starts or ends, or predictions have come."""
 
-    def __init__(self, view: View, healths: Healths) -> None:
+    def __init__(self, view: PageView, healths: ProductionMonitor) -> None:
         self.view, self.healths = view, healths
         self.table = ui.html("", sanitize=False).classes("scroll")
         self.table.props('tabindex="0" role="region" aria-label="Models in production"')
@@ -41,23 +41,23 @@ class Production:
             who = self.view.who
             self._show([await asyncio.to_thread(self.healths.verified, who, health) for health in found])
 
-    def _show(self, found: list[Health]) -> None:
-        self.table.set_content(markup(HEADERS, [_row(health) for health in found]))
+    def _show(self, found: list[ProductionHealth]) -> None:
+        self.table.set_content(table_markup(HEADERS, [_row(health) for health in found]))
         self.table.set_visibility(bool(found))
         self.nothing.text = (
             "" if found else "No version is in production yet: promote one on the Monitor page."
         )
 
 
-def _row(health: Health) -> tuple[Cell, ...]:
+def _row(health: ProductionHealth) -> tuple[Cell, ...]:
     served: Cell = (
-        tuple(Link(name, service_page(name)) for name in health.served)
+        tuple(LinkCell(name, service_page(name)) for name in health.served)
         if health.served
-        else Badge("by no service", "warning")
+        else BadgeCell("by no service", "warning")
     )
     return (
-        Link(health.model, model_page(health.model)),
-        Link(f"version {health.version}", version_page(health.model, health.version)),
+        LinkCell(health.model, model_page(health.model)),
+        LinkCell(f"version {health.version}", version_page(health.model, health.version)),
         f"{format_time(health.since)[:16]} by {health.by}" if health.since else None,
         served,
         _failed(health),
@@ -66,15 +66,15 @@ def _row(health: Health) -> tuple[Cell, ...]:
     )
 
 
-def _failed(health: Health) -> Cell:
+def _failed(health: ProductionHealth) -> Cell:
     if health.asked is None or health.failed is None:
         return None
     if not health.failed:
-        return Badge(f"none of {health.asked:,}", "good")
-    return Badge(f"{health.failed:,} of {health.asked:,}", "danger")
+        return BadgeCell(f"none of {health.asked:,}", "good")
+    return BadgeCell(f"{health.failed:,} of {health.asked:,}", "danger")
 
 
-def _history(health: Health) -> Cell:
+def _history(health: ProductionHealth) -> Cell:
     if health.whole is None:
         return "being verified …"
-    return Badge("whole", "good") if health.whole else Badge("broken: see its page", "danger")
+    return BadgeCell("whole", "good") if health.whole else BadgeCell("broken: see its page", "danger")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nicegui import ui
 
-from tabstudio.studio.runs.query import RunQuery
+from tabstudio.studio.services.runs.run_query import RunQuery
 from tabstudio.studio.ui.frame import section, tag
 
 if TYPE_CHECKING:

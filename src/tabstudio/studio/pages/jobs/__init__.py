@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tabstudio.studio.pages.jobs.job import JobPage
-from tabstudio.studio.ui.frame import View, page
+from tabstudio.studio.pages.jobs.job_page import JobPage
+from tabstudio.studio.ui.frame import PageView, page
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
@@ -16,5 +16,5 @@ def install(studio: Studio) -> None:
     """Declare the page."""
 
     @page(studio, "/jobs/{job_id}", "Training", "Data")
-    async def job(view: View, job_id: str) -> None:
+    async def job(view: PageView, job_id: str) -> None:
         JobPage(view, await asyncio.to_thread(studio.jobs.find, job_id))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tabstudio.studio.pages.model.comparison import Compared
-from tabstudio.studio.pages.model.overview import Overview
-from tabstudio.studio.pages.model.version import OneVersion
-from tabstudio.studio.ui.frame import View, heading, page
+from tabstudio.studio.pages.model.comparison import VersionComparison
+from tabstudio.studio.pages.model.overview import ModelOverview
+from tabstudio.studio.pages.model.version import VersionPage
+from tabstudio.studio.ui.frame import PageView, heading, page
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
@@ -17,14 +17,14 @@ def install(studio: Studio) -> None:
     """Declare the pages."""
 
     @page(studio, "/monitor/{name}", "Model", "Monitor")
-    async def model(view: View, name: str) -> None:
+    async def model(view: PageView, name: str) -> None:
         heading(name, "Versions, their stages, and everything that happened to them.")
-        Overview(view, name)
+        ModelOverview(view, name)
 
     @page(studio, "/monitor/{name}/compare", "Two versions", "Monitor")
-    async def compare(view: View, name: str, first: int, second: int) -> None:
-        Compared(view, name, first, second)
+    async def compare(view: PageView, name: str, first: int, second: int) -> None:
+        VersionComparison(view, name, first, second)
 
     @page(studio, "/monitor/{name}/{version}", "Version", "Monitor")
-    async def version(view: View, name: str, version: int) -> None:
-        OneVersion(view, name, version)
+    async def version(view: PageView, name: str, version: int) -> None:
+        VersionPage(view, name, version)

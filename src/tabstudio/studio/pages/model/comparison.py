@@ -19,19 +19,19 @@ from tabstudio.registry.comparison.result import (
     gap_cells,
     signed,
 )
-from tabstudio.studio.ui.charts import Chart, lines
-from tabstudio.studio.ui.frame import View, facts, heading, section
-from tabstudio.studio.ui.places import model_page, version_page
-from tabstudio.studio.ui.tables import Badge, Cell, plain
+from tabstudio.studio.ui.addresses import model_page, version_page
+from tabstudio.studio.ui.charts import Chart, line_chart
+from tabstudio.studio.ui.frame import PageView, facts, heading, section
+from tabstudio.studio.ui.tables import BadgeCell, Cell, plain_table
 
 MOST_ROWS = 30
 """Rows that are told one by one."""
 
 
-class Compared:
+class VersionComparison:
     """Builds the page of a comparison. A is the first version, B the second."""
 
-    def __init__(self, view: View, name: str, first: int, second: int) -> None:
+    def __init__(self, view: PageView, name: str, first: int, second: int) -> None:
         self.view, self.name, self.first, self.second = view, name, first, second
         heading(f"{name}: version {first} against version {second}", "A is the first of them, B the second.")
         with ui.element("p").classes("row-wrap"):
@@ -67,7 +67,7 @@ class Compared:
                         ui.label(str(change))
         for title, rows in differences(found):
             with section(title.capitalize()):
-                plain(("", "A", "B"), rows, f"Where the two differ: {title}")
+                plain_table(("", "A", "B"), rows, f"Where the two differ: {title}")
 
     def _result(self, found: Comparison) -> None:
         for text in (found.verdict, *found.notes):
@@ -78,7 +78,7 @@ class Compared:
             forest(found.metrics)
             for draw in (_roc, _calibration, _threshold):
                 draw(found)
-        plain(HEADERS, [_gap_row(gap) for gap in found.metrics], "By paired bootstrap on the same rows")
+        plain_table(HEADERS, [_gap_row(gap) for gap in found.metrics], "By paired bootstrap on the same rows")
 
     def _decisions(self, found: Comparison) -> None:
         for sentence in decisions(found):
@@ -87,7 +87,7 @@ class Compared:
         if rows:
             more = f"; {len(rows):,} of {found.flips.count:,}" if found.flips.count > len(rows) else ""
             caption = f"Rows of {found.source}, counted from 1, the widest apart first{more}"
-            plain(FLIP_HEADERS, [flip_cells(flip) for flip in rows], caption)
+            plain_table(FLIP_HEADERS, [flip_cells(flip) for flip in rows], caption)
 
 
 def forest(gaps: Sequence[MetricGap]) -> Chart:
@@ -141,7 +141,7 @@ def forest(gaps: Sequence[MetricGap]) -> Chart:
 
 def _gap_row(gap: MetricGap) -> list[Cell]:
     *cells, better = gap_cells(gap)
-    return [*cells, Badge(f"{better} beyond chance", "good") if gap.better else "chance can explain it"]
+    return [*cells, BadgeCell(f"{better} beyond chance", "good") if gap.better else "chance can explain it"]
 
 
 def _roc(found: Comparison) -> None:
@@ -152,7 +152,9 @@ def _roc(found: Comparison) -> None:
         for letter, evaluation in zip("AB", found.evaluations, strict=True)
         for curve in evaluation.roc
     }
-    lines("ROC curves", series, x="false positive rate", y="true positive rate", area=(0, 1), span=(0, 1))
+    line_chart(
+        "ROC curves", series, x="false positive rate", y="true positive rate", area=(0, 1), span=(0, 1)
+    )
 
 
 def _calibration(found: Comparison) -> None:
@@ -164,7 +166,9 @@ def _calibration(found: Comparison) -> None:
         series[f"{letter}, error {error}"] = [
             (held.predicted, held.observed) for held in evaluation.calibration
         ]
-    lines("Calibration", series, x="predicted probability", y="observed frequency", area=(0, 1), span=(0, 1))
+    line_chart(
+        "Calibration", series, x="predicted probability", y="observed frequency", area=(0, 1), span=(0, 1)
+    )
 
 
 def _threshold(found: Comparison) -> None:
@@ -177,4 +181,4 @@ def _threshold(found: Comparison) -> None:
         for letter, evaluation, cut in zip("AB", found.evaluations, found.thresholds, strict=True)
     }
     name = f"threshold on the probability of {found.target.positive}"
-    lines("F1 by threshold", series, x=name, y="F1", area=(0, 1), span=(0, 1))
+    line_chart("F1 by threshold", series, x=name, y="F1", area=(0, 1), span=(0, 1))

@@ -11,10 +11,10 @@ from nicegui import ui
 from tabstudio.registry.history import Verification
 from tabstudio.registry.records import Evidence, Transition, TransitionKind
 from tabstudio.report.text_format import format_time
-from tabstudio.studio.pages.model.moving import HEADERS, gate_rows
-from tabstudio.studio.ui.frame import View, empty
-from tabstudio.studio.ui.places import version_page
-from tabstudio.studio.ui.tables import markup
+from tabstudio.studio.pages.model.promotion_dialog import HEADERS, gate_rows
+from tabstudio.studio.ui.addresses import version_page
+from tabstudio.studio.ui.frame import PageView, empty
+from tabstudio.studio.ui.tables import table_markup
 
 WORDS: dict[TransitionKind, tuple[str, str]] = {
     "promote": ("promoted", "good"),
@@ -31,10 +31,10 @@ WORDS: dict[TransitionKind, tuple[str, str]] = {
 """What a kind of row is called, and its tone."""
 
 
-class Timeline:
+class HistoryTimeline:
     """The newest rows first, `limit` at a time; and the check of the whole chain."""
 
-    def __init__(self, view: View, name: str, rows: Sequence[Transition], limit: int) -> None:
+    def __init__(self, view: PageView, name: str, rows: Sequence[Transition], limit: int) -> None:
         self.view, self.name, self.limit = view, name, limit
         self.newest, self.oldest = 0, 0
         with ui.element("div").classes("row-wrap tools"):
@@ -114,18 +114,18 @@ def _evidence(row: Transition) -> str:
 
 def _parts(evidence: Evidence) -> Iterator[str]:
     if evidence.gates:
-        yield markup(HEADERS, gate_rows(evidence.gates), "Gates")
+        yield table_markup(HEADERS, gate_rows(evidence.gates), "Gates")
     if evidence.approvals:
         yield f"<p>Agreed: {escape('; '.join(evidence.approvals))}</p>"
     if evidence.metrics:
-        yield markup(
+        yield table_markup(
             ("Figure", "Value"), [(n, str(m)) for n, m in evidence.metrics.items()], "Figures of its run"
         )
     if evidence.datasets:
         rows = [(d.get("name", ""), d.get("context", ""), d.get("digest", "")) for d in evidence.datasets]
-        yield markup(("Data", "Used as", "Digest"), rows)
+        yield table_markup(("Data", "Used as", "Digest"), rows)
     if evidence.facts:
-        yield markup(("Fact", ""), [(str(name), str(value)) for name, value in evidence.facts.items()])
+        yield table_markup(("Fact", ""), [(str(name), str(value)) for name, value in evidence.facts.items()])
     if evidence.bundle:
         yield f'<p class="muted">Bundle SHA-256 <span class="hash">{escape(evidence.bundle)}</span></p>'
 

@@ -12,20 +12,20 @@ from tabstudio.registry.records import ModelVersion
 from tabstudio.registry.version_card import card
 from tabstudio.report.text_format import format_age, format_size
 from tabstudio.studio import lifecycle
-from tabstudio.studio.pages.model.moving import HEADERS, gate_rows
-from tabstudio.studio.pages.model.versions import metric_label, move_buttons, stage_badge
-from tabstudio.studio.ui.frame import View, facts, heading, section
-from tabstudio.studio.ui.places import model_page, run_page
-from tabstudio.studio.ui.tables import Cell, Link, plain
+from tabstudio.studio.pages.model.promotion_dialog import HEADERS, gate_rows
+from tabstudio.studio.pages.model.version_table import metric_label, move_buttons, stage_badge
+from tabstudio.studio.ui.addresses import model_page, run_page
+from tabstudio.studio.ui.frame import PageView, facts, heading, section
+from tabstudio.studio.ui.tables import Cell, LinkCell, plain_table
 
 FACTS = 4
 _HEADING = re.compile(r"^(#+ )", re.MULTILINE)
 
 
-class OneVersion:
+class VersionPage:
     """Builds the page of a version."""
 
-    def __init__(self, view: View, name: str, number: int) -> None:
+    def __init__(self, view: PageView, name: str, number: int) -> None:
         self.view, self.name, self.number = view, name, number
         self.registry = view.studio.registry(view.who)
         heading(f"{name}, version {number}")
@@ -41,10 +41,10 @@ class OneVersion:
             facts({metric_label(m): version.metrics[m] for m in metric_names([version])[:FACTS]})
         with ui.element("div").classes("grid"):
             with section("About"):
-                plain(("", ""), list(_about(version).items()), "What it is")
+                plain_table(("", ""), list(_about(version).items()), "What it is")
             with section("Figures"):
                 rows: list[list[Cell]] = [[metric_label(m), str(v)] for m, v in version.metrics.items()]
-                plain(("Figure", "Value with interval of 95 %"), rows, "All figures of its run")
+                plain_table(("Figure", "Value with interval of 95 %"), rows, "All figures of its run")
         with section("Gates", "What a stage would ask of this version. Nothing is moved."):
             self._gates()
         with section("Model card"):
@@ -81,7 +81,7 @@ class OneVersion:
             with place:
                 failed = sum(not result.passed for result in results)
                 told = f"{failed} of {len(results)} gates did not pass" if failed else "all gates pass"
-                plain(
+                plain_table(
                     HEADERS,
                     gate_rows(results),
                     f"Before {to}: {told}; gates from {self.registry.rules.source}",
@@ -104,7 +104,7 @@ def _about(version: ModelVersion) -> dict[str, Cell]:
     )
     return {
         "Made": f"{format_age(version.created)} ago" + (f" by {version.user}" if version.user else ""),
-        "Run": Link(version.run_id, run_page(version.run_id)) if version.run_id else None,
+        "Run": LinkCell(version.run_id, run_page(version.run_id)) if version.run_id else None,
         "Data": data or None,
         "Size": format_size(version.size) if version.size is not None else None,
         "Address": version.address,

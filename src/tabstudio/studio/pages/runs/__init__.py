@@ -11,12 +11,12 @@ from nicegui import app, ui
 from starlette.background import BackgroundTask
 
 from tabstudio.errors import TabstudioError
-from tabstudio.studio.pages.runs.compare import Beside
-from tabstudio.studio.pages.runs.listing import Listing, Wanted
-from tabstudio.studio.pages.runs.run import OneRun
-from tabstudio.studio.runs import artifacts
-from tabstudio.studio.runs.comparing import MOST
-from tabstudio.studio.ui.frame import View, empty, heading, page
+from tabstudio.studio.pages.runs.compare import RunComparison
+from tabstudio.studio.pages.runs.run_details import RunDetailsPage
+from tabstudio.studio.pages.runs.run_table import RunFilter, RunTable
+from tabstudio.studio.services.runs import run_files
+from tabstudio.studio.services.runs.run_comparison import MOST_RUNS
+from tabstudio.studio.ui.frame import PageView, empty, heading, page
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
@@ -27,7 +27,7 @@ def install(studio: Studio) -> None:
 
     @page(studio, "/runs", "Runs", "Runs")
     async def runs(
-        view: View,
+        view: PageView,
         experiment: str = "",
         name: str = "",
         status: str = "",
@@ -38,22 +38,22 @@ def install(studio: Studio) -> None:
         group: bool = False,
     ) -> None:
         heading("Runs", "Every run in this MLflow store: by tabstudio, by autolog, by plain MLflow.")
-        Listing(view, Wanted(experiment, name, status, filter, parent, order, up, group))
+        RunTable(view, RunFilter(experiment, name, status, filter, parent, order, up, group))
 
     @page(studio, "/runs/compare", "Compare runs", "Runs")
-    async def compare(view: View, ids: str = "") -> None:
+    async def compare(view: PageView, ids: str = "") -> None:
         heading("Runs beside each other")
         with ui.element("p"):
             ui.link("All runs", "/runs")
         chosen = list(dict.fromkeys(part for part in ids.split(",") if part))
-        if not 1 < len(chosen) <= MOST:
-            empty(f"Tick 2 to {MOST} runs in the table of runs, then choose Compare.")
+        if not 1 < len(chosen) <= MOST_RUNS:
+            empty(f"Tick 2 to {MOST_RUNS} runs in the table of runs, then choose Compare.")
             return
-        Beside(view, chosen)
+        RunComparison(view, chosen)
 
     @page(studio, "/runs/{run_id}", "Run", "Runs")
-    async def run(view: View, run_id: str) -> None:
-        OneRun(view, run_id)
+    async def run(view: PageView, run_id: str) -> None:
+        RunDetailsPage(view, run_id)
 
     @app.get("/runs/{run_id}/files/{path:path}", include_in_schema=False)
     async def file(request: Request, run_id: str, path: str) -> Response:
@@ -62,10 +62,10 @@ def install(studio: Studio) -> None:
 
 async def _sent(studio: Studio, run_id: str, path: str, *, download: bool) -> Response:
     try:
-        found, done = await asyncio.to_thread(artifacts.fetched, studio.runs.client, run_id, path)
+        found, done = await asyncio.to_thread(run_files.fetch_file, studio.runs.client, run_id, path)
     except TabstudioError as error:
         return PlainTextResponse(str(error), status_code=404)
-    headers = artifacts.headers(path)
+    headers = run_files.response_headers(path)
     kind = headers.pop("content-type")
     as_file = download or headers.pop("content-disposition", None) is not None
     return FileResponse(

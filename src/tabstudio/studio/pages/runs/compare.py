@@ -7,33 +7,33 @@ from collections.abc import Mapping, Sequence
 
 from nicegui import ui
 
-from tabstudio.studio.pages.runs.listing import USUAL
-from tabstudio.studio.pages.runs.wording import TONES, duration
-from tabstudio.studio.runs import comparing
-from tabstudio.studio.runs.histories import Points, smoothed
-from tabstudio.studio.runs.records import RunRow
-from tabstudio.studio.ui.charts import Chart, line_options, lines, parallel, points_table
-from tabstudio.studio.ui.frame import View, empty, section
-from tabstudio.studio.ui.places import run_page
+from tabstudio.studio.pages.runs.run_table import USUAL
+from tabstudio.studio.pages.runs.run_text import RUN_TONES, format_duration
+from tabstudio.studio.services.runs import run_comparison
+from tabstudio.studio.services.runs.metric_curves import Points, smoothed
+from tabstudio.studio.services.runs.run_records import RunRow
+from tabstudio.studio.ui.addresses import run_page
+from tabstudio.studio.ui.charts import Chart, line_chart, line_options, parallel, points_table
+from tabstudio.studio.ui.frame import PageView, empty, section
 from tabstudio.studio.ui.slider import Slider
-from tabstudio.studio.ui.tables import Badge, Cell, Link, markup, plain
+from tabstudio.studio.ui.tables import BadgeCell, Cell, LinkCell, plain_table, table_markup
 
 CURVES = ("val_loss", "train_loss", "loss", "best_val_loss")
 MOST_AXES = 12
 
 
-class Beside:
+class RunComparison:
     """Builds the page of a comparison."""
 
-    def __init__(self, view: View, ids: Sequence[str]) -> None:
+    def __init__(self, view: PageView, ids: Sequence[str]) -> None:
         self.view, self.ids, self.client = view, ids, view.studio.runs.client
         view.soon(self._build, "40rem")
 
     async def _build(self) -> None:
         self.rows = await asyncio.to_thread(self.view.studio.runs.rows, self.ids)
-        self.labels = comparing.labels(self.rows)
+        self.labels = run_comparison.run_labels(self.rows)
         with section("Runs"):
-            plain(
+            plain_table(
                 ("Run", "Status", "Experiment", "Took", "By"),
                 [self._head(row) for row in self.rows],
                 "Runs compared",
@@ -45,8 +45,8 @@ class Beside:
         with section("Parameters"):
             self._differences()
         with section("Metrics", "The last value of each."):
-            table = comparing.measured(self.rows)
-            plain(
+            table = run_comparison.metric_values(self.rows)
+            plain_table(
                 ("Metric", *self.labels), [[name, *values] for name, values in table], "Metrics of the runs"
             )
         if any(row.status == "RUNNING" for row in self.rows):
@@ -54,12 +54,12 @@ class Beside:
                 self.view.follow(f"run:{row.id}", self._draw)
 
     def _head(self, row: RunRow) -> list[Cell]:
-        state = Badge(row.status.lower(), TONES.get(row.status, ""))
+        state = BadgeCell(row.status.lower(), RUN_TONES.get(row.status, ""))
         return [
-            Link(row.name, run_page(row.id)),
+            LinkCell(row.name, run_page(row.id)),
             state,
             row.experiment,
-            duration(row.seconds),
+            format_duration(row.seconds),
             row.user or "–",
         ]
 
@@ -77,7 +77,7 @@ class Beside:
             self.log = ui.checkbox("Logarithmic", on_change=self._redraw)
             self.smooth = Slider("Smoothing", 0, 0.98, 0.02, 0, self._redraw)
         self.found: Mapping[str, Points] = {}
-        self.chart = lines(str(first), {}, x="step", height=340)
+        self.chart = line_chart(str(first), {}, x="step", height=340)
         self.note = ui.label("").classes("muted").props('aria-live="polite"')
         await self._draw()
 
@@ -86,7 +86,7 @@ class Beside:
         if not metric:
             return
         rows = await asyncio.to_thread(self.view.studio.runs.rows, self.ids)
-        found = await asyncio.to_thread(comparing.curves, self.client, rows, metric)
+        found = await asyncio.to_thread(run_comparison.compare_curves, self.client, rows, metric)
         if metric == self.metric.value:
             self.found = found
             self._redraw()
@@ -108,8 +108,8 @@ class Beside:
     # parallel coordinates
 
     def _coordinates(self) -> None:
-        changed = [f"params.{name}" for name, _ in comparing.differences(self.rows)]
-        measured = [f"metrics.{name}" for name, _ in comparing.measured(self.rows)]
+        changed = [f"params.{name}" for name, _ in run_comparison.parameter_differences(self.rows)]
+        measured = [f"metrics.{name}" for name, _ in run_comparison.metric_values(self.rows)]
         usual = [f"metrics.{name}" for name in USUAL if f"metrics.{name}" in measured][:2]
         names = {axis: axis.partition(".")[2] for axis in (*changed, *measured)}
         axes = ui.select(
@@ -131,7 +131,7 @@ class Beside:
                     return
                 shown = [names[axis] for axis in chosen]
                 self.axes_chart: Chart = parallel(
-                    "One line is one run", shown, self.labels, comparing.coordinates(self.rows, chosen)
+                    "One line is one run", shown, self.labels, run_comparison.coordinates(self.rows, chosen)
                 )
 
         axes.on_value_change(draw)
@@ -149,12 +149,12 @@ class Beside:
         nothing = ui.label("No parameter differs.").classes("nothing")
 
         def draw() -> None:
-            found = comparing.differences(self.rows, everything=bool(everything.value))
+            found = run_comparison.parameter_differences(self.rows, everything=bool(everything.value))
             rows: list[list[Cell]] = [[name, *values] for name, values in found]
             caption = (
                 f"{len(found)} parameters" if everything.value else f"{len(found)} parameters that differ"
             )
-            table.set_content(markup(("Parameter", *self.labels), rows, caption))
+            table.set_content(table_markup(("Parameter", *self.labels), rows, caption))
             table.set_visibility(bool(found))
             nothing.set_visibility(not found)
 

@@ -8,20 +8,20 @@ from urllib.parse import quote
 from nicegui import ui
 
 from tabstudio.report.text_format import format_size
-from tabstudio.studio.runs import artifacts
-from tabstudio.studio.runs.artifacts import PAGES, PICTURES, TEXTS, File, Files
-from tabstudio.studio.ui.frame import View, empty, section
-from tabstudio.studio.ui.places import run_page
+from tabstudio.studio.services.runs import run_files
+from tabstudio.studio.services.runs.run_files import PAGES, PICTURES, TEXTS, RunFile, RunFiles
+from tabstudio.studio.ui.addresses import run_page
+from tabstudio.studio.ui.frame import PageView, empty, section
 
 MOST_PICTURES = 60
 
 
-def address(run_id: str, path: str, *, download: bool = False) -> str:
+def file_address(run_id: str, path: str, *, download: bool = False) -> str:
     """Where a file of a run is sent from."""
     return f"{run_page(run_id)}/files/{quote(path)}" + ("?download" if download else "")
 
 
-def show(view: View, run_id: str, found: Files) -> None:
+def show_files(view: PageView, run_id: str, found: RunFiles) -> None:
     """Build the sections of pictures and files, where this stands."""
     pictures = [file for file in found.files if file.suffix in PICTURES]
     if pictures:
@@ -34,23 +34,23 @@ def show(view: View, run_id: str, found: Files) -> None:
             empty("This run has no files.")
 
 
-def _summary(found: Files) -> str:
+def _summary(found: RunFiles) -> str:
     if not found.files:
         return ""
     told = f"{len(found.files):,} files, {format_size(found.bytes)}"
     return told if found.whole else f"the first {told}; MLflow's own page shows them all"
 
 
-def _gallery(run_id: str, pictures: list[File]) -> None:
+def _gallery(run_id: str, pictures: list[RunFile]) -> None:
     with ui.element("div").classes("gallery"):
         for file in pictures[:MOST_PICTURES]:
             with ui.element("figure"):
                 with ui.element("a") as link:
-                    link.props["href"] = address(run_id, file.path)
+                    link.props["href"] = file_address(run_id, file.path)
                     link.props["target"] = "_blank"
                     link.props["rel"] = "noopener"
                     image = ui.element("img")
-                    image.props["src"] = address(run_id, file.path)
+                    image.props["src"] = file_address(run_id, file.path)
                     image.props["alt"] = file.path
                     image.props["loading"] = "lazy"
                 with ui.element("figcaption"):
@@ -59,16 +59,16 @@ def _gallery(run_id: str, pictures: list[File]) -> None:
         ui.label(f"{len(pictures) - MOST_PICTURES:,} more pictures are among the files.").classes("muted")
 
 
-def _table(view: View, run_id: str, files: tuple[File, ...]) -> None:
+def _table(view: PageView, run_id: str, files: tuple[RunFile, ...]) -> None:
     with ui.element("ul").classes("scroll files").props('tabindex="0" aria-label="Files"'):
         for file in files:
             with ui.element("li"):
                 _file(view, run_id, file)
 
 
-def _file(view: View, run_id: str, file: File) -> None:
+def _file(view: PageView, run_id: str, file: RunFile) -> None:
     shown = file.suffix in PAGES or file.suffix in PICTURES
-    ui.link(file.path, address(run_id, file.path), new_tab=shown)
+    ui.link(file.path, file_address(run_id, file.path), new_tab=shown)
     ui.label(format_size(file.bytes) if file.bytes is not None else "").classes("muted")
     if file.suffix in TEXTS:
         button = ui.button("Read", on_click=lambda: read(view, run_id, file)).props(
@@ -76,21 +76,21 @@ def _file(view: View, run_id: str, file: File) -> None:
         )
         button.props["aria-label"] = f"Read {file.path}"
     if shown:
-        ui.link("Download", address(run_id, file.path, download=True)).props["aria-label"] = (
+        ui.link("Download", file_address(run_id, file.path, download=True)).props["aria-label"] = (
             f"Download {file.path}"
         )
 
 
-async def read(view: View, run_id: str, file: File) -> None:
+async def read(view: PageView, run_id: str, file: RunFile) -> None:
     """Show the beginning of a text file in a dialog."""
-    text = await asyncio.to_thread(artifacts.text, view.studio.runs.client, run_id, file.path)
+    text = await asyncio.to_thread(run_files.read_text, view.studio.runs.client, run_id, file.path)
     with ui.dialog() as dialog, ui.element("div").classes("q-card question wide-card"):
         dialog.props["aria-label"] = file.path
         dialog.on("hide", dialog.delete)
         with ui.element("h2"):
             ui.label(file.path).classes("inline")
-        if file.bytes is not None and file.bytes > artifacts.MOST_TEXT:
-            ui.label(f"The first {format_size(artifacts.MOST_TEXT)} of {format_size(file.bytes)}.").classes(
+        if file.bytes is not None and file.bytes > run_files.MOST_TEXT:
+            ui.label(f"The first {format_size(run_files.MOST_TEXT)} of {format_size(file.bytes)}.").classes(
                 "muted"
             )
         with ui.element("pre").classes("code log").props('tabindex="0"'):

@@ -1,0 +1,83 @@
+"""From what a request shows to who asks, as it is now: a changed role, an ended session count at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal, cast
+
+from sqlalchemy import delete, insert, select
+
+from tabstudio.database import Database
+from tabstudio.database.tables import access_tokens, sessions, users
+from tabstudio.errors import AccessError
+from tabstudio.registry.hash_chain import now, stamp
+from tabstudio.settings import actor
+from tabstudio.studio.access import tokens
+from tabstudio.studio.access.roles import Actor, Role
+from tabstudio.studio.access.users import UserStore
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+
+SESSION_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """By what somebody is known: `key` is the hash of a session's or a token's secret, or a proxy's word.
+
+    An `owner` is whoever sits at this machine, where no login is asked.
+    """
+
+    kind: Literal["owner", "session", "token", "proxy"]
+    key: str = ""
+
+
+class Authentication:
+    """Answers, each time anew, who somebody is."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.people = UserStore(database)
+
+    def who(self, claim: Claim) -> Actor | None:
+        """Return who makes a claim, None where it does not hold, or holds no longer."""
+        if claim.kind == "owner":
+            return Actor(actor(), "admin")
+        if claim.kind == "proxy":
+            return self.people.who(claim.key)
+        return self._by_hash(sessions if claim.kind == "session" else access_tokens, claim.key)
+
+    def checked(self, claim: Claim) -> Actor:
+        """Return who makes a claim. Raises `AccessError` where it holds no longer."""
+        who = self.who(claim)
+        if who is None:
+            raise AccessError("your session has ended: log in again")
+        return who
+
+    def begin(self, who: Actor) -> str:
+        """Start a session and return its secret, for the browser alone; sessions that are over go."""
+        secret = tokens.new_session_secret()
+        with self.database.writing() as connection:
+            connection.execute(delete(sessions).where(sessions.c.expires < now()))
+            expires = stamp(datetime.now(UTC) + timedelta(days=SESSION_DAYS))
+            values = {"hash": tokens.secret_digest(secret), "user": who.name, "expires": expires}
+            connection.execute(insert(sessions).values(**values))
+        return secret
+
+    def end(self, claim: Claim) -> None:
+        """End a session, wherever it is open."""
+        with self.database.writing() as connection:
+            connection.execute(delete(sessions).where(sessions.c.hash == claim.key))
+
+    def _by_hash(self, table: Table, key: str) -> Actor | None:
+        alive = table.c.expires.is_(None) | (table.c.expires > now())
+        query = (
+            select(users.c.name, users.c.role)
+            .join(table, table.c.user == users.c.name)
+            .where(table.c.hash == key, alive)
+        )
+        with self.database.reading() as connection:
+            found = connection.execute(query).one_or_none()
+        return Actor(found[0], cast("Role", found[1])) if found else None

@@ -1,0 +1,59 @@
+"""Failed logins, counted in constant memory: who guesses waits longer and longer, whatever they guess."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Callable
+from hashlib import blake2b
+from secrets import token_bytes
+from threading import Lock
+from time import monotonic
+
+_WIDTH, _ROWS = 4096, 2
+
+
+class FailureCounter:
+    """Lets `burst` failures of one name pass, then one in `seconds`.
+
+    A count-min sketch: a name has a place in each of two rows, and the smaller count is its own. Names are
+    hashed with a key of this process, so nobody can choose whom to share both places with. 128 KiB, however
+    many names there are.
+    """
+
+    def __init__(self, burst: int, seconds: float, clock: Callable[[], float] = monotonic) -> None:
+        self.burst, self.seconds, self._clock = burst, seconds, clock
+        self._key = token_bytes(16)
+        self._counts = [array("d", [0.0]) * _WIDTH for _ in range(_ROWS)]
+        self._seen = [array("d", [0.0]) * _WIDTH for _ in range(_ROWS)]
+        self._lock = Lock()
+
+    def wait(self, name: str) -> int:
+        """Return how many seconds this name must wait, 0 for not at all."""
+        now = self._clock()
+        with self._lock:
+            count = min(self._now(row, place, now) for row, place in enumerate(self._places(name)))
+        return max(0, math.ceil((count - self.burst + 1) * self.seconds))
+
+    def note(self, name: str) -> None:
+        """Count a failure."""
+        self._add(name, 1.0)
+
+    def take_back(self, name: str) -> None:
+        """Count one failure less: it was none."""
+        self._add(name, -1.0)
+
+    def _add(self, name: str, one: float) -> None:
+        now = self._clock()
+        with self._lock:
+            for row, place in enumerate(self._places(name)):
+                self._counts[row][place] = max(0.0, self._now(row, place, now) + one)
+                self._seen[row][place] = now
+
+    def _now(self, row: int, place: int, now: float) -> float:
+        passed = (now - self._seen[row][place]) / self.seconds
+        return max(0.0, self._counts[row][place] - passed)
+
+    def _places(self, name: str) -> list[int]:
+        found = blake2b(name.encode(), key=self._key, digest_size=4 * _ROWS).digest()
+        return [int.from_bytes(found[4 * row : 4 * row + 4]) % _WIDTH for row in range(_ROWS)]

@@ -1,0 +1,184 @@
+"""The charts of a table: what is to be predicted, gaps, what goes together, how each column spreads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from nicegui import ui
+
+from tabstudio.report.text_format import format_tick, shorten
+from tabstudio.studio.ui.charts import bar_chart, heatmap, line_chart
+from tabstudio.studio.ui.frame import empty, section
+from tabstudio.studio.ui.tables import plain_table
+
+MOST_BARS = 30
+_CELL, _HEAD = 24, 190
+
+
+def draw_table_charts(charts: Mapping[str, Any], target: str) -> None:
+    """Every chart that this table has."""
+    with ui.element("div").classes("grid"):
+        if charts["classes"] or charts["target"]:
+            with section(f"{target}, which is to be predicted"):
+                _of_target(charts)
+        if charts["panels"]:
+            with section("Distributions"):
+                DistributionCharts(charts, target)
+        if charts["missing"]:
+            with section("Missing values"):
+                _missing(charts["missing"])
+    if len(charts["associations"]["names"]) > 1:
+        with section("What goes together", _ASSOCIATIONS):
+            _associations(charts["associations"])
+    if charts["numbers"]:
+        with section("Numbers"):
+            heads = (
+                "Column",
+                "Present",
+                "Mean",
+                "Standard deviation",
+                "Least",
+                "25 %",
+                "50 %",
+                "75 %",
+                "Largest",
+            )
+            plain_table(heads, charts["numbers"])
+
+
+_ASSOCIATIONS = (
+    "Pearson's r between numbers, -1 to 1; Cramér's V between categories and the correlation ratio between a "
+    "category and a number, 0 to 1."
+)
+
+
+def _of_target(charts: Mapping[str, Any]) -> None:
+    if charts["target"]:
+        _histogram(charts["target"], ["all rows"], "Rows by value")
+        return
+    counted = charts["classes"][:MOST_BARS]
+    labels = [f"{label} ({share:.1%})" for label, _, share in counted]
+    rows = {"rows": [count for _, count, _ in counted]}
+    bar_chart("Rows of each class", labels, rows, sideways=True, height=_height(len(counted)))
+    if len(charts["classes"]) > MOST_BARS:
+        empty(f"… and {len(charts['classes']) - MOST_BARS:,} smaller classes.")
+
+
+def _missing(missing: Sequence[Sequence[Any]]) -> None:
+    shown = missing[:MOST_BARS]
+    shares = {"percent of the rows": [round(100 * share, 2) for _, _, share in shown]}
+    labels = [name for name, _, _ in shown]
+    bar_chart(
+        "Percent of the rows without a value", labels, shares, sideways=True, height=_height(len(shown))
+    )
+    if len(missing) > MOST_BARS:
+        empty(f"… and {len(missing) - MOST_BARS:,} columns with fewer gaps.")
+
+
+def _associations(found: Mapping[str, Any]) -> None:
+    names = found["names"]
+    heatmap(
+        "How each pair of columns goes together",
+        names,
+        names,
+        found["matrix"],
+        low=-1,
+        high=1,
+        diverging=True,
+        height=_HEAD + _CELL * len(names),
+    )
+    if found["left_out"]:
+        empty(f"{found['left_out']:,} columns that go less with the target are not in the picture.")
+
+
+class DistributionCharts:
+    """One column at a time, chosen from those that have a picture, the ones most associated first."""
+
+    def __init__(self, charts: Mapping[str, Any], target: str) -> None:
+        self.charts, self.target = charts, target
+        links = {name: (value, how) for name, value, how in charts["associations"]["with_target"]}
+        self.panels = {panel["name"]: panel for panel in charts["panels"]}
+        names = {name: _with_link(name, links.get(name)) for name in self.panels}
+        chosen = ui.select(
+            names, value=next(iter(names)), label="Column", with_input=True, on_change=self._show
+        )
+        self.chosen = chosen.props("outlined dense options-dense").classes("search")
+        self.place = ui.element("div")
+        self._show()
+        if charts["not_drawn"]:
+            empty(f"{charts['not_drawn']:,} columns that go less with the target are not drawn.")
+
+    def _show(self) -> None:
+        if self.chosen.value not in self.panels:
+            return
+        panel, by = self.panels[self.chosen.value], self.charts["groups"]
+        self.place.clear()
+        with self.place:
+            if panel["shape"] == "histogram":
+                _histogram(panel, by, _by("Percent of the rows", by, self.target))
+            elif panel["shape"] == "bars":
+                _levels(panel, by, _by("Percent of the rows", by, self.target))
+            else:
+                _means(panel, self.target)
+        if panel["rest"]:
+            with self.place:
+                empty(f"Not drawn: {panel['rest']}.")
+
+
+def _by(title: str, groups: Sequence[str], target: str) -> str:
+    return f"{title} of each class of {shorten(target, 40)}" if len(groups) > 1 else title
+
+
+def _with_link(name: str, link: tuple[float | None, str] | None) -> str:
+    if link is None or link[0] is None:
+        return name
+    return f"{name} ({link[1]} {link[0]:.2f})"
+
+
+def _histogram(panel: Mapping[str, Any], groups: Sequence[str], title: str) -> None:
+    edges = [_place(panel, edge) for edge in panel["edges"]]
+    labels = [f"{low} to {high}" for low, high in pairwise(edges)]
+    bar_chart(title, labels, _percent(panel, groups), value="%", height=300)
+
+
+def _levels(panel: Mapping[str, Any], groups: Sequence[str], title: str) -> None:
+    bar_chart(title, panel["labels"], _percent(panel, groups), value="%", height=300)
+
+
+def _means(panel: Mapping[str, Any], target: str) -> None:
+    title = f"Mean of {shorten(target, 40)}"
+    means = panel["heights"][0]
+    if panel["labels"]:
+        bar_chart(title, panel["labels"], {"mean": means, "standard deviation": panel["spread"]}, height=300)
+        return
+    band = list(zip(panel["edges"], means, panel["spread"], strict=True))
+    line_chart(
+        title,
+        {
+            "mean": [(x, mean) for x, mean, _ in band],
+            "one standard deviation above": [(x, mean + spread) for x, mean, spread in band],
+            "one below": [(x, mean - spread) for x, mean, spread in band],
+        },
+        x="days since 1970" if panel["is_date"] else panel["name"],
+        height=300,
+    )
+
+
+def _percent(panel: Mapping[str, Any], groups: Sequence[str]) -> dict[str, list[float]]:
+    return {
+        group: [round(100 * share, 3) for share in shares]
+        for group, shares in zip(groups, panel["heights"], strict=True)
+    }
+
+
+def _place(panel: Mapping[str, Any], edge: float) -> str:
+    if not panel["is_date"]:
+        return format_tick(edge)
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=edge)).strftime("%Y-%m-%d")
+
+
+def _height(n_bars: int) -> int:
+    return 90 + 26 * n_bars

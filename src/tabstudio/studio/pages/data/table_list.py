@@ -1,0 +1,61 @@
+"""The tables of the folder, a page at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from nicegui import ui
+
+from tabstudio.report.text_format import format_size
+from tabstudio.studio.services.tables.table_folder import MOST_TABLES, TableEntry
+from tabstudio.studio.ui.addresses import table_page
+from tabstudio.studio.ui.frame import PageView
+from tabstudio.studio.ui.pager import Pager
+from tabstudio.studio.ui.tables import LinkCell, table_markup
+
+LIMIT = 25
+
+
+class TableList:
+    """The newest first, those with a word in their name."""
+
+    def __init__(self, view: PageView) -> None:
+        self.view = view
+        self.found: list[TableEntry] = []
+        self.search = ui.input("Search by name", on_change=lambda: self._show(1))
+        self.search.props('outlined dense clearable debounce=200 type="search"').classes("search")
+        self.table = ui.html("", sanitize=False).classes("scroll whole")
+        self.table.props('tabindex="0" role="region" aria-label="Tables"')
+        self.nothing = ui.label("").classes("nothing")
+        self.more = ui.label(f"The folder holds more: the first {MOST_TABLES:,} by name are listed.").classes(
+            "muted"
+        )
+        self.pager = Pager(self._show, "tables")
+        view.soon(self._look, "8rem")
+
+    async def _look(self) -> None:
+        found = await asyncio.to_thread(self.view.studio.tables.list)
+        self.found = sorted(found, key=lambda entry: entry.changed, reverse=True)
+        await self._show(1)
+
+    async def _show(self, number: int) -> None:
+        word = (self.search.value or "").casefold()
+        found = [entry for entry in self.found if word in entry.name.casefold()]
+        shown = found[(number - 1) * LIMIT : number * LIMIT]
+        rows = [(LinkCell(e.name, table_page(e.name)), format_size(e.bytes), _date(e.changed)) for e in shown]
+        self.table.set_content(table_markup(("Table", "Size", "Changed (UTC)"), rows))
+        self.table.set_visibility(bool(rows))
+        self.nothing.text = "" if rows else self._none(word)
+        self.more.set_visibility(len(self.found) >= MOST_TABLES)
+        self.search.set_visibility(len(self.found) > 8)
+        self.pager.update(number, more=len(found) > number * LIMIT)
+
+    def _none(self, word: str) -> str:
+        if word:
+            return f"No table has “{word}” in its name."
+        return "No table lies here yet. Upload one above, or put one into the folder."
+
+
+def _date(changed: float) -> str:
+    return datetime.fromtimestamp(changed, UTC).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,166 @@
+"""A form made from the contract of a service, and its answer beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from nicegui import ui
+
+from tabstudio.errors import TabstudioError
+from tabstudio.report.text_format import format_value
+from tabstudio.serving.deployments import Deployment
+from tabstudio.studio.services import deployments
+from tabstudio.studio.services.deployments import ServiceError
+from tabstudio.studio.ui.frame import PageView
+
+MOST_OPTIONS = 200
+"""A category of more levels is typed, not picked."""
+MOST_CLASSES = 20
+Property = Mapping[str, Any]
+
+
+class PredictionForm:
+    """One form per model of the service; an empty field is a missing value."""
+
+    def __init__(self, view: PageView, service: Deployment, schemas: Mapping[str, Property]) -> None:
+        self.view, self.service, self.schemas = view, service, schemas
+        names = list(schemas)
+        self.model = names[0]
+        if len(names) > 1:
+            chosen = ui.select(
+                names, label="Model", value=names[0], on_change=lambda e: self._choose(e.value)
+            )
+            chosen.props("outlined dense options-dense").classes("wide")
+        with ui.element("div").classes("try"):
+            self.form = ui.element("div")
+            with ui.element("div").classes("answer").props('aria-live="polite" role="status"'):
+                self.answer = ui.html("<p class='muted'>The answer will stand here.</p>", sanitize=False)
+        self._choose(self.model)
+
+    def _choose(self, model: str) -> None:
+        self.model = model
+        schema = self.schemas[model]
+        example = (schema.get("examples") or [{}])[0]
+        self.form.clear()
+        with self.form:
+            with ui.element("div").classes("fields"):
+                self.fields = {
+                    name: _field(name, kind, example.get(name)) for name, kind in schema["properties"].items()
+                }
+            with ui.element("div").classes("row-wrap tools"):
+                self.button = ui.button("Predict", on_click=self._predict).props("unelevated no-caps")
+
+    async def _predict(self) -> None:
+        self.button.props("loading")
+        try:
+            row = {
+                name: _value(name, kind, self.fields[name].value)
+                for name, kind in self.schemas[self.model]["properties"].items()
+            }
+            answer = await asyncio.to_thread(deployments.predict, self.service, self.model, row)
+            self.answer.set_content(answer_markup(answer))
+        except ServiceError as error:
+            told = [f"{fault['column'] or 'the row'}: {fault['message']}" for fault in error.faults]
+            self.answer.set_content(_problems(told or [str(error)]))
+        except TabstudioError as error:
+            self.answer.set_content(_problems([str(error)]))
+        finally:
+            self.button.props(remove="loading")
+
+
+def answer_markup(answer: Mapping[str, Any]) -> str:
+    """An answer as HTML: the label, a bar for each class, warnings, and what answered."""
+    (prediction,) = answer["predictions"]
+    label = prediction.get("label", prediction.get("value"))
+    shares = sorted(prediction.get("probabilities", {}).items(), key=lambda pair: -pair[1])
+    bars = "".join(_bar(str(name), share) for name, share in shares[:MOST_CLASSES])
+    more = (
+        f"<p class='muted'>and {len(shares) - MOST_CLASSES} more classes</p>"
+        if len(shares) > MOST_CLASSES
+        else ""
+    )
+    warnings = "".join(_warning(said) for said in prediction.get("warnings", ()))
+    threshold = answer.get("threshold")
+    cut = "" if threshold is None else f", decided at a threshold of {escape(format_value(threshold))}"
+    return (
+        f"<p class='muted'>Prediction</p><p class='label'>{escape(format_value(label))}</p>"
+        f"<div class='shares'>{bars}</div>{more}{warnings}"
+        f"<p class='muted'>version {escape(str(answer['version']))}{cut}, "
+        f"request {escape(str(answer['request_id']))}</p>"
+    )
+
+
+def _bar(name: str, share: float) -> str:
+    return (
+        f"<span>{escape(name)}</span><span class='bar-back' aria-hidden='true'>"
+        f"<span style='width:{100 * share:.2f}%'></span></span><span class='n'>{share:.1%}</span>"
+    )
+
+
+def _warning(said: Mapping[str, Any]) -> str:
+    where = f"{said['column']}: " if said.get("column") else ""
+    return f"<p class='note warning'>{escape(where + said['message'])}</p>"
+
+
+def _problems(texts: list[str]) -> str:
+    return "".join(f"<p class='problem'>{escape(text)}</p>" for text in texts)
+
+
+def _field(name: str, kind: Property, example: Any) -> Any:
+    """The element of one feature, its typical value in it, what training had below it."""
+    types, levels = kind.get("type", []), kind.get("x-categories", [])
+    if "boolean" in types:
+        made: Any = ui.select({"true": "yes", "false": "no"}, label=name, value=_word(example)).props(
+            "clearable"
+        )
+    elif levels and len(levels) <= MOST_OPTIONS:
+        value = str(example) if str(example) in levels else None
+        made = ui.select(levels, label=name, value=value, with_input=len(levels) > 12).props("clearable")
+    else:
+        made = ui.input(name, value="" if example is None else plain_value(example))
+    hint = _hint(kind)
+    if hint:
+        made.props["hint"] = hint
+    return made.props("outlined dense options-dense").classes("full")
+
+
+def _hint(kind: Property) -> str:
+    if "x-training-range" in kind:
+        low, high = kind["x-training-range"]
+        return f"{format_value(low)} to {format_value(high)} in training"
+    if "x-categories" in kind:
+        return f"{len(kind['x-categories']):,} values in training"
+    return str(kind.get("description", ""))
+
+
+def plain_value(value: Any) -> str:
+    """A value as it is typed: a number without commas.
+
+    >>> say_plain(1234567.0), say_plain("a, b")
+    ('1234567', 'a, b')
+    """
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _word(example: Any) -> str | None:
+    return {True: "true", False: "false"}.get(example)
+
+
+def _value(name: str, kind: Property, given: Any) -> Any:
+    """What was typed, as the contract wants it. Raises `ServiceError` for a text where a number belongs."""
+    text = "" if given is None else str(given).strip()
+    if not text:
+        return None
+    types = kind.get("type", [])
+    if "boolean" in types:
+        return text == "true"
+    if "number" not in types or "string" in types:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        message = f"a number was expected, got {text[:80]!r}"
+        raise ServiceError(message, [{"column": name, "message": message}]) from None

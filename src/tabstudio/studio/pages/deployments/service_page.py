@@ -1,0 +1,224 @@
+"""One service: its state, what it answers with, its load while one looks, its log, and a form to try it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from nicegui import ui
+
+from tabstudio.errors import ConfigError, TabstudioError
+from tabstudio.report.text_format import format_time
+from tabstudio.serving.deployments import Deployment
+from tabstudio.studio.pages.deployments.prediction_form import PredictionForm
+from tabstudio.studio.pages.deployments.service_actions import STATE_TONES, service_buttons, web_link
+from tabstudio.studio.services import deployments
+from tabstudio.studio.services.service_metrics import KEPT_SAMPLES, SECONDS, ServiceRates, format_latency
+from tabstudio.studio.ui.addresses import model_page
+from tabstudio.studio.ui.charts import line_chart, redraw_lines
+from tabstudio.studio.ui.frame import PageView, badge, heading, section
+from tabstudio.studio.ui.links import version_link
+from tabstudio.studio.ui.tables import Cell, LinkCell, format_number, plain_table
+
+LOG_LINES = 200
+AXIS = "seconds before now"
+SPAN = (-KEPT_SAMPLES * SECONDS, 0.0)
+
+
+class ServicePage:
+    """Builds the page of a service."""
+
+    def __init__(self, view: PageView, name: str) -> None:
+        self.view, self.name = view, name
+        heading(name, "A service that answers with models of the registry.")
+        self.shown: Deployment | None = None
+        self.answering: frozenset[tuple[str, str, str]] = frozenset()
+        self.contract: object = None
+        with ui.element("p"):
+            ui.link("All services", "/deployments")
+        view.soon(self._build, "30rem")
+
+    async def _build(self) -> None:
+        found = await self._find()
+        with section("State"):
+            self.state = ui.element("div").props('aria-live="polite"')
+            self.lanes = ui.element("div")
+        with section(
+            "Load",
+            "Predictions that it was asked for, as it counts them itself; followed while this page is open.",
+        ):
+            self.load = ServiceLoad(self.view, self.name)
+        self.trying = ui.element("div")
+        with section("Log", f"The last {LOG_LINES} lines."):
+            self.log = ui.label("").classes("code log").props('tabindex="0" role="log" aria-label="Log"')
+        await self._show(found)
+        await self._show_log()
+        self.view.follow("deployments", self._changed)
+        self.view.follow(f"log:{self.name}", self._show_log)
+        self.view.follow(f"service:{self.name}", self._swapped)
+
+    async def _find(self) -> Deployment:
+        return await asyncio.to_thread(self.view.studio.deployments.find, self.name)
+
+    async def _changed(self) -> None:
+        try:
+            await self._show(await self._find())
+        except ConfigError:
+            self.state.clear()
+            with self.state:
+                ui.label("It was removed.").classes("nothing")
+            self.lanes.clear()
+            self.trying.clear()
+
+    async def _show(self, found: Deployment) -> None:
+        if found == self.shown:
+            return
+        anew = self.shown is None or self.shown.url != found.url or self.shown.state != found.state
+        self.shown = found
+        self.state.clear()
+        with self.state:
+            self._told(found)
+        if anew:
+            await self._inside(found)
+
+    def _told(self, found: Deployment) -> None:
+        with ui.element("div").classes("row-wrap tools"):
+            badge(found.state, STATE_TONES[found.state])
+            if found.url:
+                web_link(found.url, found.url)
+                web_link("Swagger", f"{found.url}/docs")
+                web_link("Metrics", f"{found.url}/metrics")
+            ui.label(f"since {format_time(found.changed)} UTC").classes("muted")
+            service_buttons(self.view, found)
+        if found.state == "died":
+            ui.label("Its process ended without being asked to; the log below may say why.").classes(
+                "problem"
+            )
+        ui.label("tabstudio serve " + " ".join(found.words)).classes("code")
+
+    async def _swapped(self) -> None:
+        """See whether other versions answer now than those that are told."""
+        samples = self.view.studio.gauges.samples(self.name)
+        if samples and self.answering and samples[-1].lanes != self.answering:
+            await self._inside(await self._find())
+
+    async def _inside(self, found: Deployment) -> None:
+        """What it answers with, and the form to try it: asked of the service itself."""
+        lanes: list[deployments.ServedVersion] = []
+        schemas: dict[str, dict[str, Any]] = {}
+        problem = ""
+        if found.state == "running":
+            try:
+                lanes = await asyncio.to_thread(deployments.served_versions, found)
+                schemas = await asyncio.to_thread(deployments.row_schemas, found)
+            except TabstudioError as error:
+                problem = str(error)
+        self.answering = frozenset((lane.model, lane.role, lane.version) for lane in lanes)
+        self.lanes.clear()
+        with self.lanes:
+            if problem:
+                ui.label(problem).classes("note warning")
+            if lanes:
+                plain_table(
+                    ("Model", "Version", "Role", "Share"),
+                    [_lane(found, lane) for lane in lanes],
+                    "It answers with",
+                )
+        self._offer(found, schemas)
+
+    def _offer(self, found: Deployment, schemas: dict[str, dict[str, Any]]) -> None:
+        """The form; while the contract stays the same, what was typed into it stays, too."""
+        contract = (found.url, {name: _kinds(schema) for name, schema in schemas.items()})
+        if contract == self.contract:
+            return
+        self.contract = contract
+        self.trying.clear()
+        if schemas:
+            with self.trying, section("Try a prediction", "Answered, logged and counted like any other."):
+                PredictionForm(self.view, found, schemas)
+
+    async def _show_log(self) -> None:
+        if self.shown is not None:
+            told = await asyncio.to_thread(deployments.log_tail, self.shown, LOG_LINES)
+            self.log.text = told or "It has said nothing yet."
+
+
+class ServiceLoad:
+    """Requests, errors and latency of a service, drawn as they change."""
+
+    def __init__(self, view: PageView, name: str) -> None:
+        self.view, self.name = view, name
+        with ui.element("dl").classes("facts").props('aria-live="off"'):
+            self.figures = {
+                text: _figure(text)
+                for text in (
+                    "Requests per second",
+                    "Median latency",
+                    "Slowest twentieth",
+                    "Refused per second",
+                    "Failed per second",
+                    "Requests in all",
+                )
+            }
+        with ui.element("div").classes("grid charts"):
+            self.rates = line_chart("Requests per second", self._rates([]), x=AXIS, span=SPAN, height=220)
+            self.latency = line_chart(
+                "Latency in milliseconds", self._latency([]), x=AXIS, span=SPAN, height=220
+            )
+        view.follow(f"service:{name}", self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Draw what was seen last."""
+        samples, readings = (
+            self.view.studio.gauges.samples(self.name),
+            self.view.studio.gauges.readings(self.name),
+        )
+        last = readings[-1] if readings else None
+        told = {
+            "Requests per second": format_number(last.asked, 3) if last else "–",
+            "Median latency": format_latency(last.p50) if last else "–",
+            "Slowest twentieth": format_latency(last.p95) if last else "–",
+            "Refused per second": format_number(last.refused, 3) if last else "–",
+            "Failed per second": format_number(last.failed, 3) if last else "–",
+            "Requests in all": format_number(int(samples[-1].asked)) if samples else "–",
+        }
+        for text, value in told.items():
+            self.figures[text].text = value
+        redraw_lines(self.rates, self._rates(readings), x=AXIS, span=SPAN)
+        redraw_lines(self.latency, self._latency(readings), x=AXIS, span=SPAN)
+
+    def _rates(self, readings: Sequence[ServiceRates]) -> dict[str, list[tuple[float, float]]]:
+        now = time.time()
+        return {
+            "asked": [(round(one.at - now, 1), one.asked) for one in readings],
+            "refused": [(round(one.at - now, 1), one.refused) for one in readings],
+            "failed": [(round(one.at - now, 1), one.failed) for one in readings],
+        }
+
+    def _latency(self, readings: Sequence[ServiceRates]) -> dict[str, list[tuple[float, float]]]:
+        now = time.time()
+        return {
+            "median": [(round(one.at - now, 1), one.p50) for one in readings if one.p50 is not None],
+            "95 % are faster": [(round(one.at - now, 1), one.p95) for one in readings if one.p95 is not None],
+        }
+
+
+def _figure(text: str) -> ui.label:
+    with ui.element("div"):
+        with ui.element("dt"):
+            ui.label(text).classes("inline")
+        with ui.element("dd"):
+            return ui.label("–").classes("inline")
+
+
+def _kinds(schema: dict[str, Any]) -> dict[str, Any]:
+    return {name: kind.get("type") for name, kind in schema["properties"].items()}
+
+
+def _lane(service: Deployment, lane: deployments.ServedVersion) -> list[Cell]:
+    model = deployments.registered_model(service, lane.model)
+    share = None if lane.share is None else f"{lane.share:.0%}"
+    return [LinkCell(model, model_page(model)), version_link(model, lane.version), lane.role, share]

@@ -1,0 +1,74 @@
+"""All services: what they serve, where they answer, and whether they do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from nicegui import ui
+
+from tabstudio.serving.deployments import Deployment
+from tabstudio.studio.pages.deployments.service_actions import STATE_TONES, service_buttons, web_link
+from tabstudio.studio.pages.deployments.start_dialog import StartServiceDialog
+from tabstudio.studio.ui.addresses import service_page
+from tabstudio.studio.ui.frame import PageView, badge, empty, section
+
+HEADERS = ("Service", "State", "Serves", "Answers at", "What to do")
+
+
+class ServiceTable:
+    """The table of services; it follows what starts, stops and dies."""
+
+    def __init__(self, view: PageView) -> None:
+        self.view = view
+        self.shown: list[Deployment] | None = None
+        with section("Services"):
+            if view.who.may("editor"):
+                with ui.element("div").classes("row-wrap tools"):
+                    ui.button("New service…", on_click=lambda: StartServiceDialog(view)).props(
+                        "unelevated no-caps"
+                    )
+            self.place = ui.element("div").classes("scroll whole").props('aria-live="polite"')
+            view.soon(self.refresh)
+        view.follow("deployments", self.refresh)
+
+    async def refresh(self) -> None:
+        """Look again, and draw the table where it is another one."""
+        found = await asyncio.to_thread(self.view.studio.deployments.list)
+        if found == self.shown:
+            return
+        self.shown = found
+        self.place.clear()
+        with self.place:
+            self._table(found)
+
+    def _table(self, found: Sequence[Deployment]) -> None:
+        if not found:
+            empty("No service was started yet.")
+            return
+        with ui.element("table").classes("plain versions"):
+            with ui.element("thead"), ui.element("tr"):
+                for head in HEADERS:
+                    with ui.element("th").props('scope="col"'):
+                        ui.label(head)
+            with ui.element("tbody"):
+                for service in found:
+                    with ui.element("tr"):
+                        self._row(service)
+
+    def _row(self, service: Deployment) -> None:
+        with ui.element("th").props('scope="row"'):
+            ui.link(service.name, service_page(service.name))
+        with ui.element("td").classes("nowrap"):
+            badge(service.state, STATE_TONES[service.state])
+        with ui.element("td"):
+            ui.label(" ".join(word for word in service.words if ":" in word or "/" in word) or "–")
+        with ui.element("td").classes("nowrap"):
+            if service.url:
+                with ui.element("div").classes("row-wrap"):
+                    web_link(service.url, service.url)
+                    web_link("Swagger", f"{service.url}/docs")
+            else:
+                ui.label("–")
+        with ui.element("td"):
+            service_buttons(self.view, service)

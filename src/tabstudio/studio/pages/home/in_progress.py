@@ -1,0 +1,136 @@
+"""Trainings and runs that go on: their curves, how far they are, what they take of the machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from nicegui import ui
+
+from tabstudio.report.text_format import format_age, format_size
+from tabstudio.studio.pages.jobs.job_text import JOB_TONES, curve_title, loss_curves, progress_text
+from tabstudio.studio.services.activity import RunInProgress, runs_in_progress
+from tabstudio.studio.services.jobs import StudioJob
+from tabstudio.studio.ui.addresses import job_page, run_page
+from tabstudio.studio.ui.charts import line_chart, redraw_lines
+from tabstudio.studio.ui.frame import PageView, badge, empty
+
+JOBS = 20
+HEIGHT = 170
+
+
+class InProgress:
+    """A card each; the cards stay where they are while what they show moves."""
+
+    def __init__(self, view: PageView) -> None:
+        self.view = view
+        self.shown: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+        self.jobs: dict[str, JobCard] = {}
+        self.runs: dict[str, RunCard] = {}
+        self.leaving: list[Callable[[], None]] = []
+        self.place = ui.element("div").classes("cards")
+        view.soon(self._begin, "6rem")
+
+    async def _begin(self) -> None:
+        await self.refresh()
+        self.view.follow("jobs", self.refresh)
+        self.view.follow("runs", self.refresh)
+        self.view.follow("meters", self._measure)
+
+    async def refresh(self) -> None:
+        """Look again, and move what is shown."""
+        jobs, others = await asyncio.to_thread(self._fetch)
+        ids = tuple(job.id for job in jobs), tuple(one.row.id for one in others)
+        if ids != self.shown:
+            self.shown = ids
+            self._build(jobs, others)
+        for job in jobs:
+            self.jobs[job.id].show(job)
+        for one in others:
+            self.runs[one.row.id].show(one)
+
+    def _fetch(self) -> tuple[list[StudioJob], list[RunInProgress]]:
+        jobs = self.view.studio.jobs.list(JOBS)
+        others = runs_in_progress(self.view.studio, jobs)
+        working = [job for job in jobs if job.going]
+        for job in working:
+            self.view.studio.meters.look(str(job.pid))
+        return working, others
+
+    def _build(self, jobs: list[StudioJob], others: list[RunInProgress]) -> None:
+        self.place.clear()
+        for leave in self.leaving:
+            leave()
+        self.leaving = [self.view.follow(f"run:{one.row.id}", self.refresh) for one in others]
+        with self.place:
+            self.jobs = {job.id: JobCard(self.view, job) for job in jobs}
+            self.runs = {one.row.id: RunCard(one) for one in others}
+            if not jobs and not others:
+                empty("Nothing is being trained.")
+
+    async def _measure(self) -> None:
+        pids = {card.job.pid for card in self.jobs.values()}
+        await asyncio.to_thread(lambda: [self.view.studio.meters.look(str(pid)) for pid in pids])
+        for card in self.jobs.values():
+            card.measure()
+
+
+class JobCard:
+    """A training that was started from the studio."""
+
+    def __init__(self, view: PageView, job: StudioJob) -> None:
+        self.view, self.job = view, job
+        with ui.element("article").classes("card"):
+            with ui.element("div").classes("row-wrap"):
+                ui.link(job.title, job_page(job.id)).classes("strong")
+                self.state = badge(job.state, JOB_TONES[job.state])
+            self.where = ui.label("").classes("muted")
+            self.bar = ui.linear_progress(0, show_value=False)
+            self.bar.classes("share").props["aria-label"] = f"Share of {job.title} that is done"
+            self.chart = line_chart(curve_title(job), loss_curves(job.progress), x=self._axis, height=HEIGHT)
+            self.load = ui.label("").classes("muted")
+
+    @property
+    def _axis(self) -> str:
+        return "epoch" if self.job.kind == "train" else "trials"
+
+    def show(self, job: StudioJob) -> None:
+        """Move to where the job is now."""
+        if job.progress.told != self.job.progress.told:
+            redraw_lines(self.chart, loss_curves(job.progress), x=self._axis)
+        self.job = job
+        self.state.text = job.state
+        self.state.classes(replace=f"badge {JOB_TONES[job.state]}")
+        self.where.text = progress_text(job)
+        self.bar.value = job.progress.share or 0.0
+        self.bar.props["indeterminate"] = job.progress.seconds_left is None
+        self.measure()
+
+    def measure(self) -> None:
+        """Tell what its process takes."""
+        load = self.view.studio.meters.load(self.job.pid)
+        by = f"started by {self.job.actor}"
+        taken = "" if load is None else f"{load.cpu:.0f} % of a core · {format_size(load.memory)} · "
+        self.load.text = f"{taken}{by}"
+
+
+class RunCard:
+    """A run of MLflow's that the studio has not started."""
+
+    def __init__(self, one: RunInProgress) -> None:
+        with ui.element("article").classes("card"):
+            with ui.element("div").classes("row-wrap"):
+                ui.link(one.row.name, run_page(one.row.id)).classes("strong")
+                badge("running", "info")
+            self.where = ui.label("").classes("muted")
+            self.chart = line_chart("What it measures", one.curves, x="step", height=HEIGHT)
+            self.points = {name: len(curve) for name, curve in one.curves.items()}
+
+    def show(self, one: RunInProgress) -> None:
+        """Move to where the run is now."""
+        by = f" by {one.row.user}" if one.row.user else ""
+        self.where.text = f"in {one.row.experiment}, for {format_age(one.row.started or 0)}{by}"
+        points = {name: len(curve) for name, curve in one.curves.items()}
+        if points != self.points:
+            self.points = points
+            redraw_lines(self.chart, one.curves, x="step")

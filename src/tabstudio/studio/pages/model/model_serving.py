@@ -1,0 +1,142 @@
+"""Where the versions of a model are served, and what is asked of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from nicegui import ui
+
+from tabstudio.report.text_format import format_value
+from tabstudio.studio.services.deployments import ServedVersion, all_served_versions, served_name
+from tabstudio.studio.services.service_metrics import ServiceRates, format_latency
+from tabstudio.studio.services.traffic import BINS, ModelTraffic
+from tabstudio.studio.ui.addresses import service_page
+from tabstudio.studio.ui.charts import bar_chart, line_chart, redraw_bars, redraw_lines
+from tabstudio.studio.ui.frame import PageView, section
+from tabstudio.studio.ui.links import version_link
+from tabstudio.studio.ui.tables import Cell, LinkCell, table_markup
+
+PERIODS = {1: "the last hour", 24: "the last day", 168: "the last week"}
+QUANTILES = ("5 %", "25 %", "median", "75 %", "95 %")
+HEADERS = (
+    "Service",
+    "Version",
+    "Role",
+    "Requests",
+    "Refused",
+    "Failed",
+    "Median latency",
+    "Slowest twentieth",
+)
+AXIS = "minutes before now"
+
+
+class ModelServing:
+    """The services that answer with this model, and its traffic from the prediction log."""
+
+    def __init__(self, view: PageView, name: str) -> None:
+        self.view, self.name = view, name
+        with section("Served"):
+            with ui.element("div").classes("row-wrap tools"):
+                if view.who.may("editor"):
+                    start = ui.button("Serve it…", on_click=self._serve).props("outline no-caps")
+                    start.props["aria-label"] = f"Start a service with {name}"
+            self.table = _region("Services")
+            self.nothing = ui.label("").classes("nothing")
+            view.soon(self.refresh, "4rem")
+        view.follow("deployments", self.refresh)
+        with section(
+            "Traffic", "Every prediction that was answered, as the prediction log of this folder keeps it."
+        ):
+            TrafficCharts(view, served_name(name))
+
+    async def refresh(self) -> None:
+        """Ask the services again."""
+        rows = await asyncio.to_thread(_served, self.view, self.name)
+        self.table.set_content(table_markup(HEADERS, rows, "Counted by each service since it started"))
+        self.table.set_visibility(bool(rows))
+        self.nothing.text = "" if rows else "No running service answers with this model."
+
+    def _serve(self) -> None:
+        from tabstudio.studio.pages.deployments.start_dialog import StartServiceDialog
+
+        StartServiceDialog(self.view, self.name)
+
+
+class TrafficCharts:
+    """Charts of the traffic within a period, brought up to date as predictions come."""
+
+    def __init__(self, view: PageView, served: str) -> None:
+        self.view, self.served = view, served
+        with ui.element("div").classes("row-wrap tools"):
+            self.period = ui.select(PERIODS, label="Period", value=1, on_change=self.refresh)
+            self.period.props("outlined dense options-dense").classes("wide")
+        self.table = _region("Traffic by version")
+        self.nothing = ui.label("").classes("nothing")
+        with ui.element("div").classes("grid charts") as self.charts:
+            self.requests = line_chart("Requests per minute", {}, x=AXIS, height=240)
+            self.answers = bar_chart("Answers", [], {}, height=240)
+            self.scores = bar_chart("Probability of the answer", [], {}, height=240)
+        view.soon(self.refresh, "4rem")
+        view.follow("traffic", self.refresh)
+
+    async def refresh(self) -> None:
+        """Read the log again."""
+        hours = float(self.period.value)
+        found = await asyncio.to_thread(self.view.studio.traffics.find, self.served, hours)
+        self.table.set_content(
+            table_markup(("Version", "Rows", "Labels that came later", "By these labels"), _rows(found))
+        )
+        self.table.set_visibility(bool(found.rows))
+        self.charts.set_visibility(bool(found.rows))
+        self.nothing.text = "" if found.rows else f"Nothing was asked in {PERIODS[int(hours)]}."
+        if found.rows:
+            self._draw(found)
+
+    def _draw(self, found: ModelTraffic) -> None:
+        redraw_lines(self.requests, found.requests, x=AXIS, span=(-60 * found.hours, 0))
+        if found.values:
+            redraw_bars(self.answers, QUANTILES, found.values, value="answer")
+        else:
+            redraw_bars(self.answers, *_counted(found.classes), value="rows")
+        self.scores.show(bool(found.scores))
+        parts = [f"{place / BINS:.2f}" for place in range(BINS)]
+        redraw_bars(self.scores, parts, found.scores, value="share of rows")
+
+
+def _counted(classes: Mapping[str, Mapping[str, int]]) -> tuple[list[str], dict[str, list[float]]]:
+    """Rows by label, the labels of all versions in one order."""
+    labels = list(dict.fromkeys(label for counts in classes.values() for label in counts))
+    return labels, {name: [counts.get(label, 0) for label in labels] for name, counts in classes.items()}
+
+
+def _rows(found: ModelTraffic) -> list[Sequence[Cell]]:
+    rows: list[Sequence[Cell]] = []
+    for name, count in found.rows.items():
+        told, score = found.labelled.get(name, (0, 0.0))
+        quality = f"mean error {format_value(score)}" if found.values else f"{score:.1%} right"
+        rows.append((name, count, told, quality if told else None))
+    return rows
+
+
+def _served(view: PageView, name: str) -> list[list[Cell]]:
+    served = served_name(name)
+    lanes = [lane for lane in all_served_versions(view.studio) if lane.model == served]
+    return [_row(name, lane, view.studio.gauges.totals(lane.service, served)) for lane in lanes]
+
+
+def _row(model: str, lane: ServedVersion, total: ServiceRates | None) -> list[Cell]:
+    version = version_link(model, lane.version)
+    role = lane.role if lane.share is None else f"{lane.role}, {lane.share:.0%}"
+    counted: list[Cell] = [None] * 5
+    if total is not None and lane.role == "live":  # a service counts by model, not by version
+        latencies = (format_latency(total.p50), format_latency(total.p95))
+        counted = [int(total.asked), int(total.refused), int(total.failed), *latencies]
+    return [LinkCell(lane.service, service_page(lane.service)), version, role, *counted]
+
+
+def _region(name: str) -> ui.html:
+    made = ui.html("", sanitize=False).classes("scroll")
+    made.props('tabindex="0" role="region"').props["aria-label"] = name
+    return made

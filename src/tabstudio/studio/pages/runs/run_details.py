@@ -1,0 +1,140 @@
+"""One run: live while it trains, then all that came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from contextlib import suppress
+from time import monotonic
+
+from nicegui import ui
+
+from tabstudio.errors import TabstudioError
+from tabstudio.studio.pages.runs import evaluation_sections, files, run_sections
+from tabstudio.studio.pages.runs.metric_charts import MetricCharts
+from tabstudio.studio.pages.runs.run_table import RunFilter
+from tabstudio.studio.pages.runs.run_text import RUN_TONES, format_duration, format_millis
+from tabstudio.studio.services.runs import run_files
+from tabstudio.studio.services.runs.run_details import RunDetails, read_details
+from tabstudio.studio.services.runs.run_evaluation import EVALUATION_FILE, read_evaluation
+from tabstudio.studio.services.runs.run_records import RunRow
+from tabstudio.studio.ui.addresses import run_page
+from tabstudio.studio.ui.frame import PageView, heading, problem, section
+from tabstudio.studio.ui.tables import table_markup
+
+SHARE, LONGEST_PAUSE = 3.0, 10.0
+ENVIRONMENT = "environment/environment.json"
+_HEADING = re.compile(r"^(#+ )", re.MULTILINE)
+
+
+class RunDetailsPage:
+    """Builds the page of a run."""
+
+    def __init__(self, view: PageView, run_id: str) -> None:
+        self.view, self.run_id, self.runs = view, run_id, view.studio.runs
+        view.soon(self._build, "40rem")
+
+    async def _build(self) -> None:
+        details = await asyncio.to_thread(read_details, self.runs, self.run_id)
+        heading(details.row.name)
+        self._state(details)
+        self.result = ui.element("div").classes("parts")
+        with section("Curves"):
+            self.curves = MetricCharts(self.view, self.run_id)
+        with section("Metrics", "The last value of each."):
+            self.metrics = ui.html("", sanitize=False).classes("scroll")
+            self.metrics.props('tabindex="0" role="region" aria-label="Metrics"')
+        self.models = ui.element("div").classes("parts")
+        self._made(details)
+        self.rest = ui.element("div").classes("parts")
+        await self._moved(details.row)
+        self.view.soon(lambda: self._results(details))
+        self.view.follow(f"run:{self.run_id}", self._changed)
+        self.view.follow("registry", self._registered)
+
+    def _state(self, details: RunDetails) -> None:
+        row = details.row
+        with ui.element("div").classes("row-wrap state").props('aria-live="polite"'):
+            self.status = ui.label("").classes("badge")
+            self.took = ui.label("").classes("muted")
+        with ui.element("div").classes("row-wrap muted"):
+            ui.link(row.experiment, RunFilter(experiment=row.experiment_id).address())
+            ui.label(f"started {format_millis(row.started)}" + (f" by {row.user}" if row.user else ""))
+            if row.parent:
+                ui.label("a run of")
+                ui.link(details.parent_name, run_page(row.parent))
+            if details.children:
+                ui.link(f"{details.children:,} runs below it", RunFilter(parent=row.id).address())
+            ui.label(f"id {row.id}")
+
+    async def _changed(self) -> None:
+        began = monotonic()
+        row = (await asyncio.to_thread(self.runs.rows, [self.run_id]))[0]
+        ended = self.row.status in ("RUNNING", "SCHEDULED") and row.status != self.row.status
+        await self._moved(row)
+        if ended:
+            details = await asyncio.to_thread(read_details, self.runs, self.run_id)
+            self._made(details)
+            await self._results(details)
+        # Curves of very many points take their time: changes meanwhile are told as one, so it is kept short.
+        await asyncio.sleep(min(SHARE * (monotonic() - began), LONGEST_PAUSE))
+
+    async def _registered(self) -> None:
+        details = await asyncio.to_thread(read_details, self.runs, self.run_id)
+        if details.versions != self.versions:
+            self._made(details)
+
+    def _made(self, details: RunDetails) -> None:
+        self.versions = details.versions
+        self.models.clear()
+        with self.models:
+            run_sections.models(self.view, details)
+
+    async def _moved(self, row: RunRow) -> None:
+        """Bring up to date what changes while a run goes on, where it stands."""
+        self.row = row
+        self.status.text = row.status.lower()
+        self.status.classes(replace=f"badge {RUN_TONES.get(row.status, '')}")
+        self.took.text = f"took {format_duration(row.seconds)}" if row.seconds is not None else ""
+        self.metrics.set_content(table_markup(("Metric", "Value"), list(row.metrics.items())))
+        await self.curves.refresh(row.moving)
+
+    async def _results(self, details: RunDetails) -> None:
+        """What stands in a run's files: it is there when the run has ended, some of it before."""
+        client = self.runs.client
+        found = await asyncio.to_thread(run_files.list_files, client, self.run_id)
+        made_with = {}
+        self.result.clear()
+        with self.result:
+            if found.named(EVALUATION_FILE):
+                try:
+                    told = await asyncio.to_thread(read_evaluation, client, self.run_id)
+                except TabstudioError as error:
+                    problem(str(error))
+                else:
+                    evaluation_sections.show_evaluation(told, details.row.params)
+                    made_with = dict(told.environment)
+        if not made_with and found.named(ENVIRONMENT):
+            text = await asyncio.to_thread(run_files.read_text, client, self.run_id, ENVIRONMENT)
+            with suppress(ValueError):
+                made_with = dict(json.loads(text))
+        self.rest.clear()
+        with self.rest:
+            run_sections.commands(details)
+            with ui.element("div").classes("grid"):
+                run_sections.parameters(details.row.params)
+                run_sections.environment(made_with)
+            run_sections.data(details)
+            files.show_files(self.view, self.run_id, found)
+            if details.note:
+                with section("Note"):
+                    # Its headings go below those of this page; the browser takes out what is not harmless.
+                    ui.markdown(_HEADING.sub(r"##\1", details.note)).classes("card-text long").props(
+                        'tabindex="0"'
+                    )
+            if details.tags:
+                with section("Tags"):
+                    ui.html(
+                        table_markup(("Tag", "Value"), list(details.tags.items())), sanitize=False
+                    ).classes("scroll")

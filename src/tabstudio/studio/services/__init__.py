@@ -1,0 +1,1 @@
+"""What the pages and the REST API stand on: deployments, jobs, runs, tables, traffic, metrics, feed."""

@@ -1,0 +1,212 @@
+"""Services started, stopped and asked by people of the studio: the pages and the REST API ask here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from tabstudio._util.error_summary import summarize_error
+from tabstudio._util.http_client import RequestError, send_request
+from tabstudio.errors import TabstudioError
+from tabstudio.serving.deployments import local_url
+
+if TYPE_CHECKING:
+    import httpx
+
+    from tabstudio.serving.deployments import Deployment
+    from tabstudio.studio.access.roles import Actor
+    from tabstudio.studio.studio import Studio
+
+SECONDS = 2.0
+"""How long a service may think about what it is asked."""
+_PREDICT_SECONDS = 35.0
+_SERVED = re.compile(r"[\w.\- ]{1,200}")
+_ODD = re.compile(r"[^A-Za-z0-9._-]+")
+_LINE_BYTES = 300
+
+
+@dataclass(frozen=True, slots=True)
+class ServedVersion:
+    """A version that a service answers with. `share` is that of a canary, None of the others."""
+
+    service: str
+    model: str
+    version: str
+    role: str
+    share: float | None = None
+
+
+class ServiceError(TabstudioError):
+    """A service did not answer, or refused; `faults` names the columns that it could not read."""
+
+    def __init__(self, message: str, faults: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults)
+
+
+def start(studio: Studio, who: Actor, name: str, words: Sequence[str] = ()) -> Deployment:
+    """Start a service and wait until it answers; words as `tabstudio serve` takes them.
+
+    Raises `ForbiddenError`, else as `Deployments.start` does.
+    """
+    who.check("editor", "start a service")
+    try:
+        return studio.deployments.start(name, words)
+    finally:
+        studio.feed.touch("deployments")
+
+
+def stop(studio: Studio, who: Actor, name: str) -> Deployment:
+    """Let a service answer what it was asked, and end. Raises as `Deployments.stop` does."""
+    who.check("editor", f"stop the service {name}")
+    try:
+        return studio.deployments.stop(name)
+    finally:
+        studio.feed.touch("deployments")
+
+
+def restart(studio: Studio, who: Actor, name: str) -> Deployment:
+    """Stop a service where it runs, and start it as it was."""
+    if stop(studio, who, name).state not in ("stopped", "died"):
+        raise ServiceError(f"service {name}: it could not be stopped; its log may say why")
+    return start(studio, who, name)
+
+
+def remove(studio: Studio, who: Actor, name: str) -> None:
+    """Stop a service and forget it, with its output. Raises as `Deployments.remove` does."""
+    who.check("editor", f"remove the service {name}")
+    try:
+        studio.deployments.remove(name)
+    finally:
+        studio.feed.touch("deployments")
+
+
+def serve_arguments(
+    model: str, which: str, *, port: int = 0, workers: int = 1, watch: float = 10.0
+) -> list[str]:
+    """What follows `tabstudio serve` for a registered model; `which` is a stage or the number of a version.
+
+    >>> words_of("churn (2026)", "production")
+    ['churn-2026=models:/churn (2026)@production', '--port', '0', '--workers', '1', '--watch', '10']
+    """
+    address = f"models:/{model}/{which}" if which.isdigit() else f"models:/{model}@{which}"
+    name = served_name(model)
+    served = address if name == model else f"{name}={address}"
+    return [served, "--port", str(port), "--workers", str(workers), "--watch", f"{watch:g}"]
+
+
+def served_name(model: str) -> str:
+    """By what name a registered model is served: its own, where that can stand in a path."""
+    return model if _SERVED.fullmatch(model) else service_name(model)
+
+
+def registered_model(service: Deployment, served: str) -> str:
+    """The registered model that a service serves by this name; the name itself where it is of none."""
+    models = (word.partition("models:/")[2] for word in service.words if "models:/" in word)
+    names = (re.split("[@/]", model)[0] for model in models)
+    return next((name for name in names if served_name(name) == served), served)
+
+
+def service_name(text: str) -> str:
+    """Any name in the signs that the name of a service may have."""
+    return _ODD.sub("-", text).strip("-._")[:60] or "model"
+
+
+def log_size(studio: Studio, name: str) -> int:
+    """Bytes of a service's output so far."""
+    log = studio.deployments.find(name, ask=False).log
+    return log.stat().st_size if log.exists() else 0
+
+
+def log_tail(service: Deployment, lines: int) -> str:
+    """The last lines of a service's output, however long all of it is."""
+    if not service.log.exists():
+        return ""
+    with service.log.open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(0, file.tell() - lines * _LINE_BYTES))
+        said = file.read().decode(errors="replace")
+    return "\n".join(said.splitlines()[-lines:])
+
+
+def served_versions(service: Deployment) -> list[ServedVersion]:
+    """What a running service answers with, asked of itself. Raises `ServiceError` where it does not say."""
+    return [
+        ServedVersion(service.name, model["name"], lane["version"], lane["role"], lane.get("share"))
+        for model in request_json(service, "/v1/models")["models"]
+        for lane in model["served"]
+    ]
+
+
+def all_served_versions(studio: Studio) -> list[ServedVersion]:
+    """What every running service answers with; those that do not say are left out."""
+    found: list[ServedVersion] = []
+    for service in studio.deployments.list(ask=False):
+        if service.state == "running":
+            with suppress(ServiceError):
+                found += served_versions(service)
+    return found
+
+
+def row_schemas(service: Deployment) -> dict[str, dict[str, Any]]:
+    """The JSON Schema of a row, by model, as the service's own contract has it."""
+    document = request_json(service, "/openapi.json")
+    schemas = document["components"]["schemas"]
+    found = {}
+    for path, ways in document["paths"].items():
+        if path.startswith("/v1/models/") and path.endswith("/predict"):
+            body = ways["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+            key = body.rpartition("/")[2].removesuffix("Request")
+            found[path.removeprefix("/v1/models/").removesuffix("/predict")] = schemas[f"{key}Row"]
+    return found
+
+
+def predict(service: Deployment, model: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Ask a service about one row. Raises `ServiceError`, with every fault that it names."""
+    body = json.dumps({"rows": [row]}).encode()
+    return request_json(
+        service, f"/v1/models/{quote(model, safe='')}/predict", body, seconds=_PREDICT_SECONDS
+    )
+
+
+def request_json(
+    service: Deployment, path: str, body: bytes | None = None, *, seconds: float = SECONDS
+) -> dict[str, Any]:
+    """What a service answers in JSON. Raises `ServiceError`."""
+    answer: dict[str, Any] = json.loads(request_bytes(service, path, body, seconds=seconds))
+    return answer
+
+
+def request_bytes(
+    service: Deployment, path: str, body: bytes | None = None, *, seconds: float = SECONDS
+) -> bytes:
+    """What a service of this machine answers. Raises `ServiceError`."""
+    if not service.url:
+        raise ServiceError(f"service {service.name} is {service.state}: start it first")
+    headers = {"content-type": "application/json"} if body is not None else {}
+    url = local_url(service.url) + path
+    method = "GET" if body is None else "POST"
+    try:
+        answer = send_request(method, url, seconds=seconds, body=body, headers=headers, use_proxy=False)
+    except RequestError as error:
+        raise ServiceError(f"service {service.name} does not answer: {summarize_error(error)}") from error
+    if not answer.is_success:
+        raise _refusal(service, answer)
+    return answer.content
+
+
+def _refusal(service: Deployment, answer: httpx.Response) -> ServiceError:
+    if answer.status_code == 401:
+        return ServiceError(
+            f"service {service.name} asks for an access token: use it with one at {service.url}/docs"
+        )
+    try:
+        told = answer.json()
+        return ServiceError(str(told["error"]), told.get("faults") or ())
+    except (ValueError, KeyError, TypeError):  # not the one shape of our own services' errors
+        return ServiceError(f"service {service.name} answered {answer.status_code} {answer.reason_phrase}")

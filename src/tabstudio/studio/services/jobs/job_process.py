@@ -1,0 +1,93 @@
+"""The process of a job: `python -m tabstudio.studio.services.jobs.job_process DIARY`.
+
+The diary's first line says what to do, and the functions of the command line do it. SIGINT ends a training as
+Ctrl-C does: what was reached is kept.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from tabstudio.errors import TabstudioError
+from tabstudio.studio.services.jobs.diary import DiaryReader, JobDiary
+from tabstudio.studio.services.jobs.job_command import job_arguments
+
+NICE = 5
+"""Services and the studio come first."""
+_LOOK_SECONDS = 0.3
+
+
+def main(path: Path) -> int:
+    """Do what the diary asks for, and write down how it ended. 0: done, 1: failed, 130: stopped."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a studio in the background ignores it
+    diary = JobDiary(path)
+    try:
+        diary.write("began", pid=os.getpid())
+        if DiaryReader(path).read().stopping:  # before we could hear of it
+            signal.raise_signal(signal.SIGINT)
+        asked = diary.asked()
+        sys.argv = [
+            "tabstudio",
+            *job_arguments(asked),
+        ]  # the run is told to come from the command that does the same
+        os.nice(NICE)
+        threading.Thread(target=_tell_run, args=(diary,), daemon=True, name="run id").start()
+        diary.write("result", **_done(asked, diary))
+    except KeyboardInterrupt:
+        diary.write("stopped")
+        return 130
+    except TabstudioError as error:
+        diary.write("failed", error="\n".join([str(error), *getattr(error, "__notes__", ())]))
+        return 1
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the diary's readers are told
+        told = f"{type(error).__name__}: {error}"
+        diary.write("failed", error=f"this is a fault of tabstudio's own; its log says where: {told}")
+        traceback.print_exception(error)
+        return 1
+    return 0
+
+
+def _done(asked: dict[str, Any], diary: JobDiary) -> dict[str, Any]:
+    from tabstudio.recipes import sweep, train
+    from tabstudio.studio.services.jobs import diary_reporter
+
+    options = dict(asked["options"])
+    reporter = diary_reporter.DiaryReporter(diary, options.get("minutes"))
+    if asked["kind"] == "sweep":
+        found = sweep(asked["table"], asked["target"], name=asked["name"], reporter=reporter, **options)
+        return diary_reporter.search_summary(found)
+    result = train(
+        asked["table"],
+        asked["target"],
+        name=asked["name"],
+        register=asked["register"],
+        resume=asked["resume"],
+        reporter=reporter,
+        **options,
+    )
+    return diary_reporter.training_summary(result)
+
+
+def _tell_run(diary: JobDiary) -> None:
+    """Write MLflow's id of our run down as soon as the process that delivers it knows it."""
+    from tabstudio.settings import spool_folder
+    from tabstudio.tracking.spool import runs
+
+    while True:
+        time.sleep(_LOOK_SECONDS)
+        ours = (run for run in runs(spool_folder()) if run.about.pid == os.getpid() and not run.about.parent)
+        for run in ours:
+            if run.state.run_id:
+                diary.write("run", id=run.state.run_id)
+                return
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

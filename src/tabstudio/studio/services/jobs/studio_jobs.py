@@ -1,0 +1,383 @@
+"""The jobs of one place: started, followed, stopped; known again after the studio was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any, Literal, get_args
+
+import psutil
+from sqlalchemy import Connection, insert, select, update
+
+from tabstudio._util import processes
+from tabstudio.database import Database
+from tabstudio.database.tables import jobs as table
+from tabstudio.errors import ConfigError, TabstudioError
+from tabstudio.options import configure
+from tabstudio.recipes.names import stem
+from tabstudio.settings import setting
+from tabstudio.studio.access.roles import Actor
+from tabstudio.studio.services.jobs.diary import DiaryReader, JobDiary, JobProgress
+from tabstudio.studio.services.jobs.job_command import job_command
+from tabstudio.studio.services.tables.table_folder import TableFolder
+from tabstudio.tracking.mlflow_names import check_model_name
+
+JobKind = Literal["train", "sweep"]
+JobState = Literal["running", "stopping", "done", "stopped", "failed", "died", "elsewhere"]
+
+STOP_SECONDS = 120.0
+"""Seconds that a job may take to keep what it has reached; then it is ended by force."""
+KILL_SECONDS = 10.0
+"""Seconds between the two kinds of force."""
+_KNOWN = 200
+_RECENT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class StudioJob:
+    """A job as it is now.
+
+    `asked` holds kind, table, target, name, options, register, resume, and as `file` the table's name.
+    `died` is one whose process has gone without a word; `elsewhere` one on another machine that has not told
+    how it ended. `started` is UTC.
+    """
+
+    id: str
+    kind: JobKind
+    title: str
+    state: JobState
+    asked: dict[str, Any]
+    actor: str
+    started: str
+    machine: str
+    pid: int
+    progress: JobProgress
+    log: Path
+
+    @property
+    def going(self) -> bool:
+        """Whether it works still, as far as one can see from here."""
+        return self.state in ("running", "stopping")
+
+    @property
+    def command(self) -> str:
+        """The command that does the same."""
+        return job_command(self.asked)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the REST API tells of it: everything but the epochs and the steps."""
+        progress = self.progress
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "title": self.title,
+            "state": self.state,
+            "asked": self.asked,
+            "command": self.command,
+            "actor": self.actor,
+            "started": self.started,
+            "machine": self.machine,
+            "share": progress.share,
+            "seconds_left": progress.seconds_left,
+            "epochs": len(progress.epochs),
+            "run_id": progress.run_id,
+            "error": progress.error,
+            "result": {k: v for k, v in progress.result.items() if k not in ("what", "at")},
+        }
+
+
+class StudioJobs:
+    """All jobs in `database`. Tables are those of the folder `tables`. Safe to use from several threads."""
+
+    def __init__(self, database: Database, tables: TableFolder) -> None:
+        self.database, self.tables = database, tables
+        self._readers: OrderedDict[str, DiaryReader] = OrderedDict()
+        self._lock = Lock()
+
+    def start(
+        self,
+        who: Actor,
+        kind: JobKind,
+        name: str,
+        target: str,
+        options: Mapping[str, Any] | None = None,
+        *,
+        model: str | None = None,
+        register: bool = True,
+        resume: bool = False,
+    ) -> StudioJob:
+        """Start to train, or to search, on a table of the folder; `options` are those of `train`.
+
+        Raises `ForbiddenError` for a viewer, `DataError` where there is no such table, `ConfigError` for
+        options that do not exist or fit, and where as many trainings run as may.
+        """
+        who.check("editor", "start a training")
+        return self._begin(
+            who, self.ask(kind, name, target, options, model=model, register=register, resume=resume)
+        )
+
+    def ask(
+        self,
+        kind: JobKind,
+        name: str,
+        target: str,
+        options: Mapping[str, Any] | None = None,
+        *,
+        model: str | None = None,
+        register: bool = True,
+        resume: bool = False,
+    ) -> dict[str, Any]:
+        """What `start` would ask for, checked: see `StudioJob.asked`, and `commands.command` for the command.
+
+        Raises `ConfigError` and `DataError` as `start` does.
+        """
+        if kind not in get_args(JobKind):
+            raise ConfigError(f"kind: train or sweep was expected, got {kind!r}")
+        if not target:
+            raise ConfigError("option target: name the column to predict")
+        options = dict(options or {})
+        configure(**options)
+        path = self.tables.find(name)
+        return {
+            "kind": kind,
+            "table": _near(path),
+            "file": name,
+            "target": target,
+            "name": check_model_name(model or stem(path)),
+            "options": options,
+            "register": register or kind == "sweep",
+            "resume": resume,
+        }
+
+    def again(self, who: Actor, job_id: str, *, resume: bool = False) -> StudioJob:
+        """Do once more what a job was asked for; `resume` goes on from its last checkpoint.
+
+        Raises as `start` does.
+        """
+        who.check("editor", "start a training")
+        job = self.find(job_id)
+        if job.going:
+            raise ConfigError(f"job {job.id}: it is {job.state}: let it end, or stop it first")
+        return self._begin(who, job.asked | {"resume": resume})
+
+    def list(self, limit: int = 50) -> list[StudioJob]:
+        """The newest jobs, the newest first."""
+        with self.database.reading() as connection:
+            rows = connection.execute(select(table).order_by(table.c.started.desc()).limit(limit)).mappings()
+            return [self._seen(row) for row in rows.all()]
+
+    def find(self, job_id: str) -> StudioJob:
+        """One job. Raises `ConfigError` where there is none of that id."""
+        with self.database.reading() as connection:
+            return self._seen(self._row(connection, job_id))
+
+    def stop(self, who: Actor, job_id: str) -> StudioJob:
+        """Let a job keep what it has reached, and end; by force after `STOP_SECONDS`. Does not wait for it.
+
+        Raises `ForbiddenError` for a viewer, `ConfigError` where it does not run, or runs elsewhere.
+        """
+        who.check("editor", "stop a training")
+        job = self.find(job_id)
+        if job.state == "elsewhere":
+            raise ConfigError(f"job {job.id}: it runs on {job.machine}: stop it there")
+        if job.state != "running":
+            raise ConfigError(f"job {job.id}: it is {job.state} already")
+        self._diary(job_id).write("stopping", who=who.name)
+        process = self._process(job_id)
+        if process is not None:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGINT)
+            Thread(target=_end, args=(process,), daemon=True, name=f"stop {job_id}").start()
+        return self.find(job_id)
+
+    def output(self, job_id: str, lines: int = 200) -> tuple[str, ...]:
+        """The last lines that a job's process has printed: warnings of libraries, a fault's traceback."""
+        log = self.find(job_id).log
+        if not log.exists():
+            return ()
+        with log.open(encoding="utf-8", errors="replace") as file:
+            return tuple(line.rstrip("\n") for line in file.readlines()[-lines:])
+
+    def token(self, job_id: str = "") -> Hashable:
+        """What differs once a job, or any of the recent ones, has changed."""
+        wanted = select(table.c.id, table.c.diary, table.c.machine, table.c.pid, table.c.born)
+        wanted = wanted.where(table.c.id == job_id) if job_id else wanted
+        with self.database.reading() as connection:
+            rows = connection.execute(wanted.order_by(table.c.started.desc()).limit(20)).mappings().all()
+        return tuple((row["id"], _size(row["diary"]), self._ended(row) or _runs(row)) for row in rows)
+
+    def _begin(self, who: Actor, asked: dict[str, Any]) -> StudioJob:
+        job_id = uuid.uuid4().hex[:12]
+        folder = Path(setting("TABSTUDIO_HOME")).absolute() / "jobs"
+        folder.mkdir(parents=True, exist_ok=True)
+        diary = JobDiary(folder / f"{job_id}.jsonl")
+        diary.write("asked", who=who.name, **asked)
+        try:
+            others = self._claim(who, job_id, asked, diary.path)
+        except BaseException:
+            diary.path.unlink()
+            raise
+        words = [sys.executable, "-P", "-m", "tabstudio.studio.services.jobs.job_process", str(diary.path)]
+        try:
+            process = processes.launch(words, Path.cwd(), _log(diary.path), _environment(who, others))
+            self._change(job_id, pid=process.pid, born=process.create_time())
+        except (OSError, psutil.NoSuchProcess) as error:
+            self._change(job_id, pid=0, born=0.0)
+            raise TabstudioError(f"job {job_id}: its process did not start: {error}") from error
+        return self.find(job_id)
+
+    def _claim(self, who: Actor, job_id: str, asked: dict[str, Any], diary: Path) -> int:
+        """Write the job down as ours to start; says how many others run on this machine."""
+        ours = psutil.Process()
+        row = {
+            "id": job_id,
+            "kind": asked["kind"],
+            "title": f"{asked['name']}: {asked['target']} of {Path(asked['table']).name}",
+            "options": json.dumps(asked),
+            "folder": str(Path.cwd()),
+            "diary": str(diary),
+            "actor": who.name,
+            "machine": socket.gethostname(),
+            "pid": ours.pid,
+            "born": ours.create_time(),
+            "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        }
+        most = _most()
+        with self.database.writing() as connection:
+            recent = select(table).order_by(table.c.started.desc()).limit(_RECENT)
+            rows = connection.execute(recent).mappings().all()
+            going = sum(1 for one in rows if not self._ended(one) and _runs(one))
+            if going >= most:
+                raise ConfigError(
+                    f"{going} trainings run, and no more than {most} may at once: wait for one to end, "
+                    "stop one, or set TABSTUDIO_TRAININGS"
+                )
+            connection.execute(insert(table).values(**row))
+        return going
+
+    def _change(self, job_id: str, **values: Any) -> None:
+        with self.database.writing() as connection:
+            connection.execute(update(table).where(table.c.id == job_id).values(**values))
+
+    def _row(self, connection: Connection, job_id: str) -> Any:
+        row = connection.execute(select(table).where(table.c.id == job_id)).mappings().one_or_none()
+        if row is None:
+            raise ConfigError(f"job {job_id[:80]}: there is none of that id")
+        return row
+
+    def _process(self, job_id: str) -> psutil.Process | None:
+        """A job's own process; None where it has gone, or is being started."""
+        with self.database.reading() as connection:
+            row = self._row(connection, job_id)
+        return None if row["pid"] == os.getpid() else processes.find(row["pid"], row["born"])
+
+    def _diary(self, job_id: str) -> JobDiary:
+        with self.database.reading() as connection:
+            return JobDiary(Path(self._row(connection, job_id)["diary"]))
+
+    def _reader(self, row: Any) -> DiaryReader:
+        with self._lock:
+            reader = self._readers.pop(row["id"], None) or DiaryReader(Path(row["diary"]))
+            self._readers[row["id"]] = reader
+            while len(self._readers) > _KNOWN:
+                self._readers.popitem(last=False)
+        return reader
+
+    def _ended(self, row: Any) -> bool:
+        return self._reader(row).read().ended is not None
+
+    def _seen(self, row: Any) -> StudioJob:
+        runs = _runs(row)  # before the diary is read: what it writes last is read then
+        progress = self._reader(row).read()
+        return StudioJob(
+            row["id"],
+            row["kind"],
+            row["title"],
+            _state(row, progress, runs=runs),
+            json.loads(row["options"]),
+            row["actor"],
+            row["started"],
+            row["machine"],
+            row["pid"],
+            progress,
+            _log(Path(row["diary"])),
+        )
+
+
+def _state(row: Any, progress: JobProgress, *, runs: bool) -> JobState:
+    if progress.ended is not None:
+        return progress.ended
+    if row["machine"] != socket.gethostname():
+        return "elsewhere"
+    if runs:
+        return "stopping" if progress.stopping else "running"
+    return "stopped" if progress.stopping else "died"
+
+
+def _runs(row: Any) -> bool:
+    return row["machine"] == socket.gethostname() and processes.find(row["pid"], row["born"]) is not None
+
+
+def _log(diary: Path) -> Path:
+    return diary.with_suffix(".log")
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except FileNotFoundError:
+        return -1
+
+
+def _near(path: Path) -> str:
+    """The path as it is written from the folder in which the job works."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _most() -> int:
+    told = setting("TABSTUDIO_TRAININGS")
+    if not told.isdecimal() or int(told) < 1:
+        raise ConfigError(f"TABSTUDIO_TRAININGS: a whole number above 0 was expected, got {told!r}")
+    return int(told)
+
+
+def _environment(who: Actor, others: int) -> dict[str, str]:
+    """Who trains, and a fair share of the cores: trainings that outnumber the cores slow each other down."""
+    threads = str(max(1, (os.cpu_count() or 1) // (others + 1)))
+    share = {"OMP_NUM_THREADS": threads, "POLARS_MAX_THREADS": threads} if others else {}
+    return share | os.environ | {"TABSTUDIO_ACTOR": who.name}
+
+
+def _end(process: psutil.Process) -> None:
+    """Wait for the end that was asked for; use force where it does not come."""
+    if _gone(process, STOP_SECONDS):
+        return
+    with suppress(psutil.NoSuchProcess):
+        helpers = process.children(recursive=True)
+        process.terminate()
+        if not _gone(process, KILL_SECONDS):
+            processes.kill([process, *helpers])
+
+
+def _gone(process: psutil.Process, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if not processes.alive(process):
+            return True
+        time.sleep(0.2)
+    return not processes.alive(process)

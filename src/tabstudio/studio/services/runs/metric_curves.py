@@ -1,0 +1,116 @@
+"""Curves of metrics, thinned where a run has more points than a picture can show."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+
+from tabstudio.studio.services.runs.run_records import as_logged
+
+if TYPE_CHECKING:
+    from tabstudio.registry.mlflow_client import RegistryClient
+
+POINTS = 1000
+"""Points of one curve at most, the first and the last among them."""
+_PART = re.compile(r"(train|training|val|valid|validation|eval|test)[_/.\- ]", re.IGNORECASE)
+Points = list[tuple[float, float]]
+
+
+def metric_curve(client: RegistryClient, run_id: str, metric: str, points: int = POINTS) -> Points:
+    """The curve of one metric as (step, value), in the order of steps; see `histories`."""
+    return metric_curves(client, run_id, [metric], points)[metric]
+
+
+def metric_curves(
+    client: RegistryClient, run_id: str, metrics: Iterable[str], points: int = POINTS
+) -> dict[str, Points]:
+    """The curves of metrics of one run as (step, value), in the order of steps; only finite values.
+
+    Of a long one, evenly chosen points: a database of one's own picks them itself, a server sends all.
+    Raises `TrackingError` where MLflow cannot be asked.
+    """
+    wanted = list(metrics)
+    store = client.mlflow._tracking_client.store
+    with client.asking("look at the metrics"):
+        if hasattr(store, "ManagedSessionMaker"):
+            found = _in_tables(store, run_id, wanted, points)
+        else:
+            asked = {metric: client.mlflow.get_metric_history(run_id, metric) for metric in wanted}
+            found = {metric: [_point(m) for m in history] for metric, history in asked.items()}
+    return {metric: _curve(found.get(metric, []), points) for metric in wanted}
+
+
+def _in_tables(
+    store: Any, run_id: str, wanted: Sequence[str], points: int
+) -> dict[str, list[tuple[int, int, float]]]:
+    """Short curves together, in one question; long ones one by one, thinned by MLflow."""
+    from mlflow.store.tracking.dbmodels.models import SqlMetric as Row
+
+    mine = (Row.run_uuid == run_id, Row.key.in_(wanted))
+    found: dict[str, list[tuple[int, int, float]]] = {}
+    with store.ManagedSessionMaker() as session:
+        counting = select(Row.key, func.count()).where(*mine).group_by(Row.key)
+        counts = {key: int(count) for key, count in session.execute(counting)}
+        short = [key for key, count in counts.items() if count <= points]
+        rows = select(Row.key, Row.step, Row.timestamp, Row.value).where(
+            Row.run_uuid == run_id, Row.key.in_(short), Row.is_nan.is_(False)
+        )
+        for key, *point in session.execute(rows):
+            found.setdefault(key, []).append((point[0], point[1], point[2]))
+    for key in counts.keys() - set(short):
+        thinned = store.get_metric_history_bulk_interval([run_id], key, points, None, None)
+        found[key] = [_point(m) for m in thinned]
+    return found
+
+
+def _point(metric: Any) -> tuple[int, int, float]:
+    return metric.step, metric.timestamp, metric.value
+
+
+def _curve(found: Iterable[tuple[int, int, float]], points: int) -> Points:
+    finite = sorted(point for point in found if math.isfinite(as_logged(point[2])))
+    return [(float(step), float(value)) for step, _, value in _thinned(finite, points)]
+
+
+def group_metrics(metrics: Iterable[str]) -> dict[str, list[str]]:
+    """Names of metrics by what they tell of, for one chart each: a measure on all parts of the rows together.
+
+    Losses come first, then learning rates; what stands before a slash is a group otherwise.
+
+    >>> grouped(["val_acc", "acc", "train/loss", "val/loss", "system/cpu", "learning_rate"])
+    {'loss': ['train/loss', 'val/loss'], 'learning_rate': ['learning_rate'], 'acc': ['acc', 'val_acc'], \
+'system': ['system/cpu']}
+    """
+    groups: dict[str, list[str]] = {}
+    for name in sorted(metrics):
+        part = _PART.match(name)
+        group = name[part.end() :] if part else name.partition("/")[0]
+        groups.setdefault(group, []).append(name)
+    return dict(sorted(groups.items(), key=lambda item: (_rank(item[0]), item[0])))
+
+
+def _rank(group: str) -> int:
+    return 0 if "loss" in group.lower() else 1 if group.lower() in ("learning_rate", "lr") else 2
+
+
+def smoothed(points: Points, weight: float) -> Points:
+    """The exponential moving mean of a curve, corrected for its start; `weight` from 0 (none) to below 1.
+
+    Source: Kingma and Ba 2014, section 3, the correction of the bias of a moving mean.
+    """
+    mean, total, made = 0.0, 0.0, []
+    for step, value in points:
+        mean = weight * mean + (1 - weight) * value
+        total = weight * total + (1 - weight)
+        made.append((step, mean / total))
+    return made
+
+
+def _thinned(curve: Sequence[Any], points: int) -> Sequence[Any]:
+    if len(curve) <= points:
+        return curve
+    return [curve[round(place * (len(curve) - 1) / (points - 1))] for place in range(points)]

@@ -1,0 +1,160 @@
+"""One run, with all that MLflow knows of it, whoever has logged it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from tabstudio.evaluation.evaluation_result import to_plain
+from tabstudio.studio.services.runs.run_records import RunRow, as_row
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel, Run
+
+    from tabstudio.studio.services.runs.run_store import RunStore
+
+NOTE = "mlflow.note.content"
+MOST_VERSIONS = 100
+BUNDLE = "tabstudio.task"
+"""A tag of logged models that hold a bundle of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunDataset:
+    """An input of a run. `rows` is None where it is not told."""
+
+    name: str
+    digest: str
+    context: str
+    source: str
+    rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunModel:
+    """A model that a run has made, and the versions (name, number) that were registered of it."""
+
+    id: str
+    name: str
+    kind: str
+    bundle: bool
+    versions: tuple[tuple[str, int], ...]
+
+    @property
+    def address(self) -> str:
+        """How MLflow calls it."""
+        return f"models:/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetails:
+    """A run and what belongs to it. `tags` are those that people set; `git` says which commit it ran at.
+
+    `children` is the number of runs below it. `versions` (name, number) are all that were registered of it.
+    """
+
+    row: RunRow
+    note: str
+    tags: Mapping[str, str]
+    git: Mapping[str, str]
+    datasets: tuple[RunDataset, ...]
+    models: tuple[RunModel, ...]
+    versions: tuple[tuple[str, int], ...]
+    children: int
+    parent_name: str
+
+    @property
+    def running(self) -> bool:
+        """Whether it goes on, as far as MLflow knows."""
+        return self.row.status in ("RUNNING", "SCHEDULED")
+
+    @property
+    def command(self) -> str:
+        """What was run: the command line, as far as it was recorded."""
+        source = self.row.source
+        return f"python {shlex.quote(source)}" if source.endswith(".py") and " " not in source else source
+
+    @property
+    def reproduce(self) -> str:
+        """The command that trains its model again and compares the two, '' where there is none."""
+        searched = {self.row.params.get("search"), self.row.params.get("distill")} & {"True", "true"}
+        made = next((model for model in self.models if model.bundle), None)
+        if made is None or searched:
+            return ""
+        versions = made.versions or self.versions
+        address = (
+            f"models:/{versions[0][0]}/{versions[0][1]}" if versions else f"runs:/{self.row.id}/{made.name}"
+        )
+        return f"tabstudio reproduce {shlex.quote(address)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary for `json.dumps`."""
+        told = asdict(self) | {"command": self.command, "reproduce": self.reproduce}
+        plain: dict[str, Any] = to_plain(told)
+        return plain
+
+
+def read_details(runs: RunStore, run_id: str) -> RunDetails:
+    """Look at one run. Raises `TrackingError` where it is not there or MLflow cannot be asked."""
+    client = runs.client
+    with client.asking(f"look at run {run_id[:64]}"):
+        run = client.mlflow.get_run(run_id)
+        experiment = client.mlflow.get_experiment(run.info.experiment_id)
+        versions = _versions(client.mlflow, run_id)
+        models = _models(client.mlflow, run, versions)
+    row = as_row(run, experiment.name)
+    parent_name = ""
+    if row.parent:
+        with client.asking(f"look at run {row.parent[:64]}"):
+            parent_name = client.mlflow.get_run(row.parent).info.run_name or row.parent
+    tags = run.data.tags
+    return RunDetails(
+        row=row,
+        note=tags.get(NOTE, ""),
+        tags={name: value for name, value in sorted(tags.items()) if not name.startswith("mlflow.")},
+        git={name.rpartition(".")[2]: value for name, value in tags.items() if ".source.git." in name},
+        datasets=tuple(_dataset(given) for given in (run.inputs.dataset_inputs if run.inputs else ())),
+        models=models,
+        versions=tuple((name, number) for name, number, _ in versions),
+        children=runs.children(run_id, [row.experiment_id]),
+        parent_name=parent_name,
+    )
+
+
+def _versions(mlflow: Any, run_id: str) -> list[tuple[str, int, str]]:
+    found = mlflow.search_model_versions(f"run_id = '{run_id}'", max_results=MOST_VERSIONS)
+    # Some stores tell which model a version was made of by its source only.
+    return sorted(
+        (v.name, int(v.version), v.model_id or (v.source or "").removeprefix("models:/")) for v in found
+    )
+
+
+def _models(mlflow: Any, run: Run, versions: list[tuple[str, int, str]]) -> tuple[RunModel, ...]:
+    outputs = run.outputs.model_outputs if run.outputs else []
+    return tuple(_model(mlflow.get_logged_model(output.model_id), versions) for output in outputs)
+
+
+def _model(model: LoggedModel, versions: list[tuple[str, int, str]]) -> RunModel:
+    made = tuple((name, number) for name, number, model_id in versions if model_id == model.model_id)
+    return RunModel(model.model_id, model.name, model.model_type or "", BUNDLE in model.tags, made)
+
+
+def _dataset(given: Any) -> RunDataset:
+    told, source = _said(given.dataset.profile), _said(given.dataset.source)
+    rows = told.get("num_rows")
+    context = next((tag.value for tag in given.tags if tag.key == "mlflow.data.context"), "")
+    where = next((str(source[key]) for key in ("uri", "url", "path", "source") if source.get(key)), "")
+    count = int(rows) if isinstance(rows, int | float) else None
+    return RunDataset(given.dataset.name, given.dataset.digest, context, where, count)
+
+
+def _said(text: str | None) -> dict[str, Any]:
+    with suppress(ValueError):
+        found = json.loads(text or "{}")
+        if isinstance(found, dict):
+            return found
+    return {}

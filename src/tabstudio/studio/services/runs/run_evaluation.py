@@ -1,0 +1,139 @@
+"""What a run's evaluation found, and what its decisions would be worth at other thresholds."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tabstudio.errors import TrackingError
+from tabstudio.evaluation.evaluation_result import Evaluation
+from tabstudio.evaluation.permutation_importance import Importance
+from tabstudio.evaluation.slices import Slice
+from tabstudio.studio.services.runs.run_files import open_file
+
+if TYPE_CHECKING:
+    from tabstudio.registry.mlflow_client import RegistryClient
+
+EVALUATION_FILE = "evaluation/evaluation.json"
+"""Where a training of ours keeps all that was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvaluation:
+    """The evaluation of a run on its test rows, and what belongs to it.
+
+    `references` are measures of simple models on the same rows, by name; `verdict` says how they compare.
+    """
+
+    test: Evaluation
+    importance: Importance | None
+    slices: tuple[Slice, ...]
+    references: Mapping[str, Mapping[str, float]]
+    verdict: str
+    data: Mapping[str, Any]
+    training: Mapping[str, str]
+    environment: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdDecision:
+    """Rows of a binary task by what was true and what was said, at one threshold."""
+
+    threshold: float
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    true_negatives: int
+
+    @property
+    def precision(self) -> float | None:
+        """The share of those called positive that are; None where nobody is called so."""
+        called = self.true_positives + self.false_positives
+        return self.true_positives / called if called else None
+
+    @property
+    def recall(self) -> float | None:
+        """The share of the positives that are found."""
+        there = self.true_positives + self.false_negatives
+        return self.true_positives / there if there else None
+
+    @property
+    def f1(self) -> float | None:
+        """The harmonic mean of precision and recall."""
+        whole = 2 * self.true_positives + self.false_positives + self.false_negatives
+        return 2 * self.true_positives / whole if whole else None
+
+    @property
+    def accuracy(self) -> float:
+        """The share of rows that are decided right."""
+        return (self.true_positives + self.true_negatives) / max(self.rows, 1)
+
+    @property
+    def rows(self) -> int:
+        """All rows."""
+        return self.true_positives + self.false_positives + self.false_negatives + self.true_negatives
+
+    def cost(self, false_positive: float, false_negative: float) -> float:
+        """What the wrong decisions cost together."""
+        return self.false_positives * false_positive + self.false_negatives * false_negative
+
+
+def read_evaluation(client: RegistryClient, run_id: str) -> RunEvaluation:
+    """Read the evaluation of a run. Raises `TrackingError` where it has none, or none that can be read."""
+    with open_file(client, run_id, EVALUATION_FILE) as file:
+        try:
+            told = json.loads(file.read_text(encoding="utf-8"))
+            return _outcome(told)
+        except (ValueError, KeyError, TypeError) as error:
+            raise TrackingError(
+                f"{EVALUATION_FILE}: not an evaluation as tabstudio writes it: {error!r}"
+            ) from error
+
+
+def _outcome(told: Mapping[str, Any]) -> RunEvaluation:
+    references = told["references"] or {"references": {}, "verdict": None}
+    return RunEvaluation(
+        test=Evaluation.from_json(told["test"]),
+        importance=Importance.from_json(told["importance"]) if told["importance"] else None,
+        slices=tuple(Slice.from_json(part) for part in told["slices"]),
+        references=references["references"],
+        verdict=references["verdict"] or "",
+        data=told["data"],
+        training=told["training"],
+        environment=told["environment"],
+    )
+
+
+def threshold_decisions(evaluation: Evaluation) -> list[ThresholdDecision]:
+    """What a binary decision would be at each threshold that was counted, in rising order; else none."""
+    if len(evaluation.confusion) != 2:
+        return []
+    negatives, positives = (sum(row) for row in evaluation.confusion)
+    return [
+        ThresholdDecision(
+            p.threshold,
+            p.true_positives,
+            p.false_positives,
+            positives - p.true_positives,
+            negatives - p.false_positives,
+        )
+        for p in evaluation.thresholds
+        if p.true_positives is not None and p.false_positives is not None
+    ]
+
+
+def nearest_decision(found: list[ThresholdDecision], threshold: float) -> int:
+    """The place of the decision at the threshold that is nearest."""
+    place = bisect_left([decision.threshold for decision in found], threshold)
+    near = [p for p in (place - 1, place) if 0 <= p < len(found)]
+    return min(near, key=lambda p: abs(found[p].threshold - threshold))
+
+
+def cheapest_decision(found: list[ThresholdDecision], false_positive: float, false_negative: float) -> int:
+    """The place of the decision that costs least on these rows; of equal ones the middle one."""
+    costs = [decision.cost(false_positive, false_negative) for decision in found]
+    least = [place for place, cost in enumerate(costs) if cost == min(costs)]
+    return least[len(least) // 2]

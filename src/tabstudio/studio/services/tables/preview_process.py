@@ -1,0 +1,171 @@
+"""The preview of a table, made by a process of its own.
+
+`python -m tabstudio.studio.services.tables.preview_process` reads its request as JSON from standard input and
+writes the parts to standard output, one JSON object a line. A table that is too large, or damaged on purpose,
+takes the memory and the time of this process only.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tabstudio.errors import TabstudioError
+
+if TYPE_CHECKING:
+    from tabstudio.exploration import Exploration
+    from tabstudio.exploration.distribution import Panel
+    from tabstudio.table import Table
+
+NICE = 5
+EXAMPLES = 3
+MOST_CLASSES = 100
+MOST_PANELS = 200
+"""So many columns have their distribution drawn, the ones most associated with the target first."""
+_LONGEST = 60
+
+Part = tuple[str, dict[str, Any]]
+
+
+def main() -> int:
+    """Look at what the input names, tell it on the output."""
+    os.nice(NICE)
+    with suppress(OSError):  # Linux: where memory runs out, this process goes first
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    asked = json.load(sys.stdin)
+    try:
+        for name, part in preview_parts(Path(asked["path"]), asked["target"], asked["options"]):
+            _tell(name, part)
+    except TabstudioError as error:
+        _tell("error", {"kind": type(error).__name__, "text": str(error)})
+        return 1
+    return 0
+
+
+def preview_parts(path: Path, target: str | None, options: dict[str, Any]) -> Iterator[Part]:
+    """Yield `schema`, `findings` and `charts` of a table; `options` are those of `train` for reading.
+
+    Raises `DataError` where the table cannot be read, `ConfigError` for options that do not fit it.
+    """
+    from tabstudio.exploration import explore
+    from tabstudio.options import configure
+    from tabstudio.table import read
+
+    table = read(path, target=target, config=configure(**options).read)
+    yield "schema", schema(table)
+    found = explore(table)
+    yield "findings", {"findings": findings(found)}
+    yield "charts", charts(found)
+
+
+def schema(table: Table) -> dict[str, Any]:
+    """What was guessed of a table, with the reason of each guess, and a few values of each column."""
+    source, goal = table.source, table.schema.target
+    return {
+        "rows": len(table),
+        "bytes": source.bytes,
+        "format": source.format,
+        "separator": source.separator,
+        "encoding": source.encoding,
+        "missing_words": [*table.schema.missing_words],
+        "notes": [[note.subject, note.value, note.reason] for note in table.notes],
+        "columns": [
+            {
+                "name": column.name,
+                "kind": column.kind,
+                "role": column.role,
+                "missing": column.missing,
+                "unique": column.unique,
+                "reason": column.reason,
+                "examples": _examples(table, column.name),
+            }
+            for column in table.schema
+        ],
+        "target": goal
+        and {
+            "name": goal.name,
+            "task": goal.task,
+            "classes": [str(label) for label in goal.classes[:MOST_CLASSES]],
+            "more_classes": max(len(goal.classes) - MOST_CLASSES, 0),
+            "positive": None if goal.positive is None else str(goal.positive),
+            "reason": goal.reason,
+        },
+    }
+
+
+def _examples(table: Table, name: str) -> list[str]:
+    values = table.frame[name].drop_nulls().head(100 * EXAMPLES).unique(maintain_order=True)
+    return [_short(f"{v:.6g}" if isinstance(v, float) else str(v)) for v in values.head(EXAMPLES)]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def findings(found: Exploration) -> list[dict[str, Any]]:
+    """What to mind before training, the gravest first."""
+    return [
+        {
+            "kind": one.kind,
+            "severity": one.severity,
+            "columns": [*one.columns],
+            "message": one.message,
+            "remedy": one.remedy,
+        }
+        for one in found.findings
+    ]
+
+
+def charts(found: Exploration) -> dict[str, Any]:
+    """The numbers that the page draws: classes, gaps, associations, and each column's spread."""
+    seen = found.summary
+    links = seen.associations
+    by_target = [] if links.with_target is None else [[*row] for row in links.with_target.iter_rows()]
+    return {
+        "classes": None if seen.classes is None else [[*row] for row in seen.classes.iter_rows()],
+        "missing": [[*row] for row in seen.missing.iter_rows()],
+        "numbers": [[*row] for row in seen.numbers.iter_rows()],
+        "associations": {
+            "names": [*links.names],
+            "matrix": [[_finite(value) for value in row] for row in links.matrix.tolist()],
+            "left_out": links.left_out,
+            "with_target": [[name, _finite(value), measure] for name, value, measure in by_target],
+        },
+        "groups": [*found.groups.names],
+        "target": None if found.target_panel is None else _panel(found.target_panel),
+        "panels": [_panel(panel) for panel in found.panels(MOST_PANELS)],
+        "not_drawn": max(len(found.drawable) - MOST_PANELS, 0),
+    }
+
+
+def _panel(panel: Panel) -> dict[str, Any]:
+    return {
+        "name": panel.name,
+        "shape": panel.shape,
+        "heights": panel.heights.tolist(),
+        "edges": None if panel.edges is None else panel.edges.tolist(),
+        "labels": [*panel.labels],
+        "spread": None if panel.spread is None else panel.spread.tolist(),
+        "is_date": panel.is_date,
+        "rest": panel.rest,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _tell(name: str, part: dict[str, Any]) -> None:
+    line = json.dumps({"part": name, **part}, ensure_ascii=False)
+    sys.stdout.buffer.write(line.encode("utf-8", "replace") + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

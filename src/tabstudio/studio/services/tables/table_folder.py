@@ -1,0 +1,182 @@
+"""The tables below one folder: listed, found by name, taken in from outside.
+
+A name is the path below the folder, with `/`. Nothing outside the folder is ever named: not by `..`, not by
+an absolute path, not by a link that leads out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import time
+import unicodedata
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabstudio.errors import ConfigError, DataError
+from tabstudio.table.sources import identify, named_as_table
+
+MOST_TABLES = 10_000
+"""So many tables are listed; a folder of more is better named more closely."""
+PACKED_FACTOR = 20
+"""A packed upload may hold so many times the bytes that an upload may have."""
+_LONGEST_NAME = 200
+_PART = ".part-"
+_ABANDONED_SECONDS = 3600.0
+_BLOCK = 1 << 22
+
+
+class UploadTooLargeError(DataError):
+    """An upload has more bytes than may be."""
+
+
+class NameTakenError(DataError):
+    """There is a table of that name already."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableEntry:
+    """A table of the folder: its name, size in bytes, time of its last change (Unix seconds)."""
+
+    name: str
+    bytes: int
+    changed: float
+
+
+class TableFolder:
+    """The tables below `folder`; uploads of at most `limit` bytes go there."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self.folder, self.limit = folder, limit
+
+    def list(self) -> list[TableEntry]:
+        """Every table, by name; links that lead out of the folder, and hidden files, are left out."""
+        root = self.folder.resolve()
+        found = []
+        for path in sorted(self.folder.rglob("*")) if self.folder.is_dir() else ():
+            inside = path.is_file() and path.resolve().is_relative_to(root)
+            if inside and named_as_table(path) and not _hidden(path, self.folder):
+                about = path.stat()
+                found.append(
+                    TableEntry(path.relative_to(self.folder).as_posix(), about.st_size, about.st_mtime)
+                )
+                if len(found) == MOST_TABLES:
+                    break
+        return found
+
+    def find(self, name: str) -> Path:
+        """The path of the table of that name.
+
+        Raises `DataError` where there is none, or where the name leads out of the folder.
+        """
+        path = self.folder / name
+        if "\0" in name or not name or not path.resolve().is_relative_to(self.folder.resolve()):
+            raise DataError(f"{name[:200]!r}: a table below {self.folder} was expected")
+        if _hidden(path, self.folder) or not (path.is_file() and named_as_table(path)):
+            raise DataError(f"{name[:200]}: there is no such table below {self.folder}")
+        return path
+
+    def prepare(self, name: str) -> Path:
+        """The path that an upload of that name will have.
+
+        Directories before the name are dropped, as browsers send them, and signs that do no good in a name.
+        Raises `ConfigError` for a name that does not end as a table's does.
+        """
+        last = unicodedata.normalize("NFC", name).replace("\\", "/").rpartition("/")[2]
+        plain = re.sub(r"[^\w.\- ()+,=@]+", "_", last, flags=re.UNICODE).strip(" .").lstrip("._-")
+        if len(plain.encode()) > _LONGEST_NAME:
+            raise ConfigError(f"{name[:200]!r}: a name of at most {_LONGEST_NAME} bytes was expected")
+        path = self.folder / plain
+        if not named_as_table(path):
+            raise ConfigError(
+                f"{name[:200]!r}: a name that ends in .csv, .tsv, .txt, .parquet or .arrow was expected, "
+                "also packed as .gz, .zst, .bz2 or .xz"
+            )
+        return path
+
+    async def receive(
+        self,
+        name: str,
+        blocks: AsyncIterator[bytes],
+        check: Callable[[Path], Awaitable[object]],
+        *,
+        replace: bool = False,
+    ) -> TableEntry:
+        """Take in a table whose bytes come block by block; it stands there whole, or not at all.
+
+        `check` reads it where it lies until then, and raises where it is no table. What has that name
+        already stays, unless `replace` is said.
+
+        Raises `ConfigError` for the name, `NameTakenError`, `UploadTooLargeError`, and what `check` raises.
+        """
+        path = self.prepare(name)
+        if path.exists() and not replace:
+            raise _taken(path)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file, temporary = tempfile.mkstemp(prefix=_PART, suffix=path.name, dir=self.folder)
+        part = Path(temporary)
+        try:
+            with os.fdopen(file, "wb") as stream:
+                size = 0
+                async for block in blocks:
+                    size += len(block)
+                    if size > self.limit:
+                        raise UploadTooLargeError(
+                            f"{path.name}: at most {self.limit:,} bytes may be uploaded"
+                        )
+                    stream.write(block)
+            try:
+                await check(part)
+            except DataError as error:
+                told = str(error).replace(str(part), path.name).replace(part.name, path.name)
+                raise type(error)(told) from error
+            part.chmod(0o644)
+            _put(part, path, replace=replace)
+        finally:
+            part.unlink(missing_ok=True)
+        about = path.stat()
+        return TableEntry(path.name, about.st_size, about.st_mtime)
+
+    def check_packing(self, path: Path) -> None:
+        """Raise `UploadTooLargeError` for a packed file that would fill the memory when read whole."""
+        file = identify(path)
+        if not file.packing:
+            return
+        size = 0
+        for block in file.blocks(_BLOCK):
+            size += len(block)
+            if size > PACKED_FACTOR * self.limit:
+                raise UploadTooLargeError(
+                    f"{path}: unpacked it has more than {PACKED_FACTOR * self.limit:,} bytes"
+                )
+
+    def clear(self) -> None:
+        """Remove what uploads have left behind that were cut off with their studio, an hour ago or more."""
+        for part in self.folder.glob(f"{_PART}*"):
+            with suppress(FileNotFoundError):
+                if part.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
+                    part.unlink()
+
+
+def _hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+
+
+def _taken(path: Path) -> NameTakenError:
+    return NameTakenError(
+        f"{path.name}: there is a table of that name; replace it, or upload under another name"
+    )
+
+
+def _put(part: Path, path: Path, *, replace: bool) -> None:
+    """Give the finished file its name in one step, which another upload of that name may have taken."""
+    if replace:
+        part.replace(path)
+        return
+    try:
+        os.link(part, path)
+    except FileExistsError as error:
+        raise _taken(path) from error

@@ -1,0 +1,75 @@
+"""What can be followed, and how a change of it is seen cheaply."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from tabstudio.database.tables import access_tokens, models, sessions, users
+from tabstudio.registry.hash_chain import now
+from tabstudio.studio.services import deployments as services
+from tabstudio.studio.services import service_metrics, system_metrics, traffic
+from tabstudio.studio.services.feed import FeedSource
+
+if TYPE_CHECKING:
+    from tabstudio.studio.studio import Studio
+
+
+def topic_sources(studio: Studio) -> dict[str, FeedSource]:
+    """Every topic.
+
+    `registry`, `runs`, `run:ID`, `deployments`, `service:NAME`, `log:NAME`, `traffic`, `people`, `jobs`,
+    `job:ID`, `meters`, `meters:PID`.
+    """
+
+    def registry(_: str) -> Hashable:
+        with studio.database.reading() as connection:
+            ours = connection.execute(select(func.count(), func.sum(models.c.head))).one()
+        newest = studio.mlflow.search_model_versions(max_results=1, order_by=["last_updated_timestamp DESC"])
+        return tuple(ours), tuple((v.name, v.version, v.last_updated_timestamp) for v in newest)
+
+    def runs(_: str) -> Hashable:
+        experiments = [e.experiment_id for e in studio.mlflow.search_experiments()]
+        newest = studio.mlflow.search_runs(
+            experiments, max_results=20, order_by=["attributes.start_time DESC"]
+        )
+        return tuple((run.info.run_id, run.info.status, run.info.end_time) for run in newest)
+
+    def run(run_id: str) -> Hashable:
+        found = studio.mlflow.get_run(run_id)
+        points = found.to_dictionary()["data"]["metrics"]
+        return found.info.status, len(found.data.params), tuple(sorted(points.items()))
+
+    def deployments(_: str) -> Hashable:
+        found = studio.deployments.list(ask=False)
+        return tuple((one.name, one.state, one.url, one.changed) for one in found)
+
+    def log(name: str) -> Hashable:
+        return services.log_size(studio, name)
+
+    def jobs(job_id: str) -> Hashable:
+        return studio.jobs.token(job_id)
+
+    def people(_: str) -> Hashable:
+        with studio.database.reading() as connection:
+            roles = connection.execute(select(users.c.name, users.c.role).order_by(users.c.name)).all()
+            alive = select(sessions.c.hash).where(sessions.c.expires > now()).order_by(sessions.c.hash)
+            programs = select(access_tokens.c.hash).order_by(access_tokens.c.hash)
+            hashes = [tuple(connection.execute(query).scalars()) for query in (alive, programs)]
+            return tuple(map(tuple, roles)), *hashes
+
+    return {
+        "registry": FeedSource(registry, 1.0),
+        "runs": FeedSource(runs, 2.0),
+        "run": FeedSource(run, 1.0),
+        "deployments": FeedSource(deployments, 1.0),
+        "service": FeedSource(lambda name: studio.gauges.look(name), service_metrics.SECONDS),
+        "log": FeedSource(log, 0.5),
+        "traffic": FeedSource(traffic.traffic_token, 3.0),
+        "people": FeedSource(people, 1.0),
+        "jobs": FeedSource(jobs, 1.0),
+        "job": FeedSource(jobs, 0.5),
+        "meters": FeedSource(lambda pid: studio.meters.look(pid), system_metrics.SECONDS),
+    }
