@@ -30,12 +30,13 @@ format: $(VENV)/installed  ## Rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/installed  ## Write the pages of docs/ that are made from the code
+docs: $(VENV)/installed  ## Write the pages that are made from the code, and build the site strictly into site/
 	$(BIN)/python docs/generate.py
+	$(BIN)/zensical build --strict --config-file zensical.toml
 
 bench: $(VENV)/installed  ## Measure every figure that the README names (half an hour, alone on the machine)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
 clean:  ## Remove the environment and what the demo wrote
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo site

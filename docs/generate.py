@@ -1,8 +1,13 @@
-"""Write the pages that are made from the code: the command line and the settings. `make docs` runs it."""
+"""Write what in the docs is made from the code: command line, settings, the picture of the packages.
+
+`make docs` runs it.
+"""
 
 from __future__ import annotations
 
+import ast
 import inspect
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import typer
@@ -12,10 +17,27 @@ from tabstudio.cli.app import app
 from tabstudio.settings import SETTINGS
 
 HERE = Path(__file__).parent
+SOURCE = HERE.parent / "src" / "tabstudio"
+WIDTH = 640
+SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"
+ font-family="sans-serif" font-size="14">
+<title>The packages of tabstudio: each imports what an arrow leads to, and what that imports</title>
+<style>
+rect {{fill: #fff; stroke: #4c5c73}}
+text {{fill: #1f2937; text-anchor: middle}}
+line {{stroke: #8a97a8}}
+</style>
+<defs><marker id="head" markerWidth="8" markerHeight="8" refX="6" refY="3" orient="auto">
+<path d="M0,0 L6,3 L0,6 z" fill="#8a97a8"/></marker></defs>
+<rect x="0" y="0" width="{width}" height="{height}" style="stroke: none"/>
+{arrows}
+{boxes}
+</svg>
+"""
 
 
 def command_line() -> str:
-    """`docs/command-line.md`: every command with its arguments and options."""
+    """`docs/reference/command-line.md`: every command with its arguments and options."""
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
     parts = ["# The command line\n", "This page is made from the commands themselves: `make docs`.\n"]
@@ -35,7 +57,7 @@ def command_line() -> str:
 
 
 def settings() -> str:
-    """`docs/settings.md`: every environment variable."""
+    """`docs/reference/settings.md`: every environment variable."""
     rows = [f"| `{s.name}` | {s.default or ''} | {s.help} |" for s in SETTINGS]
     head = (
         "# Settings\n\nEnvironment variables that are read. This page is made from the code: `make docs`.\n"
@@ -43,7 +65,68 @@ def settings() -> str:
     return "\n".join([head, "| variable | default | meaning |", "| --- | --- | --- |", *rows]) + "\n"
 
 
-PAGES = {"command-line.md": command_line, "settings.md": settings}
+def architecture() -> str:
+    """`docs/pictures/architecture.svg`: the packages by level, with the imports between them.
+
+    A package stands one level below the deepest package that it imports. An arrow that follows from others is
+    left out.
+    """
+    packages = sorted(path.parent.name for path in SOURCE.glob("*/__init__.py"))
+    packages = [name for name in packages if not name.startswith("_") and name != "options"]
+    imports = {name: _imported(SOURCE / name) & set(packages) - {name} for name in packages}
+    levels: dict[str, int] = {}
+    for name in TopologicalSorter(imports).static_order():
+        levels[name] = 1 + max((levels[other] for other in imports[name]), default=-1)
+    rows = [[name for name in packages if levels[name] == level] for level in range(max(levels.values()) + 1)]
+    at = {
+        name: (WIDTH * (i + 1) / (len(row) + 1), 40 + 62 * y)
+        for y, row in enumerate(rows)
+        for i, name in enumerate(row)
+    }
+    arrows = [
+        _arrow(at[name], at[other])
+        for name in packages
+        for other in sorted(imports[name])
+        if not any(other in _reached(between, imports) for between in imports[name] - {other})
+    ]
+    boxes = [
+        f'<rect x="{x - 55:g}" y="{y - 17:g}" width="110" height="34" rx="6"/>'
+        f'<text x="{x:g}" y="{y + 5:g}">{name}</text>'
+        for name, (x, y) in at.items()
+    ]
+    return SVG.format(
+        width=WIDTH, height=62 * len(rows) + 20, arrows="\n".join(arrows), boxes="\n".join(boxes)
+    )
+
+
+def _imported(package: Path) -> set[str]:
+    """Packages that the files of one package import, at their top or late, but not for their types alone."""
+    names = set()
+    for path in package.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                node.body = []
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tabstudio."):
+                names.add((node.module or "").split(".")[1])
+    return names
+
+
+def _reached(name: str, imports: dict[str, set[str]]) -> set[str]:
+    return imports[name].union(*(_reached(other, imports) for other in imports[name]))
+
+
+def _arrow(start: tuple[float, float], end: tuple[float, float]) -> str:
+    (x1, y1), (x2, y2) = start, end
+    return f'<line x1="{x1:g}" y1="{y1 - 17:g}" x2="{x2:g}" y2="{y2 + 21:g}" marker-end="url(#head)"/>'
+
+
+PAGES = {
+    "reference/command-line.md": command_line,
+    "reference/settings.md": settings,
+    "pictures/architecture.svg": architecture,
+}
 
 if __name__ == "__main__":
     for page, write in PAGES.items():

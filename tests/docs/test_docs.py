@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,14 +14,16 @@ import pytest
 from tabstudio.recipes.demo import write_cancer_table
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page, language):
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_python_blocks_run_in_their_order(page):
     write_cancer_table(Path("cancer_classification.csv"))
     names = {}
@@ -26,7 +31,7 @@ def test_python_blocks_run_in_their_order(page):
         exec(compile(block, page.name, "exec"), names)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_toml_blocks_are_options_that_exist(page):
     import tomllib
 
@@ -58,7 +63,9 @@ def test_links_between_pages_lead_somewhere():
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-@pytest.mark.parametrize("name", ["command-line.md", "settings.md"])
+@pytest.mark.parametrize(
+    "name", ["reference/command-line.md", "reference/settings.md", "pictures/architecture.svg"]
+)
 def test_pages_made_from_the_code_are_up_to_date(name):
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     generate = importlib.util.module_from_spec(spec)
@@ -66,6 +73,30 @@ def test_pages_made_from_the_code_are_up_to_date(name):
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == generate.PAGES[name](), "run `make docs`"
 
 
-def test_every_page_is_named_in_the_readme():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert [p.name for p in PAGES[1:] if f"docs/{p.name}" not in text] == []
+def test_every_page_stands_in_the_navigation_of_the_site():
+    import tomllib
+
+    def addresses(entries):
+        for entry in entries:
+            for value in entry.values():
+                yield from addresses(value) if isinstance(value, list) else [value]
+
+    project = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
+    pages = {str(page.relative_to(ROOT / "docs")) for page in PAGES[1:]} - {"screenshots/README.md"}
+    assert set(addresses(project["nav"])) == pages
+
+
+def test_the_site_is_built_without_a_warning(tmp_path):
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    (tmp_path / "src").symlink_to(ROOT / "src")
+    shutil.copy(ROOT / "zensical.toml", tmp_path)
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--config-file", "zensical.toml"]
+    built = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    reference = (tmp_path / "site" / "reference" / "api" / "training" / "index.html").read_text(
+        encoding="utf-8"
+    )
+    assert 'id="tabstudio.train"' in reference
+    for page in (tmp_path / "site").rglob("*.html"):
+        asked = re.findall(r'(?:src|<link[^>]* href)="(https?:[^"]+)"', page.read_text(encoding="utf-8"))
+        assert asked == [], page

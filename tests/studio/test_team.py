@@ -61,7 +61,7 @@ def s3() -> Iterator[tuple[str, object]]:
 
 @contextmanager
 def mlflow_server(folder: Path, database: str, settings: dict[str, str]) -> Iterator[str]:
-    """MLflow's server as docs/team.md starts it."""
+    """MLflow's server as docs/how-to/team.md starts it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -69,4 +69,4 @@ def _tell(options: StudioOptions) -> None:
     print(f"the studio is at {options.url}; Ctrl-C ends it", flush=True)
     if options.reached_by_others and not any(url.startswith("https:") for url in options.public):
         note = "note: passwords and data cross the network in the clear: put a proxy with TLS before it"
-        print(f"{note}, see docs/team.md", file=sys.stderr, flush=True)
+        print(f"{note}, see docs/how-to/team.md", file=sys.stderr, flush=True)
