@@ -33,6 +33,11 @@ SETTINGS: tuple[Setting, ...] = (
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0", "How often MLflow itself repeats; the delivery does anyway."
     ),
     Setting("MLFLOW_DISABLE_TELEMETRY", "true", "Whether the delivery leaves MLflow's usage statistics off."),
+    Setting(
+        "TABSTUDIO_DELIVERY",
+        "now",
+        "When runs are brought to MLflow: now, while they train, or later, by `tabstudio sync` alone.",
+    ),
     Setting("XDG_CACHE_HOME", "~/.cache", "Where an empty MLflow database is kept, to be copied."),
     Setting(
         "TABSTUDIO_ACTOR",
@@ -95,6 +100,17 @@ def actor(name: str | None = None) -> str:
 def spool_folder(folder: str | Path | None = None) -> Path:
     """Return the absolute folder of the local spool."""
     return Path(folder or setting("TABSTUDIO_HOME")).absolute()
+
+
+def delivers_later() -> bool:
+    """Return whether runs wait in the spool for `tabstudio sync`.
+
+    Raises `ConfigError` for a value of TABSTUDIO_DELIVERY that is neither now nor later.
+    """
+    chosen = setting("TABSTUDIO_DELIVERY")
+    if chosen not in ("now", "later"):
+        raise ConfigError(f"TABSTUDIO_DELIVERY: expected now or later, got {chosen!r}")
+    return chosen == "later"
 
 
 def tracking_address(uri: str | None = None) -> str:

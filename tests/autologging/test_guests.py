@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.delivers, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 LOOP = """
 import torch
@@ -30,22 +30,14 @@ def train(epochs=3):
 """
 
 
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory):
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    code = f"from mlflow import MlflowClient; MlflowClient('sqlite:///{path}').search_experiments()"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=path.parent, capture_output=True)
-    return path
-
-
 @pytest.fixture
-def ran(empty_database, tmp_path):
+def ran(empty_mlflow, tmp_path):
     """Run a script after the loop's definition; give a client and all runs of its database, oldest first."""
 
     def run(script, code=0):
         from mlflow import MlflowClient
 
-        (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+        (tmp_path / "mlflow.db").write_bytes(empty_mlflow.read_bytes())
         lines = "import tabstudio\ntabstudio.autolog(log_models=False)\n" + LOOP + textwrap.dedent(script)
         (tmp_path / "script.py").write_text(lines)
         done = subprocess.run(

@@ -129,6 +129,7 @@ def test_a_missing_script_is_told_with_its_neighbours():
     assert seen.stderr.endswith("; there is train.py\n")
 
 
+@pytest.mark.delivers
 def test_an_exception_fails_the_run_with_the_traceback_and_what_was_printed():
     Path("train.py").write_text(LOOP + "\nraise RuntimeError('out of luck')\n")
     seen = run("train.py", "--lr", "1")
@@ -147,6 +148,7 @@ def test_an_exception_fails_the_run_with_the_traceback_and_what_was_printed():
     assert done.data.tags["mlflow.source.name"] == "train.py --lr 1"
 
 
+@pytest.mark.delivers
 def test_ctrl_c_kills_the_run_and_the_process_dies_of_it():
     Path("train.py").write_text(LOOP + "\nimport time\nprint('waiting', flush=True)\ntime.sleep(60)\n")
     process = subprocess.Popen(
@@ -184,6 +186,7 @@ def test_spawned_workers_of_a_script_work_and_log_nothing():
     assert not Path("mlflow.db").exists()
 
 
+@pytest.mark.delivers
 def test_a_figure_alone_is_worth_a_run_under_any_backend():
     Path("look.py").write_text(
         "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.title('Look')\nplt.show()\n"
@@ -201,6 +204,7 @@ def blocks():
     return "\n".join(found)
 
 
+@pytest.mark.delivers
 def test_the_tutorials_script_as_it_is(tmp_path, monkeypatch):
     import mlflow
     import numpy as np
@@ -244,6 +248,7 @@ def test_the_tutorials_script_as_it_is(tmp_path, monkeypatch):
     assert torch.equal(again, torch.tensor(arrays["y"]))
 
 
+@pytest.mark.delivers
 def test_the_example_gives_the_same_as_script_and_as_notebook(tmp_path):
     import tabstudio
     from tabstudio.recipes.demo import write_cancer_table
@@ -268,6 +273,7 @@ def test_the_example_gives_the_same_as_script_and_as_notebook(tmp_path):
     assert losses[0] == losses[1]
 
 
+@pytest.mark.delivers
 def test_a_cell_that_raises_fails_the_run_and_is_kept():
     import nbformat
 

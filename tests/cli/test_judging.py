@@ -11,6 +11,7 @@ import pytest
 
 from tabstudio.cli.app import run
 from tabstudio.recipes import train
+from tabstudio.tracking import deliver
 
 QUICK = {"network": "mlp", "hidden": (8,), "folds": 2, "references": False, "resamples": 100, "epochs": 2}
 GATES = "[registry.stages.production.gates]\n"
@@ -22,12 +23,14 @@ def shop(cancer_csv, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shop")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setenv("TABSTUDIO_DELIVERY", "later")
         shutil.copy(cancer_csv, "cancer.csv")
         train("cancer.csv", "diagnosis", name="cancer", output="one", **QUICK)
         train("cancer.csv", "diagnosis", name="cancer", output="two", **{**QUICK, "epochs": 20})
         frame = pl.read_csv("cancer.csv").rename({"diagnosis": "verdict"})
         frame.write_csv("other.csv")
         train("other.csv", "verdict", register=False, output="other", **QUICK)
+        assert deliver().complete
     return folder
 
 

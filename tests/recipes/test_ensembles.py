@@ -88,6 +88,7 @@ def test_networks_of_several_shapes_become_one_bundle(cancer, tmp_path):
     np.testing.assert_allclose(again.predict_proba(frame), expected, atol=1e-7)
 
 
+@pytest.mark.delivers
 def test_train_with_search_registers_one_model_and_every_trial(cancer_csv, tmp_path, monkeypatch):
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     result = train(
@@ -118,6 +119,7 @@ def test_a_search_that_cannot_be_is_refused(cancer_csv, options):
         train(cancer_csv, "diagnosis", search=True, **options)
 
 
+@pytest.mark.delivers
 def test_rounds_one_after_the_other_have_one_curve_for_each_network(cancer_csv, tmp_path, monkeypatch):
     from mlflow import MlflowClient
 

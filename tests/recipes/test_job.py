@@ -17,6 +17,7 @@ import pytest
 
 import tabstudio
 from tabstudio.recipes import Reporter, train
+from tabstudio.tracking import deliver
 
 
 class Collected(Reporter):
@@ -152,6 +153,7 @@ def test_it_is_loaded_by_its_address(job):
     np.testing.assert_array_equal(model.predict_proba(_rows(job)), job[0].model.predict_proba(_rows(job)))
 
 
+@pytest.mark.delivers
 def test_the_same_seed_gives_the_same_bits_and_another_version(job, cancer_csv):
     first = job[0]
     again = train(cancer_csv, "diagnosis", name="cancer", epochs=12, tracking_uri=job[2], references=False)
@@ -160,6 +162,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_version(job, cancer_csv):
     np.testing.assert_array_equal(again.model.predict_proba(frame), first.model.predict_proba(frame))
 
 
+@pytest.mark.delivers
 def test_nothing_is_registered_where_that_is_not_wanted(cancer_csv):
     result = train(cancer_csv, "diagnosis", epochs=2, references=False, register=False, resamples=0)
     assert result.delivery.complete
@@ -179,6 +182,7 @@ def test_frames_in_memory_work_the_same(cancer_csv):
         np.testing.assert_array_equal(first, other)
 
 
+@pytest.mark.delivers
 def test_a_server_that_is_down_costs_nothing_but_a_later_sync(cancer_csv):
     result = train(
         cancer_csv, "diagnosis", epochs=2, references=False, resamples=0, tracking_uri="http://127.0.0.1:9"
@@ -204,6 +208,7 @@ def test_a_factory_of_ones_own_is_trained(cancer_csv, tmp_path):
     np.testing.assert_array_equal(again.predict_proba(frame), result.model.predict_proba(frame))
 
 
+@pytest.mark.delivers
 def test_an_interrupted_training_is_kept_marked_and_not_registered(cancer_csv):
     from mlflow import MlflowClient
 
@@ -252,8 +257,11 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bits(cancer_csv):
     whole = train(cancer_csv, "diagnosis", **told)
     frame = whole.exploration.table.frame
     np.testing.assert_array_equal(resumed.model.predict_proba(frame), whole.model.predict_proba(frame))
+    killed, gone_on, _ = deliver().deliveries
     uri = f"sqlite:///{Path.cwd() / 'mlflow.db'}"
-    points = MlflowClient(uri, uri).get_metric_history(resumed.delivery.run_id, "train_loss")
+    client = MlflowClient(uri, uri)
+    assert client.get_run(killed.run_id).info.status == "KILLED"
+    points = client.get_metric_history(gone_on.run_id, "train_loss")
     assert sorted(point.step for point in points) == list(range(1, len(whole.fitted.learned.history) + 1))
 
 
@@ -274,10 +282,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_registers_nothing(cancer_cs
     with pytest.raises(tabstudio.TrainingError, match="epoch 1"):
         train(cancer_csv, "diagnosis", network=Exploding, tracking_uri=uri, references=False, output="out")
     assert not Path("out").exists()
-    deadline = time.monotonic() + 60
-    while list(Path(".tabstudio/runs").iterdir()):  # two processes must not set a new database up at once
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    assert deliver().complete
     client = MlflowClient(uri, uri)
     ended = [run for run in _runs(client) if run.info.status == "FAILED"]
     assert [f.path for f in client.list_artifacts(ended[0].info.run_id, "error")] == ["error/error.txt"]

@@ -29,6 +29,7 @@ def made(cancer_csv, tmp_path_factory):
     csv.write_bytes(cancer_csv.read_bytes())
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setenv("TABSTUDIO_DELIVERY", "later")
         train(csv, "diagnosis", register=False, output="out", slice=["worst area"], **QUICK)
     return csv, folder / "out" / "model"
 
@@ -225,6 +226,7 @@ def test_a_network_of_ones_own_is_made_again_with_its_factory(made):
     assert reproduce("own/model", network=network).identical
 
 
+@pytest.mark.delivers
 def test_the_outcome_is_kept_in_the_history(cancer_csv, tmp_path):
     from tabstudio.registry.registry import Registry
 

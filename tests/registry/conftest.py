@@ -74,16 +74,6 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
     return Registered(folder, uri, model, delivery)
 
 
-@pytest.fixture(scope="session")
-def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database that holds nothing."""
-    from mlflow import MlflowClient
-
-    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}", f"sqlite:///{path}").search_registered_models()
-    return path
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, empty_mlflow: Path) -> Place:
     """A registry of plain MLflow with `ill` in four versions; our tables in SQLite or PostgreSQL."""

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ODD = "odd <b> 'x' & 100%"
 """A model's name that a page must take for text."""
 RULES = """
@@ -28,15 +30,15 @@ def fill(folder: Path, table: Path) -> Path:
     from mlflow import MlflowClient
 
     from tabstudio import train
+    from tabstudio.tracking import deliver
 
-    before = Path.cwd()
-    os.chdir(folder)
     quick = {"resamples": 200, "references": False, "patience": 3}
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("TABSTUDIO_DELIVERY", "later")
         train(str(table), "diagnosis", name="cancer", network="mlp", hidden=(8,), epochs=4, **quick)
         train(str(table), "diagnosis", name="cancer", network="mlp", hidden=(30, 15), epochs=40, **quick)
-    finally:
-        os.chdir(before)
+        assert deliver().complete
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     made = client.get_model_version("cancer", "2")
     client.create_registered_model(ODD)

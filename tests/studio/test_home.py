@@ -32,6 +32,7 @@ def test_an_empty_folder_is_told_where_to_begin(studio, browse):
     expect(page.get_by_role("heading", level=1)).to_have_text("Data")
 
 
+@pytest.mark.delivers
 def test_home_follows_promotions_and_runs_of_others(tmp_path, trained, browse):
     from tabstudio.tracking import Recorder
 

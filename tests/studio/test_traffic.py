@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from tests.serving.predictionlog.helpers import NOW, SCHEMA, opened, record
 
 from tabstudio.serving.predictionlog.catalog import LogCatalog
 from tabstudio.serving.predictionlog.feedback import FeedbackLabel, store_feedback
 from tabstudio.serving.predictionlog.record_frames import utc_times
 from tabstudio.studio.services import traffic as room
 from tabstudio.studio.services.traffic import BINS, ModelTraffic, read_traffic
+from tests.serving.predictionlog.helpers import NOW, SCHEMA, opened, record
 
 ROW = (30, 70.5, "Rome", "1996-01-02")
 

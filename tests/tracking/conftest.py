@@ -62,26 +62,17 @@ class Server:
             self.process = None
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory):
-    """An MLflow database that has just been made: copied, since making one takes a second."""
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    code = f"from mlflow import MlflowClient; MlflowClient('sqlite:///{path}').search_experiments()"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=path.parent, capture_output=True)
-    return path
-
-
 @pytest.fixture
-def database(empty_database, tmp_path):
+def database(empty_mlflow, tmp_path):
     """The address of an empty `mlflow.db` in the test's folder."""
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
     return f"sqlite:///{tmp_path}/mlflow.db"
 
 
 @pytest.fixture(scope="session")
-def server(empty_database, tmp_path_factory):
+def server(empty_mlflow, tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
-    shutil.copy(empty_database, folder / "mlflow.db")
+    shutil.copy(empty_mlflow, folder / "mlflow.db")
     server = Server(folder)
     yield server
     server.kill()

@@ -32,11 +32,11 @@ def points(uri, run_id, key):
 
 
 @pytest.fixture(scope="module")
-def whole(empty_database, tmp_path_factory):
+def whole(empty_mlflow, tmp_path_factory):
     """One run with everything in a folder of its own: what `wait` gave, MLflow's view, the folder."""
     folder = tmp_path_factory.mktemp("whole")
     uri = f"sqlite:///{folder}/mlflow.db"
-    (folder / "mlflow.db").write_bytes(empty_database.read_bytes())
+    (folder / "mlflow.db").write_bytes(empty_mlflow.read_bytes())
     (folder / "bundle").mkdir()
     (folder / "bundle" / "manifest.json").write_text("{}")
     before = Path.cwd()
@@ -177,6 +177,7 @@ def test_the_version_has_the_card_and_the_tags(whole):
     assert version.run_id == delivery.run_id
 
 
+@pytest.mark.delivers
 def test_ctrl_c_and_errors_end_the_run_and_reach_the_caller(database):
     from tabstudio.errors import TrainingError
 
@@ -220,6 +221,7 @@ def test_a_name_that_leads_out_of_the_run_is_refused(database, bundle):
             run.model(bundle, SCHEMA, registered_name="a/b")
 
 
+@pytest.mark.delivers
 def test_what_mlflow_refuses_does_not_hold_up_the_rest(database):
     with Recorder(tracking_uri=database) as recorder:
         with recorder.start("e") as run:
@@ -269,6 +271,7 @@ def ended_run(uri):
     raise AssertionError(runs)
 
 
+@pytest.mark.delivers
 def test_after_kill_minus_nine_every_point_arrives_once_and_the_run_is_killed(database, tmp_path):
     last = killed_training(database, tmp_path / "spool")
     (run,) = ended_run(database)
@@ -278,6 +281,7 @@ def test_after_kill_minus_nine_every_point_arrives_once_and_the_run_is_killed(da
     assert len(history) > last
 
 
+@pytest.mark.delivers
 def test_when_the_delivering_process_is_killed_too_sync_brings_each_point_once(database, tmp_path):
     spool = tmp_path / "spool"
 
@@ -303,6 +307,7 @@ def test_when_the_delivering_process_is_killed_too_sync_brings_each_point_once(d
     assert deliver(spool).deliveries == ()
 
 
+@pytest.mark.delivers
 def test_two_processes_share_a_spool(database, tmp_path):
     code = """
 import sys
@@ -322,6 +327,7 @@ with Recorder(spool={spool!r}, tracking_uri={uri!r}) as recorder:
     assert [len(points(database, run.info.run_id, "loss")) for run in runs] == [3000, 3000]
 
 
+@pytest.mark.delivers
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
@@ -330,9 +336,9 @@ with Recorder(spool={spool!r}, tracking_uri={uri!r}) as recorder:
         ("sqlite:///newer.db", "mlflow db upgrade"),
     ],
 )
-def test_a_store_that_cannot_be_used_is_told_and_nothing_is_lost(uri, reason, empty_database):
+def test_a_store_that_cannot_be_used_is_told_and_nothing_is_lost(uri, reason, empty_mlflow):
     Path("text.db").write_text("this is not a database, whatever its name says")
-    Path("newer.db").write_bytes(empty_database.read_bytes())
+    Path("newer.db").write_bytes(empty_mlflow.read_bytes())
     with sqlite3.connect("newer.db") as newer:
         newer.execute("UPDATE alembic_version SET version_num = 'from the future'")
     newer.close()

@@ -12,7 +12,7 @@ from tabstudio.tracking import Recorder, deliver
 
 from .conftest import SCHEMA
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.delivers, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 
 def client(uri):

@@ -111,7 +111,7 @@ def _alone(record: Any, name: str) -> None:
         with recorder.start(run_name=name) as run:
             record(run)
         delivery = recorder.wait()
-    if not delivery.complete:
+    if not (delivery.complete or delivery.postponed):
         raise TrackingError(str(delivery))
 
 

@@ -46,4 +46,4 @@ def command(
     print(result.text())
     if result.searched.interrupted:
         return 130
-    return 0 if result.delivery.complete else 1
+    return 0 if result.delivery.complete or result.delivery.postponed else 1

@@ -47,7 +47,7 @@ def command(
 def run(file: str, *, target: str | None, options: dict[str, Any], **job: Any) -> int:
     """Train with progress on the terminal.
 
-    0 when all is done, 1 when something waits for the tracker, 130 for a partial result.
+    0 when all is done, 1 when something waits for a tracker that should have it, 130 for a partial result.
     """
     from tabstudio.cli.progress import TerminalReporter
     from tabstudio.recipes import train
@@ -58,4 +58,4 @@ def run(file: str, *, target: str | None, options: dict[str, Any], **job: Any) -
     print(result.text())
     if result.partial:
         return 130
-    return 0 if result.delivery.complete else 1
+    return 0 if result.delivery.complete or result.delivery.postponed else 1

@@ -2,6 +2,7 @@
 
 MLflow is never imported here. The delivering process is started with the recorder, before torch is
 imported, so that MLflow's import and the set-up of its database pass while the training process works.
+With TABSTUDIO_DELIVERY=later none is started: the spool waits for `tabstudio sync`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from tabstudio.errors import TrackingError
-from tabstudio.settings import registry_address, setting, shown, spool_folder, tracking_address
+from tabstudio.settings import (
+    delivers_later,
+    registry_address,
+    setting,
+    shown,
+    spool_folder,
+    tracking_address,
+)
 from tabstudio.tracking.run import Run
 from tabstudio.tracking.spool import Journal, RunFolder, runs
 
@@ -27,13 +35,14 @@ _LOG_BYTES = 2**20
 PATIENCE = 180.0
 """Seconds that a finished job waits until MLflow has all of it, at most: the delivering process gives way to
 others on a busy machine. A server that cannot be reached is not waited for."""
+_LATER = "TABSTUDIO_DELIVERY=later: `tabstudio sync` brings them to MLflow"
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """What MLflow has of a run. `pending` counts what still waits in the spool, `error` says why.
 
-    `run_id` is MLflow's. `model_uri` is `models:/<name>/<version>`, or `models:/<id>` of a model that was
+    `postponed` is true where nothing was sent yet because TABSTUDIO_DELIVERY=later asks for it. `run_id` is MLflow's. `model_uri` is `models:/<name>/<version>`, or `models:/<id>` of a model that was
     not registered.
     """
 
@@ -45,6 +54,7 @@ class Delivery:
     pending: int = 0
     error: str = ""
     notes: tuple[str, ...] = ()
+    postponed: bool = False
 
     @property
     def complete(self) -> bool:
@@ -54,6 +64,8 @@ class Delivery:
     @property
     def hint(self) -> str:
         """Where to look: an address, or the command that opens MLflow's pages."""
+        if self.postponed:
+            return "tabstudio sync"
         address = shown(self.tracking_uri)
         if not address.startswith("http"):
             return f"mlflow ui --backend-store-uri {address}"
@@ -71,8 +83,8 @@ class Recorder:
     """Starts runs and the process that delivers them.
 
     `spool` is a folder, by default the setting TABSTUDIO_HOME; the addresses are by default MLflow's own
-    settings. Raises `ConfigError` for an address of no known kind and `TrackingError` for a spool that
-    cannot be written.
+    settings. With TABSTUDIO_DELIVERY=later no process is started, and everything waits for `tabstudio sync`.
+    Raises `ConfigError` for an address of no known kind and `TrackingError` for a spool that cannot be written.
     """
 
     def __init__(
@@ -87,7 +99,7 @@ class Recorder:
         self._problem = ""
         self._reports: dict[str, dict[str, Any]] = {}
         self._runs: list[Run] = []
-        self._process = _Process(self.spool, self.tracking_uri, self.registry_uri)
+        self._process = None if delivers_later() else self._launched()
 
     def start(
         self,
@@ -124,7 +136,7 @@ class Recorder:
         run = Run(Journal(self.spool, about), self._finished, str(about["experiment"]))
         self._runs.append(run)
         if not held:
-            self._process.tell(f"run {run.id}")
+            self._tell(f"run {run.id}")
         return run
 
     def send(self, run: Run, **where: str) -> None:
@@ -137,7 +149,7 @@ class Recorder:
         """
         if where:
             run.readdress(**where)
-        self._process.tell(f"run {run.id}")
+        self._tell(f"run {run.id}")
 
     @property
     def problem(self) -> str:
@@ -148,13 +160,13 @@ class Recorder:
     def wait(self, seconds: float = 30.0, run: Run | None = None) -> Delivery:
         """Wait until MLflow has a run, by default the last; at most so long, and not for a dead server.
 
-        Raises `TrackingError` where no run was started.
+        Nothing is waited for with TABSTUDIO_DELIVERY=later. Raises `TrackingError` where no run was started.
         """
         if not self._runs:
             raise TrackingError("no run was started: nothing can be waited for")
         run = run or self._runs[-1]
         deadline = time.monotonic() + seconds
-        restarted = False
+        restarted = self._process is None
         while run.id not in self._reports and (left := deadline - time.monotonic()) > 0:
             if self._listen(left) or run.id in self._reports:
                 continue
@@ -164,8 +176,9 @@ class Recorder:
             restarted = True
             if not (self.spool / "runs" / run.id).exists():
                 break
-            self._process.release()
-            self._process = _Process(self.spool, self.tracking_uri, self.registry_uri)
+            if self._process is not None:
+                self._process.release()
+            self._process = self._launched()
             self._process.tell(f"run {run.id}", f"finish {run.id}")
         return self._delivery(run)
 
@@ -173,7 +186,8 @@ class Recorder:
         """Let the delivering process go; what it has begun it finishes by itself."""
         for run in self._runs:
             run.leave()
-        self._process.release()
+        if self._process is not None:
+            self._process.release()
 
     def __enter__(self) -> Self:
         return self
@@ -181,12 +195,19 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _launched(self) -> _Process:
+        return _Process(self.spool, self.tracking_uri, self.registry_uri)
+
+    def _tell(self, line: str) -> None:
+        if self._process is not None:
+            self._process.tell(line)
+
     def _finished(self, run_id: str) -> None:
-        self._process.tell(f"finish {run_id}")
+        self._tell(f"finish {run_id}")
 
     def _listen(self, seconds: float) -> bool:
         """Take in what the delivering process says; False when it has nothing more to say, ever."""
-        lines = self._process.hear(seconds)
+        lines = None if self._process is None else self._process.hear(seconds)
         for message in lines or ():
             if "problem" in message:
                 self._problem = message["problem"]
@@ -209,8 +230,9 @@ class Recorder:
             run_id=folder.state.run_id,
             experiment_id=folder.state.experiment_id,
             pending=pending,
-            error=known.get("error") or self._problem or self._late(),
+            error=known.get("error") or self._problem or (_LATER if self._process is None else self._late()),
             notes=(*run.notes, *folder.state.notes),
+            postponed=self._process is None,
         )
 
     def _late(self) -> str:

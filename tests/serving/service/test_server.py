@@ -262,6 +262,7 @@ def test_wrong_words_are_told(words: list[str], said: str) -> None:
     assert said in errors.getvalue()
 
 
+@pytest.mark.delivers
 def test_an_alias_is_followed_without_a_failed_request(
     make_model: Callable[..., Model], frame: pl.DataFrame, rows: Rows, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from contextlib import closing
 import pytest
 from playwright.sync_api import expect
 from sklearn.metrics import confusion_matrix, f1_score, precision_score, recall_score
+
 from tests.studio.conftest import start_studio
 from tests.studio.content import copied
 
