@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+IN_PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format docs bench clean
+.PHONY: help demo test budget lint format docs bench clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,7 +20,10 @@ demo: $(VENV)/installed  ## Train, evaluate, track and register a model on real 
 	$(BIN)/tabstudio demo --folder demo
 
 test: $(VENV)/installed lint  ## Run all checks
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest $(IN_PARALLEL) --durations 30 --budget
+
+budget: $(VENV)/installed  ## Record what each file of tests costs
+	$(BIN)/python -m pytest $(IN_PARALLEL) --record-budget
 
 lint: $(VENV)/installed  ## Style, formatting and types
 	$(BIN)/ruff check .

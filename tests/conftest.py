@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+from .budget import pytest_addoption, pytest_configure  # noqa: F401 - pytest looks for them here
 from .once import BEGAN_HERE, FOLDER, shared_once
 
 os.environ["XDG_CACHE_HOME"] = str(FOLDER / "cache")  # nothing is written into the user's own cache

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .budget import uncounted
+
 _NAME = "FOLDER_OF_THIS_TEST_RUN"
 _mine = None if _NAME in os.environ else tempfile.TemporaryDirectory(prefix="tabstudio-tests-")
 FOLDER = Path(os.environ.setdefault(_NAME, _mine.name if _mine else ""))
@@ -32,5 +34,6 @@ def shared_once(name: str, make: Callable[[Path], Any] = lambda _: None) -> tupl
         if not done.exists():
             shutil.rmtree(folder, ignore_errors=True)  # of one that failed
             folder.mkdir()
-            done.write_text(json.dumps(make(folder)))
+            with uncounted():
+                done.write_text(json.dumps(make(folder)))
     return folder, json.loads(done.read_text())

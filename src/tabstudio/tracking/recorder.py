@@ -42,8 +42,8 @@ _LATER = "TABSTUDIO_DELIVERY=later: `tabstudio sync` brings them to MLflow"
 class Delivery:
     """What MLflow has of a run. `pending` counts what still waits in the spool, `error` says why.
 
-    `postponed` is true where nothing was sent yet because TABSTUDIO_DELIVERY=later asks for it. `run_id` is MLflow's. `model_uri` is `models:/<name>/<version>`, or `models:/<id>` of a model that was
-    not registered.
+    `postponed` is true where nothing was sent because TABSTUDIO_DELIVERY=later asks for that. `run_id` is
+    MLflow's. `model_uri` is `models:/<name>/<version>`, or `models:/<id>` of a model that was not registered.
     """
 
     tracking_uri: str
@@ -84,7 +84,8 @@ class Recorder:
 
     `spool` is a folder, by default the setting TABSTUDIO_HOME; the addresses are by default MLflow's own
     settings. With TABSTUDIO_DELIVERY=later no process is started, and everything waits for `tabstudio sync`.
-    Raises `ConfigError` for an address of no known kind and `TrackingError` for a spool that cannot be written.
+    Raises `ConfigError` for an address of no known kind and `TrackingError` for a spool that cannot be
+    written.
     """
 
     def __init__(
