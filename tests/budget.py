@@ -1,14 +1,15 @@
 """What each file of tests costs, seconds and Python processes, held against `budget.json`.
 
 Files run in the order of their recorded seconds, the longest first, so that no worker ends alone. `--budget`
-fails a run in which a file costs much more than recorded. Processes count as they are; seconds are first
-divided by how much slower this machine is, which is the median over all files of the same run.
-`--record-budget` writes the costs down anew.
+fails a run in which a file costs much more than recorded. Processes count as they are. Seconds are those of
+the processor, of a test and the processes that have ended in it, divided by how much slower this machine is:
+the median over all files of the same run. `--record-budget` writes the costs down anew.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import sys
 from collections import defaultdict
@@ -20,10 +21,10 @@ from typing import Any
 import pytest
 
 RECORD = Path(__file__).with_name("budget.json")
-SLOWER, FLOOR = 3.0, 20.0
-"""A file may take so many times its seconds, and so many seconds beside."""
+SLOWER, FLOOR = 2.0, 15.0
+"""A file may take so many times its seconds of the processor, and so many seconds beside."""
 MORE, BESIDE = 1.25, 2
-"""A file may start so many times its processes, and so many beside: some start one again until it ends well."""
+"""A file may start so many times its processes, and so many beside: some are tried until one ends well."""
 ENOUGH = 20
 """Without so many recorded files in a run there is no telling how slow the machine is."""
 
@@ -53,7 +54,9 @@ class Budget:
         self.config = config
         self.recorded: dict[str, dict[str, float]] = json.loads(RECORD.read_text()) if RECORD.exists() else {}
         self.seconds: dict[str, float] = defaultdict(float)
+        self.busy: dict[str, float] = defaultdict(float)
         self.processes: dict[str, int] = defaultdict(int)
+        self.began = 0.0
         self.complaints: list[str] = []
 
     @pytest.hookimpl(tryfirst=True)
@@ -64,24 +67,26 @@ class Budget:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Iterator[None]:
-        """Tell with each report how many processes there were so far; workers send it on."""
+        """Tell with each report what the test has cost so far; workers send it on."""
         report = yield
-        report.user_properties.append(("processes", _processes))
+        report.user_properties += [("processes", _processes), ("busy", _busy() - self.began)]
         return report
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self) -> Iterator[Any]:
         """Count from nothing for each test."""
         global _processes
-        _processes = 0
+        _processes, self.began = 0, _busy()
         return (yield)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Add what a phase of a test took; the last one knows its processes."""
+        """Add what a phase of a test took; the last one knows what all of it cost."""
         file = _file(report.nodeid)
         self.seconds[file] += report.duration
         if report.when == "teardown":
-            self.processes[file] += dict(report.user_properties)["processes"]
+            cost = dict(report.user_properties)
+            self.processes[file] += cost["processes"]
+            self.busy[file] += cost["busy"]
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -90,12 +95,16 @@ class Budget:
             return
         if session.config.getoption("record_budget"):
             costs = {
-                file: {"seconds": round(self.seconds[file], 1), "processes": self.processes[file]}
+                file: {
+                    "seconds": round(self.seconds[file], 1),
+                    "busy": round(self.busy[file], 1),
+                    "processes": self.processes[file],
+                }
                 for file in sorted(self.seconds)
             }
             RECORD.write_text(json.dumps(self.recorded | costs, indent=0) + "\n")
         if session.config.getoption("budget"):
-            self.complaints = complaints(self.recorded, self.seconds, self.processes)
+            self.complaints = complaints(self.recorded, self.busy, self.processes)
             if self.complaints and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -108,26 +117,29 @@ class Budget:
 
 
 def complaints(
-    recorded: dict[str, dict[str, float]], seconds: dict[str, float], processes: dict[str, int]
+    recorded: dict[str, dict[str, float]], busy: dict[str, float], processes: dict[str, int]
 ) -> list[str]:
     """Return a line for each file that costs much more than what is recorded of it."""
-    known = [file for file in seconds if file in recorded]
-    pace = [seconds[file] / recorded[file]["seconds"] for file in known if recorded[file]["seconds"] >= 1.0]
+    pace = [
+        busy[file] / cost["busy"] for file, cost in recorded.items() if file in busy and cost["busy"] >= 1
+    ]
     slower = max(statistics.median(pace), 1.0) if len(pace) >= ENOUGH else None
     lines = []
-    for file in sorted(seconds):
-        of = recorded.get(file, {"seconds": 0.0, "processes": 0})
-        most = int(MORE * of["processes"]) + BESIDE
+    for file in sorted(busy):
+        cost = recorded.get(file, {"busy": 0.0, "processes": 0})
+        most = int(MORE * cost["processes"]) + BESIDE
         if processes[file] > most:
             lines.append(f"{file} started {processes[file]} Python processes, {most} at most were expected")
-        if slower is None:
-            continue
-        limit = slower * (SLOWER * of["seconds"] + FLOOR)
-        if seconds[file] > limit:
-            lines.append(f"{file} took {seconds[file]:.0f} s, {limit:.0f} s at most were expected")
-    if lines:
-        lines.append("where that has to be so: make budget")
-    return lines
+        if slower is not None and busy[file] > (limit := slower * (SLOWER * cost["busy"] + FLOOR)):
+            lines.append(
+                f"{file} took {busy[file]:.0f} s of the processor, {limit:.0f} s at most were expected"
+            )
+    return [*lines, "where that has to be so: make budget"] if lines else []
+
+
+def _busy() -> float:
+    """Seconds of the processor that this process and its ended children have had."""
+    return sum(os.times()[:4])
 
 
 def _file(nodeid: str) -> str:
