@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.commands import tabstudio
 
 ODD = "odd <b> 'x' & 100%"
 """A model's name that a page must take for text."""
@@ -57,15 +56,6 @@ def copied(trained: Path, folder: Path) -> Path:
 
 def terminal(folder: Path, *words: str, actor: str = "carol") -> str:
     """Run a tabstudio command in a terminal of that folder, as somebody."""
-    settings = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "TABSTUDIO_"))}
-    done = subprocess.run(
-        [sys.executable, "-m", "tabstudio", *words],
-        cwd=folder,
-        env=settings | {"TABSTUDIO_ACTOR": actor},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = tabstudio(folder, *words, TABSTUDIO_ACTOR=actor)
     assert done.returncode == 0, done.stderr
     return done.stdout

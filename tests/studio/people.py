@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,22 +11,10 @@ from pathlib import Path
 import httpx
 from websockets.sync.client import ClientConnection, connect
 
+from tests.commands import tabstudio
+
 PASSWORD = "correct horse battery"
 ROLES = {"ann": "admin", "carol": "approver", "ed": "editor", "vera": "viewer"}
-
-
-def tabstudio(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder."""
-    settings = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "TABSTUDIO_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "tabstudio", *words],
-        cwd=folder,
-        env=settings | {"OMP_NUM_THREADS": "1"} | environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
 
 
 def people(folder: Path, **environment: str) -> dict[str, str]:
