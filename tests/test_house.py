@@ -10,7 +10,7 @@ import pytest
 HOUSE = Path(__file__).resolve().parents[1]
 SOURCE = HOUSE / "src" / "tabstudio"
 ROW = (
-    ("errors", "settings", "options", "_util", "_version"),
+    ("errors", "settings", "options", "_compat", "_util", "_version"),
     ("table",),
     ("report",),
     ("exploration",),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from tabstudio._compat.torch_objects import sequence_number
 from tabstudio.autologging import finding, lineage
 from tabstudio.autologging.epochs import Trained
 from tabstudio.autologging.losses import Losses, Producer, Seen, read_later
@@ -66,7 +67,7 @@ class Pending:
         node = None if seen.result is None else seen.result.grad_fn
         if node is not None:
             seen.result = None
-            self.put(node._sequence_nr(), seen)
+            self.put(sequence_number(node), seen)
 
     def put(self, number: int, seen: Seen) -> None:
         """Keep a loss that the node of this number has computed."""
@@ -117,7 +118,7 @@ class Pending:
     def _whole(self, tensor: torch.Tensor) -> Source | None:
         """Return the commonest source at little cost: a loss as its producer has returned it."""
         node = tensor.grad_fn
-        number = -1 if node is None else int(node._sequence_nr())
+        number = -1 if node is None else int(sequence_number(node))
         seen = self.seen.get(number)
         if seen is None or seen.loss.value is None:
             return None

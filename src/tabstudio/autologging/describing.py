@@ -98,11 +98,13 @@ def gradient_norm(value: Any) -> Any:
     """Return the norm of all gradients of an optimizer's parameters, not waited for; None without."""
     import torch
 
+    from tabstudio._compat.torch_functions import foreach_norm
+
     grads = [p.grad for group in value.param_groups for p in group["params"] if p.grad is not None]
     if not grads or any(grad.is_sparse or grad.device != grads[0].device for grad in grads):
         return None
     with torch.no_grad():
-        norms = torch._foreach_norm(grads)
+        norms = foreach_norm(grads)
         return torch.linalg.vector_norm(torch.stack([norm.float() for norm in norms]))
 
 

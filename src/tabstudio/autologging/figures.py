@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from tabstudio._compat.matplotlib import numbered_figure
 from tabstudio.autologging.observer import Observer
 from tabstudio.autologging.patching import Patches
 
@@ -107,7 +108,7 @@ class Figures(Observer):
     def _shown(self, figures: list[Figure] | None = None) -> None:
         if figures is None:
             numbers = self._pyplot.get_fignums()
-            figures = [manager.canvas.figure for manager in map(self._manager, numbers)]
+            figures = [numbered_figure(self._pyplot, number) for number in numbers]
         for figure in figures:
             known = self._known.setdefault(figure, _Kept())
             if figure.axes and _look(figure) != known.look:
@@ -115,9 +116,6 @@ class Figures(Observer):
                     self._keep(self._name(figure), self._png(figure))
             known.look = _look(figure)
             known.shown = weakref.WeakSet(_parts(figure))
-
-    def _manager(self, number: int) -> Any:
-        return self._pyplot._pylab_helpers.Gcf.figs[number]
 
     def _saved(self, figure: Figure, target: Any) -> None:
         known = self._known.setdefault(figure, _Kept())

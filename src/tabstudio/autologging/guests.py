@@ -6,6 +6,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from tabstudio._compat.mlflow import active_experiment_id, registry_uri
 from tabstudio.autologging.observer import Observer
 from tabstudio.autologging.patching import Patches
 from tabstudio.settings import registry_address, tracking_address
@@ -77,7 +78,7 @@ class Guests(Observer):
         """Let our run go into theirs; a nested one, or the next one, gets another of ours."""
         if run_id not in self._joined:
             address = tracking_address(client.tracking_uri)
-            registry = registry_address(client._registry_uri, address)
+            registry = registry_address(registry_uri(client), address)
             self._session.join(into=run_id, tracking_uri=address, registry_uri=registry)
             self._joined[run_id] = self._session.run
         self._session.run = self._joined[run_id]
@@ -97,7 +98,7 @@ def _address(mlflow: ModuleType) -> dict[str, str]:
     if mlflow.is_tracking_uri_set():
         where["tracking_uri"] = tracking_address(mlflow.get_tracking_uri())
         where["registry_uri"] = registry_address(mlflow.get_registry_uri(), where["tracking_uri"])
-    experiment = mlflow.tracking.fluent._active_experiment_id
+    experiment = active_experiment_id()
     if experiment is not None:
         where["experiment"] = mlflow.MlflowClient().get_experiment(experiment).name
     return where

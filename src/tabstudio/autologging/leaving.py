@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import gc
 import io
 import types
+
+from tabstudio._compat.python import run_exit_functions
 
 
 def leave_in_order(module: types.ModuleType) -> None:
@@ -15,7 +16,7 @@ def leave_in_order(module: types.ModuleType) -> None:
     Functions registered with `atexit` run, the script's own objects go (and with them their files are closed
     and their `__del__` runs), and every file that is still open, Python's or C's, is flushed.
     """
-    atexit._run_exitfuncs()
+    run_exit_functions()
     _forget(module.__dict__)
     for thing in gc.get_objects():
         if issubclass(type(thing), io.BufferedWriter | io.BufferedRandom | io.TextIOWrapper):

@@ -10,6 +10,8 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tabstudio._compat.torch_objects import divisor, sequence_number, summed_shape
+
 if TYPE_CHECKING:
     import torch
 
@@ -36,7 +38,7 @@ class Ancestor:
 def number_of(tensor: torch.Tensor) -> int | None:
     """Return the sequence number of the node that made a tensor, None for one that nothing made."""
     node = tensor.grad_fn
-    return None if node is None else int(node._sequence_nr())
+    return None if node is None else int(sequence_number(node))
 
 
 def ancestor(tensor: torch.Tensor, losses: Container[int]) -> Ancestor | None:
@@ -46,7 +48,7 @@ def ancestor(tensor: torch.Tensor, losses: Container[int]) -> Ancestor | None:
     for _ in range(_LONGEST):
         if node is None:
             return None
-        number = node._sequence_nr()
+        number = sequence_number(node)
         if number in losses:
             return Ancestor(number, divided, exact, reduced)
         parents = [parent for parent, _ in node.next_functions if parent is not None]
@@ -54,7 +56,7 @@ def ancestor(tensor: torch.Tensor, losses: Container[int]) -> Ancestor | None:
         if len(parents) != 1:
             return None
         if name == "DivBackward0":
-            by = _number(node, "_saved_other")
+            by = _number(divisor(node))
             divided, exact = divided * (by or 1.0), exact and by is not None
         elif name == "MulBackward0":
             exact = False
@@ -77,7 +79,7 @@ def parts(tensor: torch.Tensor, losses: Mapping[int, Any]) -> list[int]:
         if not waiting:
             break
         node = waiting.pop()
-        if node is None or not oldest <= (number := node._sequence_nr()) < 2**62:
+        if node is None or not oldest <= (number := sequence_number(node)) < 2**62:
             continue
         if number in losses:
             found.add(number)
@@ -91,7 +93,7 @@ def rows_summed(tensor: torch.Tensor) -> float:
     node: Any = tensor.grad_fn
     if node is None or node.name() != "SumBackward0":
         return 0.0
-    sizes = node._saved_self_sym_sizes
+    sizes = summed_shape(node)
     made_by = node.next_functions[0][0]
     collected = made_by is None or made_by.name() in ("CatBackward0", "StackBackward0")
     return float(sizes[0]) if sizes and not collected and max(sizes) == sizes[0] == math.prod(sizes) else 0.0
@@ -113,9 +115,8 @@ def leaves(tensor: torch.Tensor) -> list[torch.Tensor]:
     return list(found.values())
 
 
-def _number(node: Any, name: str) -> float | None:
+def _number(saved: torch.Tensor | None) -> float | None:
     """Read a number that a node has kept; never one that stands on a device."""
-    saved = getattr(node, name, None)
     if saved is None or saved.device.type != "cpu" or saved.numel() != 1:
         return None
     return float(saved)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import FrameType, ModuleType
 from typing import Any
 
+from tabstudio._compat.torch_objects import batch_iterator_class
 from tabstudio.autologging.finding import names_of, part_of
 from tabstudio.autologging.patching import Patches
 from tabstudio.autologging.places import Loop, loops_of, users_frames
@@ -50,7 +51,7 @@ class Loaders:
         self, module: ModuleType, guard: Callable[[Callable[..., None]], Callable[..., None]]
     ) -> None:
         """Look on where a pass begins, and where each batch is asked for. There is no hook for it."""
-        loader, iterator = module.DataLoader, module._BaseDataLoaderIter
+        loader, iterator = module.DataLoader, batch_iterator_class(module)
         iterate, give = loader.__iter__, iterator.__next__
         began, asked = guard(self._began), guard(self._asked)
 

@@ -77,12 +77,13 @@ class Losses:
 
     def install(self, torch: ModuleType, guard: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
         """Replace the functions, also where a module of the user has imported them by name."""
+        from tabstudio._compat.torch_functions import function_transforms, tensor_item
+
         functional = torch.nn.functional
         self._guard, self._kind = guard, torch.Tensor
-        self._item = torch._C.TensorBase.item  # not the one of `torch.Tensor` that is listened to
+        self._item = tensor_item  # not the one of `torch.Tensor` that is listened to
         self._loss_modules = vars(torch.nn.modules.loss)
-        # `vmap`, `grad` or another transform of functions is at work: its tensors have no values.
-        self._transforms = torch._C._functorch.peek_interpreter_stack
+        self._transforms = function_transforms
         self._of_function = guard(self._function_returned)
         made = {}
         for name in [n for n in dir(functional) if n.endswith("_loss") or n in _MORE_NAMES]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from tabstudio._compat.torch_objects import is_compiled_in_place, original_module
 from tabstudio.autologging import finding
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Models:
         self.compiled = self.compiled or _is_compiled(module)
         inner = module if _is_compiled(module) else unwrapped(module)
         for each in {id(module): module, id(inner): inner}.values():
-            if id(each) not in self._hooked and getattr(each, "_compiled_call_impl", None) is None:
+            if id(each) not in self._hooked and not is_compiled_in_place(each):
                 self._hooked.add(id(each))
                 self._handles.append(each.register_forward_pre_hook(self._before_forward))
 
@@ -53,10 +54,13 @@ class Models:
 def unwrapped(module: nn.Module) -> nn.Module:
     """Return the user's own module: inside `torch.compile`, `DataParallel`, `DistributedDataParallel`."""
     while True:
-        name = "_orig_mod" if _is_compiled(module) else "module"
-        wraps = _is_compiled(module) or type(module).__name__.endswith("DataParallel")
-        inner = getattr(module, name, None) if wraps else None
-        if inner is None:
+        if _is_compiled(module):
+            inner = original_module(module)
+        elif type(module).__name__.endswith("DataParallel"):
+            inner = getattr(module, "module", module)
+        else:
+            return module
+        if inner is module:
             return module
         module = inner
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
+from tabstudio._compat.python import is_being_imported
+
 Imported = Callable[[ModuleType], None]
 
 
@@ -87,8 +89,7 @@ class Imports:
     def when(self, name: str, call: Imported) -> None:
         """Call with the module `name` as soon as it has been executed."""
         module = sys.modules.get(name)
-        spec = getattr(module, "__spec__", None)
-        if module is not None and not getattr(spec, "_initializing", False):
+        if module is not None and not is_being_imported(module):
             call(module)
             return
         self._finder.waiting.setdefault(name, []).append(call)

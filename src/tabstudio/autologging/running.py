@@ -8,11 +8,11 @@ import importlib.machinery
 import os
 import signal
 import sys
-import threading
 import types
 from pathlib import Path
 from types import TracebackType
 
+from tabstudio._compat.python import join_threads
 from tabstudio.autologging.leaving import leave_in_order
 from tabstudio.autologging.observer import Observer, Training
 from tabstudio.autologging.output import Output
@@ -41,7 +41,7 @@ def run_script(path: str | Path, arguments: list[str], options: Options) -> int:
     session.observe(_FewerCollections())
     module = _as_main(str(path), arguments)
     status, code, error = _executed(module, source)
-    threading._shutdown()  # type: ignore[attr-defined]  # as Python at its end: threads that work end first
+    join_threads()
     session.end(status, error)
     leave_in_order(module)
     _tell(session)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import CodeType, FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from tabstudio._compat.torchmetrics import WRAP_COMPUTE
 from tabstudio.autologging import calls
 from tabstudio.autologging.observer import Epoch, Observer, Training
 from tabstudio.autologging.patching import Patches
@@ -102,7 +103,7 @@ class Scores(Observer):
 
     def _watch_torchmetrics(self, module: ModuleType) -> None:
         metric, collection, seen = module.Metric, module.MetricCollection, self._seen
-        wrap, compute = metric._wrap_compute, collection.compute
+        wrap, compute = getattr(metric, WRAP_COMPUTE), collection.compute
 
         def watched_wrap(self: Any, compute: Callable[..., Any]) -> Callable[..., Any]:
             inner = wrap(self, compute)
@@ -122,7 +123,7 @@ class Scores(Observer):
                 seen(name, part, None)
             return value
 
-        self._patches.set(metric, "_wrap_compute", watched_wrap)
+        self._patches.set(metric, WRAP_COMPUTE, watched_wrap)
         self._patches.set(collection, "compute", watched_collection)
 
     def _returned(self, name: str, value: Any, special: Any) -> None:

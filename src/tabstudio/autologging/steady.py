@@ -7,6 +7,7 @@ from threading import get_ident
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING
 
+from tabstudio._compat.torch_objects import sequence_number
 from tabstudio.autologging.backward import Backward, Source
 from tabstudio.autologging.epochs import Trained
 from tabstudio.autologging.following import FLUSH_SECONDS, Following, Site
@@ -71,7 +72,7 @@ class Steady:
         ):
             return False
         node = result.grad_fn
-        self.number = 0 if node is None else node._sequence_nr()
+        self.number = 0 if node is None else sequence_number(node)
         return node is not None
 
     def takes(self, seen: Seen, number: int) -> bool:

@@ -10,15 +10,11 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from tabstudio._compat.torch_objects import FORWARD_HOOKS, forward_hooks
 from tabstudio.autologging.patching import Patches
 
 if TYPE_CHECKING:
     from torch import nn
-
-_HOOKS = {
-    "_forward_pre_hooks": ("_forward_pre_hooks_with_kwargs",),
-    "_forward_hooks": ("_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
-}
 
 
 class Unhooked:
@@ -58,7 +54,7 @@ def _without_hooks(made: Any) -> Any:
     if not isinstance(state, dict):
         return made
     plain = {}
-    for name, others in _HOOKS.items():
+    for name, others in FORWARD_HOOKS.items():
         hooks = state.get(name) or {}
         ours = {key for key, hook in hooks.items() if _is_ours(hook)}
         for each in (name, *others) if ours else ():
@@ -80,7 +76,7 @@ def _hooks_taken_off(module: Any) -> Iterator[None]:
     taken = [
         (hooks, key, hook)
         for part in (module.modules() if module is not None else ())
-        for hooks in (part._forward_pre_hooks, part._forward_hooks)
+        for hooks in forward_hooks(part)
         for key, hook in list(hooks.items())
         if _is_ours(hook)
     ]

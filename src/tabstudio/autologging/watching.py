@@ -14,6 +14,7 @@ from threading import get_ident
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from tabstudio._compat.torch_objects import sequence_number
 from tabstudio.autologging.backward import Pending
 from tabstudio.autologging.epochs import Evaluated, Trained
 from tabstudio.autologging.following import group_of
@@ -229,7 +230,7 @@ class Loops(Observer):
         node = tensor.grad_fn if type(tensor) is self._torch.Tensor else None
         if node is None:
             return False
-        steady, number, visit = self._steady, node._sequence_nr(), self._loaders.visit
+        steady, number, visit = self._steady, sequence_number(node), self._loaders.visit
         if not steady.number:
             only = self._pending.only(number)
             if only is None or not steady.takes(only, number):

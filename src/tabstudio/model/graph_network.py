@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from tabstudio._compat.torch_functions import OpOverload
 from tabstudio.errors import ModelError
 from tabstudio.model.networks import Pack
 
@@ -217,7 +218,7 @@ def _meta(program: ExportedProgram, name: str) -> Any:
 
 def _node(node: Any, weights: Mapping[str, str]) -> dict[str, Any]:
     target = node.target
-    is_aten = isinstance(target, torch._ops.OpOverload)
+    is_aten = isinstance(target, OpOverload)
     name = str(target) if is_aten else f"operator.{getattr(target, '__name__', target)}"
     _operator(name)
     encoded = {"name": node.name, "do": name, "args": [_encoded(value, weights) for value in node.args]}

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tabstudio._compat.sklearn import input_positions
 from tabstudio.errors import ModelError
 from tabstudio.model.transforms import (
     FUNCTIONS,
@@ -306,7 +307,7 @@ def _pipeline(taking: TransformerImport, pipeline: Any, origins: Origins) -> tup
 def _column_transformer(
     taking: TransformerImport, transformer: Any, origins: Origins
 ) -> tuple[Step, Origins]:
-    places = transformer._transformer_to_input_indices
+    places = input_positions(transformer)
     parts, made = [], []
     for name, inner, _ in transformer.transformers_:
         if isinstance(inner, str) and inner == "drop":

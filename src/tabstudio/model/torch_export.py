@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from tabstudio._compat.torch_objects import ALL_HOOKS, original_module
 from tabstudio.errors import ModelError
 
 if TYPE_CHECKING:
@@ -77,12 +78,12 @@ def _rows(example: Any) -> int:
 
 def evaluating_copy(module: nn.Module) -> nn.Module:
     """A copy of a module on the CPU, in evaluation mode, without hooks, free of its compiled form."""
-    module = getattr(module, "_orig_mod", module)  # torch.compile's
+    module = original_module(module)
     if isinstance(module, nn.parallel.DistributedDataParallel | nn.DataParallel):
         module = module.module
     memo: dict[int, Any] = {}
     for part in module.modules():
-        for name in _HOOKS:  # what hooks hold (open files, trackers, whole tensors) is not the model's
+        for name in ALL_HOOKS:  # what hooks hold (open files, trackers, whole tensors) is not the model's
             memo[id(part.__dict__[name])] = type(part.__dict__[name])()
     twin = copy.deepcopy(module, memo)
     try:
@@ -91,17 +92,6 @@ def evaluating_copy(module: nn.Module) -> nn.Module:
         for part in twin.modules():
             part.training = False
     return twin.cpu().requires_grad_(requires_grad=False)
-
-
-_HOOKS = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_backward_hooks",
-    "_backward_pre_hooks",
-    "_forward_hooks_with_kwargs",
-    "_forward_pre_hooks_with_kwargs",
-    "_forward_hooks_always_called",
-)
 
 
 def untouched_random_state() -> AbstractContextManager[None]:

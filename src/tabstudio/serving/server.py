@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from tabstudio._compat.uvicorn import becomes_websocket
 from tabstudio.serving.serve_options import Bounds
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Time the body."""
         self._head_since, self._head_bytes = None, 0
         super().on_headers_complete()
-        if self.parser.should_upgrade() and self._should_upgrade():
+        if becomes_websocket(self):
             return  # a websocket: another protocol goes on from here
         self._body_since = self.loop.time()
         self.cycle.transport = self._whole  # type: ignore[assignment]

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tabstudio._compat.torch_functions import foreach_lerp_, foreach_norm
 from tabstudio.errors import TrainingError
 from tabstudio.model.networks import Pack
 from tabstudio.model.networks.base import corner
@@ -102,7 +103,7 @@ class LoopState:
         if self._averaged:
             share = max(1.0 / self.plan.averaging, LATEST / (self.steps + LATEST - 1))
             means, weights = ([kind[n] for n in self._averaged] for kind in (self.averages, self.learned))
-            torch._foreach_lerp_(means, weights, share)
+            foreach_lerp_(means, weights, share)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -335,7 +336,7 @@ def _lay_as_torch_does(parameters: Sequence[Tensor]) -> None:
 
 
 def _finite_members(parameters: Sequence[Tensor]) -> np.ndarray:
-    if math.isfinite(sum(torch._foreach_norm([p.detach() for p in parameters]))):
+    if math.isfinite(sum(foreach_norm([p.detach() for p in parameters]))):
         return np.ones(len(parameters[0]), dtype=bool)
     finite = [torch.isfinite(p.detach()).flatten(1).all(1) for p in parameters]
     return np.asarray(torch.stack(finite).all(0).cpu().numpy())

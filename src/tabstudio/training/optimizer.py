@@ -15,6 +15,15 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from tabstudio._compat.torch_functions import (
+    foreach_add_,
+    foreach_addcmul_,
+    foreach_div_,
+    foreach_lerp_,
+    foreach_mul_,
+    foreach_sqrt,
+    fused_adamw_,
+)
 from tabstudio.model.networks.base import corner
 
 LEAST_ENTRIES = 1 << 14
@@ -117,7 +126,7 @@ class Adam:
 
     def _fused(self, run: _Run, factor: float) -> None:
         grads = [self._gradient(i)[run.members] for i in run.places]
-        torch._fused_adamw_(
+        fused_adamw_(
             run.parameters,
             grads,
             run.means,
@@ -139,12 +148,12 @@ class Adam:
         learning = learning * factor
         parameters = [p.detach() for p in self.parameters]
         grads = [self._gradient(i) for i in range(len(parameters))]
-        torch._foreach_lerp_(self.means, grads, 1.0 - first)
-        torch._foreach_mul_(self.squares, second)
-        torch._foreach_addcmul_(self.squares, grads, grads, 1.0 - second)
-        below = torch._foreach_sqrt(self.squares)
-        torch._foreach_div_(below, (1.0 - second**steps) ** 0.5)
-        torch._foreach_add_(below, self.eps)
+        foreach_lerp_(self.means, grads, 1.0 - first)
+        foreach_mul_(self.squares, second)
+        foreach_addcmul_(self.squares, grads, grads, 1.0 - second)
+        below = foreach_sqrt(self.squares)
+        foreach_div_(below, (1.0 - second**steps) ** 0.5)
+        foreach_add_(below, self.eps)
         for i, parameter in enumerate(parameters):
             shape = (-1, *[1] * (parameter.dim() - 1))
             if self.decays[i]:

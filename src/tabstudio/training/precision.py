@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 
+from tabstudio._compat.torch_functions import cpu_has_bf16
 from tabstudio.options import NetworkConfig
 
 Chosen = Literal["float32", "bf16"]
@@ -38,8 +39,4 @@ def has_bf16(device: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device != "cpu":
         return False
-    checks = (getattr(torch.cpu, name, None) for name in _CPU_CHECKS)
-    return any(check is not None and check() for check in checks)
-
-
-_CPU_CHECKS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return cpu_has_bf16()

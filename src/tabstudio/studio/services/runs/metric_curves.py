@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
+from tabstudio._compat.mlflow import tracking_store
 from tabstudio.studio.services.runs.run_records import as_logged
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def metric_curves(
     Raises `TrackingError` where MLflow cannot be asked.
     """
     wanted = list(metrics)
-    store = client.mlflow._tracking_client.store
+    store = tracking_store(client.mlflow)
     with client.asking("look at the metrics"):
         if hasattr(store, "ManagedSessionMaker"):
             found = _in_tables(store, run_id, wanted, points)

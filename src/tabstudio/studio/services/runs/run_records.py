@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from tabstudio._compat.mlflow import latest_metrics
 from tabstudio.evaluation.evaluation_result import to_plain
 
 if TYPE_CHECKING:
@@ -89,6 +90,6 @@ def as_row(run: Run, experiment: str, children: int | None = None) -> RunRow:
         parent=tags.get(PARENT, ""),
         metrics={name: as_logged(value) for name, value in sorted(run.data.metrics.items())},
         params=dict(sorted(run.data.params.items())),
-        moving=tuple(sorted(metric.key for metric in run.data._metric_objs if metric.step)),
+        moving=tuple(sorted(metric.key for metric in latest_metrics(run) if metric.step)),
         children=children,
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Float, and_, case, cast, func, select
 
+from tabstudio._compat.mlflow import filter_clauses, is_filter_readable, tracking_store
 from tabstudio.studio.services.runs.run_query import (
     ATTRIBUTES,
     RunQuery,
@@ -47,11 +48,9 @@ def search_of(client: MlflowClient) -> RunSearch:
     """The fastest way to a client's runs."""
     from mlflow.store.tracking import sqlalchemy_store
 
-    store = client._tracking_client.store
+    store = tracking_store(client)
     at_hand = isinstance(store, sqlalchemy_store.SqlAlchemyStore)
-    # MLflow's reader of filters is its own affair: a later one may have none of that name.
-    readable = hasattr(sqlalchemy_store, "_get_sqlalchemy_filter_clauses")
-    return SqlRunSearch(client, store) if at_hand and readable else ApiRunSearch(client)
+    return SqlRunSearch(client, store) if at_hand and is_filter_readable() else ApiRunSearch(client)
 
 
 class SqlRunSearch:
@@ -87,11 +86,8 @@ class SqlRunSearch:
     def _matching(self, session: Session, query: RunQuery, experiments: Sequence[str]) -> Select[Any]:
         """Ids of the runs that a query asks for, in no order; MLflow itself reads its filter string."""
         from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
-        from mlflow.store.tracking.sqlalchemy_store import _get_sqlalchemy_filter_clauses
 
-        attributes, joined, datasets = _get_sqlalchemy_filter_clauses(
-            parse_filter(query.filter), session, self.store._get_dialect()
-        )
+        attributes, joined, datasets = filter_clauses(self.store, session, parse_filter(query.filter))
         below = select(SqlTag.run_uuid).where(SqlTag.key == PARENT)
         found = select(SqlRun.run_uuid)
         for table in joined:
