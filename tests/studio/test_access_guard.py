@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket as sockets
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from starlette.responses import PlainTextResponse
 from websockets.exceptions import InvalidStatus
 
-from tabstudio.studio.access_guard import BODY_BYTES
+from tabstudio.database import Database
+from tabstudio.studio.access.authentication import Authentication
+from tabstudio.studio.access_guard import BODY_BYTES, AccessGuard
 from tabstudio.studio.server import BOUNDS
+from tabstudio.studio.studio_options import StudioOptions
 
 from .conftest import start_studio
 from .people import PASSWORD, browser, heard, page_of, people, program, say, socket, tabstudio
@@ -327,3 +335,29 @@ def test_a_proxy_says_who_asks_and_nobody_else(tmp_path):
             assert (refused.status_code, "not the proxy" in refused.text) == (403, True)
     finally:
         running.stop()
+
+
+def test_who_asks_is_found_out_while_every_other_thread_waits_for_mlflow(tmp_path):
+    async def page(scope, receive, send):
+        await PlainTextResponse(scope["state"]["who"].name)(scope, receive, send)
+
+    async def story() -> str:
+        stuck = threading.Event()
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        waiting = loop.run_in_executor(None, stuck.wait)
+        guard = AccessGuard(page, SimpleNamespace(options=StudioOptions(login=True), access=access))
+        try:
+            transport = httpx.ASGITransport(guard)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8600") as client:
+                answering = client.get("/", headers={"authorization": f"Bearer {token}"})
+                return (await asyncio.wait_for(answering, 10)).text
+        finally:
+            stuck.set()
+            await waiting
+
+    with Database(f"sqlite:///{tmp_path}/ours.db") as database:
+        access = Authentication(database)
+        access.people.add("ann", "viewer", PASSWORD)
+        token = access.people.token("ann", "program")
+        assert asyncio.run(story()) == "ann"

@@ -108,3 +108,17 @@ def test_the_words_of_a_service_stand_for_the_model_whatever_its_name(model, whi
     made = Deployment("one", "running", "", tuple(words), 1, "", Path("log"), "here")
     assert deployments.registered_model(made, told.name) == model
     assert told.address == first.partition("=")[2] or first.startswith("models:")
+
+
+def test_the_schema_of_a_row_is_found_by_its_references_whatever_they_are_called(monkeypatch):
+    row = {"type": "object", "properties": {"age": {"type": ["number", "null"]}}}
+    body = {"type": "object", "properties": {"rows": {"type": "array", "items": {"$ref": "#/x-rows/a~1b"}}}}
+    schema = {"$ref": "#/components/schemas/Question"}
+    operation = {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+    document = {
+        "paths": {"/v1/models/ill/predict": {"post": operation}, "/v1/models/ill/reload": {"post": {}}},
+        "components": {"schemas": {"Question": {"$ref": "#/components/schemas/Body"}, "Body": body}},
+        "x-rows": {"a/b": row},
+    }
+    monkeypatch.setattr(deployments, "request_json", lambda *_: document)
+    assert deployments.row_schemas(service("one")) == {"ill": row}

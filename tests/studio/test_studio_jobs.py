@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ import pytest
 from tabstudio.database import Database
 from tabstudio.errors import ConfigError, DataError
 from tabstudio.studio.access.roles import Actor, ForbiddenError
-from tabstudio.studio.services.jobs import StudioJobs
+from tabstudio.studio.services.jobs import StudioJobs, job_process
 from tabstudio.studio.services.jobs import studio_jobs as module
 from tabstudio.studio.services.jobs.diary import DiaryReader, JobDiary
 from tabstudio.studio.services.tables.table_folder import TableFolder
+from tabstudio.tracking import spool
 
 ANN, VIC = Actor("ann", "editor"), Actor("vic", "viewer")
 QUICK = {"epochs": 3, "references": False, "resamples": 0, "hidden": [8]}
@@ -198,3 +200,73 @@ def test_a_diary_survives_torn_and_unknown_lines(tmp_path):
     assert reader.read().share == 0.25
     diary.write("failed", error="no")
     assert (reader.read().ended, reader.read().error) == ("failed", "no")
+
+
+@pytest.fixture
+def unstarted(jobs, monkeypatch):
+    """Jobs whose processes are this one, so that nothing is trained."""
+    monkeypatch.setattr(module.processes, "launch", lambda *_: psutil.Process())
+    monkeypatch.setenv("TABSTUDIO_TRAININGS", "100")
+    return jobs
+
+
+def test_no_diary_is_read_while_others_wait_for_the_database(unstarted, monkeypatch):
+    for _ in range(3):
+        unstarted.start(ANN, "train", "table.csv", "y", QUICK)
+    writing, inside, read = unstarted.database.writing, [], DiaryReader.read
+
+    @contextmanager
+    def held():
+        with writing() as connection:
+            inside.append(True)
+            try:
+                yield connection
+            finally:
+                inside.pop()
+
+    def unheld(reader):
+        assert not inside
+        return read(reader)
+
+    monkeypatch.setattr(unstarted.database, "writing", held)
+    monkeypatch.setattr(DiaryReader, "read", unheld)
+    assert unstarted.start(ANN, "train", "table.csv", "y", QUICK).state == "running"
+    monkeypatch.setenv("TABSTUDIO_TRAININGS", "4")
+    with pytest.raises(ConfigError, match="4 trainings run"):
+        unstarted.start(ANN, "train", "table.csv", "y", QUICK)
+
+
+def test_the_end_of_an_old_job_is_noticed_and_ended_ones_are_not_read_again(unstarted, monkeypatch):
+    first, *others = [unstarted.start(ANN, "train", "table.csv", "y", QUICK) for _ in range(25)]
+    for job in others:
+        JobDiary(job.log.with_suffix(".jsonl")).write("stopped")
+    before = unstarted.token()
+    JobDiary(first.log.with_suffix(".jsonl")).write("stopped")
+    assert unstarted.token() != before
+    monkeypatch.setattr(DiaryReader, "read", None)
+    unstarted.token()
+
+
+def test_a_run_in_the_spool_is_opened_once_while_mlflow_is_down(tmp_path, monkeypatch):
+    made = [spool.Journal(tmp_path, _about(pid)) for pid in (1, 2, os.getpid())]
+    opened, load = [], spool.RunFolder.__init__
+
+    def counted(run, path):
+        opened.append(path)
+        load(run, path)
+
+    monkeypatch.setattr(spool.RunFolder, "__init__", counted)
+    others: set[str] = set()
+    mine, *rest = made[::-1]
+    mine.path.rename(tmp_path / "later")
+    for _ in range(10):
+        assert job_process._own_run(tmp_path / "runs", others) is None
+    (tmp_path / "later").rename(mine.path)
+    assert job_process._own_run(tmp_path / "runs", others) == mine.path
+    assert sorted(opened) == sorted(journal.path for journal in made)
+    assert others == {journal.id for journal in rest}
+
+
+def _about(pid: int) -> dict[str, object]:
+    names = ("host", "cwd", "tracking_uri", "registry_uri", "experiment", "run_name", "source")
+    return {"pid": pid, "started": 0.0, "start_time": 0, "tags": {}} | dict.fromkeys(names, "")

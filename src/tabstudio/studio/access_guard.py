@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -99,7 +98,7 @@ class AccessGuard:
         """Find out who asks."""
         try:
             claim = request_claim(self.studio.options, scope, headers)
-            who = await asyncio.to_thread(self.studio.access.who, claim) if claim else None
+            who = await self.studio.access.authenticate(claim) if claim else None
         except AccessError as error:
             raise RequestRejected(403, "forbidden", str(error)) from error
         except DatabaseError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from time import monotonic
@@ -54,7 +53,7 @@ class PageSockets:
         self._held.clear()
         for client in list(Client.instances.values()):
             claim = _claim(client.request.scope)
-            if claim and await asyncio.to_thread(self.studio.access.who, claim) is None:
+            if claim and await self.studio.access.authenticate(claim) is None:
                 reload = {"code": "window.location.reload()"}
                 await core.sio.emit("run_javascript", reload, room=client.id)
                 if not client.is_deleted:

@@ -128,4 +128,5 @@ class Studio:
         """Give every connection back."""
         for registry in self._registries.values():
             registry.close()
+        self.access.close()
         self.database.close()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING
 
+from tabstudio.studio.access import passwords
 from tabstudio.studio.access.failure_counter import FailureCounter
 
 if TYPE_CHECKING:
@@ -31,7 +34,13 @@ class PasswordLogins:
 
     def __init__(self, access: Authentication) -> None:
         self.access = access
+        self._threads = ThreadPoolExecutor(passwords.AT_ONCE, thread_name_prefix="password")
         self.names, self.addresses = FailureCounter(*BY_NAME), FailureCounter(*BY_ADDRESS)
+
+    async def attempt(self, name: str, password: str, address: str) -> str | None:
+        """Return what `login` does. Guesses wait for each other, and hold up nobody else."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self.login, name, password, address)
 
     def login(self, name: str, password: str, address: str) -> str | None:
         """Return the secret of a new session, None where name and password do not fit.

@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
 SHORTEST, LONGEST = 10, 1024
-_AT_ONCE = BoundedSemaphore(2)
+AT_ONCE = 2
 """Each check takes 64 MiB: many logins at a time wait, they do not fill the memory."""
+_SLOTS = BoundedSemaphore(AT_ONCE)
 
 
 def hash_password(password: str) -> str:
     """Hash a new password. Raises `ConfigError` for one that is too short or too long."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise ConfigError(f"a password of {SHORTEST} to {LONGEST:,} characters was expected")
-    with _AT_ONCE:
+    with _SLOTS:
         return _hasher().hash(_plain(password))
 
 
@@ -31,7 +32,7 @@ def verify_password(kept: str, password: str) -> bool:
 
     if len(password) > LONGEST:
         return False
-    with _AT_ONCE:
+    with _SLOTS:
         try:
             return _hasher().verify(kept or _nobodys(), _plain(password)) and bool(kept)
         except (VerificationError, InvalidHashError):

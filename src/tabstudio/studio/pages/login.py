@@ -64,7 +64,7 @@ def router(studio: Studio) -> APIRouter:
     ) -> Response:
         address = client_address(studio.options, request.scope, request.headers)
         try:
-            secret = await asyncio.to_thread(logins.login, name, password, address)
+            secret = await logins.attempt(name, password, address)
         except SlowDownError as error:
             answer = _page(
                 request, next, name, f"Too many failed logins. Try again in {error.seconds} s.", 429

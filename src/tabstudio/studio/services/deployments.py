@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from tabstudio._util.error_summary import summarize_error
 from tabstudio._util.http_client import RequestError, send_request
@@ -27,6 +27,7 @@ SECONDS = 2.0
 _PREDICT_SECONDS = 35.0
 _SERVED = re.compile(r"[\w.\- ]{1,200}")
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
+_PREDICT_PATH = re.compile(r"/v1/models/([^/]+)/predict")
 _LINE_BYTES = 300
 
 
@@ -156,14 +157,23 @@ def all_served_versions(studio: Studio) -> list[ServedVersion]:
 def row_schemas(service: Deployment) -> dict[str, dict[str, Any]]:
     """The JSON Schema of a row, by model, as the service's own contract has it."""
     document = request_json(service, "/openapi.json")
-    schemas = document["components"]["schemas"]
-    found = {}
-    for path, ways in document["paths"].items():
-        if path.startswith("/v1/models/") and path.endswith("/predict"):
-            body = ways["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
-            key = body.rpartition("/")[2].removesuffix("Request")
-            found[path.removeprefix("/v1/models/").removesuffix("/predict")] = schemas[f"{key}Row"]
-    return found
+    schemas = {}
+    for path, operations in document["paths"].items():
+        if named := _PREDICT_PATH.fullmatch(path):
+            body = operations["post"]["requestBody"]["content"]["application/json"]["schema"]
+            rows = _dereferenced(document, body)["properties"]["rows"]
+            schemas[named[1]] = _dereferenced(document, _dereferenced(document, rows)["items"])
+    return schemas
+
+
+def _dereferenced(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema that a `$ref` into the same document points at (RFC 6901), or `schema` itself."""
+    while "$ref" in schema:
+        part: Any = document
+        for token in unquote(schema["$ref"]).removeprefix("#/").split("/"):
+            part = part[token.replace("~1", "/").replace("~0", "~")]
+        schema = part
+    return schema
 
 
 def predict(service: Deployment, model: str, row: dict[str, Any]) -> dict[str, Any]:

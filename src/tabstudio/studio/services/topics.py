@@ -12,9 +12,15 @@ from tabstudio.registry.hash_chain import now
 from tabstudio.studio.services import deployments as services
 from tabstudio.studio.services import service_metrics, system_metrics, traffic
 from tabstudio.studio.services.feed import FeedSource
+from tabstudio.studio.services.runs.run_query import RunQuery
 
 if TYPE_CHECKING:
+    from tabstudio.studio.services.runs.run_records import RunRow
     from tabstudio.studio.studio import Studio
+
+
+NEWEST_RUNS, RUNNING_RUNS = 20, 100
+"""Runs that are looked at for a change; of the others, their numbers."""
 
 
 def topic_sources(studio: Studio) -> dict[str, FeedSource]:
@@ -31,11 +37,10 @@ def topic_sources(studio: Studio) -> dict[str, FeedSource]:
         return tuple(ours), tuple((v.name, v.version, v.last_updated_timestamp) for v in newest)
 
     def runs(_: str) -> Hashable:
-        experiments = [e.experiment_id for e in studio.mlflow.search_experiments()]
-        newest = studio.mlflow.search_runs(
-            experiments, max_results=20, order_by=["attributes.start_time DESC"]
-        )
-        return tuple((run.info.run_id, run.info.status, run.info.end_time) for run in newest)
+        newest = studio.runs.page(RunQuery(), 0, NEWEST_RUNS)
+        # A run that is older than these and ends, such as the parent of a sweep, is running until then.
+        running = studio.runs.page(RunQuery(status="RUNNING"), 0, RUNNING_RUNS)
+        return newest.total, running.total, tuple(map(_run_state, (*newest.rows, *running.rows)))
 
     def run(run_id: str) -> Hashable:
         found = studio.mlflow.get_run(run_id)
@@ -73,3 +78,7 @@ def topic_sources(studio: Studio) -> dict[str, FeedSource]:
         "job": FeedSource(jobs, 0.5),
         "meters": FeedSource(lambda pid: studio.meters.look(pid), system_metrics.SECONDS),
     }
+
+
+def _run_state(run: RunRow) -> Hashable:
+    return run.id, run.status, run.ended

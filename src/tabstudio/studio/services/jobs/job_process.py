@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,17 +77,44 @@ def _done(asked: dict[str, Any], diary: JobDiary) -> dict[str, Any]:
 
 
 def _tell_run(diary: JobDiary) -> None:
-    """Write MLflow's id of our run down as soon as the process that delivers it knows it."""
-    from tabstudio.settings import spool_folder
-    from tabstudio.tracking.spool import runs
+    """Write MLflow's id of this run to the diary as soon as the process that delivers it knows it.
 
+    Each run in the spool is opened once: while MLflow is down, thousands of them may wait there.
+    """
+    from tabstudio.settings import spool_folder
+
+    spool = spool_folder() / "runs"
+    others: set[str] = set()
+    mine: Path | None = None
     while True:
         time.sleep(_LOOK_SECONDS)
-        ours = (run for run in runs(spool_folder()) if run.about.pid == os.getpid() and not run.about.parent)
-        for run in ours:
-            if run.state.run_id:
-                diary.write("run", id=run.state.run_id)
-                return
+        mine = mine or _own_run(spool, others)
+        if mine is not None and (run_id := _delivered_id(mine)):
+            diary.write("run", id=run_id)
+            return
+
+
+def _own_run(spool: Path, others: set[str]) -> Path | None:
+    """Return the folder of this process's run, None while there is none; runs in `others` stay closed."""
+    from tabstudio.tracking.spool import RunFolder
+
+    for path in spool.iterdir() if spool.is_dir() else ():
+        if path.name not in others:
+            with suppress(FileNotFoundError):  # a run is being made, or removed
+                about = RunFolder(path).about
+                if about.pid == os.getpid() and not about.parent:
+                    return path
+                others.add(path.name)
+    return None
+
+
+def _delivered_id(path: Path) -> str:
+    from tabstudio.tracking.spool import RunFolder
+
+    try:
+        return RunFolder(path).state.run_id
+    except FileNotFoundError:  # it was delivered and removed: the result tells the id
+        return ""
 
 
 if __name__ == "__main__":

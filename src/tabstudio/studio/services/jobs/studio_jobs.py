@@ -19,7 +19,7 @@ from threading import Lock, Thread
 from typing import Any, Literal, get_args
 
 import psutil
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from tabstudio._util import processes
 from tabstudio.database import Database
@@ -42,7 +42,7 @@ STOP_SECONDS = 120.0
 KILL_SECONDS = 10.0
 """Seconds between the two kinds of force."""
 _KNOWN = 200
-_RECENT = 200
+_RECENT = select(table).order_by(table.c.started.desc()).limit(200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,7 @@ class StudioJobs:
         self.database, self.tables = database, tables
         self._readers: OrderedDict[str, DiaryReader] = OrderedDict()
         self._lock = Lock()
+        self._over: set[str] = set()
 
     def start(
         self,
@@ -211,12 +212,11 @@ class StudioJobs:
             return tuple(line.rstrip("\n") for line in file.readlines()[-lines:])
 
     def token(self, job_id: str = "") -> Hashable:
-        """What differs once a job, or any of the recent ones, has changed."""
-        wanted = select(table.c.id, table.c.diary, table.c.machine, table.c.pid, table.c.born)
-        wanted = wanted.where(table.c.id == job_id) if job_id else wanted
+        """Return what differs once a job, or any of the recent ones, has changed."""
         with self.database.reading() as connection:
-            rows = connection.execute(wanted.order_by(table.c.started.desc()).limit(20)).mappings().all()
-        return tuple((row["id"], _size(row["diary"]), self._ended(row) or _runs(row)) for row in rows)
+            query = _RECENT.where(table.c.id == job_id) if job_id else _RECENT
+            rows = connection.execute(query).mappings().all()
+        return tuple((row["id"], self._ended(row) or (_size(row["diary"]), _runs(row))) for row in rows)
 
     def _begin(self, who: Actor, asked: dict[str, Any]) -> StudioJob:
         job_id = uuid.uuid4().hex[:12]
@@ -255,10 +255,11 @@ class StudioJobs:
             "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         }
         most = _most()
+        known, working = self._working()
         with self.database.writing() as connection:
-            recent = select(table).order_by(table.c.started.desc()).limit(_RECENT)
-            rows = connection.execute(recent).mappings().all()
-            going = sum(1 for one in rows if not self._ended(one) and _runs(one))
+            # No diary is read here, everybody else waits: a job that was claimed just now has not ended yet.
+            newer = [row for row in connection.execute(_RECENT).mappings() if row["id"] not in known]
+            going = working + sum(map(_runs, newer))
             if going >= most:
                 raise ConfigError(
                     f"{going} trainings run, and no more than {most} may at once: wait for one to end, "
@@ -267,11 +268,17 @@ class StudioJobs:
             connection.execute(insert(table).values(**row))
         return going
 
+    def _working(self) -> tuple[frozenset[str], int]:
+        """Return the ids of the recent jobs, and how many of these run on this machine."""
+        with self.database.reading() as connection:
+            rows = connection.execute(_RECENT).mappings().all()
+        return frozenset(row["id"] for row in rows), sum(not self._ended(row) and _runs(row) for row in rows)
+
     def _change(self, job_id: str, **values: Any) -> None:
         with self.database.writing() as connection:
             connection.execute(update(table).where(table.c.id == job_id).values(**values))
 
-    def _row(self, connection: Connection, job_id: str) -> Any:
+    def _row(self, connection: Connection, job_id: str) -> RowMapping:
         row = connection.execute(select(table).where(table.c.id == job_id)).mappings().one_or_none()
         if row is None:
             raise ConfigError(f"job {job_id[:80]}: there is none of that id")
@@ -287,7 +294,7 @@ class StudioJobs:
         with self.database.reading() as connection:
             return JobDiary(Path(self._row(connection, job_id)["diary"]))
 
-    def _reader(self, row: Any) -> DiaryReader:
+    def _reader(self, row: RowMapping) -> DiaryReader:
         with self._lock:
             reader = self._readers.pop(row["id"], None) or DiaryReader(Path(row["diary"]))
             self._readers[row["id"]] = reader
@@ -295,10 +302,12 @@ class StudioJobs:
                 self._readers.popitem(last=False)
         return reader
 
-    def _ended(self, row: Any) -> bool:
-        return self._reader(row).read().ended is not None
+    def _ended(self, row: RowMapping) -> bool:
+        if row["id"] not in self._over and self._reader(row).read().ended is not None:
+            self._over.add(row["id"])  # its diary is not read again to know that
+        return row["id"] in self._over
 
-    def _seen(self, row: Any) -> StudioJob:
+    def _seen(self, row: RowMapping) -> StudioJob:
         runs = _runs(row)  # before the diary is read: what it writes last is read then
         progress = self._reader(row).read()
         return StudioJob(
@@ -316,7 +325,7 @@ class StudioJobs:
         )
 
 
-def _state(row: Any, progress: JobProgress, *, runs: bool) -> JobState:
+def _state(row: RowMapping, progress: JobProgress, *, runs: bool) -> JobState:
     if progress.ended is not None:
         return progress.ended
     if row["machine"] != socket.gethostname():
@@ -326,7 +335,7 @@ def _state(row: Any, progress: JobProgress, *, runs: bool) -> JobState:
     return "stopped" if progress.stopping else "died"
 
 
-def _runs(row: Any) -> bool:
+def _runs(row: RowMapping) -> bool:
     return row["machine"] == socket.gethostname() and processes.find(row["pid"], row["born"]) is not None
 
 
