@@ -94,7 +94,7 @@ def as_a_pack(shape: Shape, x: torch.Tensor, y: torch.Tensor) -> float:
     nobody = np.zeros((shape.members, shape.rows), dtype=bool)
     started = time.perf_counter()
     plan = make_plan(config, network, "binary", rows=shape.rows, folds=0)
-    data = assemble(EncodedRows(x, codes, {}, {}), y.numpy(), nobody, TARGET)
+    data = assemble(EncodedRows(x.numpy(), codes.numpy(), {}, {}), y.numpy(), nobody, TARGET)
     pack = build(NetworkSpec("mlp", shape.numbers, (), 1, network), plan.seeds)
     for _ in fit(pack, data, plan):
         pass

@@ -102,7 +102,7 @@ def ours(precision: str) -> System:
         plan = make_plan(config, network, "binary", rows=len(table.x), folds=0)
         codes = torch.zeros(len(table.x), 0, dtype=torch.int64)
         nobody = np.zeros((1, len(table.x)), dtype=bool)
-        data = assemble(EncodedRows(table.x, codes, {}, {}), table.y.numpy(), nobody, TARGET)
+        data = assemble(EncodedRows(table.x.numpy(), codes.numpy(), {}, {}), table.y.numpy(), nobody, TARGET)
         pack = build(NetworkSpec("mlp", NUMBERS, (), 1, network), plan.seeds)
         state = LoopState(pack, data, plan)
         started = time.perf_counter()

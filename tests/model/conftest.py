@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tabstudio.model.encoder import Encoder
+from tabstudio.model.inference.head import OutputHead
 from tabstudio.model.networks import NetworkSpec, build
 from tabstudio.model.predictor import Model
 from tabstudio.model.profile import profile
@@ -56,7 +57,8 @@ def make_model(rows: pl.DataFrame) -> Callable[..., Model]:
         with torch.no_grad():
             for weights in pack.parameters():
                 weights.add_(torch.randn(weights.shape, generator=generator) * 0.3)
-        return Model(schema, encoder, pack, profile=profile(rows, schema), config={"epochs": 3}, **options)
+        head = OutputHead(schema.target, **options)
+        return Model(schema, encoder, pack, head, profile=profile(rows, schema), config={"epochs": 3})
 
     return make
 

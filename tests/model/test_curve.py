@@ -10,7 +10,7 @@ import polars as pl
 import torch
 
 from tabstudio.model.bundle import load
-from tabstudio.model.calibration_curve import CalibrationCurve
+from tabstudio.model.inference.calibration_curve import CalibrationCurve
 from tabstudio.model.predictor import Model
 
 CURVE = CalibrationCurve((-1.0, 0.5), (0.6, 1.9, 1.2), 0.4)
@@ -34,5 +34,5 @@ def test_a_model_answers_with_its_curve_before_and_after_it_was_saved(
     np.testing.assert_allclose(after[:, 1], CURVE.apply(before[:, 1]), rtol=1e-12)
     np.testing.assert_allclose(after.sum(axis=1), 1.0)
     loaded = load(curved.save(tmp_path / "m"))
-    assert loaded.curve == CURVE
+    assert loaded.head.curve == CURVE
     np.testing.assert_array_equal(loaded.predict_proba(rows), after)

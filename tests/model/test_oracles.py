@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from tabstudio.errors import ConfigError
+from tabstudio.model.inference.network_inputs import number_bins
 from tabstudio.model.networks import NetworkSpec, build
 from tabstudio.model.networks.layers import PiecewiseLinear
 from tabstudio.model.networks.tabm import HEADS, Tabm
@@ -77,11 +78,12 @@ def test_bins_equal_those_of_the_authors_package() -> None:
     for mine, of in zip(edges, theirs, strict=True):
         torch.testing.assert_close(torch.tensor(mine), of)
     expected = rtdl.PiecewiseLinearEncoding(theirs)(x)  # the ends are theirs, too: nothing lies beyond them
-    torch.testing.assert_close(PiecewiseLinear(edges)(x), (2 * expected - 1) / 6**0.5, rtol=1e-4, atol=1e-5)
+    ours = PiecewiseLinear(number_bins(edges))(x)
+    torch.testing.assert_close(ours, (2 * expected - 1) / 6**0.5, rtol=1e-4, atol=1e-5)
 
 
 def test_a_number_beyond_all_edges_stands_at_their_end() -> None:
-    encoded = PiecewiseLinear([(0.0, 1.0, 3.0), (), (5.0, 6.0)])
+    encoded = PiecewiseLinear(number_bins([(0.0, 1.0, 3.0), (), (5.0, 6.0)]))
     x = torch.tensor([[-9.0, 1.0, 5.0], [2.0, 1.0, 5.0], [9.0, 1.0, 5.0]])
     expected = torch.tensor([[-1.0, -1.0], [1.0, 0.0], [1.0, 1.0]]) / 2**0.5
     torch.testing.assert_close(encoded(x), expected)

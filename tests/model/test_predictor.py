@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -49,7 +50,7 @@ def test_probabilities_are_the_mean_over_the_members(
     model = make_model("multiclass", temperature=2.0)
     inputs = model.encoder.encode(rows)
     with torch.no_grad():
-        raw = model.pack(inputs.numbers, inputs.codes).double()
+        raw = model.pack(torch.from_numpy(inputs.numbers), torch.from_numpy(inputs.codes)).double()
     expected = torch.softmax(raw / 2.0, dim=2).mean(0)
     np.testing.assert_allclose(model.predict_proba(rows), expected, rtol=1e-12)
     assert model.predict(rows).tolist() == [(1, 2, 3)[i] for i in expected.argmax(1)]
@@ -68,7 +69,7 @@ def test_the_threshold_is_for_the_positive_class(
     target = Target("ill", "binary", ("no", "yes"), positive)
     model = make_model("binary", target=target)
     chance = model.predict_proba(rows)[:, ("no", "yes").index(positive)]
-    model.threshold = float(np.sort(chance)[30])
+    model.head = replace(model.head, threshold=float(np.sort(chance)[30]))
     assert ((model.predict(rows) == positive) == (chance >= model.threshold)).all()
     assert (model.predict(rows) == positive).sum() == 270
 

@@ -9,6 +9,8 @@ import tabstudio
 from tabstudio import configure, read, split
 from tabstudio.errors import ConfigError
 from tabstudio.model.bundle import load
+from tabstudio.model.inference.forward import by_torch
+from tabstudio.model.inference.head import OutputHead
 from tabstudio.model.networks import Joined, join
 from tabstudio.model.predictor import Model
 from tabstudio.recipes import train
@@ -36,9 +38,9 @@ def test_rounds_of_members_are_weighed_by_their_held_out_predictions(cancer):
     rounds = len(fitted.learned.rounds)
     assert 1 <= rounds <= 4
     assert len(fitted.model.pack) == 5 * rounds
-    if fitted.model.weights is not None:
-        assert sum(fitted.model.weights) == pytest.approx(1.0)
-        assert len(fitted.model.weights) == 5 * rounds
+    if fitted.model.head.weights is not None:
+        assert sum(fitted.model.head.weights) == pytest.approx(1.0)
+        assert len(fitted.model.head.weights) == 5 * rounds
     assert len(fitted.validated) == len(labels)
 
 
@@ -46,7 +48,7 @@ def test_held_out_rows_of_a_member_stay_unseen_after_the_selection(cancer):
     frame, schema, labels, fold = learning(cancer)
     fitted = fit(frame, schema, labels, fold, configure(members=15, **FAST))
     inputs = fitted.model.encoder.encode(frame)
-    raw = fitted.model.pack(inputs.numbers, inputs.codes).detach().numpy()
+    raw = by_torch(fitted.model.pack)(inputs.numbers, inputs.codes)
     for c, own in enumerate(fitted.learned.rounds):
         members = raw[5 * c : 5 * c + 5]
         np.testing.assert_allclose(own, members[fold, np.arange(len(fold))], atol=1e-4)
@@ -66,7 +68,7 @@ def test_a_search_gives_one_model_of_the_best_trials(cancer, given, tmp_path):
         "weights.safetensors"
     ]
     again = load(folder)
-    assert again.weights == model.weights
+    assert again.head.weights == model.head.weights
     np.testing.assert_array_equal(again.predict_proba(test.frame), model.predict_proba(test.frame))
     if given:
         assert not isinstance(model.pack, Joined)
@@ -78,12 +80,16 @@ def test_networks_of_several_shapes_become_one_bundle(cancer, tmp_path):
         fit(frame, schema, labels, fold, configure(**(FAST | {"hidden": hidden}))).model
         for hidden in ((8,), (6, 4))
     )
-    both = Model(schema, wide.encoder, join([wide.pack, deep.pack]), weights=[0.15] * 5 + [0.05] * 5)
+    both = Model(
+        schema,
+        wide.encoder,
+        join([wide.pack, deep.pack]),
+        OutputHead(schema.target, (0.15,) * 5 + (0.05,) * 5),
+    )
     again = load(both.save(tmp_path / "joined"))
     assert isinstance(again.pack, Joined)
     np.testing.assert_array_equal(again.predict_proba(frame), both.predict_proba(frame))
-    wide.temperature = deep.temperature = 1.0
-    wide.curve = deep.curve = None
+    wide.head = deep.head = OutputHead(schema.target)
     expected = 0.75 * wide.predict_proba(frame) + 0.25 * deep.predict_proba(frame)
     np.testing.assert_allclose(again.predict_proba(frame), expected, atol=1e-7)
 
@@ -110,7 +116,7 @@ def test_train_with_search_registers_one_model_and_every_trial(cancer_csv, tmp_p
     children = [run for run in found if run.data.tags.get("mlflow.parentRunId") == result.delivery.run_id]
     assert len(children) == 6
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    assert tabstudio.load("models:/cancer/1").weights == result.model.weights
+    assert tabstudio.load("models:/cancer/1").head.weights == result.model.head.weights
 
 
 @pytest.mark.parametrize("options", [{"recipe": "tutorial"}, {"resume": True}])

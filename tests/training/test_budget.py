@@ -21,7 +21,7 @@ from tabstudio.training.loop import step as loop_step
 from tabstudio.training.trainer import train_members
 
 ROWS = 200
-INPUTS = EncodedRows(torch.randn(ROWS, 4), torch.zeros(ROWS, 0, dtype=torch.int64), {}, {})
+INPUTS = EncodedRows(torch.randn(ROWS, 4).numpy(), np.zeros((ROWS, 0), dtype=np.int64), {}, {})
 TARGET = Target("y", "binary", ("a", "b"), "b")
 LABELS = np.arange(ROWS) % 2
 FOLD = (np.arange(ROWS) % 3).astype(np.int16)

@@ -28,13 +28,13 @@ TABULAR = NetworkConfig("tabular", (16, 16), 0.2)
 def train(network: NetworkConfig | Factory, folder: Path | None = None, **options: object) -> TrainingOutcome:
     rng = np.random.default_rng(2)
     inputs = EncodedRows(
-        torch.from_numpy(rng.standard_normal((90, 4)).astype(np.float32)),
-        torch.from_numpy(rng.integers(0, 12, (90, 1))),
+        rng.standard_normal((90, 4)).astype(np.float32),
+        rng.integers(0, 12, (90, 1)),
         {},
         {},
     )
     config = options.pop("config", CONFIG)
-    labels = (inputs.numbers[:, 0] > 0).long().numpy()
+    labels = (inputs.numbers[:, 0] > 0).astype(np.int64)
     fold = (np.arange(90) % 3).astype(np.int16)
     target = Target("y", "binary", ("a", "b"), "b")
     return train_members(  # type: ignore[arg-type]

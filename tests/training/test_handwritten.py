@@ -35,7 +35,7 @@ def table(rows: int = 300, numbers: int = 8) -> tuple[EncodedRows, np.ndarray]:
     rng = np.random.default_rng(0)
     x = rng.random((rows, numbers), dtype=np.float32)
     y = (x[:, 0] + x[:, 1] * x[:, 2] + 0.2 * rng.standard_normal(rows) > 0.8).astype(np.int64)
-    return EncodedRows(torch.from_numpy(x), torch.zeros(rows, 0, dtype=torch.int64), {}, {}), y
+    return EncodedRows(x, np.zeros((rows, 0), dtype=np.int64), {}, {}), y
 
 
 def test_the_tutorials_losses_equal_those_of_the_handwritten_loop() -> None:
@@ -52,7 +52,7 @@ def test_the_tutorials_losses_equal_those_of_the_handwritten_loop() -> None:
         ),
     )
 
-    x, y = inputs.numbers, torch.from_numpy(labels).float().view(-1, 1)
+    x, y = torch.from_numpy(inputs.numbers), torch.from_numpy(labels).float().view(-1, 1)
     train = torch.from_numpy(~tested)
     torch.manual_seed(7)
     model = Network(8)
@@ -72,7 +72,7 @@ def test_the_tutorials_losses_equal_those_of_the_handwritten_loop() -> None:
     got = [(float(e.train_loss[0]), float(e.val_loss[0])) for e in learned.history]
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6)
     with torch.no_grad():
-        raw = learned.pack(inputs.numbers, inputs.codes)[0]
+        raw = learned.pack(*map(torch.from_numpy, (inputs.numbers, inputs.codes)))[0]
         np.testing.assert_allclose(raw, model(x), rtol=0, atol=1e-6)
 
 
@@ -99,7 +99,7 @@ def test_a_pack_equals_separate_handwritten_trainings() -> None:
             for rows in torch.randperm(300, generator=order).split(64):
                 optimizer.zero_grad()
                 losses = nn.functional.binary_cross_entropy_with_logits(
-                    model(inputs.numbers[rows]), y[rows], reduction="none"
+                    model(torch.from_numpy(inputs.numbers)[rows]), y[rows], reduction="none"
                 )
                 loss = (losses * weight[rows]).sum() / weight[rows].sum()
                 loss.backward()
@@ -108,8 +108,8 @@ def test_a_pack_equals_separate_handwritten_trainings() -> None:
             assert epoch.train_loss[m] == pytest.approx(total / weight.sum().item(), abs=1e-6)
         with torch.no_grad():
             model.eval()
-            raw = pack(inputs.numbers, inputs.codes)[m]
-            np.testing.assert_allclose(raw, model(inputs.numbers), rtol=0, atol=1e-5)
+            raw = pack(*map(torch.from_numpy, (inputs.numbers, inputs.codes)))[m]
+            np.testing.assert_allclose(raw, model(torch.from_numpy(inputs.numbers)), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["mlp", "tabular"])
@@ -123,7 +123,8 @@ def test_a_member_does_not_depend_on_those_beside_it(name: str) -> None:
     config = TrainingConfig(epochs=4, batch_size=32, members=3, patience=0, seed=11)
     target = Target("value", "regression")
     plan = make_plan(config, network, "regression", rows=rows, folds=0)
-    data = assemble(EncodedRows(numbers, codes, {}, {}), labels, np.zeros((3, rows), dtype=bool), target)
+    inputs = EncodedRows(numbers.numpy(), codes.numpy(), {}, {})
+    data = assemble(inputs, labels, np.zeros((3, rows), dtype=bool), target)
     together = build(NetworkSpec(name, 5, (3, 20), 1, network), plan.seeds)
     history = list(fit(together, data, plan))
 

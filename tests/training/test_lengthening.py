@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from tabstudio.model.encoder import EncodedRows
 from tabstudio.options import NetworkConfig, TrainingConfig
@@ -34,7 +33,7 @@ def train(
     rng = np.random.default_rng(0)
     numbers = rng.standard_normal((ROWS, 3)).astype(np.float32)
     labels = numbers[:, 0] * numbers[:, 1] + 2 * numbers[:, 2] + noise * rng.standard_normal(ROWS)
-    inputs = EncodedRows(torch.from_numpy(numbers), torch.zeros(ROWS, 0, dtype=torch.int64), {}, {})
+    inputs = EncodedRows(numbers, np.zeros((ROWS, 0), dtype=np.int64), {}, {})
     return train_members(inputs, labels, FOLD, TARGET, network, config or TrainingConfig(), **more)
 
 
@@ -167,7 +166,7 @@ def test_dropout_that_was_given_stays() -> None:
     ],
 )
 def test_when_it_pays(errors: list[float], fitting: float, options: dict[str, Any]) -> None:
-    inputs = EncodedRows(torch.zeros(ROWS, 1), torch.zeros(ROWS, 0, dtype=torch.int64), {}, {})
+    inputs = EncodedRows(np.zeros((ROWS, 1), dtype=np.float32), np.zeros((ROWS, 0), dtype=np.int64), {}, {})
     plan = make_plan(TrainingConfig(), NETWORK, "regression", rows=ROWS, folds=3)
     data = TrainingRows(inputs, np.arange(ROWS) / ROWS, FOLD, TARGET, ()).data(plan)
     assert longer(plan, data, errors, fitting) == options

@@ -66,7 +66,7 @@ def setting(
     classes = len(target.classes)
     labels = rng.integers(0, classes, ROWS) if classes else rng.standard_normal(ROWS)
     held = held_out(np.arange(ROWS) % FOLDS, FOLDS)
-    data = assemble(EncodedRows(numbers, codes, {}, {}), labels, held, target)
+    data = assemble(EncodedRows(numbers.numpy(), codes.numpy(), {}, {}), labels, held, target)
     chosen = {"epochs": 6, "patience": 0, "learning_rate": 2e-3, "batch_size": batch_size}
     config = TrainingConfig(**(chosen | options))
     plan = make_plan(config, NetworkConfig("mlp", dropout=0.2), target.task, rows=ROWS, folds=FOLDS)

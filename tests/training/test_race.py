@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from tabstudio.errors import ConfigError
 from tabstudio.model.encoder import EncodedRows
@@ -30,7 +29,7 @@ def table(folds: int = 3) -> TrainingRows:
     numbers = rng.standard_normal((ROWS, 4)).astype(np.float32)
     codes = np.column_stack([rng.integers(0, n, ROWS) for n in LEVELS])
     labels = (3 * numbers[:, 0] + numbers[:, 1] * numbers[:, 2] > 0).astype(np.int64)
-    inputs = EncodedRows(torch.from_numpy(numbers), torch.from_numpy(codes), {}, {})
+    inputs = EncodedRows(numbers, codes, {}, {})
     fold = np.arange(ROWS) % folds if folds else np.full(ROWS, -1)
     return TrainingRows(inputs, labels, fold.astype(np.int16), BINARY, LEVELS)
 

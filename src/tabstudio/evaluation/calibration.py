@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tabstudio.errors import DataError
 from tabstudio.evaluation.metrics import Floats, Ints
-from tabstudio.model.calibration_curve import FARTHEST, CalibrationCurve
+from tabstudio.model.inference.calibration_curve import FARTHEST, CalibrationCurve
 from tabstudio.table.schema import Target
 
 LOWEST, HIGHEST = 0.1, 10.0

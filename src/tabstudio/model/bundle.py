@@ -26,7 +26,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,8 +35,8 @@ import numpy as np
 
 from tabstudio._version import __version__
 from tabstudio.errors import ModelError
-from tabstudio.model.calibration_curve import CalibrationCurve
 from tabstudio.model.encoder import Encoder
+from tabstudio.model.inference.head import OutputHead
 from tabstudio.model.predictor import Model
 from tabstudio.model.preprocessing import KIND, Preprocessing
 from tabstudio.model.row_evidence import RowEvidence
@@ -208,12 +208,7 @@ def _network(model: Model) -> dict[str, Any]:
         "spec": None if factory or isinstance(pack, Graph) else pack.description(),
         "factory": _name_of(factory) if factory else None,
         "seeds": list(pack.seeds),
-        "weights": model.weights,
-        "temperature": model.temperature,
-        "curve": None if model.curve is None else asdict(model.curve),
-        "threshold": model.threshold,
-        "target_mean": model.target_mean,
-        "target_scale": model.target_scale,
+        **model.head.to_json(),
     }
 
 
@@ -277,12 +272,7 @@ def _model(files: Mapping[str, bytes], where: str, network: Factory | None) -> M
             schema,
             encoder,
             _pack(facts, encoder, schema, files[WEIGHTS], network, where),
-            weights=facts.get("weights"),
-            temperature=facts["temperature"],
-            curve=curve_of(facts),
-            threshold=facts["threshold"],
-            target_mean=facts["target_mean"],
-            target_scale=facts["target_scale"],
+            head_of(schema, facts),
             profile=parts["profile.json"],
             report=parts["report.json"]["report"],
             config=parts["report.json"]["config"],
@@ -290,10 +280,11 @@ def _model(files: Mapping[str, bytes], where: str, network: Factory | None) -> M
         )
 
 
-def curve_of(facts: Mapping[str, Any]) -> CalibrationCurve | None:
-    """The curve that `network.json` tells of; models of old have none."""
-    told = facts.get("curve")
-    return None if told is None else CalibrationCurve.from_json(told)
+def head_of(schema: Schema, facts: Mapping[str, Any]) -> OutputHead:
+    """The head that `network.json` tells of."""
+    if schema.target is None:
+        raise ModelError("a model needs a schema with a target, this one has none")
+    return OutputHead.from_json(schema.target, facts)
 
 
 def _parts(files: Mapping[str, bytes], where: str) -> dict[str, Any]:

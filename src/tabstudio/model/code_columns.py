@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-Array = npt.NDArray[Any]
+from tabstudio.model.inference.encoding import FIRST, UNSEEN, CodeTable, code_table
 
-UNSEEN, MISSING, FIRST = 0, 1, 2
-"""Codes: values that have none of their own, no value, the first value of the vocabulary."""
+Array = npt.NDArray[Any]
 LEAST_ROWS = 10
 """A value of fewer training rows has no code of its own."""
 FEWEST_VALUES, MOST_VALUES = 6, 300
@@ -72,15 +71,20 @@ class CodedColumn:
         """How many codes there are."""
         return FIRST + len(self.values)
 
+    @property
+    def table(self) -> CodeTable:
+        """The codes of the values, of a missing one and of all others."""
+        known = {value: FIRST + place for place, value in enumerate(self.values)}
+        return code_table(known, self.default, gaps=self.gaps)
+
     def codes(self, series: pl.Series) -> tuple[Array, int, int]:
         """Codes (n,) of the numbers, 0 as no number is unseen, how many values were missing."""
         numbers = series.cast(pl.Float64).to_numpy()
-        values = np.array(self.values)
+        values, table = np.array(self.values), self.table
         places = np.searchsorted(values, numbers).clip(max=len(values) - 1)
-        codes = np.where(values[places] == numbers, places + FIRST, self.default)
+        codes = np.where(values[places] == numbers, np.array([*table.known.values()])[places], table.unseen)
         missing = ~np.isfinite(numbers)
-        if self.gaps:
-            codes[missing] = MISSING
+        codes[missing] = table.missing
         return codes, 0, int(np.count_nonzero(missing))
 
 

@@ -8,17 +8,18 @@ CRC-32, so a model means the same on every machine.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tabstudio.model.code_columns import FIRST, MISSING, UNSEEN
+from tabstudio.model.inference.encoding import FIRST, MISSING, UNSEEN, CodeTable, NumberScaler, code_table
 from tabstudio.options import Scaling
 
 Array = npt.NDArray[Any]
+Hash = TypeVar("Hash", int, "npt.NDArray[Any]")
 
 RARE = 2
 """A level that stands in fewer training rows shares the code `UNSEEN`, which is trained by them."""
@@ -28,8 +29,6 @@ and as well as target statistics would, down to levels of two rows."""
 BUCKETS = 4096
 FAR, TAIL, FEWEST_FAR = 10.0, 0.01, 3
 """A column has a heavy tail if values lie this many quartile ranges out: more than this share, and number."""
-FARTHEST = 1e9
-"""Scaled numbers beyond it are taken as this far: float32 must be able to square and sum them."""
 QUANTILE_ROWS = 1 << 17
 """Quartiles of longer columns are taken from that many evenly spaced rows."""
 
@@ -71,28 +70,9 @@ class Scale:
 
     def apply(self, values: Array, fill: float) -> Array:
         """Scale numbers (b,) to float32 (b,); those that are not finite stand for `fill`."""
+        scaler = NumberScaler[Array](self.centre, self.factor, self.shift, fill, self.clip, self.log)
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled = self._linear(values)
-            # One dot product finds NaN, infinities and whatever is to be clipped, all at once.
-            if not np.dot(scaled, scaled) <= FARTHEST**2:
-                values = np.where(np.isfinite(values), values, fill)
-                scaled = np.clip(self._linear(values), -FARTHEST, FARTHEST)
-        if self.clip:
-            root = np.square(scaled)
-            root *= np.float32(1 / 9)
-            root += np.float32(1)
-            scaled /= np.sqrt(root, out=root)
-        elif self.log:
-            np.arcsinh(scaled, out=scaled)
-        return scaled
-
-    def _linear(self, values: Array) -> Array:
-        # scikit-learn's order of operations, so that the figures equal MinMaxScaler's to the last bit.
-        result = np.subtract(values, self.centre, dtype=np.float64)
-        result *= self.factor
-        if self.shift:
-            result += self.shift
-        return result.astype(np.float32)
+            return scaler.scale(values)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +160,8 @@ class DateColumn:
 class CategoryColumn:
     """A vocabulary: `levels` have codes from `FIRST` on, `rare` ones share `UNSEEN`, all others are unseen.
 
-    A code that no training row had would be an untrained weight, so it is never given: an unseen level takes
-    the code `default`, which is `UNSEEN` where rare levels trained it, else that of the commonest level; so
-    does a missing value where training had no gap.
+    An unseen level takes the code `default`, which is `UNSEEN` where rare levels trained it, else that of the
+    commonest level; so does a missing value where training had no gap.
     """
 
     kind: ClassVar[str] = "category"
@@ -213,18 +192,22 @@ class CategoryColumn:
         """How many codes there are."""
         return FIRST + len(self.levels)
 
+    @property
+    def table(self) -> CodeTable:
+        """The codes of the levels, of a missing value and of all others."""
+        levels = {level: FIRST + place for place, level in enumerate(self.levels)}
+        return code_table(levels | dict.fromkeys(self.rare, UNSEEN), self.default, gaps=self.gaps)
+
     def codes(self, series: pl.Series) -> tuple[Array, int, int]:
         """Codes (n,) of the values, how many levels were unseen, how many values were missing."""
-        texts = series.cast(pl.String)
-        known = texts.cast(pl.Enum([*self.levels, *self.rare]), strict=False).to_physical().cast(pl.Int64)
-        missing, unknown = texts.null_count(), known.null_count()
-        codes = known.fill_null(-FIRST - 1).to_numpy() + FIRST
-        codes[codes >= self.cardinality] = UNSEEN
-        if unknown:
-            codes[codes < 0] = self.default
-        if missing and self.gaps:
-            codes[texts.is_null().to_numpy()] = MISSING
-        return codes, unknown - missing, missing
+        texts, table = series.cast(pl.String), self.table
+        places = texts.cast(pl.Enum(list(table.known)), strict=False).to_physical().cast(pl.Int64)
+        missing, unknown = texts.null_count(), places.null_count()
+        codes = np.array([*table.known.values(), table.unseen, table.missing], dtype=np.int64)
+        rows = places.fill_null(len(table.known)).to_numpy()
+        if missing:
+            rows = np.where(texts.is_null().to_numpy(), len(table.known) + 1, rows)
+        return codes[rows], unknown - missing, missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,10 +224,14 @@ class HashedColumn:
         """How many codes there are."""
         return FIRST + self.buckets
 
+    def code(self, crc: Hash) -> Hash:
+        """Code of a level by its CRC-32."""
+        return crc % self.buckets + FIRST
+
     def codes(self, series: pl.Series) -> tuple[Array, int, int]:
         """Codes (n,) of the values, 0, how many values were missing."""
         texts = series.cast(pl.String)
-        codes = hashes(texts.fill_null("")) % self.buckets + FIRST
+        codes = self.code(hashes(texts.fill_null("")))
         missing = texts.null_count()
         if missing and self.gaps:
             codes[texts.is_null().to_numpy()] = MISSING

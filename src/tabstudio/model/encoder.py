@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,12 +22,10 @@ from tabstudio.model.column_encoders import (
     Scale,
     present,
 )
+from tabstudio.model.inference.arrays import Array
 from tabstudio.model.text_topics import TextColumn
 from tabstudio.options import Scaling
 from tabstudio.table.schema import Column, Schema
-
-if TYPE_CHECKING:
-    import torch
 
 NumberWriter = NumberColumn | DateColumn | TextColumn
 CodeWriter = CategoryColumn | HashedColumn | CodedColumn
@@ -46,8 +44,8 @@ class EncodedRows:
     the numbers that are topics of texts.
     """
 
-    numbers: torch.Tensor
-    codes: torch.Tensor
+    numbers: Array
+    codes: Array
     unseen: dict[str, int]
     gaps: dict[str, int]
     topics: tuple[int, ...] = ()
@@ -143,8 +141,6 @@ class Encoder:
 
     def encode(self, frame: pl.DataFrame) -> EncodedRows:
         """Encode rows typed as the training rows were; a row's result depends on no other row."""
-        import torch
-
         numbers = np.empty((len(frame), self.numbers), dtype=np.float32)
         codes = np.empty((len(frame), len(self.coders)), dtype=np.int64)
         unseen: dict[str, int] = {}
@@ -156,15 +152,15 @@ class Encoder:
             )
         new = self._new_gaps(missing)
         unseen = {name: count for name, count in unseen.items() if count}
-        return EncodedRows(torch.from_numpy(numbers), torch.from_numpy(codes), unseen, new, self.topics)
+        return EncodedRows(numbers, codes, unseen, new, self.topics)
 
     def plain(self, frame: pl.DataFrame) -> np.ndarray:
         """Numbers and one-hot codes (n, width) for a linear model, without columns of many codes."""
-        from tabstudio.model.networks.layers import with_one_hot
-
         few = Encoder(self.writers, tuple(c for c in self.coders if c.cardinality <= MOST_ONE_HOT))
         inputs = few.encode(frame)
-        return np.asarray(with_one_hot(inputs.numbers, inputs.codes, few.cardinalities))
+        codes = zip(few.cardinalities, inputs.codes.T, strict=True)
+        hot = [np.eye(size, dtype=np.float32)[column] for size, column in codes]
+        return np.concatenate([inputs.numbers, *hot], axis=1)
 
     def _write_numbers(self, frame: pl.DataFrame, out: np.ndarray, missing: dict[str, int]) -> None:
         columns = [frame.get_column(writer.name) for writer in self.writers]

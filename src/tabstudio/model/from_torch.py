@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tabstudio.errors import ModelError
 from tabstudio.model.graph_network import Graph, graph_of
+from tabstudio.model.inference.head import OutputHead
 from tabstudio.model.predictor import Model
 from tabstudio.model.preprocessing import Preprocessing, taken
 from tabstudio.model.profile import profile
@@ -56,7 +57,7 @@ def model_from_torch(
         pack = _graph(module, preprocessing.width, answers, labels, goal)
         if _answers_gaps(pack, preprocessing.width):
             preprocessing = preprocessing.missing_taken()
-    model = Model(schema, preprocessing, pack, threshold=threshold)
+    model = Model(schema, preprocessing, pack, OutputHead(goal, threshold=threshold))
     if raw is not None:
         frame = conform(raw, schema)
         _check_steps(preprocessing, preprocessor, rows, frame)

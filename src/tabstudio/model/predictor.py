@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from tabstudio.errors import ModelError
-from tabstudio.model.calibration_curve import CalibrationCurve
 from tabstudio.model.encoder import EncodedRows, Encoder
+from tabstudio.model.inference.arrays import Array
+from tabstudio.model.inference.head import OutputHead
 from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.model.row_evidence import RowEvidence
 from tabstudio.table.schema import Label, Schema, Target
 
 if TYPE_CHECKING:
-    import torch
-
     from tabstudio.model.networks import Pack
-
-Array = npt.NDArray[Any]
-Answers = TypeVar("Answers")
-"""A tensor or an array."""
 
 ROWS = 8192
 """Rows that go through the network at a time, so that a table of any length needs bounded memory."""
@@ -36,29 +29,13 @@ MULTIPLE = 64
 through the last few elements of an array, than through the rest, and the last bits differ."""
 
 
-def mean_of_members(answers: Answers, weights: Sequence[float] | None) -> Answers:
-    """The mean over the members (k, ...) of a tensor or an array, by their weights where these are given."""
-    members: Any = answers
-    if weights is None:
-        mean: Answers = members.mean(0)
-        return mean
-    # member by member: a product of matrices would add up in an order that depends on the rows beside
-    total = members[0] * weights[0]
-    for member, weight in zip(members[1:], weights[1:], strict=True):
-        total = total + member * weight
-    whole: Answers = total
-    return whole
-
-
 class Model:
     """A trained model that predicts on raw rows: an ensemble of networks, and all that stands around it.
 
-    `schema` says what the rows look like and `encoder` makes tensors of them; both belong to the model, so
-    that training and serving cannot differ. The answer is the members' mean, by `weights` where these are
-    given (sums to 1); in two classes it goes through the `curve`, where there is one. `threshold` is the
-    probability of the positive class from which on a row is called positive (binary tasks; None is one
-    half). `unseen` and `gaps` count, per column, the
-    categories that training did not know and the missing values where it had none, over all rows predicted.
+    `schema` says what the rows look like and `encoder` makes numbers and codes of them; both belong to the
+    model, so that training and serving cannot differ. `head` makes answers of what the members of the `pack`
+    give. `unseen` and `gaps` count, per column, the categories that training did not know and the missing
+    values where it had none, over all rows predicted.
     `evidence` is what is kept of the rows it was trained and tested on.
 
     A row's prediction does not depend on the rows beside it: on one machine, with the same versions and
@@ -74,13 +51,8 @@ class Model:
         schema: Schema,
         encoder: Encoder | Preprocessing,
         pack: Pack,
+        head: OutputHead | None = None,
         *,
-        weights: Sequence[float] | None = None,
-        temperature: float = 1.0,
-        curve: CalibrationCurve | None = None,
-        threshold: float | None = None,
-        target_mean: float = 0.0,
-        target_scale: float = 1.0,
         profile: Mapping[str, Any] | None = None,
         report: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
@@ -92,11 +64,7 @@ class Model:
         self.target: Target = schema.target
         self.encoder = encoder
         self.pack = pack.eval()
-        self.weights = None if weights is None else tuple(float(weight) for weight in weights)
-        self.temperature, self.curve = temperature, curve
-        self.threshold = threshold
-        self.target_mean = target_mean
-        self.target_scale = target_scale
+        self.head = head or OutputHead(self.target)
         self.profile = dict(profile or {})
         self.report = dict(report or {})
         self.config = dict(config or {})
@@ -153,7 +121,7 @@ class Model:
 
     def decide(self, predicted: Array) -> Array:
         """Labels (n,) from probabilities (n, classes): by threshold or the most probable. Values stay."""
-        return decided(self.target, self.threshold, predicted)
+        return self.head.labels(predicted)
 
     def as_frame(self, predicted: Array) -> pl.DataFrame:
         """What `predict_frame` returns, from probabilities (n, classes) or values (n,)."""
@@ -166,9 +134,14 @@ class Model:
         return pl.DataFrame({name: np.ascontiguousarray(column) for name, column in columns.items()})
 
     @property
+    def threshold(self) -> float | None:
+        """Probability of the positive class from which on a row is called positive; None is one half."""
+        return self.head.threshold
+
+    @property
     def positive(self) -> int:
         """Place of the positive class among the two of a binary task."""
-        return _positive(self.target)
+        return self.head.positive
 
     def save(self, folder: str | Path) -> Path:
         """Write the model as a new folder of data, whole or not at all; see `tabstudio.model.bundle`."""
@@ -206,7 +179,7 @@ class Model:
             facts.append(("classes", f"[{shown}{', ...' if len(self.classes) > 6 else ''}]"))
         if self.target.task == "binary":
             facts.append(("positive", repr(self.classes[self.positive])))
-            facts.append(("threshold", f"{0.5 if self.threshold is None else self.threshold:.4g}"))
+            facts.append(("threshold", f"{self.head.least:.4g}"))
         facts.append(("features", str(len(self.schema.features))))
         facts.append(("network", repr(self.pack)))
         if self.unseen:
@@ -236,7 +209,8 @@ class Model:
         import torch
 
         device = next(self.pack.parameters()).device
-        numbers, codes = inputs.numbers[start : start + ROWS], inputs.codes[start : start + ROWS]
+        rows = slice(start, start + ROWS)
+        numbers, codes = torch.from_numpy(inputs.numbers[rows]), torch.from_numpy(inputs.codes[rows])
         count = len(numbers)
         if count % MULTIPLE:
             places = torch.zeros(-(-count // MULTIPLE) * MULTIPLE, dtype=torch.int64)
@@ -244,54 +218,7 @@ class Model:
             numbers, codes = numbers[places], codes[places]
         with torch.inference_mode():
             raw = self.pack(numbers.to(device), codes.to(device)).double().cpu()
-            return self._settle(raw)[:count]
-
-    def _settle(self, raw: torch.Tensor) -> Array:
-        """Average the members' raw outputs (k, n, outputs) as probabilities or values."""
-        import torch
-
-        if self.target.task == "regression":
-            return np.asarray(
-                mean_of_members(raw[:, :, 0], self.weights) * self.target_scale + self.target_mean
-            )
-        logits = raw / self.temperature
-        if self.target.task == "multiclass":
-            return np.asarray(mean_of_members(torch.softmax(logits, dim=2), self.weights))
-        second = mean_of_members(torch.sigmoid(logits[:, :, 0]), self.weights)
-        second = second if self.curve is None else self.curve.apply(second)
-        return np.asarray(torch.stack([1 - second, second], dim=1))
+            return np.asarray(self.head.answers(raw))[:count]
 
     def _no_rows(self) -> Array:
         return np.empty((0, len(self.classes)) if self.classes else 0, dtype=np.float64)
-
-
-def decided(target: Target, threshold: float | None, predicted: Array) -> Array:
-    """Labels (n,) from probabilities (n, classes): by threshold or the most probable. Values stay."""
-    if target.task == "regression":
-        return predicted
-    if target.task == "binary":
-        positive = _positive(target)
-        least = 0.5 if threshold is None else threshold
-        places = np.where(predicted[:, positive] >= least, positive, 1 - positive)
-    else:
-        places = predicted.argmax(axis=1)
-    return _label_array(target.classes)[places]
-
-
-def _positive(target: Target) -> int:
-    return 1 if target.positive is None else target.classes.index(target.positive)
-
-
-def _label_array(labels: tuple[Label, ...]) -> Array:
-    """Labels in their own type; labels of several types stay Python objects."""
-    return _array_of(labels, tuple(type(label) for label in labels))
-
-
-@lru_cache(maxsize=64)
-def _array_of(labels: tuple[Label, ...], types: tuple[type, ...]) -> Array:
-    # The types belong to the key: (0, 1) and (False, True) are equal.
-    if len(set(types)) == 1:
-        return np.asarray(labels)
-    array = np.empty(len(labels), dtype=object)
-    array[:] = labels
-    return array

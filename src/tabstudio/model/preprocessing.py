@@ -68,14 +68,11 @@ class Preprocessing:
 
         Raises `InputError` for values that are unknown to a strict step, and for gaps that nothing fills.
         """
-        import torch
-
         unseen: dict[str, int] = {}
         rows = self.transform(frame, unseen).astype(np.float32)
         if not self.takes_missing and np.isnan(rows).any():
             raise InputError(self._gaps(frame, rows))
-        codes = torch.empty((len(frame), 0), dtype=torch.int64)
-        return EncodedRows(torch.from_numpy(rows), codes, unseen, {})
+        return EncodedRows(rows, np.empty((len(frame), 0), dtype=np.int64), unseen, {})
 
     def _gaps(self, frame: pl.DataFrame, rows: Array) -> str:
         wrong = np.flatnonzero(np.isnan(rows).any(axis=1))

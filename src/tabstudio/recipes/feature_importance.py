@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from tabstudio.recipes.fit import FittedModel, as_prediction
+from tabstudio.model.inference.forward import by_torch
+from tabstudio.recipes.fit import FittedModel
 
 if TYPE_CHECKING:
     from tabstudio.evaluation import Importance
@@ -32,16 +33,12 @@ def importance_of(fitted: FittedModel, table: Table, fold: np.ndarray) -> Import
 
 def _by_held_out(fitted: FittedModel, frame: pl.DataFrame, fold: np.ndarray) -> np.ndarray:
     """Predict rows of these folds by the members that have not seen them."""
-    import torch
-
-    model, learned = fitted.model, fitted.learned
+    model = fitted.model
+    head = model.head
     mask = fold == (np.arange(len(model.pack)) % fitted.folds)[:, None]
-    own = np.ones(len(model.pack)) if model.weights is None else np.asarray(model.weights)
+    own = np.ones(len(model.pack)) if head.weights is None else np.asarray(head.weights)
     weights = mask * own[:, None]
     weights = (weights / weights.sum(axis=0, keepdims=True))[:, :, None]
     inputs = model.encoder.encode(frame)
-    with torch.inference_mode():
-        raw = model.pack(inputs.numbers, inputs.codes).numpy()
-    held = (raw * weights).sum(axis=0)
-    mean, scale = learned.target_mean, learned.target_scale
-    return as_prediction(held, model.target, model.temperature, mean, scale, model.curve)
+    raw = by_torch(model.pack)(inputs.numbers, inputs.codes)
+    return head.of_mean((raw * weights).sum(axis=0))

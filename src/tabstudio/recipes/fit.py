@@ -16,8 +16,8 @@ import polars as pl
 from tabstudio.evaluation.calibration import fit_curve, fit_temperature
 from tabstudio.evaluation.decision_threshold import Threshold, choose_threshold
 from tabstudio.evaluation.ensemble_selection import ensemble_weights
-from tabstudio.model.calibration_curve import CalibrationCurve
 from tabstudio.model.encoder import Encoder
+from tabstudio.model.inference.head import OutputHead
 from tabstudio.model.predictor import Model
 from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.model.profile import profile
@@ -134,7 +134,8 @@ def weights_of(
 ) -> np.ndarray:
     """Weights (c,) of rounds of raw outputs (c, rows, outputs) by greedy selection on held-out rows."""
     known = ~np.isnan(rounds).any(axis=(0, 2))
-    predictions = np.stack([as_prediction(raw[known], target, 1.0, mean, scale) for raw in rounds])
+    head = OutputHead(target, target_mean=mean, target_scale=scale)
+    predictions = np.stack([head.answers(raw[None, known]) for raw in rounds])
     return ensemble_weights(predictions, labels[known], target)
 
 
@@ -157,27 +158,28 @@ def settle(
     temperature = fit_temperature(labels[validated], raw, target) if classify else 1.0
     binary = classify and target.task == "binary"
     curve = fit_curve(labels[validated], raw[:, 0] / temperature) if binary else None
-    validation = as_prediction(raw, target, temperature, learned.target_mean, learned.target_scale, curve)
-    threshold = (
-        choose_threshold(
-            labels[validated] == positive_index(target),
-            validation[:, positive_index(target)],
-            config.evaluation,
-        )
-        if binary
-        else None
-    )
     size = len(learned.pack) // len(weights)
+    head = OutputHead(
+        target,
+        None if len(set(weights)) == 1 else tuple(np.repeat(weights / size, size).tolist()),
+        temperature,
+        curve,
+        0.5 if target.task == "binary" else None,
+        learned.target_mean,
+        learned.target_scale,
+    )
+    validation = head.of_mean(raw)
+    threshold = None
+    if binary:
+        threshold = choose_threshold(
+            labels[validated] == head.positive, validation[:, head.positive], config.evaluation
+        )
+        head = replace(head, threshold=threshold.value)
     model = Model(
         schema=rows.schema,
         encoder=encoder,
         pack=learned.pack,
-        weights=None if len(set(weights)) == 1 else np.repeat(weights / size, size).tolist(),
-        temperature=temperature,
-        curve=curve,
-        threshold=threshold.value if threshold else (0.5 if target.task == "binary" else None),
-        target_mean=learned.target_mean,
-        target_scale=learned.target_scale,
+        head=head,
         profile=profile(rows.seen, rows.schema),
         config=configure(config, **learned.decided).flat(),
     )
@@ -202,29 +204,3 @@ def fit_encoder(
 def seen_rows(fold: np.ndarray) -> np.ndarray:
     """Which rows some member trains on (rows,): all, or those of no fold where every member holds out one."""
     return fold < 0 if fold.max(initial=-1) == 0 else np.ones(len(fold), dtype=bool)
-
-
-def positive_index(target: Target) -> int:
-    """Place of the positive class among the classes of a binary target."""
-    assert target.positive is not None
-    return target.classes.index(target.positive)
-
-
-def as_prediction(
-    raw: np.ndarray,
-    target: Target,
-    temperature: float,
-    mean: float,
-    scale: float,
-    curve: CalibrationCurve | None = None,
-) -> np.ndarray:
-    """Turn raw outputs (rows, outputs) into probabilities (rows, classes) or values (rows,)."""
-    if target.task == "regression":
-        return raw[:, 0] * scale + mean
-    logits = raw.astype(np.float64) / temperature
-    if target.task == "binary":
-        second = np.exp(-np.logaddexp(0.0, -logits[:, 0]))
-        second = second if curve is None else curve.apply(second)
-        return np.column_stack([1.0 - second, second])
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))

@@ -17,8 +17,8 @@ import polars as pl
 
 from tabstudio.errors import ConfigError, TrainingError
 from tabstudio.model.encoder import Encoder
+from tabstudio.model.inference.network_inputs import MAX_ONE_HOT
 from tabstudio.model.networks import join
-from tabstudio.model.networks.embedded import MAX_ONE_HOT
 from tabstudio.options import NetworkConfig, TrainConfig, configure
 from tabstudio.recipes.fit import FittedModel, MemberTraining, fit_encoder, settle, weights_of
 from tabstudio.table.schema import Schema

@@ -292,8 +292,8 @@ def _story(job: TrainJob, data: PreparedData, fitted: FittedModel, assessment: A
         references=assessment.references,
         importance=assessment.importance,
         threshold=fitted.threshold,
-        temperature=fitted.model.temperature,
-        curved=fitted.model.curve is not None,
+        temperature=fitted.model.head.temperature,
+        curved=fitted.model.head.curve is not None,
         training={
             "recipe": job.config.recipe,
             "network": repr(fitted.model.pack),

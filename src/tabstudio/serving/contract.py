@@ -16,6 +16,7 @@ import polars as pl
 
 from tabstudio.model.column_encoders import CategoryColumn
 from tabstudio.model.encoder import Encoder
+from tabstudio.model.inference.row_encoder import Row
 from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.serving import strict_json
 from tabstudio.serving.request_hooks import HttpError
@@ -25,7 +26,6 @@ from tabstudio.table.type_inference import Typing, convert, strip_missing
 MAX_NAMED_FAULTS = 100
 """Faults that an answer names; the message says how many there are."""
 
-Row = tuple[Any, ...]
 Fault = dict[str, Any]
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from tabstudio.model.inference.row_encoder import Row
 from tabstudio.serving import strict_json
-from tabstudio.serving.contract import Contract, ContractField, Fault, Row, display_value, fault, faults_error
+from tabstudio.serving.contract import Contract, ContractField, Fault, display_value, fault, faults_error
 from tabstudio.serving.protocols import (
     ParsedRequest,
     Reply,

@@ -9,21 +9,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from tabstudio.errors import InputError, ModelError
 from tabstudio.model import bundle
 from tabstudio.model.encoder import Encoder
-from tabstudio.model.predictor import decided, mean_of_members
+from tabstudio.model.inference import forward
+from tabstudio.model.inference.arrays import Array
+from tabstudio.model.inference.forward import ROWS, Forward
+from tabstudio.model.inference.row_encoder import FrameEncoder, Row, RowEncoder, Warnings
 from tabstudio.model.preprocessing import Preprocessing
-from tabstudio.serving import numpy_forward
-from tabstudio.serving.contract import Contract, RequestRows, Row
-from tabstudio.serving.frame_encoder import FrameEncoder
-from tabstudio.serving.row_encoder import RowEncoder, Warnings
+from tabstudio.serving.contract import Contract, RequestRows
 from tabstudio.tracking.signature import input_columns
 
-Array = npt.NDArray[Any]
 _UNKNOWN_SECONDS = 1e-4
 
 
@@ -58,10 +56,7 @@ class Runtime:
         self.class_names = tuple(map(str, self.classes))
         self.prediction, self.shares = _structures(self.class_names)
         self.signature = dict(input_columns(record.schema))
-        self._temperature, self._threshold = record.network["temperature"], record.network["threshold"]
-        self._curve = bundle.curve_of(record.network)
-        self._weights: list[float] | None = record.network.get("weights")
-        self._mean, self._scale = record.network["target_mean"], record.network["target_scale"]
+        self.head = bundle.head_of(record.schema, record.network)
         self._forward = _forward(record, where)
         try:
             self.seconds_per_row = self._warmed(where)
@@ -71,9 +66,7 @@ class Runtime:
     @property
     def threshold(self) -> float | None:
         """Probability from which on a row of a binary task is called positive; None for other tasks."""
-        if self.target.task != "binary":
-            return None
-        return 0.5 if self._threshold is None else float(self._threshold)
+        return float(self.head.least) if self.target.task == "binary" else None
 
     def uniform(self, labels: list[Any]) -> list[Any]:
         """Labels of one type: text, where the classes have several."""
@@ -83,42 +76,20 @@ class Runtime:
         """Labels, probabilities and warnings of rows that fit the contract."""
         numbers, codes, warnings = self.encoder.encode(rows.raw, rows.parsed)
         predicted = self.predict(numbers, codes)
-        labels = decided(self.target, self._threshold, predicted).tolist()
+        labels = self.head.labels(predicted).tolist()
         return ModelAnswer(labels, predicted.tolist() if self.classes else None, warnings)
 
     @np.errstate(over="ignore")
     def predict(self, numbers: Array, codes: Array) -> Array:
         """Probabilities (n, classes) or values (n,), float64, of encoded rows; see `Model.predict_inputs`."""
-        if len(numbers) <= numpy_forward.ROWS:
-            return self._settle(self._forward(numbers, codes))
-        starts = range(0, len(numbers), numpy_forward.ROWS)
-        parts = [
-            (numbers[start : start + numpy_forward.ROWS], codes[start : start + numpy_forward.ROWS])
-            for start in starts
-        ]
-        return np.concatenate([self._settle(self._forward(*part)) for part in parts])
-
-    def _settle(self, raw: Array) -> Array:
-        """Members' raw outputs (k, n, outputs) as the mean of their probabilities or values."""
-        if self.target.task == "regression":
-            return np.asarray(
-                mean_of_members(raw[:, :, 0].astype(np.float64), self._weights) * self._scale + self._mean
-            )
-        logits = raw.astype(np.float64)
-        logits /= self._temperature
-        if self.target.task == "multiclass":
-            powers = np.exp(logits - logits.max(axis=2, keepdims=True))
-            return np.asarray(mean_of_members(powers / powers.sum(axis=2, keepdims=True), self._weights))
-        second = 1 / (1 + np.exp(-logits[:, :, 0]))
-        mean = second[0] if len(second) == 1 else mean_of_members(second, self._weights)
-        both = np.empty((len(mean), 2))
-        both[:, 1] = mean if self._curve is None else self._curve.apply(mean)
-        np.subtract(1, both[:, 1], out=both[:, 0])
-        return both
+        if len(numbers) <= ROWS:
+            return self.head.answers(self._forward(numbers, codes))
+        parts = [slice(start, start + ROWS) for start in range(0, len(numbers), ROWS)]
+        return np.concatenate([self.head.answers(self._forward(numbers[at], codes[at])) for at in parts])
 
     def _warmed(self, where: str) -> float:
         """Answer made-up rows, one and many, so that the first request finds everything in its place."""
-        rows = self.example_rows(1) * numpy_forward.ROWS
+        rows = self.example_rows(1) * ROWS
         prepared = self.contract.check(rows[:1], 1)
         self.answer(prepared)
         many = RequestRows(
@@ -167,25 +138,12 @@ def _row_encoder(record: bundle.BundleRecord, encoder: Encoder | Preprocessing) 
     return FrameEncoder(record.schema, encoder)
 
 
-def _forward(record: bundle.BundleRecord, where: str) -> numpy_forward.Forward:
+def _forward(record: bundle.BundleRecord, where: str) -> Forward:
     from safetensors.numpy import load as load_arrays
 
     spec = record.network.get("spec")
-    forward = numpy_forward.compiled(spec, load_arrays(record.weights)) if spec else None
-    return forward or _by_torch(record, where)
-
-
-def _by_torch(record: bundle.BundleRecord, where: str) -> numpy_forward.Forward:
-    """Let torch run a network for which there is no plan."""
-    import torch
-
-    pack = bundle.network(record, where).eval()
-
-    def forward(numbers: Array, codes: Array) -> Array:
-        with torch.inference_mode():
-            return np.asarray(pack(torch.from_numpy(numbers), torch.from_numpy(codes)))
-
-    return forward
+    fast = forward.compiled(spec, load_arrays(record.weights)) if spec else None
+    return fast or forward.by_torch(bundle.network(record, where))
 
 
 def _structures(class_names: tuple[str, ...]) -> tuple[Callable[..., Any], Callable[..., Any]]:

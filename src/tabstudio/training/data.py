@@ -55,7 +55,7 @@ class TrainingRows:
     @cached_property
     def edges(self) -> Edges:
         """Edges of the bins of each number but topics, learned from the rows that some member trains on."""
-        numbers = self.inputs.numbers.numpy()
+        numbers = self.inputs.numbers
         measured = np.setdiff1d(np.arange(numbers.shape[1]), self.inputs.topics)
         if len(measured) > MOST_BINNED:
             return ()
@@ -143,8 +143,8 @@ def assemble(
     held, held_weights = _ragged(held_by)
     return TrainingTensors(
         task=target.task,
-        numbers=inputs.numbers.to(device),
-        codes=inputs.codes.to(device),
+        numbers=torch.from_numpy(inputs.numbers).to(device),
+        codes=torch.from_numpy(inputs.codes).to(device),
         labels=torch.from_numpy(wanted).to(device),
         weights=torch.from_numpy(weights).to(device),
         trained=torch.from_numpy(trained).to(device),

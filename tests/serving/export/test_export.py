@@ -13,9 +13,10 @@ import torch
 from tabstudio.cli.app import run
 from tabstudio.errors import ConfigError, MissingExtraError, ModelError
 from tabstudio.estimators import TabularClassifier
-from tabstudio.model.calibration_curve import CalibrationCurve
 from tabstudio.model.code_columns import CodedColumn
 from tabstudio.model.encoder import Encoder
+from tabstudio.model.inference.calibration_curve import CalibrationCurve
+from tabstudio.model.inference.head import OutputHead
 from tabstudio.model.networks import Custom, NetworkSpec, build
 from tabstudio.model.predictor import Model
 from tabstudio.model.preprocessing import Preprocessing
@@ -92,7 +93,8 @@ def make(
     with torch.no_grad():
         for weights in pack.parameters():
             weights.add_(torch.randn(weights.shape, generator=generator) * 0.3)
-    return Model(schema, encoder, pack, profile=profile(FRAME.select(names), schema), **options)
+    head = OutputHead(target, **options)
+    return Model(schema, encoder, pack, head, profile=profile(FRAME.select(names), schema))
 
 
 def own_network(inputs, outputs):

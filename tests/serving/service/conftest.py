@@ -23,6 +23,7 @@ import pytest
 import torch
 
 from tabstudio.model.encoder import Encoder
+from tabstudio.model.inference.head import OutputHead
 from tabstudio.model.networks import NetworkSpec, build
 from tabstudio.model.predictor import Model
 from tabstudio.model.profile import profile
@@ -93,7 +94,8 @@ def make_model(frame: pl.DataFrame) -> Callable[..., Model]:
         with torch.no_grad():
             for weights in pack.parameters():
                 weights.add_(torch.randn(weights.shape, generator=generator) * 0.2)
-        return Model(table.schema, encoder, pack, profile=profile(table.frame, table.schema), **options)
+        head = OutputHead(table.schema.target, **options)
+        return Model(table.schema, encoder, pack, head, profile=profile(table.frame, table.schema))
 
     return make
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ import polars as pl
 import pytest
 import torch
 
-from tabstudio.model.calibration_curve import CalibrationCurve
+from tabstudio.model.inference import forward as forward_pass
+from tabstudio.model.inference.calibration_curve import CalibrationCurve
 from tabstudio.model.networks import NetworkSpec, build
 from tabstudio.model.predictor import Model
 from tabstudio.options import NetworkConfig
-from tabstudio.serving import numpy_forward, runtime
+from tabstudio.serving import runtime
 
 from .conftest import in_process
 
@@ -65,7 +67,7 @@ def inputs(spec: NetworkSpec, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
 def test_raw_outputs_are_those_of_torch(shape: tuple, rows: int) -> None:
     spec, pack = packed(*shape)
     numbers, codes = inputs(spec, rows)
-    forward = numpy_forward.compiled(
+    forward = forward_pass.compiled(
         spec.to_json(), {name: t.numpy() for name, t in pack.state_dict().items()}
     )
     assert forward is not None
@@ -78,7 +80,7 @@ def test_raw_outputs_are_those_of_torch(shape: tuple, rows: int) -> None:
 def test_every_activation_is_known(activation: str) -> None:
     spec, pack = packed("tabular", 6, (4,), (24, 16), 1, 3, activation)
     numbers, codes = inputs(spec, 50)
-    forward = numpy_forward.compiled(
+    forward = forward_pass.compiled(
         spec.to_json(), {name: t.numpy() for name, t in pack.state_dict().items()}
     )
     assert forward is not None
@@ -90,13 +92,13 @@ def test_every_activation_is_known(activation: str) -> None:
 def test_a_network_with_other_tensors_is_left_to_torch() -> None:
     spec, pack = packed("mlp", 3, (), (4,), 1, 1)
     tensors = {name: t.numpy() for name, t in pack.state_dict().items()}
-    assert numpy_forward.compiled(spec.to_json(), tensors) is not None
-    assert numpy_forward.compiled(spec.to_json(), tensors | {"layers.0.gate": np.zeros(1)}) is None
+    assert forward_pass.compiled(spec.to_json(), tensors) is not None
+    assert forward_pass.compiled(spec.to_json(), tensors | {"layers.0.gate": np.zeros(1)}) is None
     assert (
-        numpy_forward.compiled(spec.to_json(), {n: t for n, t in tensors.items() if n != "layers.1.bias"})
+        forward_pass.compiled(spec.to_json(), {n: t for n, t in tensors.items() if n != "layers.1.bias"})
         is None
     )
-    assert numpy_forward.compiled({**spec.to_json(), "name": "other"}, tensors) is None
+    assert forward_pass.compiled({**spec.to_json(), "name": "other"}, tensors) is None
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -124,7 +126,7 @@ def test_a_network_without_a_plan_is_run_by_torch(
 ) -> None:
     model = make_model()
     folder = model.save(tmp_path / "m")
-    monkeypatch.setattr(numpy_forward, "compiled", lambda *_: None)
+    monkeypatch.setattr(forward_pass, "compiled", lambda *_: None)
     ready = runtime.load(folder, "m", "1")
     rows = frame.select(ready.contract.names).to_dicts()
     answer = ready.answer(ready.contract.take(rows, 1000))
@@ -199,7 +201,8 @@ def test_an_ensemble_answers_by_the_weights_of_its_members(
     model = make_model(task)
     plain = runtime.load(model.save(tmp_path / "plain"), "m", "1")
     size = len(model.pack)
-    model.weights = tuple(2 * (m + 1) / (size * (size + 1)) for m in range(size))
+    weights = tuple(2 * (m + 1) / (size * (size + 1)) for m in range(size))
+    model.head = replace(model.head, weights=weights)
     ready = runtime.load(model.save(tmp_path / "weighted"), "m", "1")
     rows = frame.select(ready.contract.names).to_dicts()
     expected = model.predict(rows) if task == "regression" else model.predict_proba(rows)

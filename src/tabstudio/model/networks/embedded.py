@@ -7,11 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tabstudio.model.inference.network_inputs import number_bins, split_by_size
 from tabstudio.model.networks.base import NetworkSpec, Pack
 from tabstudio.model.networks.layers import PackedEmbedding, PiecewiseLinear, one_hot
-
-MAX_ONE_HOT = 9
-"""A column of more categories than this is given an embedding (RealMLP's figure)."""
 
 
 class Embedded(Pack):
@@ -23,13 +21,12 @@ class Embedded(Pack):
 
     def __init__(self, spec: NetworkSpec, seeds: Sequence[int]) -> None:
         super().__init__(spec, seeds)
-        self.few = [i for i, n in enumerate(spec.cardinalities) if n <= MAX_ONE_HOT]
-        self.many = [i for i, n in enumerate(spec.cardinalities) if n > MAX_ONE_HOT]
+        self.few, self.many = split_by_size(spec.cardinalities)
         self.one_hot = tuple(spec.cardinalities[i] for i in self.few)
         self.chunks = [1] * spec.numbers
         self.bins = self.embedding = None
-        if any(len(edges) > 2 for edges in spec.edges):
-            self.bins = PiecewiseLinear(spec.edges)
+        if bins := number_bins(spec.edges):
+            self.bins = PiecewiseLinear(bins)
             self.chunks += self.bins.widths
         self.chunks += self.one_hot
         if self.many:

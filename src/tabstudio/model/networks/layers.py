@@ -21,9 +21,12 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from tabstudio.model.inference.network_inputs import NumberBins, bend
 
 Generators = Sequence[torch.Generator]
 Parametrisation = Literal["standard", "ntk"]
@@ -176,26 +179,15 @@ class PiecewiseLinear(nn.Module):
     slopes: Tensor
     heights: Tensor
 
-    def __init__(self, edges: Sequence[Sequence[float]]) -> None:
+    def __init__(self, bins: NumberBins) -> None:
         super().__init__()
-        binned = [(place, torch.tensor(of)) for place, of in enumerate(edges) if len(of) > 2]
-        self.widths = [len(of) - 1 for _, of in binned]
-        heights = [torch.full((width,), width**-0.5) for width in self.widths]
-        slopes = [2.0 * height / of.diff() for height, (_, of) in zip(heights, binned, strict=True)]
-        places = torch.tensor([place for place, _ in binned])
-        tensors = {
-            "columns": places.repeat_interleave(torch.tensor(self.widths)),
-            "centres": torch.cat([(of[1:] + of[:-1]) / 2.0 for _, of in binned]),
-            "slopes": torch.cat(slopes),
-            "heights": torch.cat(heights),
-        }
-        for name, tensor in tensors.items():
-            self.register_buffer(name, tensor, persistent=False)
+        self.widths = np.unique(bins.columns, return_counts=True)[1].tolist()
+        for name, array in bins._asdict().items():
+            self.register_buffer(name, torch.from_numpy(array), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode."""
-        bent = (x.index_select(-1, self.columns) - self.centres) * self.slopes
-        return bent.clamp(-self.heights, self.heights)
+        return bend(x.index_select(-1, self.columns), self.centres, self.slopes, self.heights)
 
 
 def each(value: Widths, members: int) -> Sequence[int]:

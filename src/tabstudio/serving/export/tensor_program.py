@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from tabstudio.errors import ConfigError
-from tabstudio.model.code_columns import FIRST, MISSING, UNSEEN, CodedColumn
+from tabstudio.model.code_columns import CodedColumn
 from tabstudio.model.column_encoders import CategoryColumn, DateColumn, HashedColumn, NumberColumn
 from tabstudio.model.encoder import Encoder
-from tabstudio.model.predictor import Model, mean_of_members
+from tabstudio.model.inference.encoding import FIRST, NumberScaler
+from tabstudio.model.predictor import Model
 from tabstudio.model.text_topics import TextColumn
 
 NO_VALUE = -1
@@ -89,76 +90,40 @@ class TensorProgram(nn.Module):
 
     def __init__(self, model: Model, columns: ProgramColumns) -> None:
         super().__init__()
-        self.pack, self.task = model.pack, model.target.task
-        self.weights = model.weights
-        self.curve = model.curve
-        self.temperature, self.positive = model.temperature, model.positive if model.classes else 0
-        self.threshold = 0.5 if model.threshold is None else model.threshold
-        self.target_mean, self.target_scale = model.target_mean, model.target_scale
+        self.pack, self.head = model.pack, model.head
         self.scale = _Scales(columns.numbers) if columns.numbers else _NoNumbers()
         self.lookup = _Lookup(columns.categories) if columns.categories else nn.Identity()
         self.coded = _Coded(columns) if len(columns.codes) > len(columns.categories) else None
 
     def forward(self, numbers: Tensor, categories: Tensor) -> tuple[Tensor, Tensor] | Tensor:
-        """Prepare, ask the network, settle: as `Model` does."""
+        """Prepare, ask the network, answer: as `Model` does."""
         codes = self.lookup(categories)
         if self.coded is not None:
             codes = self.coded(numbers, codes)
-        raw = self.pack(self.scale(numbers), codes).double()
-        if self.task == "regression":
-            return mean_of_members(raw[:, :, 0], self.weights) * self.target_scale + self.target_mean
-        logits = raw / self.temperature
-        if self.task == "multiclass":
-            probabilities = mean_of_members(torch.softmax(logits, dim=2), self.weights)
-            return probabilities.argmax(dim=1), probabilities
-        second = mean_of_members(torch.sigmoid(logits[:, :, 0]), self.weights)
-        second = second if self.curve is None else self.curve.apply(second)
-        probabilities = torch.stack([1 - second, second], dim=1)
-        said = (probabilities[:, self.positive] >= self.threshold).long()
-        return (said if self.positive else 1 - said), probabilities
+        answers = self.head.answers(self.pack(self.scale(numbers), codes))
+        if self.head.target.task == "regression":
+            return answers
+        return self.head.class_numbers(answers), answers
 
 
 class _Scales(nn.Module):
     """Numbers scaled, gaps filled and marked: `NumberColumn.write` for all columns at once."""
 
-    centre: Tensor
-    factor: Tensor
-    shift: Tensor
-    fill: Tensor
-    clip: Tensor
-    log: Tensor
     order: Tensor
 
     def __init__(self, columns: Sequence[NumberColumn]) -> None:
         super().__init__()
-        scales = [column.scale for column in columns]
-        self._keep("centre", [scale.centre for scale in scales])
-        self._keep("factor", [scale.factor for scale in scales])
-        self._keep("shift", [scale.shift for scale in scales])
-        self._keep("fill", [column.fill for column in columns])
-        self._keep("clip", [float(scale.clip) for scale in scales])
-        self._keep("log", [float(scale.log) for scale in scales])
+        self.scaler = NumberScaler.of(columns, torch.from_numpy)
         order: list[int] = []
         for place, column in enumerate(columns):
             order += [place, len(columns) + place] if column.gaps else [place]
         self.register_buffer("order", torch.tensor(order, dtype=torch.int64))
-        self.clips = any(scale.clip for scale in scales)
-        self.logs = any(scale.log for scale in scales)
-
-    def _keep(self, name: str, values: Sequence[float]) -> None:
-        self.register_buffer(name, torch.tensor(values, dtype=torch.float64))
 
     def forward(self, numbers: Tensor) -> Tensor:
         """(n, columns) float64 to (n, d) float32."""
-        known = torch.isfinite(numbers)
-        filled = torch.where(known, numbers, self.fill)
-        scaled = ((filled - self.centre) * self.factor + self.shift).float().clamp(-1e9, 1e9)
-        if self.clips:
-            clipped = scaled / torch.sqrt(scaled * scaled * (1 / 9) + 1)
-            scaled = torch.where(self.clip > 0, clipped, scaled)
-        if self.logs:
-            scaled = torch.where(self.log > 0, torch.asinh(scaled), scaled)
-        return torch.cat([scaled, (~known).float()], dim=1)[:, self.order]
+        scaled, missing = self.scaler.scale(numbers)
+        assert missing is not None
+        return torch.cat([scaled, missing.float()], dim=1)[:, self.order]
 
 
 class _NoNumbers(nn.Module):
@@ -182,8 +147,8 @@ class _Lookup(nn.Module):
         starts = []
         for column in columns:
             starts.append(len(codes))
-            codes += [MISSING if column.gaps else column.default, column.default]
-            codes += [FIRST + place for place in range(len(column.levels))] + [UNSEEN] * len(column.rare)
+            table = column.table
+            codes += [table.missing, table.unseen, *table.known.values()]
         sizes = [len(known(column)) for column in columns]
         self.register_buffer("table", torch.tensor(codes, dtype=torch.int64))
         self.register_buffer("starts", torch.tensor(starts, dtype=torch.int64))
@@ -206,8 +171,7 @@ class _Coded(nn.Module):
         numbers = [column.name for column in columns.numbers]
         coded = [c for c in columns.codes if isinstance(c, CodedColumn)]
         self.places = [numbers.index(column.name) for column in coded]
-        self.defaults = [column.default for column in coded]
-        self.missing = [MISSING if column.gaps else column.default for column in coded]
+        self.tables = [column.table for column in coded]
         for place, column in enumerate(coded):
             self.register_buffer(f"values{place}", torch.tensor(column.values, dtype=torch.float64))
         beside = [*columns.categories, *coded]
@@ -223,14 +187,15 @@ class _Coded(nn.Module):
         return torch.cat([codes, torch.stack(found, dim=1)], dim=1)[:, self.order]
 
     def _codes(self, place: int, numbers: Tensor, values: Tensor) -> Tensor:
+        table = self.tables[place]
         same = (numbers[:, None] == values).long()
-        known = torch.where(same.sum(1) > 0, same.argmax(1) + FIRST, self.defaults[place])
-        return torch.where(torch.isfinite(numbers), known, self.missing[place])
+        codes = torch.where(same.sum(1) > 0, same.argmax(1) + FIRST, table.unseen)
+        return torch.where(torch.isfinite(numbers), codes, table.missing)
 
 
 def known(column: CategoryColumn) -> tuple[str, ...]:
     """The levels of a category that have a number, in its order."""
-    return (*column.levels, *column.rare)
+    return tuple(column.table.known)
 
 
 def example(columns: ProgramColumns) -> tuple[tuple[Tensor, Tensor], tuple[Any, Any]]:

@@ -69,7 +69,7 @@ def _expected(model: Model, rows: Rows) -> Array:
 def _difference(model: Model, numbers: Array, expected: Array) -> float:
     if numbers.shape != expected.shape:
         return float("inf")
-    unit = abs(model.target_scale) or 1.0 if model.target.task == "regression" else 1.0
+    unit = abs(model.head.target_scale) or 1.0 if model.target.task == "regression" else 1.0
     return float(np.abs(numbers - expected).max() / unit)
 
 
@@ -85,8 +85,7 @@ def _check_labels(model: Model, labels: Array, expected: Array, what: str) -> No
 def _margin(model: Model, probabilities: Array) -> Array:
     """How far each row is from another label."""
     if model.target.task == "binary":
-        threshold = 0.5 if model.threshold is None else model.threshold
-        return np.abs(probabilities[:, model.positive] - threshold)
+        return np.abs(probabilities[:, model.positive] - model.head.least)
     ordered = np.sort(probabilities, axis=1)
     return np.asarray(ordered[:, -1] - ordered[:, -2])
 

@@ -1,4 +1,4 @@
-"""Raw rows to the tensors of the network, by plain lookups: what `Encoder.encode` gives, without a frame.
+"""Raw rows to what the members take, without a frame where the encoder can do without.
 
 Numbers of all columns are scaled at once, levels of categories looked up in dictionaries. Dates, texts and
 the pieces of categories go through the encoder's own columns. Equal to `Encoder.encode` to the last bit
@@ -15,17 +15,20 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from tabstudio.model.code_columns import FIRST, MISSING, UNSEEN, CodedColumn
-from tabstudio.model.column_encoders import FARTHEST, HashedColumn, NumberColumn
+from tabstudio.model.code_columns import CodedColumn
+from tabstudio.model.column_encoders import HashedColumn, NumberColumn
 from tabstudio.model.encoder import CodeWriter, Encoder
+from tabstudio.model.inference.arrays import Array
+from tabstudio.model.inference.encoding import MISSING, NumberScaler
+from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.model.text_topics import TextColumn
-from tabstudio.serving.contract import Row
+from tabstudio.table import conform
 from tabstudio.table.schema import Schema
 
-Array = npt.NDArray[Any]
+Row = tuple[Any, ...]
+"""The raw values of a row, in the order of the features."""
 Warnings = dict[int, list[dict[str, str]]]
 """By row, only rows that have some: `column`, `code` (imputed, out_of_range, unseen_category), `message`."""
 
@@ -72,8 +75,26 @@ class RowEncoder:
         return numbers, codes, warnings
 
 
+class FrameEncoder:
+    """Stands where `RowEncoder` stands. The steps know no row that is odd, they take it or refuse it."""
+
+    def __init__(self, schema: Schema, preprocessing: Preprocessing) -> None:
+        self.schema, self.preprocessing = schema, preprocessing
+        self.names = tuple(column.name for column in schema.features)
+
+    def encode(self, rows: Sequence[Row], parsed: Mapping[str, pl.Series]) -> tuple[Array, Array, Warnings]:
+        """Numbers float32 (n, d), codes int64 (n, 0), and no warnings.
+
+        Raises `InputError` where a step refuses a value, or a gap is left that nothing fills.
+        """
+        columns = dict(zip(self.names, map(list, zip(*rows, strict=True)), strict=True))
+        frame = conform({**columns, **parsed}, self.schema)
+        numbers = np.asarray(self.preprocessing.encode(frame).numbers)
+        return numbers, np.empty((len(rows), 0), dtype=np.int64), {}
+
+
 class _Numbers:
-    """All number and boolean columns at once; see `Scale` for the arithmetic."""
+    """All number and boolean columns at once."""
 
     def __init__(
         self, columns: list[tuple[int, NumberColumn]], order: Mapping[str, int], profile: Mapping[str, Any]
@@ -83,14 +104,7 @@ class _Numbers:
         self.pick = _picker(self.columns)
         self.out = np.array([place for place, _ in columns], dtype=np.intp)
         self.gaps = np.array([i for i, (_, column) in enumerate(columns) if column.gaps], dtype=np.intp)
-        scales = [column.scale for _, column in columns]
-        self.centre = np.array([scale.centre for scale in scales])
-        self.factor = np.array([scale.factor for scale in scales])
-        self.shift = np.array([scale.shift for scale in scales])
-        self.fill = np.array([column.fill for _, column in columns])
-        self.clip = np.array([scale.clip for scale in scales], dtype=bool)
-        self.clips, self.clips_all = bool(self.clip.any()), bool(self.clip.all())
-        self.log = np.flatnonzero([scale.log for scale in scales])
+        self.scaler = NumberScaler.of([column for _, column in columns], np.asarray)
         ranges = [_range(profile.get(column.name, {})) for _, column in columns]
         self.low = np.array([low for low, _ in ranges])
         self.high = np.array([high for _, high in ranges])
@@ -110,10 +124,10 @@ class _Numbers:
         values = values.reshape(len(rows), -1)
         beyond = (values < self.low) | (values > self.high)
         if np.count_nonzero(beyond):
-            self._tell(beyond, self.range_warnings, warnings)
-        scaled, missing = self._scaled(values)
+            _warn_where(beyond, self.range_warnings, warnings)
+        scaled, missing = self.scaler.scale(values)
         if missing is not None:
-            self._tell(missing, self.missing_warnings, warnings)
+            _warn_where(missing, self.missing_warnings, warnings)
         if self.plain and scaled.shape[1] == out.shape[1]:
             out[:] = scaled
         else:
@@ -121,32 +135,10 @@ class _Numbers:
         if len(self.gaps):
             out[:, self.out[self.gaps] + 1] = False if missing is None else missing[:, self.gaps]
 
-    def _scaled(self, values: Array) -> tuple[Array, Array | None]:
-        """Scaled numbers without gaps, and where there were some; None is nowhere."""
-        scaled, missing = self._linear(values), None
-        flat = scaled.ravel()
-        if not np.dot(flat, flat) <= FARTHEST**2:  # something is missing or far away
-            missing = np.isnan(values)
-            scaled = np.clip(self._linear(np.where(missing, self.fill, values)), -FARTHEST, FARTHEST)
-        if self.clips:
-            root = np.square(scaled)
-            root *= np.float32(1 / 9)
-            root += np.float32(1)
-            squashed = np.divide(scaled, np.sqrt(root, out=root), out=root)
-            scaled = squashed if self.clips_all else np.where(self.clip, squashed, scaled)
-        if len(self.log):
-            scaled[:, self.log] = np.arcsinh(scaled[:, self.log])
-        return scaled, missing
 
-    def _linear(self, values: Array) -> Array:
-        values = values - self.centre
-        values *= self.factor
-        values += self.shift
-        return values.astype(np.float32)
-
-    def _tell(self, where: Array, told: list[dict[str, str]], warnings: Warnings) -> None:
-        for row, column in np.argwhere(where).tolist():
-            _warn(warnings, row, told[column])
+def _warn_where(cells: Array, by_column: list[dict[str, str]], warnings: Warnings) -> None:
+    for row, column in np.argwhere(cells).tolist():
+        _warn(warnings, row, by_column[column])
 
 
 def _picker(places: Sequence[int]) -> Callable[[Row], Row]:
@@ -159,28 +151,30 @@ Coder = Callable[[Any, int, Warnings], int]
 
 
 def _coder(column: CodeWriter, missing_words: frozenset[str]) -> Coder:
-    """One value to its code, as the column's `codes` has it."""
-    if isinstance(column, CodedColumn):
-        return _coded(column)
+    """Return what gives one value its code, as the column's `codes` does."""
     if isinstance(column, HashedColumn):
         return _hashed(column, missing_words)
-    table: dict[Any, int] = {level: FIRST + i for i, level in enumerate(column.levels)}
-    table |= dict.fromkeys(column.rare, UNSEEN)
-    unseen = _warning(column.name, "unseen_category", "training had no such category")
-    imputed = _imputed(column.name)
+    if isinstance(column, CodedColumn):
+        return _coded(column)
+    known, missing, unseen = column.table
+    code_of: dict[Any, int] = dict(known)
+    unseen_warning = _warning(column.name, "unseen_category", "training had no such category")
+    imputed, gaps = _imputed(column.name), column.gaps
 
     def code(value: Any, row: int, warnings: Warnings) -> int:
-        found = table.get(value)
+        found = code_of.get(value)
         if found is not None:
             return found
         word = as_word(value, missing_words)
-        found = table.get(word)
+        found = code_of.get(word)
         if found is not None:
             return found
-        if word is None and column.gaps:
-            return MISSING
-        _warn(warnings, row, imputed if word is None else unseen)
-        return column.default
+        if word is not None:
+            _warn(warnings, row, unseen_warning)
+            return unseen
+        if not gaps:
+            _warn(warnings, row, imputed)
+        return missing
 
     return code
 
@@ -194,19 +188,19 @@ def _hashed(column: HashedColumn, missing_words: frozenset[str]) -> Coder:
             if column.gaps:
                 return MISSING
             _warn(warnings, row, imputed)
-        return crc32((word or "").encode()) % column.buckets + FIRST
+        return column.code(crc32((word or "").encode()))
 
     return code
 
 
 def _coded(column: CodedColumn) -> Coder:
     """Numbers have their warnings already."""
-    table: dict[Any, int] = {value: FIRST + i for i, value in enumerate(column.values)}
-    table[None] = MISSING if column.gaps else column.default
+    known, missing, unseen = column.table
+    code_of: dict[Any, int] = {**known, None: missing}
 
     def code(value: Any, row: int, warnings: Warnings) -> int:
         del row, warnings
-        return table.get(value, column.default)
+        return code_of.get(value, unseen)
 
     return code
 

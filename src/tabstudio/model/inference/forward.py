@@ -1,4 +1,7 @@
-"""The network as a few NumPy operations, for answers without torch: no import of a second, no autograd.
+"""The members' forward pass: raw outputs of encoded rows.
+
+A kind of member is known here by a function that makes a `Forward` of what a bundle holds of it. Networks are
+a few NumPy operations, for answers without torch: no import of a second, no autograd.
 
 `mlp` and `tabular` packs are folded once, when a model is loaded: constants into weights, a scaling layer
 into the layer behind it, one-hot codes into a lookup of that layer's rows, the members' shared first product
@@ -12,18 +15,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from tabstudio.model.inference.arrays import Array
+from tabstudio.model.inference.network_inputs import NumberBins, bend, number_bins, split_by_size
+
+if TYPE_CHECKING:
+    from tabstudio.model.networks import Pack
+
 Forward = Callable[[Array, Array], Array]
-"""numbers float32 (n, d), codes int64 (n, c) -> raw outputs float32 (k, n, outputs)."""
+"""numbers float32 (n, d), codes int64 (n, c) -> raw outputs (k, n, outputs) of k members."""
 
 ROWS = 512
 """Rows that go through at a time: what lies between two layers stays in the processor's cache."""
-_MAX_ONE_HOT = 9
 
 
 def compiled(spec: Mapping[str, Any], tensors: Mapping[str, Array]) -> Forward | None:
@@ -31,7 +37,7 @@ def compiled(spec: Mapping[str, Any], tensors: Mapping[str, Array]) -> Forward |
 
     `spec` is `Pack.description()`. A network of the name but with other tensors is not known either.
     """
-    make = {"mlp": _mlp, "tabular": _tabular}.get(spec.get("name", ""))
+    make = _COMPILERS.get(spec.get("name", ""))
     if make is None or spec.get("own_hidden") or spec["config"]["activation"] not in _ACTIVATIONS:
         return None
     left = dict(tensors)
@@ -40,6 +46,19 @@ def compiled(spec: Mapping[str, Any], tensors: Mapping[str, Array]) -> Forward |
     except KeyError:
         return None
     return None if left else forward
+
+
+def by_torch(pack: Pack) -> Forward:
+    """Let torch run a network for which there is nothing faster."""
+    import torch
+
+    pack.eval()
+
+    def forward(numbers: Array, codes: Array) -> Array:
+        with torch.inference_mode():
+            return np.asarray(pack(torch.from_numpy(numbers), torch.from_numpy(codes)))
+
+    return forward
 
 
 def _mlp(spec: Mapping[str, Any], tensors: dict[str, Array]) -> Forward:
@@ -51,13 +70,12 @@ def _mlp(spec: Mapping[str, Any], tensors: dict[str, Array]) -> Forward:
 
 def _tabular(spec: Mapping[str, Any], tensors: dict[str, Array]) -> Forward:
     cardinalities = spec["cardinalities"]
-    few = [i for i, n in enumerate(cardinalities) if n <= _MAX_ONE_HOT]
-    many = [i for i, n in enumerate(cardinalities) if n > _MAX_ONE_HOT]
+    few, many = split_by_size(cardinalities)
     layers = _layers(tensors, [*(f"layers.{i}" for i in range(len(spec["config"]["hidden"]))), "last"])
     weight = layers[0][0] * tensors.pop("scale.factor")[:, :, None]
     layers[0] = weight, layers[0][1]
-    bins = _Bins(spec["edges"]) if any(len(edges) > 2 for edges in spec["edges"]) else None
-    plain = spec["numbers"] + (bins.width if bins else 0)
+    bins = number_bins(spec["edges"])
+    plain = spec["numbers"] + (len(bins.columns) if bins else 0)
     hot = sum(cardinalities[i] for i in few)
     lookups = _lookups(weight[:, plain : plain + hot], few, [cardinalities[i] for i in few])
     if many:
@@ -74,7 +92,7 @@ def _layers(tensors: dict[str, Array], names: Sequence[str]) -> Layers:
 
 
 def _forward(
-    spec: Mapping[str, Any], layers: Layers, plain: int, lookups: Lookups, bins: _Bins | None
+    spec: Mapping[str, Any], layers: Layers, plain: int, lookups: Lookups, bins: NumberBins | None
 ) -> Forward:
     """The network of these layers, whose first one takes `plain` inputs beside what the lookups add."""
     (weight, bias), *rest = layers
@@ -83,7 +101,7 @@ def _forward(
     activation = _ACTIVATIONS[spec["config"]["activation"]]
 
     def forward(x: Array, codes: Array) -> Array:
-        x = first(bins(x) if bins else x, _looked_up(lookups, codes))
+        x = first(_with_bins(x, bins) if bins else x, _looked_up(lookups, codes))
         for weight, bias in others:
             x = np.matmul(activation(x), weight)
             x += bias
@@ -111,24 +129,10 @@ class _Entry:
         return x
 
 
-class _Bins:
-    """Numbers (n, d) with their bins behind them (n, width); see `PiecewiseLinear`."""
-
-    def __init__(self, edges: Sequence[Sequence[float]]) -> None:
-        binned = [(place, np.array(of, np.float32)) for place, of in enumerate(edges) if len(of) > 2]
-        counts = [len(of) - 1 for _, of in binned]
-        self.places = np.repeat([place for place, _ in binned], counts)
-        self.heights = np.repeat(np.array(counts, np.float32) ** np.float32(-0.5), counts)
-        self.centres = np.concatenate([(of[1:] + of[:-1]) / np.float32(2) for _, of in binned])
-        self.slopes = np.float32(2) * self.heights / np.concatenate([np.diff(of) for _, of in binned])
-        self.width = len(self.places)
-
-    def __call__(self, x: Array) -> Array:
-        bent = x[:, self.places]
-        bent -= self.centres
-        bent *= self.slopes
-        np.clip(bent, -self.heights, self.heights, out=bent)
-        return np.concatenate([x, bent], axis=1)
+def _with_bins(x: Array, bins: NumberBins) -> Array:
+    """Return numbers (n, d) with their bins behind them."""
+    columns, *shape = bins
+    return np.concatenate([x, bend(x[:, columns], *shape)], axis=1)
 
 
 Lookups = list[tuple[int, Array]]
@@ -198,4 +202,8 @@ _ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "silu": _silu,
     "tanh": _tanh,
     "mish": _mish,
+}
+_COMPILERS: Mapping[str, Callable[[Mapping[str, Any], dict[str, Array]], Forward]] = {
+    "mlp": _mlp,
+    "tabular": _tabular,
 }

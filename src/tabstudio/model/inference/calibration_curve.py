@@ -8,9 +8,9 @@ from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from tabstudio.model.inference.arrays import Values, log, sigmoid
+
 FARTHEST = 27.0
 """Log-odds beyond it are taken as this far: 2 in 10**12, and its inverse."""
 
@@ -22,7 +22,7 @@ class CalibrationCurve:
     `knots` (p - 1), ascending, are where pieces join, `slopes` (p) are above 0. The first piece, prolonged,
     goes through `offset` at log-odds 0.
 
-    >>> Curve((0.0,), (1.0, 2.0), 0.5).odds(np.array([-2.0, 3.0])).tolist()
+    >>> CalibrationCurve((0.0,), (1.0, 2.0), 0.5).odds(np.array([-2.0, 3.0])).tolist()
     [-1.5, 6.5]
     """
 
@@ -30,14 +30,14 @@ class CalibrationCurve:
     slopes: tuple[float, ...]
     offset: float
 
-    def apply(self, second: Any) -> Any:
-        """Probabilities (n,) of the second class, float64, a tensor or an array, to those answered with."""
+    def apply(self, second: Values) -> Values:
+        """Return calibrated probabilities (n,) of those of the second class, float64."""
         least = 1.0 / (1.0 + np.exp(FARTHEST))
         known = second.clip(least, 1.0 - least)
-        return _sigmoid(self.odds(_log(known) - _log(1.0 - known)).clip(-FARTHEST, FARTHEST))
+        return sigmoid(self.odds(log(known) - log(1.0 - known)).clip(-FARTHEST, FARTHEST))
 
-    def odds(self, odds: Any) -> Any:
-        """Log-odds (n,), a tensor or an array, to those answered with."""
+    def odds(self, odds: Values) -> Values:
+        """Return calibrated log-odds (n,)."""
         total = self.offset + self.slopes[0] * odds
         for knot, (before, after) in zip(self.knots, pairwise(self.slopes), strict=True):
             beyond = odds - knot
@@ -46,13 +46,5 @@ class CalibrationCurve:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The curve whose fields these are."""
+        """Return the curve whose fields these are."""
         return cls(tuple(data["knots"]), tuple(data["slopes"]), float(data["offset"]))
-
-
-def _log(x: Any) -> Any:
-    return np.log(x) if isinstance(x, np.ndarray) else x.log()
-
-
-def _sigmoid(x: Any) -> Any:
-    return 1.0 / (1.0 + np.exp(-x)) if isinstance(x, np.ndarray) else x.sigmoid()

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from tabstudio.model.code_columns import CodedColumn
 from tabstudio.model.encoder import Encoder
+from tabstudio.model.inference.row_encoder import RowEncoder
 from tabstudio.model.predictor import Model
 from tabstudio.model.profile import profile
 from tabstudio.model.text_topics import TextColumn
 from tabstudio.options import ReadConfig
 from tabstudio.serving.contract import Contract
-from tabstudio.serving.row_encoder import RowEncoder
 from tabstudio.table import conform, read
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -51,8 +51,8 @@ def test_numbers_and_codes_are_those_of_the_encoder(
         numbers, codes, warnings = quick.encode(taken.raw, taken.parsed)
         for place, row in enumerate(rows):  # one by one: mixed columns of a frame are another matter
             expected = model.encoder.encode(conform([row], model.schema))
-            np.testing.assert_array_equal(numbers[place], expected.numbers.numpy()[0])
-            np.testing.assert_array_equal(codes[place], expected.codes.numpy()[0])
+            np.testing.assert_array_equal(numbers[place], expected.numbers[0])
+            np.testing.assert_array_equal(codes[place], expected.codes[0])
             told = {(w["column"], w["code"]) for w in warnings.get(place, [])}
             assert {column for column, code in told if code == "unseen_category"} == set(expected.unseen)
             assert set(expected.gaps) <= {column for column, code in told if code == "imputed"}
@@ -85,7 +85,7 @@ def test_numbers_that_are_codes_enter_by_code_as_well() -> None:
     rows = [{"zip": value, "age": 0.5} for value in (0, 10.0, 190, 15, 1e300, None)]
     taken = contract.take(rows, 10)
     _, found, warnings = quick.encode(taken.raw, taken.parsed)
-    np.testing.assert_array_equal(found, encoder.encode(conform(rows, table.schema)).codes.numpy())
+    np.testing.assert_array_equal(found, encoder.encode(conform(rows, table.schema)).codes)
     assert [w["code"] for w in warnings[5]] == ["imputed"]
 
 
@@ -116,8 +116,8 @@ def test_categories_are_read_in_pieces_as_the_encoder_reads_them() -> None:
     taken = contract.take(rows, 10)
     numbers, codes, warnings = RowEncoder(table.schema, encoder, {}).encode(taken.raw, taken.parsed)
     expected = encoder.encode(conform(rows, table.schema))
-    np.testing.assert_array_equal(numbers, expected.numbers.numpy())
-    np.testing.assert_array_equal(codes, expected.codes.numpy())
+    np.testing.assert_array_equal(numbers, expected.numbers)
+    np.testing.assert_array_equal(codes, expected.codes)
     assert {row: [w["code"] for w in told] for row, told in warnings.items()} == {
         2: ["unseen_category"],
         5: ["unseen_category"],
@@ -138,4 +138,4 @@ def test_heavy_tails_are_scaled_as_the_encoder_scales_them() -> None:
     ]
     taken = Contract(table.schema, encoder).take(rows, 1000)
     numbers, _, _ = RowEncoder(table.schema, encoder, {}).encode(taken.raw, taken.parsed)
-    np.testing.assert_array_equal(numbers, encoder.encode(conform(rows, table.schema)).numbers.numpy())
+    np.testing.assert_array_equal(numbers, encoder.encode(conform(rows, table.schema)).numbers)
