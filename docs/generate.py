@@ -1,7 +1,4 @@
-"""Write what in the docs is made from the code: command line, settings, the picture of the packages.
-
-`make docs` runs it.
-"""
+"""Write the pages that are made from the code: command line, options, settings, architecture."""
 
 from __future__ import annotations
 
@@ -10,10 +7,8 @@ import inspect
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import typer
-from typer.core import TyperGroup
-
-from tabstudio.cli.app import app
+from tabstudio.cli.app import build_app
+from tabstudio.options import GROUPS, OPTIONS, Declared
 from tabstudio.settings import SETTINGS
 
 HERE = Path(__file__).parent
@@ -38,10 +33,8 @@ line {{stroke: #8a97a8}}
 
 def command_line() -> str:
     """`docs/reference/command-line.md`: every command with its arguments and options."""
-    group = typer.main.get_command(app)
-    assert isinstance(group, TyperGroup)
     parts = ["# The command line\n", "This page is made from the commands themselves: `make docs`.\n"]
-    for name, command in group.commands.items():
+    for name, command in build_app().commands.items():
         parts.append(f"## tabstudio {name}\n\n{inspect.cleandoc(command.help or '')}\n")
         rows = []
         for parameter in command.params:
@@ -54,6 +47,41 @@ def command_line() -> str:
             rows.append(f"| {spelled} | {getattr(parameter, 'help', '') or ''} |")
         parts.append("\n".join(["| option | meaning |", "| --- | --- |", *rows]) + "\n")
     return "\n".join(parts)
+
+
+OPTIONS_HEAD = """# Options
+
+Every option of a training, by the name that it has in Python and in a file for `--config`; on the command
+line `batch_size` is `--batch-size`, and an option given there wins over the file. The range is where
+`tabstudio sweep` and `--search` look, unless the option is given. This page is made from the
+code: `make docs`.
+"""
+
+
+def options() -> str:
+    """`docs/reference/options.md`: every option of a training."""
+    parts = [OPTIONS_HEAD]
+    for section, title in GROUPS.items():
+        rows = [_row(option) for option in OPTIONS.values() if option.section == section]
+        parts.append(
+            "\n".join(
+                [
+                    f"## {title}\n",
+                    "| option | meaning | where it is left open | values | range of the search |",
+                    "| --- | --- | --- | --- | --- |",
+                    *rows,
+                    "",
+                ]
+            )
+        )
+    return "\n".join(parts)
+
+
+def _row(declared: Declared) -> str:
+    option = declared.option
+    bound = declared.bound.text.removesuffix(" were").removesuffix(" was") if declared.bound else ""
+    values = ", ".join(declared.words) or bound
+    return f"| `{declared.name}` | {option.help} | {declared.unset} | {values} | {option.search or ''} |"
 
 
 def settings() -> str:
@@ -124,6 +152,7 @@ def _arrow(start: tuple[float, float], end: tuple[float, float]) -> str:
 
 PAGES = {
     "reference/command-line.md": command_line,
+    "reference/options.md": options,
     "reference/settings.md": settings,
     "pictures/architecture.svg": architecture,
 }

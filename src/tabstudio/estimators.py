@@ -7,6 +7,7 @@ tracked and nothing is written: inside `cross_val_score` or a `Pipeline` that is
 from __future__ import annotations
 
 from dataclasses import replace
+from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
 from tabstudio.errors import DataError
-from tabstudio.options import ReadConfig, TrainConfig, configure
+from tabstudio.options import ReadConfig, TrainConfig, configure, used_by
 from tabstudio.table import read, split
 from tabstudio.table.schema import Task
 
@@ -31,47 +32,32 @@ __all__ = ["TabularClassifier", "TabularRegressor"]
 _TARGET = "__target__"
 
 
-class _TabularEstimator(BaseEstimator):
-    """What both estimators share. None stands for: chosen from the table's size, as `train` does."""
+_SIGNATURE = Signature(
+    [
+        Parameter("self", Parameter.POSITIONAL_ONLY),
+        *(
+            Parameter(o.name, Parameter.KEYWORD_ONLY, default=o.default, annotation=o.type)
+            for o in used_by("estimators")
+        ),
+        Parameter("random_state", Parameter.KEYWORD_ONLY, default=None),
+    ]
+)
+"""What both estimators take: the declared options, and scikit-learn's name for the seed."""
 
-    def __init__(
-        self,
-        *,
-        network: Any = "tabular",
-        hidden: tuple[int, ...] | None = None,
-        dropout: float | None = None,
-        activation: str | None = None,
-        scaling: str | None = None,
-        epochs: int | None = None,
-        batch_size: int | None = None,
-        learning_rate: float | None = None,
-        weight_decay: float | None = None,
-        patience: int | None = None,
-        members: int | None = None,
-        folds: int | None = None,
-        balance: bool = False,
-        device: str = "auto",
-        precision: str = "auto",
-        minutes: float | None = None,
-        random_state: Any = None,
-    ) -> None:
-        self.network = network
-        self.hidden = hidden
-        self.dropout = dropout
-        self.activation = activation
-        self.scaling = scaling
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.patience = patience
-        self.members = members
-        self.folds = folds
-        self.balance = balance
-        self.device = device
-        self.precision = precision
-        self.minutes = minutes
-        self.random_state = random_state
+
+class _TabularEstimator(BaseEstimator):
+    """What both estimators share. None stands for: chosen from the table's size, as `train` does.
+
+    `network` may also be a factory of modules of the user's own.
+    """
+
+    def __init__(self, **parameters: Any) -> None:
+        bound = _SIGNATURE.bind(self, **parameters)
+        bound.apply_defaults()
+        for name, value in list(bound.arguments.items())[1:]:
+            setattr(self, name, value)
+
+    __init__.__signature__ = _SIGNATURE  # type: ignore[attr-defined]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -91,22 +77,21 @@ class _TabularEstimator(BaseEstimator):
         if len(frame) < 2:
             raise ValueError(f"at least 2 rows are needed to train, got n_samples = {len(frame)}")
         config = self._config()
-        kept = () if hasattr(self, "feature_names_in_") else tuple(frame.columns)
+        keep = () if hasattr(self, "feature_names_in_") else tuple(frame.columns)
         table = read(
             frame.with_columns(pl.Series(_TARGET, labels)),
             target=_TARGET,
-            config=ReadConfig(task=task, keep=kept),
+            config=ReadConfig(task=task, keep=keep),
         )
         factory = None if isinstance(self.network, str) else self.network
         return fit(table.frame, table.schema, table.labels(), _folds(table, config), config, network=factory)
 
     def _config(self) -> TrainConfig:
-        told = {name: value for name, value in self.get_params(deep=False).items() if value is not None}
-        told.pop("random_state", None)
+        options = {name: value for name, value in self.get_params(deep=False).items() if value is not None}
+        random_state = check_random_state(options.pop("random_state", None))
         if not isinstance(self.network, str):
-            told.pop("network", None)
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        return configure(**told, seed=seed)
+            options.pop("network", None)
+        return configure(**options, seed=int(random_state.randint(np.iinfo(np.int32).max)))
 
 
 class TabularClassifier(ClassifierMixin, _TabularEstimator):
@@ -212,12 +197,12 @@ def _frame(estimator: _TabularEstimator, X: Any, *, reset: bool) -> pl.DataFrame
         return pl.from_pandas(X.set_axis(names, axis=1))
     array = validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
     if array.dtype.kind == "O":
-        columns = {f"x{i}": _plain(array[:, i]) for i in range(array.shape[1])}
+        columns = {f"x{i}": _column_values(array[:, i]) for i in range(array.shape[1])}
         return pl.DataFrame(columns, strict=False)
     return pl.DataFrame({f"x{i}": array[:, i] for i in range(array.shape[1])})
 
 
-def _plain(column: np.ndarray) -> np.ndarray | list[str | None]:
+def _column_values(column: np.ndarray) -> np.ndarray | list[str | None]:
     """Numbers where a column of objects holds numbers, else its words."""
     try:
         return column.astype(np.float64)

@@ -11,10 +11,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import typer
 import yaml
 
-from tabstudio.cli.app import app
+from tabstudio.cli.app import build_app
 from tabstudio.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +37,7 @@ def of(instruction):
 
 def parsed(words):
     """The parameters that `tabstudio` makes of a command's words; raises where it would not take them."""
-    command = typer.main.get_command(app).commands[words[0]]
+    command = build_app(words[:1]).commands[words[0]]
     return command.make_context(words[0], list(words[1:])).params
 
 

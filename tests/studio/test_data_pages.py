@@ -183,7 +183,7 @@ def test_a_training_moves_is_stopped_and_leaves_what_it_reached(place, browse):
     page.get_by_label("Epochs of patience").fill("0")
     page.get_by_label("Widths of the layers").fill("8")
     command = page.locator(".copied .code")
-    expect(command).to_contain_text("--epochs 100000 --hidden 8 --patience 0")
+    expect(command).to_contain_text("--hidden 8 --epochs 100000 --patience 0")
     page.get_by_role("button", name="Train", exact=True).click()
     expect(page).to_have_url(re.compile("/jobs/"), timeout=LONG)
     expect(page.get_by_role("heading", level=1)).to_have_text("Training of odd <b>name")

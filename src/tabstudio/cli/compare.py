@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tabstudio.cli import options as o
-from tabstudio.cli.opening import remote
+from tabstudio.cli.connections import remote
 from tabstudio.cli.tables import AsJson, as_json
 
 if TYPE_CHECKING:

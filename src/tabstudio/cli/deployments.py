@@ -6,10 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from tabstudio.cli.opening import services
+from tabstudio.cli.connections import services
 from tabstudio.errors import ConfigError
-
-PASSED_ON = {"ignore_unknown_options": True}
 
 
 def command(

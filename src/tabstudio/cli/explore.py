@@ -10,10 +10,10 @@ import typer
 from tabstudio.cli import options as o
 
 
-@o.taking(o.READING)
+@o.with_options("explore")
 def command(
     file: o.File,
-    target: Annotated[str | None, typer.Option("--target", "-t", help="The column to predict.")] = None,
+    target: o.Target = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for report.html and the pictures.")
     ] = None,
@@ -25,8 +25,9 @@ def command(
     from tabstudio.options import configure
     from tabstudio.recipes.names import stem
 
-    told = o.chosen(config, **options)
-    exploration = explore(file, target=target or told.pop("target", None), config=configure(**told).read)
+    merged = o.merge_options(config, options | {"target": target})
+    reading = configure(**{name: value for name, value in merged.items() if name not in o.JOB}).read
+    exploration = explore(file, target=merged.get("target"), config=reading)
     print(exploration.text())
     folder = output or Path(f"{stem(file)}-report")
     exploration.save(folder)

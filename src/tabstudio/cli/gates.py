@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tabstudio.cli.opening import Name, Which, registry
+from tabstudio.cli.connections import Name, Which, registry
 from tabstudio.cli.reproduce import DIFFERENT
 from tabstudio.cli.tables import AsJson, as_json, gate_table
 

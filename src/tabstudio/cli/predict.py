@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tabstudio.cli import options as o
 
 
+@o.with_options("predict")
 def command(
     model: o.Address,
     file: o.File,
@@ -20,14 +21,13 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the output where it exists.")
     ] = False,
-    separator: o.Separator = None,
-    encoding: o.Encoding = None,
+    **options: Any,
 ) -> None:
     """Predict every row of a file, in bounded memory."""
     from tabstudio.options import ReadConfig
     from tabstudio.registry import load
     from tabstudio.serving.batch_scoring import score
 
-    config = ReadConfig(separator=separator, encoding=encoding)
+    config = ReadConfig(**options)
     result = score(load(model), file, output, config=config, keep_columns=columns, overwrite=overwrite)
     print(result)

@@ -7,9 +7,6 @@ from typing import Annotated
 
 import typer
 
-SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
-"""What follows the script belongs to the script, options too."""
-
 
 def command(
     context: typer.Context,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tabstudio.cli.opening import Acting, Name, Reason, Which, registry
+from tabstudio.cli.connections import Acting, Name, Reason, Which, registry
 from tabstudio.cli.tables import AsJson, as_json, gate_table
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import typer
 from tabstudio.cli import options as o
 
 
-@o.taking(o.SEARCHING, o.READING, o.TRAINING)
+@o.with_options("sweep")
 def command(
     file: o.File,
-    target: o.TargetOption = None,
+    target: o.Target = None,
     name: Annotated[str | None, typer.Option(help="Name of the sweep [default: from the file's].")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="TOML file for the best options.")
@@ -30,19 +30,11 @@ def command(
     from tabstudio.cli.progress import TerminalReporter
     from tabstudio.recipes import sweep
 
-    told = o.chosen(config, **options)
-    column = o.named_target(target or told.pop("target", None))
+    job = {"target": target, "name": name, "experiment": experiment, "tracking_uri": tracking_uri}
+    merged = o.merge_options(config, options | job)
+    column = o.require_target(merged.pop("target", None))
     with TerminalReporter() as reporter:
-        result = sweep(
-            file,
-            column,
-            name=name or told.pop("name", None),
-            output=output,
-            experiment=experiment or told.pop("experiment", None),
-            tracking_uri=tracking_uri or told.pop("tracking_uri", None),
-            reporter=reporter,
-            **told,
-        )
+        result = sweep(file, column, output=output, reporter=reporter, **merged)
     print(result.text())
     if result.searched.interrupted:
         return 130

@@ -10,10 +10,10 @@ import typer
 from tabstudio.cli import options as o
 
 
-@o.taking(o.READING, o.TRAINING, o.MODELLING)
+@o.with_options("train")
 def command(
     file: o.File,
-    target: o.TargetOption = None,
+    target: o.Target = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the registered model [default: from the file's].")
     ] = None,
@@ -22,7 +22,6 @@ def command(
         Path | None,
         typer.Option("--output", "-o", help="Folder for the model and its reports, beside MLflow."),
     ] = None,
-    recipe: o.Recipe = None,
     config: o.Config = None,
     experiment: o.Experiment = None,
     tracking_uri: o.TrackingUri = None,
@@ -30,16 +29,14 @@ def command(
     **options: Any,
 ) -> int:
     """Read, look, split, train, evaluate, track and register: the main job."""
-    told = o.chosen(config, recipe=recipe, **options)
+    job = {"target": target, "name": name, "experiment": experiment, "tracking_uri": tracking_uri}
+    merged = o.merge_options(config, options | job)
     return run(
         file,
-        target=target or told.pop("target", None),
-        options=told,
-        name=name or told.pop("name", None),
+        target=merged.pop("target", None),
+        options=merged,
         register=register,
         output=output,
-        experiment=experiment or told.pop("experiment", None),
-        tracking_uri=tracking_uri or told.pop("tracking_uri", None),
         resume=resume,
     )
 
@@ -52,7 +49,7 @@ def run(file: str, *, target: str | None, options: dict[str, Any], **job: Any) -
     from tabstudio.cli.progress import TerminalReporter
     from tabstudio.recipes import train
 
-    column = o.named_target(target)
+    column = o.require_target(target)
     with TerminalReporter(every_epoch=options.get("recipe") == "tutorial") as reporter:
         result = train(file, column, reporter=reporter, **job, **options)
     print(result.text())

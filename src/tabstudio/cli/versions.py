@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from tabstudio.cli.opening import Name, registry
+from tabstudio.cli.connections import Name, registry
 from tabstudio.cli.tables import AsJson, as_json, table
 from tabstudio.report.text_format import format_age, format_size, format_time, shorten
 
 if TYPE_CHECKING:
-    from tabstudio.cli.opening import AnyRegistry
+    from tabstudio.cli.connections import AnyRegistry
     from tabstudio.registry.records import Transition
 
 SHOWN_METRICS = 2

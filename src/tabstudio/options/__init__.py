@@ -1,9 +1,11 @@
-"""The options of `train`, `sweep` and `explore`: declared once, and set by their flat names."""
+"""The options of `train`, `sweep` and `explore`: declared once in `config`, set by their flat names.
+
+Precedence is argument > environment > file > default.
+"""
 
 from __future__ import annotations
 
 from tabstudio.options.config import (
-    OPTIONS,
     Device,
     EvaluationConfig,
     NetworkConfig,
@@ -15,15 +17,20 @@ from tabstudio.options.config import (
     SplitConfig,
     TrainConfig,
     TrainingConfig,
-    configure,
-    load_config,
 )
+from tabstudio.options.declarations import GROUPS, OPTIONS, Declared, searched_options, used_by
+from tabstudio.options.option import Bound, Option, User
+from tabstudio.options.validation import configure, load_config
 
 __all__ = [
+    "GROUPS",
     "OPTIONS",
+    "Bound",
+    "Declared",
     "Device",
     "EvaluationConfig",
     "NetworkConfig",
+    "Option",
     "Precision",
     "ReadConfig",
     "Recipe",
@@ -32,6 +39,9 @@ __all__ = [
     "SplitConfig",
     "TrainConfig",
     "TrainingConfig",
+    "User",
     "configure",
     "load_config",
+    "searched_options",
+    "used_by",
 ]

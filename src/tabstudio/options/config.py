@@ -1,19 +1,32 @@
-"""Every choice that a user can make, as small frozen dataclasses.
+"""Every option of a training, declared once: a field of a small frozen dataclass, its bound and its `Option`.
 
-What ran is what is logged: `TrainConfig` is written whole into the run's parameters and the model's bundle.
-Precedence is argument > environment > file > default.
+The command line, the studio's form, scikit-learn's estimators, validation, documentation and the search space
+are made from these declarations. What ran is what is logged: `TrainConfig` is written whole into the run's
+parameters and the model's bundle.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
-from pathlib import Path
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
-from tabstudio.errors import ConfigError
+from tabstudio.options.option import (
+    AT_LEAST_0,
+    AT_LEAST_1,
+    DEVICE,
+    FILE,
+    MODEL,
+    NOT_NEGATIVE,
+    POSITIVE,
+    READING,
+    RUN,
+    SHARE,
+    TRAIN,
+    WIDTH,
+    Option,
+)
+from tabstudio.options.ranges import Around, Between, Layers, Multiples, OneOf
 from tabstudio.table.schema import Kind, Label, Task
 
 Device = str
@@ -26,35 +39,112 @@ Scaling = Literal["robust", "minmax", "standard"]
 
 @dataclass(frozen=True, slots=True)
 class ReadConfig:
-    """How to read a table, where the guesses shall be overridden.
+    """How a table is read, where the guesses shall be overridden."""
 
-    `missing` are words that stand for no value, beside the empty cell; None leaves them to be guessed.
-    """
-
-    separator: str | None = None
-    encoding: str | None = None
-    missing: tuple[str, ...] | None = None
-    kinds: Mapping[str, Kind] = field(default_factory=dict)
-    drop: tuple[str, ...] = ()
-    keep: tuple[str, ...] = ()
-    task: Task | None = None
-    positive: Label | None = None
+    separator: Annotated[
+        str | None,
+        Option("Field separator of a text table, where the guess is wrong.", "Separator", FILE, "guessed"),
+    ] = None
+    encoding: Annotated[
+        str | None,
+        Option("Text encoding, where the guess is wrong.", "Encoding", FILE, "guessed"),
+    ] = None
+    missing: Annotated[
+        tuple[str, ...] | None,
+        Option(
+            "A word that stands for no value, beside the empty cell. Repeat it for several.",
+            "Words for no value",
+            READING,
+            "guessed",
+            metavar="WORD",
+        ),
+    ] = None
+    kinds: Annotated[
+        Mapping[str, Kind],
+        Option(
+            "Read a column as number, boolean, category, date or text.",
+            "Kinds of columns",
+            READING,
+            "guessed",
+            name="kind",
+            metavar="COLUMN=KIND",
+        ),
+    ] = field(default_factory=dict)
+    drop: Annotated[
+        tuple[str, ...],
+        Option("Leave a column out of the features.", "Columns left out", READING, metavar="COLUMN"),
+    ] = ()
+    keep: Annotated[
+        tuple[str, ...],
+        Option(
+            "Keep a column that was taken for an id or a constant.",
+            "Columns kept",
+            READING,
+            metavar="COLUMN",
+        ),
+    ] = ()
+    task: Annotated[Task | None, Option("What is predicted.", "Task", READING, "guessed from the target")] = (
+        None
+    )
+    positive: Annotated[
+        Label | None,
+        Option(
+            "The class of interest of a binary target.", "Positive class", READING, "guessed", metavar="LABEL"
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class SplitConfig:
-    """How rows are set apart.
+    """How rows are set apart for the test and for validation."""
 
-    `group`, `time` and `column` name columns: rows of one group stay together, later rows are tested on
-    earlier ones, `column` holds a split that is given.
-    """
-
-    test_size: float = 0.25
-    folds: int = 5
-    group: str | None = None
-    time: str | None = None
-    column: str | None = None
-    seed: int = 0
+    test_size: Annotated[
+        float,
+        SHARE,
+        Option("Share of the rows set apart for the test.", "Share of rows for the test", RUN, short=True),
+    ] = 0.25
+    folds: Annotated[
+        int,
+        AT_LEAST_1,
+        Option("Validation folds inside the training part.", "Validation folds", MODEL, short=True),
+    ] = 5
+    group: Annotated[
+        str | None,
+        Option(
+            "Rows of one group stay together.",
+            "Rows that stay together, by",
+            RUN,
+            "no groups",
+            metavar="COLUMN",
+            short=True,
+        ),
+    ] = None
+    time: Annotated[
+        str | None,
+        Option(
+            "Later rows are tested on earlier ones.",
+            "Later rows are tested, by",
+            RUN,
+            "at random",
+            metavar="COLUMN",
+            short=True,
+        ),
+    ] = None
+    column: Annotated[
+        str | None,
+        Option(
+            "Column of train, validation, test.",
+            "Split that is given, in",
+            RUN,
+            "none is given",
+            name="split",
+            metavar="COLUMN",
+        ),
+    ] = None
+    seed: Annotated[
+        int,
+        Option("Seed of the split, the weights and the order of rows.", "Seed", RUN, short=True),
+    ] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +152,49 @@ class NetworkConfig:
     """The network. `tabular` is the default for tables; `mlp` is plain layers of the given widths.
 
     `tabm` is an ensemble that shares most of its weights, `resnet` has a residual block for each width.
-    `dropout` None leaves it to be chosen from the table's size. `embedding` is the width of the learned
-    vector that `tabular` gives each category of a column with many.
     """
 
-    name: Literal["tabular", "mlp", "tabm", "resnet"] = "tabular"
-    hidden: tuple[int, ...] | None = None
-    dropout: float | None = None
-    activation: Literal["relu", "gelu", "selu", "silu", "tanh", "mish"] = "silu"
-    scaling: Scaling = "robust"
-    embedding: int = 8
+    name: Annotated[
+        Literal["tabular", "mlp", "tabm", "resnet"],
+        Option("Architecture of the networks.", "Network", MODEL, name="network", short=True),
+    ] = "tabular"
+    hidden: Annotated[
+        tuple[Annotated[int, WIDTH], ...] | None,
+        Option(
+            "Widths of the hidden layers: 30,15.",
+            "Widths of the layers",
+            MODEL,
+            "128,128,128: narrower where the training would take too long",
+            metavar="WIDTHS",
+            search=Layers(4, (0.25, 0.5, 1.0), fewer=2, more=1),
+        ),
+    ] = None
+    dropout: Annotated[
+        float | None,
+        SHARE,
+        Option(
+            "Share of units dropped while training.",
+            "Dropout",
+            MODEL,
+            "0.15: 0 for tabular from 2,000 training rows on",
+            search=Between(2, 0.0, 0.6),
+        ),
+    ] = None
+    activation: Annotated[
+        Literal["silu", "relu", "gelu", "selu", "tanh", "mish"],
+        Option("Activation function of the hidden layers.", "Activation", MODEL),
+    ] = "silu"
+    scaling: Annotated[Scaling, Option("How numbers are scaled.", "Scaling", MODEL)] = "robust"
+    embedding: Annotated[
+        int,
+        AT_LEAST_1,
+        Option(
+            "Width of the learned vector of a category, in columns with many.",
+            "Width of category vectors",
+            MODEL,
+            search=OneOf(6, (4, 8, 16)),
+        ),
+    ] = 8
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -86,54 +209,188 @@ class NetworkConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """The loop. None means: chosen from the table's size, printed and recorded.
+    """The training loop. What is None is chosen from the table's size, printed and recorded."""
 
-    `members` is the number of networks trained in the pack, at least one per fold. `minutes` bounds the
-    wall-clock time of the training. `patience` counts epochs without a better validation loss; 0 trains
-    all epochs and keeps the last weights. `batch_size` 0 takes all rows at once, in their order. `distill`
-    makes one network of the ensemble in the end, for cheap serving.
-    """
-
-    epochs: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    weight_decay: float | None = None
-    label_smoothing: float | None = None
-    patience: int | None = None
-    members: int | None = None
-    balance: bool = False
-    distill: bool = False
-    device: Device = "auto"
-    precision: Precision = "auto"
-    minutes: float | None = None
+    epochs: Annotated[
+        int | None,
+        AT_LEAST_1,
+        Option(
+            "Passes over the training rows, at most.",
+            "Epochs, at most",
+            MODEL,
+            "by rows: 8 to 100, on large tables what 2,400 steps make; more for a regression "
+            "with little noise",
+        ),
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        AT_LEAST_0,
+        Option(
+            "Rows in a step; 0 takes all at once, in their order.",
+            "Rows in a step",
+            MODEL,
+            "by rows: 256, 512 above 32,768 training rows, 1,024 above 65,536",
+            search=Multiples(5, (0.5, 1, 2)),
+        ),
+    ] = None
+    learning_rate: Annotated[
+        float | None,
+        POSITIVE,
+        Option(
+            "Peak learning rate.",
+            "Learning rate",
+            MODEL,
+            "by network: 0.04 for tabular, 0.1 for its regressions, 0.002 for tabm, else 0.001",
+            search=Around(0, 10),
+        ),
+    ] = None
+    weight_decay: Annotated[
+        float | None,
+        NOT_NEGATIVE,
+        Option(
+            "Decoupled weight decay.",
+            "Weight decay",
+            MODEL,
+            "by network: 0.02 for tabular, else 0",
+            search=Between(1, 1e-5, 0.3, log=True),
+        ),
+    ] = None
+    label_smoothing: Annotated[
+        float | None,
+        SHARE,
+        Option(
+            "Share of a label that goes to all classes; a regression has none.",
+            "Label smoothing",
+            MODEL,
+            "by network: 0.1 for tabular, else 0",
+            search=Between(3, 0.0, 0.2),
+        ),
+    ] = None
+    patience: Annotated[
+        int | None,
+        AT_LEAST_0,
+        Option(
+            "Epochs without a better validation loss; 0 trains them all and keeps the last weights.",
+            "Epochs of patience",
+            MODEL,
+            "by network: 12 for tabular, all epochs for its regressions, else a third of them, at least 10",
+        ),
+    ] = None
+    members: Annotated[
+        int | None,
+        AT_LEAST_1,
+        Option(
+            "Networks in the pack, at least one for each fold.",
+            "Networks in the pack",
+            MODEL,
+            "one a fold: with minutes as many as they have room for",
+        ),
+    ] = None
+    balance: Annotated[
+        bool, Option("Weigh classes by their rarity.", "Weigh classes by their rarity", MODEL)
+    ] = False
+    distill: Annotated[
+        bool,
+        Option(
+            "Make one network of the ensemble, for cheap serving.", "Make one network of the ensemble", TRAIN
+        ),
+    ] = False
+    device: Annotated[
+        Device,
+        DEVICE,
+        Option(
+            "Where the training runs: auto, cpu, cuda, cuda:1 or mps.",
+            "Device",
+            MODEL,
+            "cuda where there is a CUDA device, else cpu",
+            words=("auto", "cpu", "cuda", "mps"),
+        ),
+    ] = "auto"
+    precision: Annotated[
+        Precision,
+        Option(
+            "Number format of the products.",
+            "Precision",
+            MODEL,
+            "bf16 where the device has it and batches of 1,024 rows or more gain by it, else float32",
+        ),
+    ] = "auto"
+    minutes: Annotated[
+        float | None,
+        POSITIVE,
+        Option(
+            "Time for the training: filled with more networks or trials.",
+            "Minutes, at most",
+            MODEL,
+            "no bound",
+            short=True,
+        ),
+    ] = None
     seed: int = 0
+    """Set by the option `seed`, with the split's."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
-    """What a good decision is: `threshold` by F1, or by the costs of the two kinds of error.
+    """What a good decision is, and what is measured."""
 
-    `slices` are columns whose levels are measured each by itself.
-    """
-
-    cost_false_positive: float | None = None
-    cost_false_negative: float | None = None
-    resamples: int = 1000
-    references: bool = True
-    slices: tuple[str, ...] = ()
+    cost_false_positive: Annotated[
+        float | None,
+        POSITIVE,
+        Option(
+            "Cost of a false alarm.",
+            "Cost of a false alarm",
+            TRAIN,
+            "the threshold is chosen by F1: 1 where only the other cost is given",
+        ),
+    ] = None
+    cost_false_negative: Annotated[
+        float | None,
+        POSITIVE,
+        Option(
+            "Cost of a missed positive.",
+            "Cost of a missed positive",
+            TRAIN,
+            "the threshold is chosen by F1: 1 where only the other cost is given",
+        ),
+    ] = None
+    resamples: Annotated[
+        int,
+        AT_LEAST_0,
+        Option("Bootstrap resamples behind the intervals.", "Resamples behind the intervals", TRAIN),
+    ] = 1000
+    references: Annotated[
+        bool, Option("Train simple models beside it.", "Train simple models beside it", TRAIN)
+    ] = True
+    slices: Annotated[
+        tuple[str, ...],
+        Option(
+            "Measure the levels of a column one by one too.",
+            "Measure the levels of",
+            TRAIN,
+            name="slice",
+            metavar="COLUMN",
+        ),
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SearchConfig:
-    """The search for better options, where one is asked for.
+    """The search for better options, where one is asked for."""
 
-    `trials` is the number of sets of options that are tried. With `halving` the worse half of them leaves
-    after a quarter, and again after half of the epochs.
-    """
-
-    search: bool = False
-    trials: int = 32
-    halving: bool = True
+    search: Annotated[
+        bool,
+        Option("Try options first; the model is made of the best trials.", "Try options first", TRAIN),
+    ] = False
+    trials: Annotated[int, AT_LEAST_1, Option("Sets of options to try.", "Trials", RUN, short=True)] = 32
+    halving: Annotated[
+        bool,
+        Option(
+            "Let the worse half of the trials leave early, after a quarter and after half of the epochs.",
+            "Let the worse half leave early",
+            RUN,
+        ),
+    ] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,140 +403,18 @@ class TrainConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
-    recipe: Recipe = "default"
+    recipe: Annotated[
+        Recipe,
+        Option(
+            "The steps that are taken; tutorial: the well-known tutorial, exactly.",
+            "Recipe",
+            TRAIN,
+            short=True,
+        ),
+    ] = "default"
 
     def flat(self) -> dict[str, Any]:
         """Every choice by the name that the command line and TOML files use: what a run records."""
-        return {
-            option: getattr(getattr(self, section), name) if section else getattr(self, name)
-            for option, (section, name) in OPTIONS.items()
-        }
+        from tabstudio.options.declarations import OPTIONS
 
-
-def _options() -> dict[str, tuple[str, str]]:
-    renamed = {
-        ("read", "kinds"): "kind",
-        ("split", "column"): "split",
-        ("network", "name"): "network",
-        ("evaluation", "slices"): "slice",
-    }
-    table = {"recipe": ("", "recipe")}
-    for section in ("read", "split", "network", "training", "evaluation", "search"):
-        for f in fields(getattr(TrainConfig(), section)):
-            table.setdefault(renamed.get((section, f.name), f.name), (section, f.name))
-    return table
-
-
-OPTIONS: Mapping[str, tuple[str, str]] = _options()
-"""Option name -> (section of `TrainConfig`, field). `seed` stands for the split's and the training's."""
-
-
-def configure(base: TrainConfig | None = None, **options: Any) -> TrainConfig:
-    """Set options by their flat names, as the command line and TOML files spell them.
-
-    Raises `ConfigError` naming every unknown option and every value that does not fit.
-
-    >>> configure(epochs=20, network="mlp", hidden=(30, 15)).network.hidden
-    (30, 15)
-    """
-    config = base or TrainConfig()
-    faults = [_unknown(name) for name in options if name not in OPTIONS]
-    sections: dict[str, dict[str, Any]] = {}
-    for option, value in options.items():
-        section, name = OPTIONS.get(option, ("", option))
-        sections.setdefault(section, {})[name] = value
-    if "seed" in options:
-        sections.setdefault("training", {})["seed"] = options["seed"]
-    checked: dict[str, Any] = {}
-    for section, values in sections.items():
-        if section:
-            checked[section] = _checked(getattr(config, section), values, faults)
-        elif "recipe" in values:
-            checked["recipe"] = _recipe(values["recipe"], faults)
-    if faults:
-        raise ConfigError("\n".join(faults))
-    return replace(config, **checked)
-
-
-def load_config(path: str | Path) -> dict[str, Any]:
-    """Options of a TOML file, by their flat names, to be handed to `configure`.
-
-    Raises `ConfigError` where the file cannot be read or is not TOML.
-    """
-    import tomllib
-
-    try:
-        with Path(path).open("rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise ConfigError(f"{path}: the configuration cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: this is not a TOML file: {error}") from error
-
-
-def _checked(section: Any, values: dict[str, Any], faults: list[str]) -> Any:
-    from pydantic import TypeAdapter, ValidationError
-
-    options = {place: option for option, place in OPTIONS.items()}
-    merged = {f.name: getattr(section, f.name) for f in fields(section)} | values
-    try:
-        adapted: Any = TypeAdapter(type(section)).validate_python(merged)
-    except ValidationError as error:
-        place = _place_of(section)
-        for fault in error.errors():
-            name = options.get((place, str(fault["loc"][0])), str(fault["loc"][0]))
-            faults.append(f"option {name}: {fault['msg']}, got {fault['input']!r}")
-        return section
-    faults.extend(_out_of_range(adapted))
-    return adapted
-
-
-def _place_of(section: Any) -> str:
-    return next(
-        f.name for f in fields(TrainConfig) if isinstance(getattr(TrainConfig(), f.name), type(section))
-    )
-
-
-_AT_LEAST = {
-    "folds": 1,
-    "epochs": 1,
-    "batch_size": 0,
-    "patience": 0,
-    "members": 1,
-    "resamples": 0,
-    "trials": 1,
-    "weight_decay": 0,
-    "embedding": 1,
-}
-_ABOVE_ZERO = ("learning_rate", "minutes", "cost_false_positive", "cost_false_negative")
-
-
-def _out_of_range(section: Any) -> list[str]:
-    faults = []
-    for f in fields(section):
-        value = getattr(section, f.name)
-        if value is None:
-            continue
-        if f.name in _AT_LEAST and value < _AT_LEAST[f.name]:
-            faults.append(f"option {f.name}: at least {_AT_LEAST[f.name]} was expected, got {value}")
-        if f.name in _ABOVE_ZERO and not 0 < value < float("inf"):
-            faults.append(f"option {f.name}: a number above 0 was expected, got {value}")
-        if f.name in ("test_size", "dropout", "label_smoothing") and not 0 <= value < 1:
-            faults.append(f"option {f.name}: a share from 0 to below 1 was expected, got {value}")
-        if f.name == "device" and not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
-            faults.append(f"option device: auto, cpu, cuda, cuda:1 or mps was expected, got {value!r}")
-        if f.name == "hidden" and any(width < 1 for width in value):
-            faults.append(f"option hidden: widths of at least 1 were expected, got {value}")
-    return faults
-
-
-def _recipe(value: Any, faults: list[str]) -> Any:
-    if value not in get_args(Recipe):
-        faults.append(f"option recipe: one of {', '.join(get_args(Recipe))} was expected, got {value!r}")
-    return value
-
-
-def _unknown(name: str) -> str:
-    close = get_close_matches(name, OPTIONS, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"the options are {', '.join(sorted(OPTIONS))}"
-    return f"option {name} does not exist: {hint}"
+        return {name: declared.of(self) for name, declared in OPTIONS.items()}

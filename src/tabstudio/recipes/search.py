@@ -19,7 +19,7 @@ from tabstudio.errors import ConfigError, TrainingError
 from tabstudio.model.encoder import Encoder
 from tabstudio.model.inference.network_inputs import MAX_ONE_HOT
 from tabstudio.model.networks import join
-from tabstudio.options import NetworkConfig, TrainConfig, configure
+from tabstudio.options import Declared, NetworkConfig, TrainConfig, configure, searched_options
 from tabstudio.recipes.fit import FittedModel, MemberTraining, fit_encoder, settle, weights_of
 from tabstudio.table.schema import Schema
 from tabstudio.training.data import TrainingRows
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.study import Study
 
+    from tabstudio.options.ranges import Dimensions
+
 GENERATION = 16
 """Trials that are proposed and raced together: enough to fill packs, few enough for the search to learn."""
 CANDIDATES = 24
 """So many of the best trials may enter an ensemble."""
-WIDTHS = (0.25, 0.5, 1.0)
-"""Shares of the usual widths that are tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +202,17 @@ def _settled(rows: TrainingRows, config: TrainConfig, ends: float) -> dict[str, 
     return learned.decided if learned.plan.epochs > plan.epochs else {}
 
 
+def _usual_value(declared: Declared, network: NetworkConfig, plan: TrainingPlan) -> Any:
+    """The value of an option that `train` would choose; members have it in common."""
+    if declared.section == "network":
+        return getattr(network, declared.field)
+    return (
+        getattr(plan, declared.field)[0]
+        if isinstance(getattr(plan, declared.field), tuple)
+        else getattr(plan, declared.field)
+    )
+
+
 @dataclass(frozen=True)
 class SearchSpace:
     """What is searched: a distribution for each name, and the point that `train` would choose.
@@ -222,35 +233,25 @@ class SearchSpace:
 
         Raises `ConfigError` where nothing is left to search.
         """
-        from optuna.distributions import CategoricalDistribution as Words
-        from optuna.distributions import FloatDistribution as Numbers
-        from optuna.distributions import IntDistribution as Counts
-
         network, plan = _usual(config, rows)
-        rate, decay, depth = plan.learning_rate[0], plan.weight_decay[0], len(network.widths)
-        space: dict[str, tuple[BaseDistribution, Any]] = {
-            "learning_rate": (Numbers(rate / 10, rate * 10, log=True), rate),
-            "weight_decay": (Numbers(1e-5, 0.3, log=True), min(max(decay, 1e-5), 0.3)),
-            "dropout": (Numbers(0.0, 0.6), min(network.dropped, 0.6)),
-        }
-        if rows.target.task != "regression":
-            space["label_smoothing"] = (Numbers(0.0, 0.2), min(plan.label_smoothing[0], 0.2))
-        if "hidden" not in given:
-            space["width"] = (Words(WIDTHS), 1.0)
-            space["depth"] = (Counts(max(depth - 2, 1), depth + 1), depth)
-        if plan.batch_size:
-            size = plan.batch_size
-            space["batch_size"] = (Words((size // 2, size, size * 2)), size)
-        if network.name != "mlp" and any(n > MAX_ONE_HOT for n in rows.cardinalities):
-            sizes = sorted({4, 8, 16, network.embedding})
-            space["embedding"] = (Words(sizes), network.embedding)
-        left = {name: value for name, value in space.items() if name not in given}
-        if not left:
+        usual = {declared.name: _usual_value(declared, network, plan) for declared in searched_options()}
+        if rows.target.task == "regression":
+            del usual["label_smoothing"]
+        if not plan.batch_size:
+            del usual["batch_size"]
+        if network.name == "mlp" or all(n <= MAX_ONE_HOT for n in rows.cardinalities):
+            del usual["embedding"]
+        dimensions: Dimensions = {}
+        for declared in searched_options():
+            if declared.name in usual and declared.name not in given and declared.option.search:
+                dimensions |= declared.option.search.around(declared.name, usual[declared.name])
+        if not dimensions:
             raise ConfigError(
-                f"every option that is searched was given ({', '.join(space)}): leave one of them open"
+                f"every option that is searched was given ({', '.join(usual)}): leave one of them open"
             )
-        distributions = {name: distribution for name, (distribution, _) in left.items()}
-        return cls(distributions, {name: usual for name, (_, usual) in left.items()}, network.widths, settled)
+        distributions = {name: distribution for name, (distribution, _) in dimensions.items()}
+        point = {name: value for name, (_, value) in dimensions.items()}
+        return cls(distributions, point, network.widths, settled)
 
     def options(self, point: dict[str, Any]) -> dict[str, Any]:
         """A point of the space as options of the command line."""

@@ -1,15 +1,15 @@
-"""The short form that trains on a table; what the form does not show is chosen as the command line would."""
+"""The form that trains on a table, made from the declared options."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from nicegui import ui
 
 from tabstudio.errors import TabstudioError
+from tabstudio.options import Declared, used_by
 from tabstudio.recipes.names import stem
 from tabstudio.studio.pages.data.table_choices import TableChoices
 from tabstudio.studio.services.jobs import job_command
@@ -18,56 +18,8 @@ from tabstudio.studio.ui.addresses import job_page
 from tabstudio.studio.ui.copy_button import copyable_command
 from tabstudio.studio.ui.frame import PageView
 
-
-@dataclass(frozen=True, slots=True)
-class OptionField:
-    """One option of `train`: what it is called on the page, how it is entered, where it stands.
-
-    `words` are the values to choose from; the first of them is the default. Numbers are left empty for the
-    default, which `hint` tells.
-    """
-
-    option: str
-    label: str
-    how: Literal["number", "whole", "words", "switch", "column", "widths", "columns"]
-    words: tuple[str, ...] = ()
-    hint: str = ""
-    sweep: bool = True
-
-
-SHORT = (
-    OptionField("minutes", "Minutes, at most", "number", hint="no bound"),
-    OptionField("recipe", "Recipe", "words", ("default", "tutorial"), sweep=False),
-    OptionField("network", "Network", "words", ("tabular", "mlp", "tabm", "resnet")),
-    OptionField("test_size", "Share of rows for the test", "number", hint="0.25"),
-    OptionField("folds", "Validation folds", "whole", hint="5"),
-    OptionField("seed", "Seed", "whole", hint="0"),
-    OptionField("group", "Rows that stay together, by", "column"),
-    OptionField("time", "Later rows are tested, by", "column"),
-    OptionField("trials", "Trials", "whole", hint="32"),
-)
-FURTHER = (
-    OptionField("split", "Split that is given, in", "column"),
-    OptionField("epochs", "Epochs, at most", "whole", hint="by size"),
-    OptionField("batch_size", "Rows in a step", "whole", hint="by size"),
-    OptionField("learning_rate", "Learning rate", "number", hint="by network"),
-    OptionField("weight_decay", "Weight decay", "number", hint="by network"),
-    OptionField("dropout", "Dropout", "number", hint="by rows"),
-    OptionField("label_smoothing", "Label smoothing", "number", hint="by task"),
-    OptionField("hidden", "Widths of the layers", "widths", hint="by rows"),
-    OptionField("activation", "Activation", "words", ("silu", "relu", "gelu", "selu", "tanh", "mish")),
-    OptionField("scaling", "Scaling", "words", ("robust", "minmax", "standard")),
-    OptionField("patience", "Epochs of patience", "whole", hint="a third"),
-    OptionField("members", "Networks in the pack", "whole", hint="one a fold"),
-    OptionField("device", "Device", "words", ("auto", "cpu", "cuda", "mps")),
-    OptionField("precision", "Precision", "words", ("auto", "float32", "bf16")),
-    OptionField("cost_false_positive", "Cost of a false alarm", "number", sweep=False),
-    OptionField("cost_false_negative", "Cost of a missed positive", "number", sweep=False),
-    OptionField("slice", "Measure the levels of", "columns", sweep=False),
-    OptionField("balance", "Weigh classes by their rarity", "switch"),
-    OptionField("search", "Try options first", "switch", sweep=False),
-    OptionField("distill", "Make one network of the ensemble", "switch", sweep=False),
-)
+_OPTIONS = used_by("form")
+_OF_SEARCH = ("trials", "halving")
 
 
 class TrainingForm:
@@ -83,14 +35,16 @@ class TrainingForm:
         with ui.element("div").classes("fields wide"):
             self.name = ui.input("Name of the model", on_change=self._tell)
             self.name.props("outlined dense stack-label").props["placeholder"] = stem(choices.table)
-            for field in SHORT:
-                self._field(field)
+            for declared in _OPTIONS:
+                if declared.option.short:
+                    self._field(declared)
         with ui.element("details").classes("numbers"):
             with ui.element("summary"):
                 ui.label("More options").classes("inline")
             with ui.element("div").classes("fields wide"):
-                for field in FURTHER:
-                    self._field(field)
+                for declared in _OPTIONS:
+                    if not declared.option.short:
+                        self._field(declared)
         self.register = ui.switch("Register a version when it is done", value=True, on_change=self._tell)
         with ui.element("div").classes("row-wrap tools"):
             self.button = ui.button("Train", on_click=self._start).props("unelevated no-caps")
@@ -104,60 +58,68 @@ class TrainingForm:
     def show(self, schema: dict[str, Any]) -> None:
         """Offer the columns of the table."""
         names = [column["name"] for column in schema["columns"] if column["name"] != self.choices.target]
-        for field in (*SHORT, *FURTHER):
-            if field.how in ("column", "columns"):
-                entered = self.fields[field.option]
-                kept = [name for name in _listed(entered.value) if name in names]
-                several = field.how == "columns"
-                entered.set_options(names, value=kept if several else next(iter(kept), None))
+        for declared in _OPTIONS:
+            if declared.option.metavar == "COLUMN":
+                field = self.fields[declared.name]
+                chosen = [name for name in _listed(field.value) if name in names]
+                several = declared.form == "words"
+                field.set_options(names, value=chosen if several else next(iter(chosen), None))
         self._tell()
 
     def group_by(self, column: str) -> None:
         """Keep the rows of each value of a column on one side of every split."""
         self.fields["group"].value = column
 
-    def _field(self, field: OptionField) -> None:
-        made: Any
-        if field.how == "switch":
-            made = ui.switch(field.label, on_change=self._tell)
-        elif field.how == "words":
+    def _field(self, declared: Declared) -> None:
+        field: Any
+        label, option = declared.option.label, declared.option
+        if declared.form == "flag":
+            value = bool(declared.default)
+            field = ui.switch(label, value=value, on_change=self._turned)
+        elif declared.words:
             words = {
-                word: f"{word} (default)" if place == 0 and word != "default" else word
-                for place, word in enumerate(field.words)
+                word: f"{word} (default)" if word == declared.default != "default" else word
+                for word in declared.words
             }
-            made = ui.select(words, label=field.label, value=field.words[0], on_change=self._tell)
-        elif field.how in ("column", "columns"):
-            several = field.how == "columns"
-            made = ui.select([], label=field.label, with_input=True, multiple=several, on_change=self._tell)
-            made.props("clearable use-chips" if several else "clearable")
-        elif field.how == "widths":
-            made = ui.input(field.label, on_change=self._tell)
+            field = ui.select(words, label=label, value=declared.default, on_change=self._tell)
+        elif option.metavar == "COLUMN":
+            several = declared.form == "words"
+            field = ui.select([], label=label, with_input=True, multiple=several, on_change=self._tell)
+            field.props("clearable use-chips" if several else "clearable")
+        elif declared.form == "widths":
+            field = ui.input(label, on_change=self._tell)
         else:
-            precision = 0 if field.how == "whole" else None
-            made = ui.number(field.label, precision=precision, on_change=self._tell)
-        if field.how != "switch":
-            made.props("outlined dense options-dense")
-            if field.hint:
-                made.props("stack-label").props["placeholder"] = field.hint
-        self.fields[field.option] = made
+            precision = 0 if declared.form == "whole" else None
+            field = ui.number(label, precision=precision, on_change=self._tell)
+        if declared.form != "flag":
+            field.props("outlined dense options-dense")
+        if declared.form in ("widths", "whole", "number"):
+            field.props("stack-label").props["placeholder"] = declared.unset.partition(":")[0]
+        field.props["title"] = f"{option.help} Left open: {declared.unset}."
+        self.fields[declared.name] = field
 
     def _turned(self) -> None:
         sweep = self.kind.value == "sweep"
-        for field in (*SHORT, *FURTHER):
-            self.fields[field.option].set_visibility(field.sweep or not sweep)
-        self.fields["trials"].set_visibility(sweep)
+        for declared in _OPTIONS:
+            self.fields[declared.name].set_visibility(self._applies(declared))
         self.register.set_visibility(not sweep)
         self.button.text = "Search" if sweep else "Train"
         self._tell()
 
+    def _applies(self, declared: Declared) -> bool:
+        """Whether what is to be done takes an option."""
+        sweep = self.kind.value == "sweep"
+        if declared.name in _OF_SEARCH:
+            return sweep or bool(self.fields["search"].value)
+        return ("sweep" if sweep else "train") in declared.option.used_by
+
     def _options(self) -> dict[str, Any]:
         """What was chosen, by the names of `train`; what is left at its default is left out."""
         options = dict(self.choices.options)
-        sweep = self.kind.value == "sweep"
-        for field in (*SHORT, *FURTHER):
-            value = _entered(field, self.fields[field.option].value)
-            if value is not None and (field.sweep or not sweep) and (sweep or field.option != "trials"):
-                options[field.option] = value
+        for declared in _OPTIONS:
+            value = _entered(declared, self.fields[declared.name].value)
+            if value is not None and self._applies(declared):
+                options[declared.name] = value
         return options
 
     def _tell(self) -> None:
@@ -211,13 +173,13 @@ class TrainingForm:
         ui.navigate.to(job_page(job.id))
 
 
-def _entered(field: OptionField, value: Any) -> Any:
+def _entered(declared: Declared, value: Any) -> Any:
     """A field's value as an option; None where it is left at its default."""
-    if value is None or value is False or value in ("", [], *field.words[:1]):
+    if value in (None, "", []) or value == declared.default:
         return None
-    if field.how == "whole":
+    if declared.form == "whole":
         return int(value)
-    if field.how == "widths":
+    if declared.form == "widths":
         widths = [part.strip() for part in str(value).split(",") if part.strip()]
         return [int(part) if part.isdecimal() else part for part in widths]
     return value

@@ -1,0 +1,138 @@
+"""The table of options by their flat names, read off the dataclasses of the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from types import NoneType
+from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
+
+from tabstudio.options.config import TrainConfig
+from tabstudio.options.option import Bound, Option, User
+
+GROUPS: Mapping[str, str] = {
+    "": "Recipe",
+    "read": "Reading",
+    "split": "Split",
+    "network": "Network",
+    "training": "Training",
+    "evaluation": "Evaluation",
+    "search": "Search",
+}
+"""Section of `TrainConfig` -> its title in the help, the form and the documentation."""
+Form = Literal["flag", "whole", "number", "word", "words", "widths", "pairs", "text"]
+"""How a value is entered: `words` are several texts, `widths` several whole numbers, `pairs` KEY=VALUE."""
+_FORMS: Mapping[object, Form] = {
+    bool: "flag",
+    int: "whole",
+    float: "number",
+    Literal: "word",
+    Mapping: "pairs",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """An option: where it stands in `TrainConfig`, its type, default, bound, and what is shown of it."""
+
+    name: str
+    section: str
+    field: str
+    type: Any
+    default: Any
+    bound: Bound | None
+    option: Option
+
+    @property
+    def group(self) -> str:
+        """Title of its section."""
+        return GROUPS[self.section]
+
+    @property
+    def form(self) -> Form:
+        """How its value is entered."""
+        return _form(self.type)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Values to choose from, the default first; empty where any value goes."""
+        words = self.option.words or (get_args(self.type) if self.form == "word" else ())
+        return tuple(sorted(words, key=lambda word: word != self.default))
+
+    @property
+    def unset(self) -> str:
+        """What holds where it is left open: the default, or what is chosen in its place."""
+        if self.option.unset and self.default in (None, {}):
+            return self.option.unset
+        value = {True: "yes", False: "no"}.get(self.default) if self.form == "flag" else self.default
+        return f"{value}: {self.option.unset}" if self.option.unset else str("none" if value == () else value)
+
+    def of(self, config: TrainConfig) -> Any:
+        """Its value in a configuration."""
+        return getattr(getattr(config, self.section) if self.section else config, self.field)
+
+
+def _declarations(cls: type, section: str = "") -> Iterator[Declared]:
+    hints = get_type_hints(cls, include_extras=True)
+    for place in fields(cls):
+        kind, *extras = get_args(hints[place.name]) if get_origin(hints[place.name]) is Annotated else [None]
+        option = next((extra for extra in extras if isinstance(extra, Option)), None)
+        if option is not None:
+            bounds = [extra for extra in (*extras, *_inner(kind)) if isinstance(extra, Bound)]
+            yield Declared(
+                option.name or place.name,
+                section,
+                place.name,
+                next(arm for arm in (*_arms(kind), kind) if arm is not NoneType),
+                _default(place),
+                next(iter(bounds), None),
+                option,
+            )
+
+
+def _default(place: Field[Any]) -> Any:
+    return place.default if place.default_factory is MISSING else place.default_factory()
+
+
+def _arms(kind: Any) -> tuple[Any, ...]:
+    """The arms of `T | None`; empty for any other type."""
+    arms = get_args(kind)
+    return arms if NoneType in arms else ()
+
+
+def _inner(kind: Any) -> Iterator[object]:
+    """Metadata of the types inside a type."""
+    for inner in get_args(kind):
+        yield from getattr(inner, "__metadata__", ())
+        yield from _inner(inner)
+
+
+def _form(kind: Any) -> Form:
+    origin = get_origin(kind)
+    if origin is tuple:
+        return "words" if get_args(kind)[0] is str else "widths"
+    return _FORMS.get(origin or kind, "text")
+
+
+def _table() -> dict[str, Declared]:
+    """The recipe, then the sections in their order."""
+    declared = [*_declarations(TrainConfig)]
+    for section, cls in get_type_hints(TrainConfig).items():
+        if is_dataclass(cls):
+            declared += _declarations(cast("type", cls), section)
+    return {option.name: option for option in declared}
+
+
+OPTIONS: Mapping[str, Declared] = _table()
+"""Every option by the name that the command line and TOML files use."""
+
+
+def used_by(user: User) -> list[Declared]:
+    """Return the options that a command, the studio's form or the estimators take."""
+    return [declared for declared in OPTIONS.values() if user in declared.option.used_by]
+
+
+def searched_options() -> list[Declared]:
+    """Return the options that a search tries, in the order in which they are drawn."""
+    ranges = [(o.option.search.order, o) for o in OPTIONS.values() if o.option.search is not None]
+    return [declared for _, declared in sorted(ranges, key=lambda pair: pair[0])]
