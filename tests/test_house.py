@@ -24,6 +24,7 @@ ROW = (
     ("serving",),
     ("recipes",),
     ("estimators",),
+    ("remote",),
     ("studio",),
     ("cli",),
 )

@@ -31,8 +31,9 @@ def in_step(place: Place, name: str = "ill") -> None:
     with place.open("checker") as registry:
         found = registry.verify(name)
         assert found.whole, found.faults
-        stages = {v.number: v.stage for v in registry.versions(name)}
-        assert registry.notices == []
+        versions = registry.versions(name)
+        stages = {v.number: v.stage for v in versions}
+        assert versions.notices == ()
         assert [row.number for row in registry.export(name)] == list(range(1, found.rows + 1))
     holders = {stage: [n for n, s in stages.items() if s == stage] for stage in STAGES}
     assert all(len(numbers) <= 1 for numbers in holders.values())
@@ -202,9 +203,10 @@ def test_a_kill_between_our_tables_and_mlflow_is_repaired_and_told(place, call, 
     assert done.returncode == -signal.SIGKILL, done.stderr
     with place.open("bob") as registry:
         assert registry.current("ill", "production").number == 2
-        assert [row.kind for row in registry.history("ill")] == ["displaced", "promote", "promote"]
+        rows = registry.history("ill")
+        assert [row.kind for row in rows] == ["displaced", "promote", "promote"]
         left = "version 1 in archived, 2 in production"
-        assert registry.notices == [f"ill: MLflow was told what an interrupted command had left: {left}"]
+        assert rows.notices == (f"ill: MLflow was told what an interrupted command had left: {left}",)
     in_step(place)
 
 
@@ -228,8 +230,9 @@ def test_a_kill_before_our_tables_are_written_leaves_everything_as_it_was(place)
     done = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert done.returncode == -signal.SIGKILL, done.stderr
     with place.open("bob") as registry:
-        assert [row.version for row in registry.history("ill")] == [1]
-        assert registry.notices == []
+        rows = registry.history("ill")
+        assert [row.version for row in rows] == [1]
+        assert rows.notices == ()
     in_step(place)
 
 

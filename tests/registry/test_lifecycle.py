@@ -196,11 +196,12 @@ def test_models_are_listed_with_what_is_in_their_stages(place):
     with place.open() as registry:
         registry.promote("ill", 2, "production", reason="first")
         place.client.set_registered_model_alias("other", "staging", "1")
-        found = {model.name: (model.newest, model.stages) for model in registry.models()}
+        models = registry.models()
+        found = {model.name: (model.newest, model.stages) for model in models}
         assert found == {"ill": (4, {"production": 2}), "other": (1, {"staging": 1})}
         assert [model.name for model in registry.models(page=2, limit=1)] == ["other"]
         assert registry.models(page=3, limit=1) == []
-    assert any("other 1" in notice for notice in registry.notices)
+    assert any("other 1" in notice for notice in models.notices)
 
 
 # behind our back
@@ -210,13 +211,14 @@ def test_an_alias_that_was_moved_in_mlflow_becomes_part_of_the_history(place):
     with place.open() as registry:
         registry.promote("ill", 1, "production", reason="first")
         place.client.set_registered_model_alias("ill", "production", "3")
+        notices = registry.look("ill")
         assert stages(registry) == {1: "archived", 3: "production"}
         assert story(registry)[1:] == [
             ("external", 1, "production", "archived"),
             ("external", 3, None, "production"),
         ]
         assert registry.history("ill")[0].actor == "MLflow"
-        assert "ill 3: the alias @production was moved in MLflow; it is in production now" in registry.notices
+        assert "ill 3: the alias @production was moved in MLflow; it is in production now" in notices
     assert place.shown("ill") == {
         "aliases": {"production": 3},
         "stages": {"Archived": [1], "Production": [3]},
@@ -263,8 +265,8 @@ def test_a_second_look_finds_nothing_new(place):
         once = story(registry)
         assert story(registry) == once
     with place.open("bob") as registry:
+        assert registry.look("ill") == ()
         assert story(registry) == once
-        assert registry.notices == []
 
 
 def test_a_version_that_was_deleted_leaves_its_stage(place):
@@ -390,10 +392,10 @@ def test_a_registry_that_goes_away_in_between_is_told_later(place, monkeypatch):
         assert "written in the history" in caught.value.__notes__[0]
     assert place.shown("ill")["aliases"] == {}
     with place.open("bob") as registry:
+        assert registry.look("ill") == (
+            "ill: MLflow was told what an interrupted command had left: version 2 in production",
+        )
         assert stages(registry) == {2: "production"}
-        assert registry.notices == [
-            "ill: MLflow was told what an interrupted command had left: version 2 in production"
-        ]
     assert place.shown("ill") == {"aliases": {"production": 2}, "stages": {"Production": [2]}}
 
 
@@ -417,3 +419,59 @@ def test_there_is_no_registry_yet(tmp_path):
     with pytest.raises(ModelError, match="there is no registry yet"):
         Registry()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_people_act_through_one_registry_and_each_call_tells_what_it_noticed(place):
+    place.register("other", 1)
+    with place.open("ann") as registry:
+        ann, bob = registry, registry.as_actor("bob")
+        assert (bob.database, bob.client) == (ann.database, ann.client)
+        ann.promote("ill", 1, "staging", reason="first")
+        place.client.set_registered_model_alias("ill", "production", "3")
+        place.client.set_registered_model_alias("other", "staging", "1")
+        assert [notice.partition(":")[0] for notice in bob.history("other").notices] == ["other 1"]
+        moved = bob.promote("ill", 2, "production", reason="better")
+        assert [row.actor for row in moved] == ["bob", "bob"]
+        assert [notice.partition(":")[0] for notice in moved.notices] == ["ill 3"]
+        assert ann.history("ill").notices == ()
+        bob.close()
+        assert [row.actor for row in ann.archive("ill", 2, reason="old")] == ["ann"]
+
+
+def test_what_was_noticed_is_told_where_the_move_fails_too(place):
+    with place.open() as registry:
+        place.client.set_registered_model_alias("ill", "production", "3")
+        with pytest.raises(RegistryError, match="is in production already") as caught:
+            registry.promote("ill", 3, "production", reason="again")
+    assert caught.value.__notes__ == [
+        "note: ill 3: the alias @production was moved in MLflow; it is in production now"
+    ]
+
+
+def test_a_page_of_versions_asks_for_their_runs_at_once(place, monkeypatch):
+    client, source = place.client, str(place.folder / "files")
+    experiments = [client.create_experiment(name) for name in ("one", "two")]
+    runs = [client.create_run(experiments[number % 2]).info.run_id for number in range(12)]
+    for number, run in enumerate(runs):
+        client.log_metric(run, "test_f1", number / 12)
+        client.create_model_version("ill", source, run_id=run)
+    client.delete_run(runs[3])
+    client.create_model_version("ill", source, run_id="0" * 32)  # of a run that is gone for good
+    with place.open() as registry:
+        asked = []
+        for name in ("get_run", "search_runs"):
+            monkeypatch.setattr(registry.client.mlflow, name, counted(registry.client.mlflow, name, asked))
+        versions = registry.versions("ill")
+    values = {version.run_id: version.metrics["test_f1"].value for version in versions if version.metrics}
+    assert values == {run: number / 12 for number, run in enumerate(runs)}
+    assert len(asked) <= 5
+
+
+def counted(client, name, asked):
+    call = getattr(client, name)
+
+    def counting(*args, **kwargs):
+        asked.append(name)
+        return call(*args, **kwargs)
+
+    return counting

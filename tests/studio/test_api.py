@@ -9,13 +9,11 @@ from dataclasses import fields
 import httpx
 import pytest
 
-from tabstudio.registry.catalog import RegisteredModel
-from tabstudio.registry.history import ChainFault, Verification
-from tabstudio.registry.records import GateResult, ModelVersion, Transition, VersionMetric
-from tabstudio.registry.stage_rules import Stage, StageRules
+from tabstudio.registry.stage_rules import StageRules
+from tabstudio.remote import shapes
 from tabstudio.serving.deployments import Deployment
 from tabstudio.studio.access.users import StudioUser
-from tabstudio.studio.api import deployments, people, runs, shapes
+from tabstudio.studio.api import deployments, people, runs
 from tabstudio.studio.services.runs.run_details import RunDetails
 from tabstudio.studio.services.runs.run_records import RunRow
 from tabstudio.studio.services.traffic import ModelTraffic
@@ -68,20 +66,12 @@ def said(answer: httpx.Response) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("shape", "record", "more"),
     [
-        (shapes.Model, RegisteredModel, set()),
-        (shapes.Metric, VersionMetric, set()),
-        (shapes.Version, ModelVersion, {"address"}),
-        (shapes.Gate, GateResult, set()),
-        (shapes.Transition, Transition, set()),
-        (shapes.Verification, Verification, {"whole"}),
-        (shapes.Fault, ChainFault, set()),
-        (shapes.Stage, Stage, set()),
         (shapes.Rules, StageRules, {-1}),
-        (runs.Run, RunRow, {"seconds"}),
-        (runs.Details, RunDetails, {"command", "reproduce"}),
-        (deployments.Deployment, Deployment, {-1}),
-        (deployments.Traffic, ModelTraffic, set()),
-        (people.Person, StudioUser, set()),
+        (shapes.Service, Deployment, {-1}),
+        (runs.RunShape, RunRow, {"seconds"}),
+        (runs.RunDetailsShape, RunDetails, {"command", "reproduce"}),
+        (deployments.TrafficShape, ModelTraffic, set()),
+        (people.PersonShape, StudioUser, set()),
     ],
 )
 def test_every_fact_of_a_record_is_told(shape, record, more):

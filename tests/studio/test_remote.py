@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import pytest
 
 from tabstudio.cli.app import run
-from tabstudio.registry.remote_http import Connection, path_of
+from tabstudio.remote import paths
+from tabstudio.remote.connection import Connection
 
 from .conftest import start_studio
 from .content import copied
@@ -242,7 +243,8 @@ def test_a_token_is_not_shown_to_where_an_answer_points(monkeypatch, capsys):
 
 
 def test_addresses_are_put_together_whatever_their_parts_hold():
-    assert path_of("models", "a/b?c#d e", 3) == "/models/a%2Fb%3Fc%23d%20e/3"
+    address = paths.fill(paths.VERSION, name="a/b?c#d e", which=3)
+    assert address == "/models/a%2Fb%3Fc%23d%20e/versions/3"
 
 
 def test_passwords_and_tokens_stay_out_of_what_is_shown():

@@ -13,7 +13,7 @@ from tabstudio.cli.tables import AsJson, as_json
 
 if TYPE_CHECKING:
     from tabstudio.registry.comparison import Comparison
-    from tabstudio.registry.remote import RemoteComparison
+    from tabstudio.remote.registry import RemoteComparison
 
 
 def command(

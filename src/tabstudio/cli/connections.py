@@ -1,27 +1,26 @@
 """What the commands work on: the registry and services of this machine, or of the studio at `TABSTUDIO_URL`.
 
-What the registry noticed is told, and webhooks leave, when a command ends.
+Webhooks leave when a command ends.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from tabstudio.settings import setting
 
 if TYPE_CHECKING:
-    from tabstudio.registry import Registry
-    from tabstudio.registry.remote import RemoteRegistry
-    from tabstudio.registry.remote_http import Connection
-    from tabstudio.serving.deployments import Deployments
-    from tabstudio.studio.remote import RemoteDeployments
+    from tabstudio.registry.records import Noticed
+    from tabstudio.remote.connection import Connection
+    from tabstudio.remote.protocols import AnyDeployments, AnyRegistry
+    from tabstudio.remote.registry import RemoteRegistry
 
-    AnyRegistry = Registry | RemoteRegistry
+_Listed = TypeVar("_Listed", bound="Noticed[Any]")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The registered model.")]
 Which = Annotated[
@@ -41,25 +40,27 @@ def registry(actor: str | None = None) -> Iterator[AnyRegistry]:
     """
     far = remote(actor)
     if far is not None:
-        with far, _telling(far.notices):
-            yield far
+        yield far
         return
-    with _near(actor) as near:
-        with _telling(near.notices):
-            yield near
+    from tabstudio.registry import Registry
+
+    with Registry(actor=actor) as near:
+        yield near
         if near.rules.webhooks:
             for problem in near.deliver().problems:
                 print(f"note: a webhook waits for the next command: {problem}", file=sys.stderr)
 
 
-@contextmanager
-def _telling(notices: Sequence[str]) -> Iterator[None]:
-    """Tell in the end what a registry noticed, however it ends."""
-    try:
-        yield
-    finally:
-        for notice in notices:
-            print(f"note: {notice}", file=sys.stderr)
+def print_notices(notices: Iterable[str]) -> None:
+    """Print what the registry noticed meanwhile."""
+    for notice in notices:
+        print(f"note: {notice}", file=sys.stderr)
+
+
+def noted(answer: _Listed) -> _Listed:
+    """Print the notices of an answer, and return it."""
+    print_notices(answer.notices)
+    return answer
 
 
 def remote(actor: str | None = None) -> RemoteRegistry | None:
@@ -68,18 +69,18 @@ def remote(actor: str | None = None) -> RemoteRegistry | None:
     if connection is None:
         return None
     from tabstudio.errors import ConfigError
-    from tabstudio.registry.remote import RemoteRegistry
+    from tabstudio.remote.registry import RemoteRegistry
 
     if actor is not None:
         raise ConfigError(f"--as {actor}: the studio at {connection.url} knows who acts by TABSTUDIO_TOKEN")
     return RemoteRegistry(connection)
 
 
-def services() -> Deployments | RemoteDeployments:
+def services() -> AnyDeployments:
     """Open the services that were started by name."""
     connection = _studio()
     if connection is not None:
-        from tabstudio.studio.remote import RemoteDeployments
+        from tabstudio.remote.deployments import RemoteDeployments
 
         return RemoteDeployments(connection)
     from tabstudio.serving.deployments import Deployments
@@ -91,12 +92,6 @@ def _studio() -> Connection | None:
     url = setting("TABSTUDIO_URL")
     if not url:
         return None
-    from tabstudio.registry.remote_http import Connection
+    from tabstudio.remote.connection import Connection
 
     return Connection(url, setting("TABSTUDIO_TOKEN"))
-
-
-def _near(actor: str | None) -> Registry:
-    from tabstudio.registry import Registry
-
-    return Registry(actor=actor)

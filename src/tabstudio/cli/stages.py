@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tabstudio.cli.connections import Acting, Name, Reason, Which, registry
+from tabstudio.cli.connections import Acting, Name, Reason, Which, noted, print_notices, registry
 from tabstudio.cli.tables import AsJson, as_json, gate_table
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def promote(
     options: dict[str, Any] = {"data": str(data)} if data else {}
     with registry(actor) as opened:
         try:
-            rows = opened.promote(name, version, to, reason=reason, force=force, options=options)
+            rows = noted(opened.promote(name, version, to, reason=reason, force=force, options=options))
         except GateError as error:
             _refused(error, json_=json_)
             raise
@@ -54,7 +54,7 @@ def promote(
 def archive(name: Name, version: Which, reason: Reason, actor: Acting = None, json_: AsJson = False) -> None:
     """Take a version out of its stage, into the archive."""
     with registry(actor) as opened:
-        rows = opened.archive(name, version, reason=reason)
+        rows = noted(opened.archive(name, version, reason=reason))
         exclusive = opened.rules.exclusive
     _moved(rows, exclusive, json_=json_)
 
@@ -77,7 +77,7 @@ def rollback(
 
     with registry(actor) as opened:
         try:
-            rows = opened.rollback(name, reason=reason, to_version=to_version, stage=stage)
+            rows = noted(opened.rollback(name, reason=reason, to_version=to_version, stage=stage))
         except GateError as error:
             _refused(error, json_=json_)
             raise
@@ -90,6 +90,7 @@ def request(
 ) -> None:
     """Ask others to agree that a version goes to a stage."""
     with registry(actor) as opened:
+        print_notices(opened.look(name))
         row = opened.request(name, version, to, reason=reason)
         needed = opened.rules.stage(to).approvals
     if json_:
@@ -109,6 +110,7 @@ def approve(
 ) -> None:
     """Agree to a request. Nobody approves their own."""
     with registry(actor) as opened:
+        print_notices(opened.look(name))
         row = opened.approve(name, version, to=to, reason=reason)
         asked = next(r for r in opened.requests(name, row.version) if r.number == row.refers)
         missing = opened.rules.stage(str(row.to_stage)).approvals - len(asked.approvals)
@@ -131,6 +133,7 @@ def reject(
 ) -> None:
     """Turn a request down."""
     with registry(actor) as opened:
+        print_notices(opened.look(name))
         row = opened.reject(name, version, to=to, reason=reason)
     if json_:
         as_json(row.to_json())

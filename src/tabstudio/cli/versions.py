@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from tabstudio.cli.connections import Name, registry
+from tabstudio.cli.connections import Name, noted, print_notices, registry
 from tabstudio.cli.tables import AsJson, as_json, table
 from tabstudio.report.text_format import format_age, format_size, format_time, shorten
 
 if TYPE_CHECKING:
-    from tabstudio.cli.connections import AnyRegistry
     from tabstudio.registry.records import Transition
+    from tabstudio.remote.protocols import AnyRegistry
 
 SHOWN_METRICS = 2
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many are shown at once.")]
@@ -30,7 +30,7 @@ def models(
 ) -> None:
     """List the registered models and what is in their stages."""
     with registry() as opened:
-        found = opened.models(page=page, limit=limit)
+        found = noted(opened.models(page=page, limit=limit))
         stages = opened.rules.exclusive
     if json_:
         as_json([model.to_json() for model in found])
@@ -64,7 +64,7 @@ def versions(
     from tabstudio.registry.catalog import metric_names
 
     with registry() as opened:
-        found = opened.versions(name, before=before, limit=limit)
+        found = noted(opened.versions(name, before=before, limit=limit))
     if json_:
         as_json([version.to_json() for version in found])
         return
@@ -125,7 +125,7 @@ def history(
     with registry() as opened:
         if verify:
             return _verify(opened, name, json_=json_)
-        opened.look(name)
+        print_notices(opened.look(name))
         if export is not None:
             _export(opened, name, export)
         elif at is not None:

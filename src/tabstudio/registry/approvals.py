@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from tabstudio.errors import RegistryError
 from tabstudio.registry.hash_chain import HistoryChain
@@ -21,7 +21,7 @@ class ApprovalRequest:
 
     asked: Transition
     approvals: tuple[Transition, ...] = ()
-    closed: Transition | None = None
+    closed: Annotated[Transition | None, "What ended it; null while it is open."] = None
 
     @property
     def number(self) -> int:

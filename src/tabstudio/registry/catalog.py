@@ -1,16 +1,20 @@
-"""What MLflow says of models and versions, as this room's data."""
+"""Registered models and versions of MLflow as the registry's records, with the figures of their runs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from tabstudio.registry.mlflow_client import MissingError, RegistryClient
+from tabstudio.registry.mlflow_client import RegistryClient
 from tabstudio.registry.records import ModelVersion, Transition, VersionMetric, plain
 from tabstudio.tracking.mlflow_names import SIZE_TAG
+
+if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput, Run
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
 _FIRST_METRICS = ("roc_auc", "f1", "accuracy", "r2", "rmse", "mae", "log_loss")
 
@@ -23,9 +27,9 @@ class RegisteredModel:
     """
 
     name: str
-    newest: int | None
-    stages: Mapping[str, int]
-    updated: int
+    newest: Annotated[int | None, "The number of its newest version."]
+    stages: Annotated[Mapping[str, int], "Which version is in which exclusive stage."]
+    updated: Annotated[int, "When it was changed last, milliseconds since 1970."]
     description: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -33,26 +37,26 @@ class RegisteredModel:
         return plain(self)
 
 
-def as_version(found: Any, moved: Transition | None, aliases: Mapping[str, int]) -> ModelVersion:
-    """Make a version of MLflow's, in the stage that its last move put it into. `aliases` are the model's.
+def as_version(version: MlflowVersion, moved: Transition | None, aliases: Mapping[str, int]) -> ModelVersion:
+    """Return a version of MLflow's, in the stage that its last move put it into. `aliases` are the model's.
 
     A move of another version that had the number before (it was deleted) does not count.
     """
-    stage = moved.to_stage if moved and moved.created == found.creation_timestamp else None
-    tags = dict(found.tags)
+    stage = moved.to_stage if moved and moved.created == version.creation_timestamp else None
+    tags = dict(version.tags)
     return ModelVersion(
-        model=found.name,
-        number=int(found.version),
+        model=version.name,
+        number=int(version.version),
         stage=stage,
-        created=found.creation_timestamp,
-        source=found.source or "",
-        run_id=found.run_id or "",
-        model_id=found.model_id or "",
-        user=found.user_id or "",
-        description=found.description or "",
-        aliases=tuple(sorted(alias for alias, number in aliases.items() if number == int(found.version))),
+        created=version.creation_timestamp,
+        source=version.source or "",
+        run_id=version.run_id or "",
+        model_id=version.model_id or "",
+        user=version.user_id or "",
+        description=version.description or "",
+        aliases=tuple(sorted(alias for alias, number in aliases.items() if number == int(version.version))),
         tags=tags,
-        size=int(tags[SIZE_TAG]) if tags.get(SIZE_TAG, "").isdigit() else size_of(found.source),
+        size=int(tags[SIZE_TAG]) if tags.get(SIZE_TAG, "").isdigit() else size_of(version.source),
     )
 
 
@@ -64,16 +68,17 @@ def metric_names(versions: Iterable[ModelVersion]) -> list[str]:
     return sorted(tested, key=lambda name: first.index(name) if name in first else len(first))
 
 
-def with_run(client: RegistryClient, version: ModelVersion) -> ModelVersion:
-    """Add what the version's run measured, on which data and by whom; unchanged where it has no run."""
-    if not version.run_id:
-        return version
-    try:
-        with client.asking(f"look at run {version.run_id}"):
-            run = client.mlflow.get_run(version.run_id)
-    except MissingError:
-        return version
-    datasets = tuple(_dataset(given) for given in (run.inputs.dataset_inputs if run.inputs else ()))
+def with_runs(client: RegistryClient, versions: Sequence[ModelVersion]) -> list[ModelVersion]:
+    """Add what the versions' runs measured, on which data and by whom; without a run it stays as it is."""
+    runs = client.runs(version.run_id for version in versions if version.run_id)
+    return [
+        _with_run(version, runs[version.run_id]) if version.run_id in runs else version
+        for version in versions
+    ]
+
+
+def _with_run(version: ModelVersion, run: Run) -> ModelVersion:
+    datasets = tuple(map(_dataset, run.inputs.dataset_inputs if run.inputs else ()))
     user = version.user or run.data.tags.get("mlflow.user", "")
     return replace(version, metrics=_metrics(run.data.metrics), datasets=datasets, user=user)
 
@@ -89,9 +94,9 @@ def _metrics(values: Mapping[str, float]) -> dict[str, VersionMetric]:
     }
 
 
-def _dataset(given: Any) -> dict[str, str]:
-    context = next((tag.value for tag in given.tags if tag.key == "mlflow.data.context"), "")
-    return {"name": given.dataset.name, "digest": given.dataset.digest, "context": context}
+def _dataset(used: DatasetInput) -> dict[str, str]:
+    context = next((tag.value for tag in used.tags if tag.key == "mlflow.data.context"), "")
+    return {"name": used.dataset.name, "digest": used.dataset.digest, "context": context}
 
 
 def size_of(source: str | None) -> int | None:

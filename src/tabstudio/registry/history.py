@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from sqlalchemy import Connection, and_, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -35,7 +35,7 @@ class Verification:
 
     model: str
     rows: int
-    head: str
+    head: Annotated[str, "The hash of the last row."]
     faults: tuple[ChainFault, ...]
 
     @property

@@ -5,14 +5,18 @@ from __future__ import annotations
 import difflib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabstudio._util.error_summary import summarize_error
 from tabstudio.errors import ModelError, TrackingError
 from tabstudio.settings import registry_address, setting, shown, tracking_address
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 """MLflow's error code for what is not there."""
@@ -61,7 +65,7 @@ class RegistryClient:
                 raise TrackingError(f"{self.address}: cannot {doing}: {summarize_error(error)}") from error
             raise
 
-    def registered(self, name: str) -> Any:
+    def registered(self, name: str) -> RegisteredModel:
         """Look a registered model up. Raises `ModelError` with names that are similar."""
         try:
             with self.asking(f"look for the model {name!r}"):
@@ -69,7 +73,7 @@ class RegistryClient:
         except MissingError as error:
             raise ModelError(self.similar(name)) from error
 
-    def models(self, page: int, limit: int, search: str = "") -> list[Any]:
+    def models(self, page: int, limit: int, search: str = "") -> list[RegisteredModel]:
         """Return one page of the registered models, in alphabetical order; pages count from 1.
 
         `search` keeps those whose names hold it, in any case.
@@ -79,15 +83,15 @@ class RegistryClient:
         wanted = f"name ILIKE '%{search.replace(chr(39), '_')}%'" if search else None
         with self.asking("list the models"):
             for number in range(1, page + 1):
-                found = self.mlflow.search_registered_models(wanted, max_results=limit, page_token=token)
-                token = found.token
+                models = self.mlflow.search_registered_models(wanted, max_results=limit, page_token=token)
+                token = models.token
                 if number == page:
-                    return list(found)
+                    return list(models)
                 if not token:
                     break
         return []
 
-    def newest(self, name: str, limit: int, before: int | None = None) -> list[Any]:
+    def newest(self, name: str, limit: int, before: int | None = None) -> list[ModelVersion]:
         """Return up to `limit` versions of a model, the highest number first, all of them below `before`."""
         older = f" AND version_number < {before}" if before is not None else ""
         with self.asking(f"list the versions of {name!r}"):
@@ -96,6 +100,37 @@ class RegistryClient:
                     name_filter(name) + older, max_results=limit, order_by=["version_number DESC"]
                 )
             )
+
+    def runs(self, run_ids: Iterable[str]) -> dict[str, Run]:
+        """Return runs by their ids, deleted ones included; what does not exist is left out.
+
+        One is asked for, and all others of its experiment come in a second request.
+        """
+        wanted = dict.fromkeys(run_ids)
+        found: dict[str, Run] = {}
+        while wanted:
+            first = next(iter(wanted))
+            del wanted[first]
+            try:
+                with self.asking(f"look at run {first}"):
+                    found[first] = self.mlflow.get_run(first)
+                    others = self._runs_beside(found[first], list(wanted)) if wanted else []
+            except MissingError:
+                continue
+            for run in others:
+                found[run.info.run_id] = run
+                del wanted[run.info.run_id]
+        return found
+
+    def _runs_beside(self, run: Run, run_ids: list[str]) -> list[Run]:
+        from mlflow.entities import ViewType
+
+        ids = ", ".join(f"'{run_id}'" for run_id in run_ids)
+        return list(
+            self.mlflow.search_runs(
+                [run.info.experiment_id], f"attributes.run_id IN ({ids})", ViewType.ALL, len(run_ids)
+            )
+        )
 
     def similar(self, name: str) -> str:
         """Say which registered models there are, the ones with a similar name first."""

@@ -8,17 +8,20 @@ model's history while MLflow is being told of it, two processes cannot tell it d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
-from tabstudio.errors import ConflictError, RegistryError, TrackingError
+from tabstudio.errors import ConflictError, RegistryError, TabstudioError, TrackingError
 from tabstudio.registry.external_changes import find_changes, holders
 from tabstudio.registry.hash_chain import ChainHead, HistoryChain
 from tabstudio.registry.history import History, parts_of
 from tabstudio.registry.mlflow_stages import NO_STAGE, MlflowStages, MlflowState, mlflow_stage
 from tabstudio.registry.records import Evidence, ModelVersion, Transition, TransitionKind
 from tabstudio.registry.webhooks import enqueue
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import RegisteredModel
 
 OUTSIDE = "MLflow"
 """The actor of what was done in MLflow itself: it does not say by whom."""
@@ -50,34 +53,41 @@ class Move:
     refers: int | None = None
 
 
-class MlflowSync:
-    """Looks at MLflow, writes moves, and brings the two together. `notices` is what people should be told."""
+class SyncedState(NamedTuple):
+    """What MLflow has of a model, and what a person should read of how the two were brought together."""
 
-    def __init__(self, history: History, mirror: MlflowStages, notices: list[str]) -> None:
-        self.history, self.mirror, self.notices = history, mirror, notices
+    state: MlflowState
+    notices: tuple[str, ...] = ()
+
+
+class MlflowSync:
+    """Looks at MLflow, writes moves, and brings the history and MLflow together."""
+
+    def __init__(self, history: History, mirror: MlflowStages) -> None:
+        self.history, self.mirror = history, mirror
         self.rules = mirror.rules
 
-    def look(self, name: str) -> MlflowState:
-        """See what MLflow has, after finishing what an interrupted command has left.
+    def look(self, name: str) -> SyncedState:
+        """Return what MLflow has, after finishing what an interrupted command has left.
 
         What was changed there behind our back becomes part of the history. Raises `ModelError` where there
         is no such model, `RegistryError` where its history is kept in another database.
         """
         with self.history.reading(name) as chain:
             pending = chain.head.mirrored < chain.head.number
-        if pending:
-            self._mend(name)
+        repairs = self._repair(name) if pending else ()
         with self.history.reading(name) as chain:
-            seen = self._look(name, chain)
+            state = self._look(name, chain)
         with self.history.reading(name) as chain:  # as it is after the look, not before
-            differs = self._differs(chain, seen)
+            differs = self._differs(chain, state)
         if differs:
-            return self._follow(name)
-        if seen.looked_at > _MANY:
-            self._remember(name, seen)
-        return seen
+            state, changes = self._adopt_changes(name)
+            return SyncedState(state, (*repairs, *changes))
+        if state.looked_at > _MANY:
+            self._remember(name, state)
+        return SyncedState(state, repairs)
 
-    def in_step(self, model: Any) -> dict[str, int] | None:
+    def in_step(self, model: RegisteredModel) -> dict[str, int] | None:
         """Return which version is in which exclusive stage; None where MLflow's model says otherwise."""
         with self.history.reading(model.name) as chain:
             known = {stage: row.version for stage, row in holders(chain, self.mirror).items() if row}
@@ -154,8 +164,9 @@ class MlflowSync:
             error.add_note("It is written in the history; the next tabstudio command tells MLflow.")
             raise
         if move.to_stage is not None and move.version.number in missing:
-            self.look(name)
-            raise RegistryError(f"{name} {move.version.number} was deleted in MLflow meanwhile")
+            gone = RegistryError(f"{name} {move.version.number} was deleted in MLflow meanwhile")
+            add_notices(gone, self.look(name).notices)
+            raise gone
 
     def _tell(self, chain: HistoryChain) -> list[int]:
         """Bring MLflow to what the locked history says; nothing to do is fine. Returns deleted versions."""
@@ -169,26 +180,26 @@ class MlflowSync:
         chain.note_state(mirrored=chain.head.number)
         return missing
 
-    def _mend(self, name: str) -> None:
+    def _repair(self, name: str) -> tuple[str, ...]:
+        """Tell MLflow what an interrupted command has left; returns what was done."""
         with self.history.writing(name) as chain:
-            first = chain.head.mirrored + 1
-            if first > chain.head.number:  # another process was faster
-                return
+            if chain.head.mirrored == chain.head.number:  # another process was faster
+                return ()
             moved = ", ".join(f"{n} in {stage or 'no stage'}" for n, stage in sorted(chain.touched().items()))
             self._tell(chain)
-        told = f": version {moved}" if moved else ""
-        self.notices.append(f"{name}: MLflow was told what an interrupted command had left{told}")
+        what = f": version {moved}" if moved else ""
+        return (f"{name}: MLflow was told what an interrupted command had left{what}",)
 
     def _look(self, name: str, chain: HistoryChain) -> MlflowState:
         known = [row.version for row in holders(chain, self.mirror).values() if row is not None]
-        seen = self.mirror.look(name, max(0, chain.head.seen - _OVERLAP), known)
-        self._check_home(name, chain.head, seen.anchor)
-        return seen
+        state = self.mirror.look(name, max(0, chain.head.seen - _OVERLAP), known)
+        self._check_home(name, chain.head, state.anchor)
+        return state
 
     def _check_home(self, name: str, head: ChainHead, anchor: str) -> None:
         """A model has one history. Two databases that both write one would tell MLflow different things."""
-        ours, told = self.history.database.address, parts_of(anchor)
-        if told is not None and told.database != self.history.identity:
+        ours, end = self.history.database.address, parts_of(anchor)
+        if end is not None and end.database != self.history.identity:
             raise RegistryError(
                 f"{name}: its history is kept in another database than {ours}; name that one in "
                 "TABSTUDIO_DATABASE_URL"
@@ -199,40 +210,47 @@ class MlflowSync:
                 f"one in {self.history.registry}; name another database in TABSTUDIO_DATABASE_URL"
             )
 
-    def _differs(self, chain: HistoryChain, seen: MlflowState) -> bool:
-        lost = self.history.missing(seen.anchor, chain.connection, chain.model)
-        return bool(lost or find_changes(chain, seen, self.mirror))
+    def _differs(self, chain: HistoryChain, state: MlflowState) -> bool:
+        lost = self.history.missing(state.anchor, chain.connection, chain.model)
+        return bool(lost or find_changes(chain, state, self.mirror))
 
-    def _follow(self, name: str) -> MlflowState:
+    def _adopt_changes(self, name: str) -> SyncedState:
         """Write down what was changed in MLflow, and bring its other half (alias, stage) in step."""
         with self.history.writing(name) as chain:
             self._tell(chain)
-            seen = self._look(name, chain)
+            state = self._look(name, chain)
             rows = [
                 chain.append(
                     "external",
-                    move.version,
-                    move.created,
-                    move.to_stage,
-                    from_stage=move.from_stage,
+                    change.version,
+                    change.created,
+                    change.to_stage,
+                    from_stage=change.from_stage,
                     actor=OUTSIDE,
-                    reason=move.why,
+                    reason=change.why,
                 )
-                for move in find_changes(chain, seen, self.mirror)
+                for change in find_changes(chain, state, self.mirror)
             ]
-            lost = self.history.missing(seen.anchor, chain.connection, name)
+            lost = self.history.missing(state.anchor, chain.connection, name)
             if lost:
                 rows.append(chain.append("lost", 0, 0, None, from_stage=None, actor=OUTSIDE, reason=lost))
-            chain.note_state(seen=seen.newest)
+            chain.note_state(seen=state.newest)
             enqueue(chain.connection, self.rules, rows)
-        self.notices += [f"{row.model} {row.version}: {row.reason}; it is {_now_in(row)}" for row in rows]
         with self.history.writing(name) as chain:
             self._tell(chain)
-        return seen
+        return SyncedState(
+            state, tuple(f"{r.model} {r.version}: {r.reason}; it is {_now_in(r)}" for r in rows)
+        )
 
-    def _remember(self, name: str, seen: MlflowState) -> None:
+    def _remember(self, name: str, state: MlflowState) -> None:
         with self.history.writing(name) as chain:
-            chain.note_state(seen=seen.newest)
+            chain.note_state(seen=state.newest)
+
+
+def add_notices(error: TabstudioError, notices: Iterable[str]) -> None:
+    """Let an error carry what a person should read beside it."""
+    for notice in notices:
+        error.add_note(f"note: {notice}")
 
 
 def _append(chain: HistoryChain, move: Move, *, from_stage: str | None) -> Transition:

@@ -8,28 +8,32 @@ runs:/<run id>/model            a run's model      models/breast-cancer         
 from __future__ import annotations
 
 import difflib
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabstudio.errors import ForeignModelError, ModelError, TrackingError
+from tabstudio.registry.downloads import Downloads
 from tabstudio.registry.mlflow_client import MISSING, RegistryClient
 from tabstudio.settings import shown
 
 if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+
+    from tabstudio.model.bundle import Factory
     from tabstudio.model.predictor import Model
 
 MANIFEST = "manifest.json"
 SHOWN = 20
 """How many versions a message names."""
 _FORMS = "models:/NAME/VERSION, models:/NAME@ALIAS, models:/NAME/latest, runs:/RUN_ID/model or a folder"
+_DOWNLOADS = Downloads()
+"""Of the process: removed when it ends."""
 
 
 def load(
     address: str | Path,
     *,
-    network: Callable[[int, int], Any] | None = None,
+    network: Factory | None = None,
     tracking_uri: str | None = None,
     registry_uri: str | None = None,
 ) -> Model:
@@ -42,14 +46,23 @@ def load(
     """
     from tabstudio.model import bundle
 
-    return bundle.load(resolve(address, tracking_uri=tracking_uri, registry_uri=registry_uri), network)
+    with Downloads() as downloads:  # a loaded model needs its files no more
+        folder = resolve(address, tracking_uri=tracking_uri, registry_uri=registry_uri, downloads=downloads)
+        return bundle.load(folder, network)
 
 
-def resolve(address: str | Path, *, tracking_uri: str | None = None, registry_uri: str | None = None) -> Path:
+def resolve(
+    address: str | Path,
+    *,
+    tracking_uri: str | None = None,
+    registry_uri: str | None = None,
+    downloads: Downloads | None = None,
+) -> Path:
     """Return the local folder of the bundle that an address stands for.
 
-    Where the artifacts are on a server they are downloaded into a new temporary folder. Raises `ModelError`
-    naming what exists under a similar name; `ConfigError` for a store of no known kind.
+    Where the artifacts are on a server they are downloaded into a temporary folder, which goes when
+    `downloads` is closed; without one, when the process ends. Raises `ModelError` naming what exists under a
+    similar name; `ConfigError` for a store of no known kind.
     """
     text = str(address)
     if not text.startswith(("models:", "runs:")):
@@ -58,7 +71,7 @@ def resolve(address: str | Path, *, tracking_uri: str | None = None, registry_ur
         client = RegistryClient(tracking_uri, registry_uri)
     except (ModelError, TrackingError) as error:
         raise ModelError(f"model {text}: {error}") from error
-    return AddressResolver(text, client).bundle()
+    return AddressResolver(text, client, downloads).bundle()
 
 
 def _folder(text: str) -> Path:
@@ -86,11 +99,15 @@ def _bundle_in(folder: Path, address: str) -> Path:
 
 
 class AddressResolver:
-    """Looks one address up in MLflow, and says what there is where it does not exist."""
+    """Looks one address up in MLflow, and says what there is where it does not exist.
 
-    def __init__(self, address: str, client: RegistryClient) -> None:
+    Artifacts on a server are downloaded into folders of `downloads`, by default those of the process.
+    """
+
+    def __init__(self, address: str, client: RegistryClient, downloads: Downloads | None = None) -> None:
         self.address = address
         self.client, self.mlflow = client, client.mlflow
+        self.downloads = downloads or _DOWNLOADS
 
     def bundle(self) -> Path:
         """Return the local bundle folder. Raises `ModelError` where there is none."""
@@ -104,7 +121,7 @@ class AddressResolver:
         except TrackingError as error:
             raise self._unknown(str(error)) from error
 
-    def version(self) -> Any | None:
+    def version(self) -> ModelVersion | None:
         """Return MLflow's version that the address names; None for a logged model or a run's."""
         kind, _, rest = self.address.partition(":/")
         parts = rest.strip("/").split("/")
@@ -128,9 +145,8 @@ class AddressResolver:
             return local
         from mlflow.artifacts import download_artifacts
 
-        target = tempfile.mkdtemp(prefix="tabstudio-model-")
-        uri = self.client.tracking_uri
-        return Path(download_artifacts(artifact_uri=location, dst_path=target, tracking_uri=uri))
+        target, uri = self.downloads.folder(), self.client.tracking_uri
+        return Path(download_artifacts(artifact_uri=location, dst_path=str(target), tracking_uri=uri))
 
     def _model_location(self, parts: list[str]) -> str:
         if len(parts) == 1 and "@" not in parts[0]:
@@ -142,7 +158,7 @@ class AddressResolver:
             return self._logged_model(version.model_id)
         return str(self.mlflow.get_model_version_download_uri(version.name, version.version))
 
-    def _version(self, parts: list[str]) -> Any:
+    def _version(self, parts: list[str]) -> ModelVersion:
         name, _, alias = parts[0].rpartition("@") if len(parts) == 1 else (parts[0], "", "")
         wanted = parts[1] if len(parts) == 2 else ""
         from mlflow.exceptions import MlflowException
@@ -164,7 +180,7 @@ class AddressResolver:
                 return version
         raise self._unknown(_what_there_is(model, alias, wanted, [v.version for v in newest]))
 
-    def _registered(self, name: str) -> Any:
+    def _registered(self, name: str) -> RegisteredModel:
         try:
             return self.client.registered(name)
         except ModelError as error:
@@ -200,7 +216,7 @@ class AddressResolver:
         return ModelError(f"model {self.address}: {reason}")
 
 
-def _what_there_is(model: Any, alias: str, wanted: str, newest: list[str]) -> str:
+def _what_there_is(model: RegisteredModel, alias: str, wanted: str, newest: list[str]) -> str:
     what = f"alias @{alias}" if alias else f"version {wanted}"
     known = f"its versions are {', '.join(sorted(map(str, newest), key=int)) or 'none'}"
     aliases = ", ".join(f"@{name}" for name in sorted(model.aliases))

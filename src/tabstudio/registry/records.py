@@ -1,11 +1,14 @@
-"""What the registry speaks of: versions, gates, evidence, transitions. Plain data, and its JSON."""
+"""What the registry speaks of: versions, gates, evidence, transitions. Plain data, and its JSON.
+
+A text beside a type, `Annotated[int, "..."]`, is what the documentation of the REST API says of the field.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from tabstudio.report.text_format import format_value
 
@@ -25,6 +28,15 @@ TransitionKind = Literal[
 that is kept, such as a reproduction; `lost`: rows that MLflow had been told of are gone."""
 MOVES: tuple[TransitionKind, ...] = ("promote", "archive", "rollback", "displaced", "external")
 """The kinds that put a version into another stage."""
+_Item = TypeVar("_Item")
+
+
+class Noticed(list[_Item]):
+    """A list, and the `notices` of the call that made it: changes found in MLflow, and repairs."""
+
+    def __init__(self, items: Iterable[_Item] = (), notices: Iterable[str] = ()) -> None:
+        super().__init__(items)
+        self.notices = tuple(notices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +64,20 @@ class ModelVersion:
 
     model: str
     number: int
-    stage: str | None
-    created: int
-    source: str = ""
+    stage: Annotated[str | None, "The stage that it is in, null for none."]
+    created: Annotated[int, "Milliseconds since 1970."]
+    source: Annotated[str, "Where MLflow keeps its files."] = ""
     run_id: str = ""
-    model_id: str = ""
+    model_id: Annotated[str, "MLflow's logged model, empty where there is none."] = ""
     user: str = ""
     description: str = ""
     aliases: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, VersionMetric] = field(default_factory=dict)
-    datasets: tuple[Mapping[str, str], ...] = ()
-    size: int | None = None
+    datasets: Annotated[
+        tuple[Mapping[str, str], ...], "MLflow's datasets of the run: name, digest, context."
+    ] = ()
+    size: Annotated[int | None, "Bytes, null where it was not recorded."] = None
 
     @property
     def address(self) -> str:
@@ -129,20 +143,20 @@ class Transition:
     """
 
     model: str
-    number: int
+    number: Annotated[int, "Counts from 1 per model."]
     kind: TransitionKind
     version: int
-    created: int
+    created: Annotated[int, "When that version was made, milliseconds since 1970."]
     from_stage: str | None
     to_stage: str | None
     actor: str
-    time: str
+    time: Annotated[str, "UTC, ISO 8601."]
     reason: str
     evidence: Evidence
-    forced: bool
-    refers: int | None
+    forced: Annotated[bool, "Gates that did not pass were overruled."]
+    refers: Annotated[int | None, "The row that this one belongs to."]
     previous: str
-    hash: str
+    hash: Annotated[str, "SHA-256 over everything else."]
 
     def __str__(self) -> str:
         way = f"{self.from_stage or 'no stage'} -> {self.to_stage or 'no stage'}"

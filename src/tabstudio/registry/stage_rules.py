@@ -25,8 +25,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from tabstudio.errors import ConfigError, RegistryError
 from tabstudio.registry.records import TransitionKind
@@ -50,8 +52,8 @@ class Stage:
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     name: str
-    exclusive: bool = True
-    approvals: int = 0
+    exclusive: Annotated[bool, "It holds one version at a time."] = True
+    approvals: Annotated[int, Field(ge=0)] = 0
     promoters: tuple[str, ...] = ()
     approvers: tuple[str, ...] = ()
     gates: Mapping[str, Any] = field(default_factory=dict)
@@ -79,7 +81,7 @@ class StageRules:
     stages: tuple[Stage, ...]
     in_order: bool = False
     webhooks: tuple[Webhook, ...] = ()
-    source: str = "the defaults"
+    source: Annotated[str, "The file they are from."] = "the defaults"
 
     @property
     def exclusive(self) -> tuple[str, ...]:
@@ -192,8 +194,6 @@ def _stage(name: str, told: _File, faults: list[str]) -> Stage | None:
     exclusive = given.get("exclusive", name != ARCHIVE)
     room = ARCHIVE if exclusive and ARCHIVE in told.order and name != ARCHIVE else None
     given = {"name": name, "exclusive": exclusive, "displaced_to": room} | given
-    if not told.stages:  # nothing to check, so nothing to import for it
-        return Stage(**given)
     stage = _fitting(Stage, given, place, faults)
     if stage is None:
         return None
@@ -201,7 +201,7 @@ def _stage(name: str, told: _File, faults: list[str]) -> Stage | None:
         stage.displaced_to not in told.order or stage.displaced_to == name
     ):
         faults.append(f"{place}.displaced_to: another stage of {', '.join(told.order)} was expected")
-    if stage.approvals < 0 or (stage.approvers and stage.approvals > len(stage.approvers)):
+    if stage.approvers and stage.approvals > len(stage.approvers):
         faults.append(f"{place}.approvals: there are {len(stage.approvers)} approvers, got {stage.approvals}")
     if stage.gates:
         from tabstudio.registry.gates import parse_gates
@@ -226,8 +226,6 @@ def _fitting(kind: type[_Made], given: Mapping[str, Any], place: str, faults: li
     """Make one part of the rules; what does not fit is added to `faults`."""
     if not given:
         return kind()
-    from pydantic import TypeAdapter, ValidationError
-
     known = [f.name for f in fields(kind)]  # type: ignore[arg-type]
     try:
         made: _Made = TypeAdapter(kind).validate_python(dict(given))

@@ -10,6 +10,7 @@ from typing import Any
 from tabstudio.errors import ModelError, TabstudioError
 from tabstudio.evaluation import model_card as markdown
 from tabstudio.model.bundle import record
+from tabstudio.registry.downloads import Downloads
 from tabstudio.registry.model_addresses import AddressResolver, resolve
 from tabstudio.registry.records import ModelVersion, Transition
 from tabstudio.registry.registry import Registry
@@ -52,15 +53,19 @@ def card(
     text = str(address)
     if not text.startswith(("models:", "runs:")):
         return _card(text, resolve(text), {})
-    with Registry(tracking_uri=tracking_uri, registry_uri=registry_uri) as registry:
-        found = AddressResolver(text, registry.client).version()
-        if found is None:
-            return _card(text, resolve(text, tracking_uri=tracking_uri, registry_uri=registry_uri), {})
-        version = registry.version(found.name, found.version)
+    with (
+        Registry(tracking_uri=tracking_uri, registry_uri=registry_uri) as registry,
+        Downloads() as downloads,
+    ):
+        resolver = AddressResolver(text, registry.client, downloads)
+        registered = resolver.version()
+        if registered is None:
+            return _card(text, resolver.bundle(), {})
+        version = registry.version(registered.name, registered.version)
         moves, notes = registry.moves(version), registry.notes(version)
         facts = {"stage": version.stage, "moves": [move.to_json() for move in moves]}
-        sections, told = _registered(version, moves, notes), version.description
-        return _card(version.address, registry.bundle(version), facts, *sections, description=told)
+        sections, note = _registered(version, moves, notes), version.description
+        return _card(version.address, registry.bundle(version), facts, *sections, description=note)
 
 
 def _card(
@@ -93,9 +98,9 @@ def _registered(version: ModelVersion, moves: list[Transition], notes: list[Tran
         ]
         yield f"It came to {judged.to_stage} {state}:"
         yield markdown.table(("gate", "", "measured", "required"), gates)
-    made = next((note for note in notes if "reproduction" in note.evidence.facts), None)
-    if made is not None:
-        yield f"{markdown.plain(made.reason)}, {made.time}."
+    reproduced = next((note for note in notes if "reproduction" in note.evidence.facts), None)
+    if reproduced is not None:
+        yield f"{markdown.plain(reproduced.reason)}, {reproduced.time}."
 
 
 def _stage(version: ModelVersion) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import psutil
 from sqlalchemy import Connection, delete, insert, select, update
@@ -45,10 +45,10 @@ class Deployment:
 
     name: str
     state: State
-    url: str
-    words: tuple[str, ...]
+    url: Annotated[str, "Where it answers, empty until it does."]
+    words: Annotated[tuple[str, ...], "What follows `tabstudio serve`."]
     pid: int
-    changed: str
+    changed: Annotated[str, "UTC, ISO 8601."]
     log: Path
     machine: str
 

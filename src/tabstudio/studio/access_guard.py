@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tabstudio._version import __version__
 from tabstudio.errors import AccessError, DatabaseError
-from tabstudio.registry.remote_http import API, API_HEADER, API_VERSION
+from tabstudio.remote.contract import API, API_HEADER, API_VERSION
 from tabstudio.studio.access.request_claims import request_claim
 from tabstudio.studio.body_limits import RequestRejected, call_with_body_limit
 

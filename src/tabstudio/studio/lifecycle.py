@@ -5,12 +5,12 @@ Whether somebody's role allows it is checked first, then the registry decides as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tabstudio.registry.approvals import same_person
-from tabstudio.registry.records import GateResult, Transition
+from tabstudio.registry.records import GateResult, Noticed, Transition
 
 if TYPE_CHECKING:
     from tabstudio.registry import Registry
@@ -84,7 +84,7 @@ def rollback(
 def request(studio: Studio, who: Actor, name: str, version: int, to: str, *, reason: str) -> Done:
     """Ask that a version go to a stage that needs approval. Raises as `Registry.request` does."""
     who.check("editor", f"ask for {name} {version}")
-    return _act(studio, who, lambda registry: [registry.request(name, version, to, reason=reason)])
+    return _act(studio, who, _noting(name, lambda r: r.request(name, version, to, reason=reason)))
 
 
 def approve(
@@ -92,7 +92,7 @@ def approve(
 ) -> Done:
     """Agree to the open request for a version. Raises as `Registry.approve` does."""
     who.check("approver", f"agree to {name} {version}")
-    return _act(studio, who, lambda registry: [registry.approve(name, version, to=to, reason=reason)])
+    return _act(studio, who, _noting(name, lambda r: r.approve(name, version, to=to, reason=reason)))
 
 
 def reject(
@@ -101,19 +101,28 @@ def reject(
     """Close the open request for a version; one's own with the role editor. Raises as the registry does."""
     role: Role = "editor" if _asked_by(studio, who, name, version) else "approver"
     who.check(role, f"turn the request for {name} {version} down")
-    return _act(studio, who, lambda registry: [registry.reject(name, version, to=to, reason=reason)])
+    return _act(studio, who, _noting(name, lambda r: r.reject(name, version, to=to, reason=reason)))
 
 
-def _act(studio: Studio, who: Actor, move: Callable[[Registry], Sequence[Transition]]) -> Done:
+def _noting(name: str, answer: Callable[[Registry], Transition]) -> Callable[[Registry], Noticed[Transition]]:
+    """Look at the model first, so that what was found changed can be told with the one row."""
+
+    def act(registry: Registry) -> Noticed[Transition]:
+        notices = registry.look(name)
+        return Noticed([answer(registry)], notices)
+
+    return act
+
+
+def _act(studio: Studio, who: Actor, move: Callable[[Registry], Noticed[Transition]]) -> Done:
     registry = studio.registry(who)
     try:
-        rows = tuple(move(registry))
+        rows = move(registry)
         problems = registry.deliver().problems if registry.rules.webhooks else ()
     finally:
         studio.feed.touch("registry")
-    notices = (*registry.notices, *(f"a webhook waits for another attempt: {text}" for text in problems))
-    registry.notices.clear()
-    return Done(rows, notices)
+    waiting = [f"a webhook waits for another attempt: {problem}" for problem in problems]
+    return Done(tuple(rows), (*rows.notices, *waiting))
 
 
 def _asked_by(studio: Studio, who: Actor, name: str, version: int) -> bool:

@@ -47,7 +47,7 @@ class Studio:
         self.mlflow_url = web_address(self.tracking_uri)
         self.traffics = TrafficCache()
         self.feed = Feed(topic_sources(self))
-        self._registries: dict[str, Registry] = {}
+        self._registry: Registry | None = None
         self._lock = Lock()
 
     @cached_property
@@ -109,11 +109,11 @@ class Studio:
 
         _ = self.mlflow  # makes the local database, so that an empty registry can be looked at
         with self._lock:
-            if who.name not in self._registries:
-                self._registries[who.name] = Registry(
-                    tracking_uri=self.tracking_uri, registry_uri=self.registry_uri, actor=who.name
+            if self._registry is None:
+                self._registry = Registry(
+                    tracking_uri=self.tracking_uri, registry_uri=self.registry_uri, database=self.database
                 )
-            return self._registries[who.name]
+        return self._registry.as_actor(who.name)
 
     def people(self, who: Actor, about: str = "") -> UserStore:
         """Hand out who may use the studio: to an admin, and to everybody what is `about` themselves.
@@ -126,7 +126,7 @@ class Studio:
 
     def close(self) -> None:
         """Give every connection back."""
-        for registry in self._registries.values():
-            registry.close()
+        if self._registry is not None:
+            self._registry.close()
         self.access.close()
         self.database.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import fields
 
 import pytest
 
@@ -26,7 +27,20 @@ def test_the_example_of_the_documentation_is_read_whole():
         loads=True,
         reproduces=True,
     )
-    assert set(table) == set(rules._READERS)
+    assert set(table) - {"roc_auc"} == {field.name for field in fields(StageGates)}
+
+
+def test_a_measure_is_a_gate_by_its_own_name():
+    declared = gates.parse_gates({"roc_auc": 0.95, "metrics": {"f1": 0.9}}, "production")
+    assert declared == StageGates(metrics={"roc_auc": 0.95, "f1": 0.9})
+
+
+def test_the_gates_in_the_documentation_of_the_stages_are_read():
+    from tabstudio.registry import stage_rules
+
+    example = stage_rules.__doc__.partition("\n\n")[2]
+    registry = tomllib.loads(example)["tool"]["tabstudio"]["registry"]
+    assert stage_rules.make_rules(registry).stage("production").gates == {"roc_auc": 0.95}
 
 
 def test_what_is_switched_off_is_not_asked_for():
@@ -46,7 +60,8 @@ def test_sizes_are_read_in_every_unit(told, size):
     [
         ({"metric": {}}, "stage live: gate metric does not exist: did you mean metrics"),
         ({"soup": 1}, "gate soup does not exist: the gates are calibration, latency"),
-        ({"roc_auc": 0.9}, r"gate roc_auc: this is a measure; write metrics = \{ roc_auc = 0.9 \}"),
+        ({"roc_auc": "high"}, "a bound for roc_auc was expected, got 'high'"),
+        ({"roc_auc": 0.9, "metrics": {"roc_auc": 0.8}}, "gate roc_auc: it has a bound in metrics, too"),
         ({"calibration_error": 0.1}, "write calibration = 0.1"),
         ({"metrics": {"roc_acu": 0.9}}, "there is no measure 'roc_acu': did you mean roc_auc"),
         ({"metrics": {"calibration_error": 0.9}}, "has a gate of its own"),

@@ -13,6 +13,7 @@ from tabstudio.evaluation.prediction_flips import flips
 from tabstudio.evaluation.slices import SliceDifference, compare_slices
 from tabstudio.registry.compared_model import ComparedModel, Factory
 from tabstudio.registry.comparison.result import Comparison, MetricGap, SliceGap, Winner
+from tabstudio.registry.downloads import Downloads
 from tabstudio.registry.model_addresses import resolve
 from tabstudio.registry.paired_predictions import PairedPredictions, pair
 from tabstudio.registry.schema_changes import changes
@@ -41,16 +42,26 @@ def compare(
     Raises `ModelError` for models of different targets or classes, `DataError` where there are no such rows,
     `ConfigError` for a column that does not exist.
     """
-    places = {"tracking_uri": tracking_uri, "registry_uri": registry_uri}
-    one, two = (
-        ComparedModel(str(address), resolve(address, **places), network)
-        for address, network in zip((first, second), networks, strict=True)
-    )
+    with Downloads() as downloads:
+        one, two = (
+            ComparedModel(
+                str(address),
+                resolve(address, tracking_uri=tracking_uri, registry_uri=registry_uri, downloads=downloads),
+                network,
+            )
+            for address, network in zip((first, second), networks, strict=True)
+        )
+        return _compared(one, two, data, slices, resamples)
+
+
+def _compared(
+    one: ComparedModel, two: ComparedModel, data: str | Path | None, slices: Sequence[str], resamples: int
+) -> Comparison:
     pairs = pair(one, two, data, slices, trusting=True)
     thresholds = one.threshold, two.threshold
-    asked = pairs.target, pairs.labels, pairs.second, pairs.first
-    found = compare_answers(*asked, thresholds=thresholds[::-1], resamples=resamples)
-    parts = compare_slices(pairs.columns, *asked, thresholds=thresholds[::-1], resamples=resamples)
+    compared = pairs.target, pairs.labels, pairs.second, pairs.first
+    gaps = compare_answers(*compared, thresholds=thresholds[::-1], resamples=resamples)
+    parts = compare_slices(pairs.columns, *compared, thresholds=thresholds[::-1], resamples=resamples)
     return Comparison(
         first=one.address,
         second=two.address,
@@ -59,7 +70,7 @@ def compare(
         source=pairs.source,
         how=pairs.how,
         notes=pairs.notes,
-        metrics=tuple(_gap(difference) for difference in found.values()),
+        metrics=tuple(_gap(difference) for difference in gaps.values()),
         slices=tuple(_slice_gap(part) for part in parts),
         thresholds=thresholds,
         evaluations=_evaluations(pairs, thresholds),

@@ -14,7 +14,7 @@ from tabstudio.registry.compared_model import ComparedModel
 from tabstudio.registry.records import ModelVersion
 
 if TYPE_CHECKING:
-    from tabstudio.registry.registry import Registry
+    from tabstudio.registry.reader import RegistryReader
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class GateCandidate:
     A model of another library has no `candidate`: of it nothing is known but the figures of its run.
     """
 
-    registry: Registry
+    registry: RegistryReader
     version: ModelVersion
     current: ModelVersion | None
     data: str | None = None

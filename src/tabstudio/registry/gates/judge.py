@@ -12,14 +12,14 @@ from tabstudio.registry.gates.rules import StageGates, parse_gates
 from tabstudio.registry.records import GateResult, ModelVersion
 
 if TYPE_CHECKING:
-    from tabstudio.registry.registry import Registry
+    from tabstudio.registry.reader import RegistryReader
     from tabstudio.registry.stage_rules import Stage
 
 _Trial = Callable[[], "GateResult | Iterable[GateResult]"]
 
 
 def judge(
-    registry: Registry,
+    registry: RegistryReader,
     version: ModelVersion,
     current: ModelVersion | None,
     stage: Stage,
@@ -37,7 +37,7 @@ def judge(
     return [result for name, trial in _trials(case, gates) for result in _attempt(name, trial)]
 
 
-def loads(registry: Registry, version: ModelVersion) -> GateResult:
+def loads(registry: RegistryReader, version: ModelVersion) -> GateResult:
     """Whether a version's files are whole and it answers; of another library, whether they are there."""
     case = GateCandidate(registry, version, None)
     (result,) = _attempt("loads", partial(_loads, case))

@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
+from pydantic import Field
 
 from tabstudio._version import __version__
-from tabstudio.registry.remote_http import API_VERSION
+from tabstudio.remote.contract import API, API_VERSION
+from tabstudio.remote.shapes import Shape
 from tabstudio.serving.swagger_ui import swagger_files
-from tabstudio.studio.api import comparing, deployments, errors, jobs, models, people, runs, tables
-from tabstudio.studio.api.asking import Asking
-from tabstudio.studio.api.shapes import About
+from tabstudio.studio.access.roles import Role
+from tabstudio.studio.api import comparisons, deployments, errors, jobs, models, people, runs, tables
+from tabstudio.studio.api.request_context import Context
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
 
-_ROUTES = (models, comparing, runs, tables, jobs, deployments, people)
+_ROUTES = (models, comparisons, runs, tables, jobs, deployments, people)
 _DESCRIPTION = """What the pages of the studio do, for programs.
 
 Send `Authorization: Bearer TOKEN` with a token of `tabstudio users token NAME`, or come with the session of a
@@ -35,6 +37,15 @@ SwaggerUIBundle({url: "openapi.json", dom_id: "#page", validatorUrl: null, deepL
 """
 
 
+class About(Shape):
+    """Which studio this is, and who asks."""
+
+    version: str = Field(description="The version of tabstudio.")
+    api: str = Field(description="The version of this API.")
+    name: str = Field(description="Who asks.")
+    role: Role = Field(description="What they may do.")
+
+
 def build(studio: Studio) -> FastAPI:
     """Make the application, to be mounted."""
     api = FastAPI(
@@ -45,7 +56,7 @@ def build(studio: Studio) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json",
         responses=errors.DOCUMENTED,
-        servers=[{"url": "/api/v1"}],
+        servers=[{"url": API}],
         root_path_in_servers=False,
     )
     api.state.studio = studio
@@ -55,8 +66,8 @@ def build(studio: Studio) -> FastAPI:
     api.mount("/swagger", StaticFiles(directory=swagger_files()), name="swagger")
 
     @api.get("/", tags=["about"], summary="Who asks, and which studio answers")
-    def about(asking: Asking) -> About:
-        return About(version=__version__, api=API_VERSION, name=asking.who.name, role=asking.who.role)
+    def about(context: Context) -> About:
+        return About(version=__version__, api=API_VERSION, name=context.who.name, role=context.who.role)
 
     @api.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:

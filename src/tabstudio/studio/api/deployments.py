@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from tabstudio.errors import ConfigError
-from tabstudio.serving.deployments import Deployment as Found
-from tabstudio.serving.deployments import State
-from tabstudio.studio.api.asking import Asking, found
-from tabstudio.studio.api.shapes import Gone, Shape
+from tabstudio.remote import paths, shapes
+from tabstudio.studio.api.request_context import Context, found
 from tabstudio.studio.services import deployments as services
 
 router = APIRouter(tags=["deployments"])
@@ -24,41 +22,7 @@ _WITH_MODELS = ("--canary", "--shadow")
 _ALONE = ("--log", "--no-log", "--access-log", "--json-logs", "--trace")
 
 
-class Deployment(Shape):
-    """A service."""
-
-    name: str
-    state: State
-    url: str = Field(description="Where it answers, empty until it does.")
-    words: list[str] = Field(description="What follows `tabstudio serve`.")
-    pid: int
-    changed: str = Field(description="UTC, ISO 8601.")
-    machine: str
-
-
-class Deployments(Shape):
-    """Every service, by name."""
-
-    items: list[Deployment]
-
-
-class Start(BaseModel):
-    """What a service is started with."""
-
-    name: str
-    words: list[str] = Field(
-        default=[],
-        description="What follows `tabstudio serve`: models:/NAME@STAGE and options. Empty: as it was.",
-    )
-
-
-class Log(Shape):
-    """The last lines of a service's output."""
-
-    lines: list[str]
-
-
-class Traffic(Shape):
+class TrafficShape(shapes.Shape):
     """The predictions of a model in the last hours, by version."""
 
     hours: float
@@ -74,56 +38,65 @@ class Traffic(Shape):
     )
 
 
-@router.get("/deployments", summary="Services and how they are")
-def deployments(asking: Asking) -> Deployments:
+@router.get(paths.DEPLOYMENTS, summary="Services and how they are", response_model=shapes.Services)
+def deployments(context: Context) -> object:
     """Role: viewer."""
-    return Deployments(items=[_shape(one) for one in asking.studio.deployments.list()])
+    return {"items": context.studio.deployments.list()}
 
 
-@router.post("/deployments", summary="Start a service, and wait until it answers", status_code=201)
-def start(asking: Asking, asked: Start) -> Deployment:
+@router.post(
+    paths.DEPLOYMENTS,
+    summary="Start a service, and wait until it answers",
+    status_code=201,
+    response_model=shapes.Service,
+)
+def start(context: Context, body: shapes.ServiceBody) -> object:
     """Role: editor. Models are those of the registry; it listens on the studio's machine alone."""
-    check_words(asked.words)
-    return _shape(services.start(asking.studio, asking.who, asked.name, asked.words))
+    check_words(body.words)
+    return services.start(context.studio, context.who, body.name, body.words)
 
 
-@router.get("/deployments/{name}", summary="One service")
-def deployment(asking: Asking, name: str) -> Deployment:
+@router.get(paths.DEPLOYMENT, summary="One service", response_model=shapes.Service)
+def deployment(context: Context, name: str) -> object:
     """Role: viewer."""
-    return _shape(found(asking.studio.deployments.find, name))
+    return found(context.studio.deployments.find, name)
 
 
-@router.post("/deployments/{name}/stop", summary="Let a service answer what it was asked, and end")
-def stop(asking: Asking, name: str) -> Deployment:
+@router.post(
+    paths.DEPLOYMENT_STOP,
+    summary="Let a service answer what it was asked, and end",
+    response_model=shapes.Service,
+)
+def stop(context: Context, name: str) -> object:
     """Role: editor."""
-    found(asking.studio.deployments.find, name)
-    return _shape(services.stop(asking.studio, asking.who, name))
+    found(context.studio.deployments.find, name)
+    return services.stop(context.studio, context.who, name)
 
 
-@router.get("/deployments/{name}/log", summary="The last lines of its output")
-def log(asking: Asking, name: str, lines: Annotated[int, Query(ge=1, le=10_000)] = 100) -> Log:
+@router.get(paths.DEPLOYMENT_LOG, summary="The last lines of its output")
+def log(context: Context, name: str, lines: Annotated[int, Query(ge=1, le=10_000)] = 100) -> shapes.Log:
     """Role: viewer."""
-    found(asking.studio.deployments.find, name)
-    return Log(lines=[line.rstrip("\n") for line in asking.studio.deployments.output(name, lines)])
+    found(context.studio.deployments.find, name)
+    return shapes.Log(lines=[line.rstrip("\n") for line in context.studio.deployments.output(name, lines)])
 
 
-@router.delete("/deployments/{name}", summary="Stop a service and forget it, with its output")
-def remove(asking: Asking, name: str) -> Gone:
+@router.delete(paths.DEPLOYMENT, summary="Stop a service and forget it, with its output")
+def remove(context: Context, name: str) -> shapes.Gone:
     """Role: editor."""
-    found(asking.studio.deployments.find, name)
-    services.remove(asking.studio, asking.who, name)
-    return Gone()
+    found(context.studio.deployments.find, name)
+    services.remove(context.studio, context.who, name)
+    return shapes.Gone()
 
 
-@router.get("/predictions/{model}", summary="What a model was asked in the last hours, and answered")
+@router.get(paths.PREDICTIONS, summary="What a model was asked in the last hours, and answered")
 def predictions(
-    asking: Asking, model: str, hours: Annotated[float, Query(gt=0, le=24 * 366)] = 24.0
-) -> Traffic:
+    context: Context, model: str, hours: Annotated[float, Query(gt=0, le=24 * 366)] = 24.0
+) -> TrafficShape:
     """Role: viewer."""
     from tabstudio.studio.services.traffic import read_traffic
 
-    del asking
-    return Traffic.model_validate(read_traffic(model, hours=hours))
+    del context
+    return TrafficShape.model_validate(read_traffic(model, hours=hours))
 
 
 def check_words(words: Sequence[str]) -> None:
@@ -156,7 +129,3 @@ def _check_model(word: str) -> None:
             f"model {word!r}: models:/NAME@STAGE or models:/NAME/VERSION was expected: from afar no folder "
             "of the studio's machine is served"
         )
-
-
-def _shape(one: Found) -> Deployment:
-    return Deployment.model_validate(one)

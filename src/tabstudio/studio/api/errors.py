@@ -8,28 +8,14 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from tabstudio.errors import GateError, TabstudioError
 from tabstudio.registry.mlflow_client import MissingError
-from tabstudio.registry.remote_http import CODES
+from tabstudio.remote.contract import CODES
+from tabstudio.remote.shapes import Problem, Refusal
 from tabstudio.studio.access.roles import ForbiddenError
 from tabstudio.studio.services.tables.table_folder import NameTakenError, UploadTooLargeError
-
-
-class Told(BaseModel):
-    """What stood in the way."""
-
-    code: str = Field(description="A word for programs: not_found, conflict, gates_failed, forbidden, ...")
-    message: str = Field(description="What was expected, what came and what to do, for people.")
-    gates: list[dict[str, Any]] | None = Field(None, description="With gates_failed: what each gate found.")
-
-
-class Refusal(BaseModel):
-    """The one shape of errors."""
-
-    error: Told
 
 
 class NotFoundError(TabstudioError):
@@ -99,5 +85,5 @@ async def _fault(_: Request, __: Exception) -> JSONResponse:
 
 
 def _answer(status: int, code: str, message: str, gates: list[dict[str, Any]] | None = None) -> JSONResponse:
-    told = Told(code=code, message=message, gates=gates)
-    return JSONResponse(Refusal(error=told).model_dump(exclude_none=True), status)
+    problem = Problem(code=code, message=message, gates=gates)
+    return JSONResponse(Refusal(error=problem).model_dump(exclude_none=True), status)

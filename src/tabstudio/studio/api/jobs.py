@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from tabstudio.studio.api.asking import Asking, found
-from tabstudio.studio.api.shapes import Shape
+from tabstudio.remote import paths
+from tabstudio.remote.shapes import Shape
+from tabstudio.studio.api.request_context import Context, found
 
 router = APIRouter(tags=["jobs"])
 
 
-class Job(Shape):
+class JobShape(Shape):
     """A training or a search."""
 
     id: str
@@ -33,13 +34,13 @@ class Job(Shape):
     result: dict[str, Any]
 
 
-class Jobs(Shape):
+class JobPage(Shape):
     """Jobs, the newest first."""
 
-    items: list[Job]
+    items: list[JobShape]
 
 
-class Training(BaseModel):
+class TrainingBody(BaseModel):
     """What a training is asked with."""
 
     kind: Literal["train", "sweep"] = "train"
@@ -50,51 +51,51 @@ class Training(BaseModel):
     register_: bool = Field(True, alias="register", description="Register a version of what comes out.")
 
 
-class Output(Shape):
+class JobOutput(Shape):
     """What a job's process has printed last."""
 
     lines: list[str]
 
 
-@router.get("/jobs", summary="Trainings and searches, the newest first")
-def jobs(asking: Asking, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> Jobs:
+@router.get(paths.JOBS, summary="Trainings and searches, the newest first")
+def jobs(context: Context, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> JobPage:
     """Role: viewer."""
-    return Jobs.model_validate({"items": [job.to_json() for job in asking.studio.jobs.list(limit)]})
+    return JobPage.model_validate({"items": [job.to_json() for job in context.studio.jobs.list(limit)]})
 
 
-@router.post("/jobs", summary="Train, or search, on one of the studio's tables", status_code=201)
-def start(asking: Asking, asked: Training) -> Job:
+@router.post(paths.JOBS, summary="Train, or search, on one of the studio's tables", status_code=201)
+def start(context: Context, body: TrainingBody) -> JobShape:
     """Role: editor."""
-    job = asking.studio.jobs.start(
-        asking.who,
-        asked.kind,
-        asked.table,
-        asked.target,
-        asked.options,
-        model=asked.model,
-        register=asked.register_,
+    job = context.studio.jobs.start(
+        context.who,
+        body.kind,
+        body.table,
+        body.target,
+        body.options,
+        model=body.model,
+        register=body.register_,
     )
-    asking.studio.feed.touch("jobs")
-    return Job.model_validate(job.to_json())
+    context.studio.feed.touch("jobs")
+    return JobShape.model_validate(job.to_json())
 
 
-@router.get("/jobs/{job_id}", summary="One job, with its progress")
-def job(asking: Asking, job_id: str) -> Job:
+@router.get(paths.JOB, summary="One job, with its progress")
+def job(context: Context, job_id: str) -> JobShape:
     """Role: viewer."""
-    return Job.model_validate(found(asking.studio.jobs.find, job_id).to_json())
+    return JobShape.model_validate(found(context.studio.jobs.find, job_id).to_json())
 
 
-@router.post("/jobs/{job_id}/stop", summary="Let a job keep what it has reached, and end")
-def stop(asking: Asking, job_id: str) -> Job:
+@router.post(paths.JOB_STOP, summary="Let a job keep what it has reached, and end")
+def stop(context: Context, job_id: str) -> JobShape:
     """Role: editor."""
-    found(asking.studio.jobs.find, job_id)
-    stopped = asking.studio.jobs.stop(asking.who, job_id)
-    asking.studio.feed.touch("jobs")
-    return Job.model_validate(stopped.to_json())
+    found(context.studio.jobs.find, job_id)
+    stopped = context.studio.jobs.stop(context.who, job_id)
+    context.studio.feed.touch("jobs")
+    return JobShape.model_validate(stopped.to_json())
 
 
-@router.get("/jobs/{job_id}/output", summary="What its process has printed last")
-def output(asking: Asking, job_id: str, lines: Annotated[int, Query(ge=1, le=10_000)] = 200) -> Output:
+@router.get(paths.JOB_OUTPUT, summary="What its process has printed last")
+def output(context: Context, job_id: str, lines: Annotated[int, Query(ge=1, le=10_000)] = 200) -> JobOutput:
     """Role: viewer."""
-    found(asking.studio.jobs.find, job_id)
-    return Output(lines=list(asking.studio.jobs.output(job_id, lines)))
+    found(context.studio.jobs.find, job_id)
+    return JobOutput(lines=list(context.studio.jobs.output(job_id, lines)))

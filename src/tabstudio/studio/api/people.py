@@ -7,16 +7,17 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
+from tabstudio.remote import paths
+from tabstudio.remote.shapes import Gone, Shape
 from tabstudio.studio.access.roles import Role
 from tabstudio.studio.access.users import UserStore
-from tabstudio.studio.api.asking import Asking
 from tabstudio.studio.api.errors import NotFoundError
-from tabstudio.studio.api.shapes import Gone, Shape
+from tabstudio.studio.api.request_context import Context
 
 router = APIRouter(tags=["people"])
 
 
-class Person(Shape):
+class PersonShape(Shape):
     """Somebody who may use the studio."""
 
     name: str
@@ -26,13 +27,13 @@ class Person(Shape):
     tokens: list[str] = Field(description="What their programs' tokens are for.")
 
 
-class Persons(Shape):
+class PeoplePage(Shape):
     """Everybody, by name."""
 
-    items: list[Person]
+    items: list[PersonShape]
 
 
-class Newcomer(BaseModel):
+class NewPersonBody(BaseModel):
     """Somebody new."""
 
     name: str
@@ -40,82 +41,82 @@ class Newcomer(BaseModel):
     password: str | None = Field(None, description="Without one they come by token or through a proxy.")
 
 
-class Change(BaseModel):
+class PersonChangeBody(BaseModel):
     """What changes for somebody."""
 
     role: Role | None = None
     password: str | None = Field(None, description="A new password ends their sessions.")
 
 
-class NewToken(BaseModel):
+class NewTokenBody(BaseModel):
     """What a token is made for."""
 
     label: str = "REST API"
     days: int | None = Field(None, ge=1, description="How long it counts; null for ever.")
 
 
-class Token(Shape):
+class IssuedToken(Shape):
     """A token, shown this once."""
 
     token: str
 
 
-@router.get("/people", summary="Who may use the studio")
-def people(asking: Asking) -> Persons:
+@router.get(paths.PEOPLE, summary="Who may use the studio")
+def people(context: Context) -> PeoplePage:
     """Role: admin."""
-    return Persons.model_validate({"items": asking.studio.people(asking.who).list()})
+    return PeoplePage.model_validate({"items": context.studio.people(context.who).list()})
 
 
-@router.post("/people", summary="Let somebody in", status_code=201)
-def add(asking: Asking, asked: Newcomer) -> Person:
+@router.post(paths.PEOPLE, summary="Let somebody in", status_code=201)
+def add(context: Context, body: NewPersonBody) -> PersonShape:
     """Role: admin."""
-    people = asking.studio.people(asking.who)
-    people.add(asked.name, asked.role, asked.password)
-    return _person(people, asked.name.strip())
+    people = context.studio.people(context.who)
+    people.add(body.name, body.role, body.password)
+    return _person(people, body.name.strip())
 
 
-@router.patch("/people/{name}", summary="Change somebody's role or password")
-def change(asking: Asking, name: str, asked: Change) -> Person:
+@router.patch(paths.PERSON, summary="Change somebody's role or password")
+def change(context: Context, name: str, body: PersonChangeBody) -> PersonShape:
     """Role: admin. It counts at once, also for pages that are open."""
-    people = asking.studio.people(asking.who)
+    people = context.studio.people(context.who)
     _person(people, name)
-    if asked.role is not None:
-        people.set_role(name, asked.role)
-    if asked.password is not None:
-        people.set_password(name, asked.password)
-    asking.studio.feed.touch("people")
+    if body.role is not None:
+        people.set_role(name, body.role)
+    if body.password is not None:
+        people.set_password(name, body.password)
+    context.studio.feed.touch("people")
     return _person(people, name)
 
 
-@router.delete("/people/{name}", summary="Let somebody in no more: their sessions and tokens end")
-def remove(asking: Asking, name: str) -> Gone:
+@router.delete(paths.PERSON, summary="Let somebody in no more: their sessions and tokens end")
+def remove(context: Context, name: str) -> Gone:
     """Role: admin."""
-    people = asking.studio.people(asking.who)
+    people = context.studio.people(context.who)
     _person(people, name)
     people.remove(name)
-    asking.studio.feed.touch("people")
+    context.studio.feed.touch("people")
     return Gone()
 
 
-@router.post("/people/{name}/tokens", summary="Make a token for a program of somebody's", status_code=201)
-def token(asking: Asking, name: str, asked: NewToken) -> Token:
+@router.post(paths.PERSON_TOKENS, summary="Make a token for a program of somebody's", status_code=201)
+def token(context: Context, name: str, body: NewTokenBody) -> IssuedToken:
     """Role: admin; viewer for one's own."""
-    people = asking.studio.people(asking.who, about=name)
+    people = context.studio.people(context.who, about=name)
     _person(people, name)
-    return Token(token=people.token(name, asked.label, asked.days))
+    return IssuedToken(token=people.token(name, body.label, body.days))
 
 
-@router.delete("/people/{name}/tokens", summary="Let a token count no more")
-def revoke(asking: Asking, name: str, label: Annotated[str, Query(description="What it is for.")]) -> Gone:
+@router.delete(paths.PERSON_TOKENS, summary="Let a token count no more")
+def revoke(context: Context, name: str, label: Annotated[str, Query(description="What it is for.")]) -> Gone:
     """Role: admin; viewer for one's own."""
-    people = asking.studio.people(asking.who, about=name)
+    people = context.studio.people(context.who, about=name)
     _person(people, name)
     people.revoke(name, label)
     return Gone()
 
 
-def _person(people: UserStore, name: str) -> Person:
+def _person(people: UserStore, name: str) -> PersonShape:
     found = next((one for one in people.list() if one.name == name), None)
     if found is None:
         raise NotFoundError(f"user {name[:100]}: there is nobody of that name")
-    return Person.model_validate(found)
+    return PersonShape.model_validate(found)

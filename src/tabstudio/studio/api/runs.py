@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
-from tabstudio.studio.api.asking import Asking, Limit
-from tabstudio.studio.api.shapes import Shape
+from tabstudio.remote import paths
+from tabstudio.remote.shapes import Shape
+from tabstudio.studio.api.request_context import Context, Limit
 from tabstudio.studio.services.runs.metric_curves import POINTS, metric_curve
 from tabstudio.studio.services.runs.run_details import read_details
 from tabstudio.studio.services.runs.run_query import RunQuery
@@ -16,7 +17,7 @@ from tabstudio.studio.services.runs.run_query import RunQuery
 router = APIRouter(tags=["runs"])
 
 
-class Run(Shape):
+class RunShape(Shape):
     """One run in a list."""
 
     id: str
@@ -36,17 +37,17 @@ class Run(Shape):
     children: int | None = Field(description="Runs below it; null where nobody asked.")
 
 
-class Runs(Shape):
+class RunPageShape(Shape):
     """Some runs of a list."""
 
     total: int = Field(description="How many the whole list has.")
-    runs: list[Run]
+    runs: list[RunShape]
 
 
-class Details(Shape):
+class RunDetailsShape(Shape):
     """A run and all that belongs to it."""
 
-    row: Run
+    row: RunShape
     note: str
     tags: dict[str, str]
     git: dict[str, str]
@@ -59,14 +60,14 @@ class Details(Shape):
     reproduce: str
 
 
-class Columns(Shape):
+class ColumnNames(Shape):
     """By what runs can be shown and sorted, most frequent first."""
 
     metrics: list[str]
     params: list[str]
 
 
-class Curve(Shape):
+class MetricCurve(Shape):
     """One metric of one run."""
 
     metric: str
@@ -88,44 +89,46 @@ def _query(
     return RunQuery(tuple(experiment or ()), name, status, filter, parent, grouped, order, descending)
 
 
-@router.get("/experiments", summary="Names of the experiments by their ids")
-def experiments(asking: Asking) -> dict[str, str]:
+@router.get(paths.EXPERIMENTS, summary="Names of the experiments by their ids")
+def experiments(context: Context) -> dict[str, str]:
     """Role: viewer."""
-    return asking.studio.runs.experiments()
+    return context.studio.runs.experiments()
 
 
-@router.get("/runs", summary="Runs of all experiments: filtered, sorted, a page at a time")
+@router.get(paths.RUNS, summary="Runs of all experiments: filtered, sorted, a page at a time")
 def runs(
-    asking: Asking,
+    context: Context,
     query: Annotated[RunQuery, Depends(_query)],
     offset: Annotated[int, Query(ge=0)] = 0,
     limit: Limit = 25,
     children: Annotated[bool, Query(description="Count the runs below each.")] = False,
-) -> Runs:
+) -> RunPageShape:
     """Role: viewer."""
-    return Runs.model_validate(asking.studio.runs.page(query, offset, limit, children=children).to_json())
+    return RunPageShape.model_validate(
+        context.studio.runs.page(query, offset, limit, children=children).to_json()
+    )
 
 
-@router.get("/runs/columns", summary="Metrics and parameters by which the newest runs can be shown")
-def columns(asking: Asking, query: Annotated[RunQuery, Depends(_query)]) -> Columns:
+@router.get(paths.RUN_COLUMNS, summary="Metrics and parameters by which the newest runs can be shown")
+def columns(context: Context, query: Annotated[RunQuery, Depends(_query)]) -> ColumnNames:
     """Role: viewer."""
-    return Columns.model_validate(asking.studio.runs.columns(query))
+    return ColumnNames.model_validate(context.studio.runs.columns(query))
 
 
-@router.get("/runs/{run_id}", summary="One run, with all that MLflow knows of it")
-def run(asking: Asking, run_id: str) -> Details:
+@router.get(paths.RUN, summary="One run, with all that MLflow knows of it")
+def run(context: Context, run_id: str) -> RunDetailsShape:
     """Role: viewer."""
-    found = read_details(asking.studio.runs, run_id)
-    return Details.model_validate(found.to_json() | {"row": found.row.to_json()})
+    found = read_details(context.studio.runs, run_id)
+    return RunDetailsShape.model_validate(found.to_json() | {"row": found.row.to_json()})
 
 
-@router.get("/runs/{run_id}/metrics/{metric:path}", summary="The history of one metric")
+@router.get(paths.RUN_METRIC, summary="The history of one metric")
 def curve(
-    asking: Asking,
+    context: Context,
     run_id: str,
     metric: str,
     points: Annotated[int, Query(ge=2, le=100_000, description="At most so many.")] = POINTS,
-) -> Curve:
+) -> MetricCurve:
     """Role: viewer."""
-    found = metric_curve(asking.studio.runs.client, run_id, metric, points)
-    return Curve(metric=metric, points=found)
+    found = metric_curve(context.studio.runs.client, run_id, metric, points)
+    return MetricCurve(metric=metric, points=found)

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
 from tabstudio.errors import ConfigError
-from tabstudio.studio.api.asking import Asked, Asking
-from tabstudio.studio.api.shapes import Shape
+from tabstudio.remote import paths
+from tabstudio.remote.shapes import Shape
+from tabstudio.studio.api.request_context import Context, RequestContext
 
 router = APIRouter(tags=["tables"])
 Target = Annotated[str | None, Query(description="The column to predict.")]
@@ -19,7 +20,7 @@ Options = Annotated[
 ]
 
 
-class Table(Shape):
+class TableEntry(Shape):
     """A table of the studio's folder."""
 
     name: str = Field(description="The path below the folder.")
@@ -27,13 +28,13 @@ class Table(Shape):
     changed: float = Field(description="Seconds since 1970.")
 
 
-class Tables(Shape):
+class TablePage(Shape):
     """Every table, by name."""
 
-    items: list[Table]
+    items: list[TableEntry]
 
 
-class Column(Shape):
+class ColumnGuess(Shape):
     """A column and why it was taken for what it is."""
 
     name: str
@@ -45,7 +46,7 @@ class Column(Shape):
     examples: list[str]
 
 
-class Schema(Shape):
+class TableSchema(Shape):
     """What was guessed of a table, with the reason of each guess."""
 
     rows: int
@@ -55,66 +56,68 @@ class Schema(Shape):
     encoding: str | None
     missing_words: list[str]
     notes: list[list[Any]] = Field(description="What else was noticed: about what, the value, the reason.")
-    columns: list[Column]
+    columns: list[ColumnGuess]
     target: dict[str, Any] | None
 
 
-class Exploration(Shape):
+class TableExploration(Shape):
     """What a person looks at before training."""
 
     findings: list[dict[str, Any]] = Field(description="What to mind, the gravest first, with the remedy.")
     charts: dict[str, Any] = Field(description="The numbers of every chart: classes, gaps, associations, ...")
 
 
-@router.get("/tables", summary="The tables that can be trained on")
-def tables(asking: Asking) -> Tables:
+@router.get(paths.TABLES, summary="The tables that can be trained on")
+def tables(context: Context) -> TablePage:
     """Role: viewer."""
-    return Tables.model_validate({"items": asking.studio.tables.list()})
+    return TablePage.model_validate({"items": context.studio.tables.list()})
 
 
 @router.put(
-    "/tables/{name}",
+    paths.TABLE,
     summary="Upload a table: the body is the file",
     status_code=201,
     openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": {}}}},
 )
 async def upload(
-    asking: Asking,
+    context: Context,
     request: Request,
     name: str,
     replace: Annotated[bool, Query(description="Take the place of a table of that name.")] = False,
-) -> Table:
+) -> TableEntry:
     """Role: editor. It is taken whole, or not at all, once it was read and found to be a table."""
-    entry = await asking.studio.looks.upload(asking.who, name, request.stream(), replace=replace)
-    return Table.model_validate(entry)
+    entry = await context.studio.looks.upload(context.who, name, request.stream(), replace=replace)
+    return TableEntry.model_validate(entry)
 
 
-@router.get(
-    "/tables/{name:path}/schema", summary="Types, roles and gaps of the columns, each with its reason"
-)
-async def schema(asking: Asking, name: str, target: Target = None, options: Options = "{}") -> Schema:
+@router.get(paths.TABLE_SCHEMA, summary="Types, roles and gaps of the columns, each with its reason")
+async def schema(context: Context, name: str, target: Target = None, options: Options = "{}") -> TableSchema:
     """Role: viewer."""
-    return Schema.model_validate(await _part(asking, name, target, options, "schema"))
+    return TableSchema.model_validate(await _part(context, name, target, options, "schema"))
 
 
-@router.get("/tables/{name:path}/exploration", summary="Findings, and the numbers of every chart")
+@router.get(paths.TABLE_EXPLORATION, summary="Findings, and the numbers of every chart")
 async def exploration(
-    asking: Asking, name: str, target: Target = None, options: Options = "{}"
-) -> Exploration:
+    context: Context, name: str, target: Target = None, options: Options = "{}"
+) -> TableExploration:
     """Role: viewer."""
-    findings = await _part(asking, name, target, options, "findings")
-    charts = await _part(asking, name, target, options, "charts")
-    return Exploration(findings=findings["findings"], charts=charts)
+    findings = await _part(context, name, target, options, "findings")
+    charts = await _part(context, name, target, options, "charts")
+    return TableExploration(findings=findings["findings"], charts=charts)
 
 
 async def _part(
-    asking: Asked, name: str, target: str | None, options: str, part: Literal["schema", "findings", "charts"]
+    context: RequestContext,
+    name: str,
+    target: str | None,
+    options: str,
+    part: Literal["schema", "findings", "charts"],
 ) -> dict[str, Any]:
     try:
-        told = json.loads(options)
+        reading = json.loads(options)
     except ValueError as error:
         raise ConfigError(f"options: a JSON object was expected, got {options[:100]!r}") from error
-    if not isinstance(told, dict):
+    if not isinstance(reading, dict):
         raise ConfigError(f"options: a JSON object was expected, got {options[:100]!r}")
-    asking.table(name)
-    return await (await asking.studio.looks.look(name, target, told)).part(part)
+    context.table(name)
+    return await (await context.studio.looks.look(name, target, reading)).part(part)

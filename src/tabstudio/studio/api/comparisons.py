@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from tabstudio.registry.remote import check_address
-from tabstudio.studio.api import shapes
-from tabstudio.studio.api.asking import Asked, Asking
+from tabstudio.remote import paths, shapes
+from tabstudio.remote.contract import check_address
+from tabstudio.studio.api.request_context import Context, RequestContext
 
 if TYPE_CHECKING:
     from tabstudio.registry.comparison import Comparison
@@ -23,38 +23,38 @@ Data = Annotated[str | None, Query(description="A table of the studio to compare
 Slices = Annotated[list[str] | None, Query(alias="slice", description="Columns compared level by level.")]
 
 
-@router.get("/card", summary="A model's card")
-def card(asking: Asking, model: Address) -> shapes.Card:
+@router.get(paths.CARD, summary="A model's card")
+def card(context: Context, model: Address) -> shapes.Card:
     """Role: viewer."""
     from tabstudio.registry import version_card
 
     check_address(model)
     found = version_card.card(
-        model, tracking_uri=asking.studio.tracking_uri, registry_uri=asking.studio.registry_uri
+        model, tracking_uri=context.studio.tracking_uri, registry_uri=context.studio.registry_uri
     )
     return shapes.Card.model_validate(found.to_json())
 
 
-@router.get("/compare", summary="Compare two models on rows that neither was trained on")
+@router.get(paths.COMPARE, summary="Compare two models on rows that neither was trained on")
 def compare(
-    asking: Asking, first: Address, second: Address, data: Data = None, slices: Slices = None
-) -> shapes.Comparison:
+    context: Context, first: Address, second: Address, data: Data = None, slices: Slices = None
+) -> shapes.ComparisonReport:
     """Role: viewer."""
-    found = _compared(asking, first, second, data, slices)
-    return shapes.Comparison(text=found.text(), comparison=found.to_json())
+    found = _compared(context, first, second, data, slices)
+    return shapes.ComparisonReport(text=found.text(), comparison=found.to_json())
 
 
 @router.get(
-    "/compare/report",
+    paths.COMPARE_REPORT,
     summary="The same as a page with its pictures and numbers, in a ZIP file",
     response_class=Response,
     responses={200: {"content": {"application/zip": {}}}},
 )
 def report(
-    asking: Asking, first: Address, second: Address, data: Data = None, slices: Slices = None
+    context: Context, first: Address, second: Address, data: Data = None, slices: Slices = None
 ) -> Response:
     """Role: viewer."""
-    found = _compared(asking, first, second, data, slices)
+    found = _compared(context, first, second, data, slices)
     packed = io.BytesIO()
     with tempfile.TemporaryDirectory(prefix="tabstudio-compare-") as folder:
         found.save(folder)
@@ -65,7 +65,7 @@ def report(
 
 
 def _compared(
-    asking: Asked, first: str, second: str, data: str | None, slices: list[str] | None
+    context: RequestContext, first: str, second: str, data: str | None, slices: list[str] | None
 ) -> Comparison:
     from tabstudio.registry.comparison import compare
 
@@ -73,8 +73,8 @@ def _compared(
     return compare(
         first,
         second,
-        data=asking.table(data),
+        data=context.table(data),
         slices=slices or (),
-        tracking_uri=asking.studio.tracking_uri,
-        registry_uri=asking.studio.registry_uri,
+        tracking_uri=context.studio.tracking_uri,
+        registry_uri=context.studio.registry_uri,
     )

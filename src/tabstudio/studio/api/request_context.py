@@ -19,7 +19,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="How many at once.")]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestContext:
     """One question: `who` was found out by the guard, for this request."""
 
     studio: Studio
@@ -29,12 +29,6 @@ class Asked:
     def registry(self) -> Registry:
         """The registry, with who asks as who acts."""
         return self.studio.registry(self.who)
-
-    def notices(self) -> list[str]:
-        """What the registry noticed meanwhile, each told once."""
-        registry = self.registry
-        told, registry.notices[:] = list(registry.notices), []
-        return told
 
     def table(self, name: str | None) -> str | None:
         """The path of one of the studio's tables, by its name there."""
@@ -49,8 +43,8 @@ def found(find: Callable[[str], _Found], name: str) -> _Found:
         raise NotFoundError(str(error)) from error
 
 
-def _asked(request: Request) -> Asked:
-    return Asked(request.app.state.studio, request.scope["state"]["who"])
+def _asked(request: Request) -> RequestContext:
+    return RequestContext(request.app.state.studio, request.scope["state"]["who"])
 
 
-Asking = Annotated[Asked, Depends(_asked)]
+Context = Annotated[RequestContext, Depends(_asked)]
