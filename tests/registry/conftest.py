@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -15,6 +16,7 @@ from tabstudio.model.predictor import Model
 from tabstudio.options import NetworkConfig
 from tabstudio.table.schema import Column, Schema, Target
 from tabstudio.tracking import Delivery, Recorder
+from tests.once import shared_once
 
 from .mlflows import Place, copied
 
@@ -52,26 +54,28 @@ def small_model() -> Model:
 
 
 @pytest.fixture(scope="session")
-def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
+def registered(empty_mlflow: Path) -> Registered:
     """`ill` in two versions, the first one also `@production`; and `other`, which has none."""
+    folder, delivery = shared_once("registered", lambda folder: _register(folder, empty_mlflow))
+    return Registered(folder, f"sqlite:///{folder}/mlflow.db", small_model(), Delivery(**delivery))
+
+
+def _register(folder: Path, empty_mlflow: Path) -> dict[str, Any]:
     from mlflow import MlflowClient
 
-    folder = tmp_path_factory.mktemp("registered")
-    uri = f"sqlite:///{folder}/mlflow.db"
-    before = Path.cwd()
-    os.chdir(folder)
+    uri = f"sqlite:///{shutil.copy(empty_mlflow, folder)}"
     model = small_model()
     model.save(folder / "saved")
-    with Recorder(tracking_uri=uri) as recorder:
+    with pytest.MonkeyPatch.context() as patch, Recorder(tracking_uri=uri) as recorder:
+        patch.chdir(folder)
         for _ in range(2):
             with recorder.start("ill") as run:
                 run.model(folder / "saved", model.schema, ROWS.head(2), registered_name="ill", card="# Ill")
             delivery = recorder.wait(120)
-    os.chdir(before)
     client = MlflowClient(uri, uri)
     client.set_registered_model_alias("ill", "production", "1")
     client.create_registered_model("other")
-    return Registered(folder, uri, model, delivery)
+    return asdict(delivery)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

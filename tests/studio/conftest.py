@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.once import shared_once
+
 from .content import fill
 
 START_SECONDS = 60
@@ -75,9 +77,9 @@ def studio(tmp_path) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, cancer_csv) -> Path:
+def trained(cancer_csv) -> Path:
     """A folder with trained models, to be copied: see `content.fill`."""
-    return fill(tmp_path_factory.mktemp("trained"), cancer_csv)
+    return shared_once("trained", lambda folder: fill(folder, cancer_csv))[0]
 
 
 @pytest.fixture(scope="package")

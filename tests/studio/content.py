@@ -24,7 +24,7 @@ approvals = 1
 ORDER = '[registry]\norder = ["staging", "production", "champion", "archived"]\n'
 
 
-def fill(folder: Path, table: Path) -> Path:
+def fill(folder: Path, table: Path) -> None:
     """Train `cancer` twice, register the second under an odd name, too; all in MLflow in this folder."""
     from mlflow import MlflowClient
 
@@ -44,7 +44,6 @@ def fill(folder: Path, table: Path) -> Path:
     logged = client.get_logged_model(made.source.removeprefix("models:/"))
     client.create_model_version(ODD, logged.artifact_location, made.run_id)
     (folder / "tabstudio.toml").write_text(ORDER + RULES)
-    return folder
 
 
 def copied(trained: Path, folder: Path) -> Path:
