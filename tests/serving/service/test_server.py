@@ -100,13 +100,14 @@ def test_a_promotion_and_a_killed_worker_go_unnoticed(
     with server(str(folder), "--workers", "2", "--watch", "0.2", log=tmp_path / "log") as (url, pid):
         before = version(url)
         load = Load(url, rows[0], 8)
-        time.sleep(0.5)
+        until(lambda: load.answers > 50)
         replaced(folder, make_model(seed=4))
         until(lambda: version(url) != before)
         victim = workers(pid)[0]
         victim.kill()
         until(lambda: victim.pid not in {w.pid for w in workers(pid)} and len(workers(pid)) == 2)
-        time.sleep(1.0)
+        answered = load.answers
+        until(lambda: load.answers > answered + 50)
         load.stop()
         assert load.answers > 100
         assert load.versions == {before, version(url)}
@@ -150,14 +151,22 @@ def test_what_is_in_flight_is_answered_before_the_end(folder: Path, rows: Rows, 
             head = b"POST /v1/models/ills/predict HTTP/1.1\r\nHost: localhost\r\n"
             head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
             half.sendall(head + body[:10])
-            time.sleep(0.3)
+            assert httpx.get(f"{url}/health").is_success  # what came before it has been read
             os.kill(pid, signal.SIGTERM)
-            time.sleep(0.5)
+            until(lambda: _refused(host, int(port)))
             half.sendall(body[10:])
             half.settimeout(10)
             answer = half.recv(4096)
         assert answer.startswith(b"HTTP/1.1 200")
         assert b"connection: close" in answer
+
+
+def _refused(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def test_stalled_sockets_and_a_flood_hold_nobody_up(folder: Path, rows: Rows, tmp_path: Path) -> None:
