@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tabstudio.errors import ConflictError, RegistryError
 from tabstudio.registry.mlflow_stages import mlflow_stage
+from tests.forked import Forked
 
 from .mlflows import Place, copied
 
@@ -195,12 +194,11 @@ registry.promote("ill", 2, "production", reason="killed in between")
         ("set_registered_model_tag", "after"),
     ],
 )
-def test_a_kill_between_our_tables_and_mlflow_is_repaired_and_told(place, call, moment):
+def test_a_kill_between_our_tables_and_mlflow_is_repaired_and_told(place, call, moment, tmp_path):
     with place.open() as registry:
         registry.promote("ill", 1, "production", reason="first")
-    words = [sys.executable, "-W", "ignore", "-c", SCRIPT, place.uri, place.database_url or "", call, moment]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    killed = Forked(SCRIPT, place.uri, place.database_url or "", call, moment, output=tmp_path / "told")
+    assert killed.wait() == -signal.SIGKILL, killed.output.read_text()
     with place.open("bob") as registry:
         assert registry.current("ill", "production").number == 2
         rows = registry.history("ill")
@@ -210,25 +208,15 @@ def test_a_kill_between_our_tables_and_mlflow_is_repaired_and_told(place, call, 
     in_step(place)
 
 
-def test_a_kill_before_our_tables_are_written_leaves_everything_as_it_was(place):
+def test_a_kill_before_our_tables_are_written_leaves_everything_as_it_was(place, tmp_path):
     with place.open() as registry:
         registry.promote("ill", 1, "production", reason="first")
     code = SCRIPT.replace(
         "setattr(client, name, killed)", "from tabstudio.registry import keeping; keeping.enqueue = killed"
     )
-    words = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-c",
-        code,
-        place.uri,
-        place.database_url or "",
-        "get_run",
-        "before",
-    ]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    words = [place.uri, place.database_url or "", "get_run", "before"]
+    killed = Forked(code, *words, output=tmp_path / "told")
+    assert killed.wait() == -signal.SIGKILL, killed.output.read_text()
     with place.open("bob") as registry:
         rows = registry.history("ill")
         assert [row.version for row in rows] == [1]
@@ -253,9 +241,9 @@ with Registry(tracking_uri=sys.argv[1], actor=sys.argv[2]) as registry:
             pass
 print(done)
 """
-    words = [sys.executable, "-W", "ignore", "-c", code, place.uri]
-    running = [subprocess.Popen([*words, str(n)], stdout=subprocess.PIPE, text=True) for n in range(3)]
-    counts = [int(process.communicate(timeout=120)[0]) for process in running]
+    running = [Forked(code, place.uri, str(n), output=tmp_path / f"told {n}") for n in range(3)]
+    assert [process.wait() for process in running] == [0, 0, 0]
+    counts = [int(process.output.read_text().split()[-1]) for process in running]
     with place.open() as registry:
         promoted = [row for row in registry.export("ill") if row.kind == "promote"]
     assert len(promoted) == sum(counts) > 0

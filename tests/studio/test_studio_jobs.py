@@ -33,7 +33,8 @@ def place(tmp_path, monkeypatch):
     """A folder with a table in which jobs work."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith(("MLFLOW_", "TABSTUDIO_"))]:
-        monkeypatch.delenv(name)
+        if name != "TABSTUDIO_DELIVERY":
+            monkeypatch.delenv(name)
     (tmp_path / "data").mkdir()
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 3))
@@ -62,6 +63,7 @@ def _until(jobs, job_id, what, seconds=SECONDS):
     raise AssertionError(f"{job.state}, {job.progress}, {jobs.output(job_id)}")
 
 
+@pytest.mark.delivers
 def test_a_training_is_followed_to_its_registered_version(jobs, place):
     job = jobs.start(ANN, "train", "table.csv", "y", {**QUICK, "drop": ["b b"]}, model="mine")
     assert job.state == "running"
@@ -85,6 +87,7 @@ def test_a_training_is_followed_to_its_registered_version(jobs, place):
     assert run.data.tags["mlflow.source.name"] == job.command
 
 
+@pytest.mark.delivers
 def test_stopping_keeps_what_was_reached_and_it_can_go_on_later(jobs):
     job = jobs.start(ANN, "train", "table.csv", "y", LONG, register=False)
     _until(jobs, job.id, lambda job: len(job.progress.epochs) > 3)
