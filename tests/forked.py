@@ -12,8 +12,6 @@ from typing import Any
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["mlflow.tracking", "tabstudio.registry.mlflow_client"])
-    ["mlflow.tracking", "mlflow.store.model_registry.sqlalchemy_store", "tabstudio.registry"]
-)
 
 
 class Forked:

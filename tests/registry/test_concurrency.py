@@ -172,7 +172,6 @@ def test_promotions_to_different_stages_do_not_disturb_each_other(place):
 SCRIPT = """
 import os, signal, sys
 from tabstudio.registry import Registry
-from tabstudio.registry.mlflow_stages import Mirror
 
 registry = Registry(tracking_uri=sys.argv[1], database_url=sys.argv[2] or None, actor="ann")
 client = registry.client.mlflow
@@ -211,9 +210,8 @@ def test_a_kill_between_our_tables_and_mlflow_is_repaired_and_told(place, call, 
 def test_a_kill_before_our_tables_are_written_leaves_everything_as_it_was(place, tmp_path):
     with place.open() as registry:
         registry.promote("ill", 1, "production", reason="first")
-    code = SCRIPT.replace(
-        "setattr(client, name, killed)", "from tabstudio.registry import keeping; keeping.enqueue = killed"
-    )
+    killing = "from tabstudio.registry import mlflow_sync; mlflow_sync.enqueue = killed"
+    code = SCRIPT.replace("setattr(client, name, killed)", killing)
     words = [place.uri, place.database_url or "", "get_run", "before"]
     killed = Forked(code, *words, output=tmp_path / "told")
     assert killed.wait() == -signal.SIGKILL, killed.output.read_text()
