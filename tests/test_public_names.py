@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import subprocess
 import sys
 
@@ -79,3 +81,16 @@ def test_a_name_that_does_not_exist_is_an_attribute_error():
 @pytest.mark.parametrize("code", ["import tabstudio", "import tabstudio.table", "import tabstudio.cli.app"])
 def test_imports_stay_light(code):
     assert loaded_after(code) == []
+
+
+@pytest.mark.parametrize("name", [n for n in tabstudio.__all__ if inspect.isfunction(getattr(tabstudio, n))])
+def test_a_public_function_documents_each_parameter_what_it_returns_and_an_example(name):
+    function = getattr(tabstudio, name)
+    docstring = inspect.getdoc(function)
+    parameters = re.search(r"^Parameters\n-+\n(.*?)(?:\n\n\w+\n-+\n|\Z)", docstring, re.DOTALL | re.MULTILINE)
+    entries = re.findall(r"^(\S.*?)(?: : .*)?$", parameters[1], re.MULTILINE)
+    documented = {word.lstrip("*") for entry in entries for word in entry.split(", ")}
+    assert documented == set(inspect.signature(function).parameters)
+    assert "\nExamples\n---" in docstring
+    if function.__annotations__["return"] not in (None, "None"):
+        assert "\nReturns\n---" in docstring

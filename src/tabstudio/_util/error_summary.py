@@ -24,7 +24,7 @@ _KNOWN = {
 def summarize_error(error: BaseException | str) -> str:
     """One line of at most 300 characters.
 
-    >>> cause("(sqlite3.OperationalError) database is locked [SQL: ...]")
+    >>> summarize_error("(sqlite3.OperationalError) database is locked [SQL: ...]")
     'the database is locked by another program'
     """
     text = " ".join(str(error).split())

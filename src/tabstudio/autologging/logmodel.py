@@ -36,36 +36,57 @@ def log_model(
     registered_model_name: str | None = None,
     name: str = "pipeline",
 ) -> Model:
-    """Log a network with its fitted preprocessing as one model of raw rows, and return that model.
+    """Log a network with its fitted preprocessing as one model of raw rows.
 
     It is a bundle of data: no pickle, no code. `tabstudio.load` and `mlflow.pyfunc.load_model` predict labels
     and probabilities with it. It goes into the current run, or into one of its own where nothing is watched.
 
-    model
+    Parameters
+    ----------
+    model : torch.nn.Module
         Maps float32 (rows, inputs) to (rows, outputs) or (rows,). It is stored in evaluation mode, as a
         graph of PyTorch's operators; it is not changed.
-    preprocessor
+    preprocessor : transformer, optional
         A fitted transformer of scikit-learn, see `tabstudio.model.sklearn_import`; None: columns go in as
         they are.
-    columns
+    columns : sequence of str, optional
         Names of the raw columns in order, where the preprocessor was fitted on an array.
-    classes
-        Labels in the order of the outputs, or the fitted `LabelEncoder`; None makes it a regression.
-    answers
-        `logits` or `probabilities`; by default what the network's last operator says.
-    target, positive, threshold
-        Name of the label, the class of interest (the second), the probability from which on it is called.
-    input_example
+    classes : sequence or LabelEncoder, optional
+        Labels in the order of the outputs, or the fitted encoder; None makes it a regression.
+    answers : {"logits", "probabilities"}, optional
+        What the network gives; by default what its last operator says.
+    target : str
+        Name of the label.
+    positive : label, optional
+        The class of interest; by default the second.
+    threshold : float, optional
+        The probability from which on the class of interest is called.
+    input_example : frame or array, optional
         Raw rows, best the training rows: a few are kept as MLflow's example, all make the reference profile.
-    metrics
+    metrics : mapping of str to float, optional
         Figures that are linked to the model.
-    registered_model_name
+    registered_model_name : str, optional
         Register a version of this name.
-    name
+    name : str
         What the model is called in the run: `tabstudio.load(f"runs:/{run_id}/{name}")`.
 
-    Raises `ModelError` saying what cannot be kept as data and what to do instead, `ConfigError` for a name
-    that cannot be registered, `TrackingError` where a run of its own was recorded but MLflow has not got it.
+    Returns
+    -------
+    Model
+        The model of raw rows, as `tabstudio.load` gives it.
+
+    Raises
+    ------
+    ModelError
+        Says what cannot be kept as data, and what to do instead.
+    ConfigError
+        The name cannot be registered.
+    TrackingError
+        A run of its own was recorded, but MLflow has not got it.
+
+    Examples
+    --------
+    >>> tabstudio.log_model(network, preprocessor=scaler, classes=["no", "yes"])  # doctest: +SKIP
     """
     from tabstudio.model.from_torch import model_from_torch
 

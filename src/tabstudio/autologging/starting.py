@@ -32,25 +32,35 @@ def autolog(
     Parameters that `mlflow.pytorch.autolog` has are spelled as there. Call it before the loop; the loop
     stays as it is. A second call with other options counts from the next run on.
 
-    experiment, run_name
+    Parameters
+    ----------
+    experiment, run_name : str, optional
         Where the run goes and what it is called; by default as MLflow's settings say, or after the script.
-    log_models
+    log_models : bool
         Keep the best model (by validation loss) and the last one.
-    log_datasets
+    log_datasets : bool
         Record the tensors and frames that were trained on as inputs: names, shapes, fingerprint.
-    log_every_n_step
+    log_every_n_step : int, optional
         Record the loss of every n-th optimizer step; by default ever fewer of them the longer it takes.
-    registered_model_name
+    registered_model_name : str, optional
         Register the model as a version of this name.
-    extra_tags
+    extra_tags : mapping of str to str, optional
         Tags of the run.
-    disable
+    disable : bool
         Stop: everything that was patched is put back, the run is ended.
-    silent
+    silent : bool
         Tell nothing on stderr.
 
-    Raises `ConfigError` for a tracking address of no known kind or a name that cannot be registered, and
-    `TrackingError` where the spool cannot be written.
+    Raises
+    ------
+    ConfigError
+        The tracking address is of no known kind, or the name cannot be registered.
+    TrackingError
+        The spool cannot be written.
+
+    Examples
+    --------
+    >>> tabstudio.autolog()  # doctest: +SKIP
     """
     if disable:
         if _session is not None:

@@ -23,10 +23,32 @@ if TYPE_CHECKING:
 
 
 def explore(source: Any, *, target: str | None = None, config: ReadConfig | None = None) -> Exploration:
-    """Look at a table: a file, a folder, a frame, an array, or a `Table` that has been read.
+    """Look at a table before training on it.
 
-    Raises `DataError` or `ConfigError` where the table cannot be read or has no such target.
+    Parameters
+    ----------
+    source : path, frame, array or Table
+        What `read` takes, or a table that has been read.
+    target : str, optional
+        The column to predict.
+    config : ReadConfig, optional
+        What overrides the guesses of `read`.
 
+    Returns
+    -------
+    Exploration
+        Types, counts, associations, charts and findings, each computed when it is asked for. It prints as
+        text, shows as HTML in a notebook, and `save` writes a folder with one page.
+
+    Raises
+    ------
+    DataError
+        The table cannot be read, or has no such target.
+    ConfigError
+        An option does not fit the table.
+
+    Examples
+    --------
     >>> import polars as pl
     >>> frame = pl.DataFrame({"age": [31, 40, 28, 55] * 9, "paid": ["yes", "no", "yes", "no"] * 9})
     >>> explore(frame, target="paid").summary.classes["rows"].to_list()

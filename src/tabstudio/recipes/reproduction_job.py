@@ -39,15 +39,43 @@ def reproduce(
     tracking_uri: str | None = None,
     registry_uri: str | None = None,
 ) -> Reproduction:
-    """Train the model of an address again, with its own rows and configuration, and compare the two.
+    """Train the model of an address again, with its own rows and configuration, and compare them bit by bit.
 
-    `data` is where the table lies now, if it has moved. `network` is the factory of a model that was trained
-    with one. The number of threads, and the device where it is here, are set as they were. Nothing is
-    tracked and nothing registered; with `record` the history of the version notes the outcome, which the gate
-    `reproduces` asks for.
+    The number of threads, and the device where it is here, are set as they were. Nothing is tracked and
+    nothing registered.
 
-    Raises `DataError` where the table is gone or its content changed, `ModelError` for a model that does not
-    say how it was made, `ConfigError` for `record` without a registered version.
+    Parameters
+    ----------
+    address : str or path
+        `models:/NAME/VERSION`, `models:/NAME@ALIAS`, `runs:/ID/model` or a folder.
+    data : path, optional
+        Where the table lies now, if it has moved.
+    network : callable, optional
+        The factory of a model that was trained with one.
+    record : bool
+        Note the outcome in the version's history, which the gate `reproduces` asks for.
+    reporter : Reporter, optional
+        Is told each step and each epoch.
+    tracking_uri, registry_uri : str, optional
+        MLflow's addresses; by default as MLflow's own settings say.
+
+    Returns
+    -------
+    Reproduction
+        What was checked, and everything that came out different.
+
+    Raises
+    ------
+    DataError
+        The table is gone, or its content changed.
+    ModelError
+        The model does not say how it was made.
+    ConfigError
+        `record` was asked for without a registered version.
+
+    Examples
+    --------
+    >>> tabstudio.reproduce("models:/cancer/1").identical  # doctest: +SKIP
     """
     started = time.monotonic()
     if record:

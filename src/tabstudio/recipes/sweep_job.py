@@ -98,14 +98,46 @@ def sweep(
     config: TrainConfig | None = None,
     **options: Any,
 ) -> SweepResult:
-    """Search for the options that `train` is best given for this table.
+    """Search for the options that `train` is best given for a table.
 
-    `options` are those of `train`; what is given is kept, what is left open is searched, `trials` times. Each
-    trial is a child run in MLflow with its options, curves and result. `output` is a TOML file that gets the
-    best options, for `train --config`. With `minutes` it ends after that time with what was tried.
+    Each trial is a child run in MLflow with its options, curves and result. The test part is not touched.
 
-    Raises `DataError` where the table cannot be used, `ConfigError` for options that do not exist or fit,
-    `TrainingError` where no trial could be trained to the end.
+    Parameters
+    ----------
+    source : path or frame
+        What `train` takes.
+    target : str
+        The column to predict.
+    name : str, optional
+        Name of the run; by default made of the file's.
+    output : path, optional
+        TOML file that gets the best options, for `train --config`.
+    experiment, tracking_uri : str, optional
+        MLflow's experiment and address; by default as MLflow's own settings say.
+    reporter : Reporter, optional
+        Is told each step and each trial.
+    config : TrainConfig, optional
+        Options as one object.
+    **options
+        Options of `train`, `trials` and `minutes`. What is given is kept, what is left open is searched.
+
+    Returns
+    -------
+    SweepResult
+        The trials, best first, and their options.
+
+    Raises
+    ------
+    DataError
+        The table cannot be used.
+    ConfigError
+        An option does not exist or does not fit.
+    TrainingError
+        No trial could be trained to the end.
+
+    Examples
+    --------
+    >>> best = tabstudio.sweep("cancer.csv", "diagnosis", trials=64, output="best.toml")  # doctest: +SKIP
     """
     from tabstudio.tracking import Recorder
 

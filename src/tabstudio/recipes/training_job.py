@@ -52,14 +52,51 @@ def train(
 ) -> TrainResult:
     """Train, evaluate, track and register a model of `target` on a table.
 
-    `source` is a file, a folder or glob of files, or a frame in memory. `options` are those of the command
-    line by the same names: `epochs=20`, `drop=["id"]`, `group="patient"`. `network` is `tabular`, `mlp` or a
-    factory of your own: `(inputs, outputs) -> torch.nn.Module`. `output` is a folder that gets the model and
-    its reports, beside MLflow.
+    Parameters
+    ----------
+    source : path or frame
+        A file, a folder or glob of files, or a frame in memory.
+    target : str
+        The column to predict.
+    name : str, optional
+        Name of the registered model; by default made of the file's.
+    register : bool
+        Register a version.
+    output : path, optional
+        Folder that gets the model and its reports, beside MLflow.
+    experiment, tracking_uri : str, optional
+        MLflow's experiment and address; by default as MLflow's own settings say.
+    resume : bool
+        Go on where this training, with the same rows and options, was cut off.
+    network : str or callable, optional
+        `tabular`, `mlp`, `tabm`, `resnet`, or a factory `(inputs, outputs) -> torch.nn.Module` whose module
+        maps float32 (rows, inputs) to (rows, outputs).
+    reporter : Reporter, optional
+        Is told each step and each epoch.
+    config : TrainConfig, optional
+        Options as one object.
+    **options
+        Options by their flat names, as on the command line: `epochs=20`, `drop=["id"]`, `group="patient"`.
 
-    Raises `DataError` where the table cannot be used, `ConfigError` for options that do not exist or fit,
-    `TrainingError` where the loss is not finite. What MLflow could not take yet is told by the result's
-    `delivery`, not raised: it waits in the local spool.
+    Returns
+    -------
+    TrainResult
+        The model, its evaluation on the test part, and where everything stands. What MLflow could not take
+        yet is told by its `delivery`, not raised: it waits in the local spool.
+
+    Raises
+    ------
+    DataError
+        The table cannot be used.
+    ConfigError
+        An option does not exist or does not fit.
+    TrainingError
+        The loss is not finite.
+
+    Examples
+    --------
+    >>> result = tabstudio.train("cancer.csv", "diagnosis", epochs=20)  # doctest: +SKIP
+    >>> result.test["roc_auc"]  # doctest: +SKIP
     """
     from tabstudio.tracking import Recorder
 

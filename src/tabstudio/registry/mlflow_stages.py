@@ -118,7 +118,7 @@ class MlflowStages:
 def mlflow_stage(stage: str | None) -> str:
     """Return MLflow's stage for one of ours.
 
-    >>> theirs("production"), theirs("canary"), theirs(None)
+    >>> mlflow_stage("production"), mlflow_stage("canary"), mlflow_stage(None)
     ('Production', 'None', 'None')
     """
     return _MLFLOW_STAGES.get(stage or "", NO_STAGE)

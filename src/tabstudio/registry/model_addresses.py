@@ -39,10 +39,30 @@ def load(
 ) -> Model:
     """Load a model from an address of MLflow or a folder, ready to predict raw rows.
 
-    No code from the model is run: a bundle is data. `network` is the factory of a model that was trained with
-    one. Raises `ModelError` where there is no such model, or a file of it was changed.
+    No code from the model is run: a bundle is data.
 
-    >>> load("models:/breast-cancer/1")  # doctest: +SKIP
+    Parameters
+    ----------
+    address : str or path
+        `models:/NAME/VERSION`, `models:/NAME@ALIAS`, `models:/NAME/latest`, `runs:/ID/model` or a folder.
+    network : callable, optional
+        The factory of a model that was trained with one: `(inputs, outputs) -> torch.nn.Module`.
+    tracking_uri, registry_uri : str, optional
+        MLflow's addresses; by default as MLflow's own settings say.
+
+    Returns
+    -------
+    Model
+        `predict` gives labels or values (rows,), `predict_proba` probabilities (rows, classes).
+
+    Raises
+    ------
+    ModelError
+        There is no such model, or a file of it was changed.
+
+    Examples
+    --------
+    >>> tabstudio.load("models:/cancer/1").predict("new-patients.csv")  # doctest: +SKIP
     """
     from tabstudio.model import bundle
 

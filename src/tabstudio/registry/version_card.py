@@ -46,9 +46,29 @@ class VersionCard:
 def card(
     address: str | Path, *, tracking_uri: str | None = None, registry_uri: str | None = None
 ) -> VersionCard:
-    """The card of the model that an address stands for; of a registered version with its stages.
+    """Return the card of a model: what was measured when it was trained, and what became of it since.
 
-    Raises `ModelError` where there is no such model, or it was not made by `tabstudio train`.
+    Parameters
+    ----------
+    address : str or path
+        `models:/NAME/VERSION`, `models:/NAME@ALIAS`, `runs:/ID/model` or a folder. A registered version's
+        card has its stages.
+    tracking_uri, registry_uri : str, optional
+        MLflow's addresses; by default as MLflow's own settings say.
+
+    Returns
+    -------
+    VersionCard
+        The card; it prints as Markdown.
+
+    Raises
+    ------
+    ModelError
+        There is no such model, or it was not made by `tabstudio train`.
+
+    Examples
+    --------
+    >>> print(tabstudio.card("models:/cancer/1"))  # doctest: +SKIP
     """
     text = str(address)
     if not text.startswith(("models:", "runs:")):

@@ -140,7 +140,7 @@ class CalloutBlock:
 class Page:
     """A report, section by section.
 
-    >>> page = Page("Cancer", "569 rows").section("Classes", Rows(["class", "rows"], [["benign", 357]]))
+    >>> page = Page("Cancer", "569 rows").section("Classes", TableBlock(["class", "rows"], [["benign", 357]]))
     >>> "<script" in page.html()
     False
     """

@@ -10,7 +10,7 @@ from typing import Any
 def format_value(value: Any) -> str:
     """A value as people write it: 1,234 and 0.0123, a dash for nothing.
 
-    >>> say(1234567), say(0.012345), say(None), say(True)
+    >>> format_value(1234567), format_value(0.012345), format_value(None), format_value(True)
     ('1,234,567', '0.01235', '–', 'yes')
     """
     if value is None or value != value:
@@ -38,7 +38,7 @@ def _say_float(value: float) -> str:
 def format_tick(value: float) -> str:
     """Three digits, as short as they go.
 
-    >>> tick(12345.0), tick(0.123456), tick(1234567.0), tick(-2.0)
+    >>> format_tick(12345.0), format_tick(0.123456), format_tick(1234567.0), format_tick(-2.0)
     ('12,345', '0.123', '1.23e+06', '-2')
     """
     return f"{value:,.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
@@ -84,7 +84,7 @@ def format_age(created: int) -> str:
 def format_time(stamp: str) -> str:
     """A time of our tables to the second, UTC.
 
-    >>> when("2026-03-01T12:00:07.000000Z")
+    >>> format_time("2026-03-01T12:00:07.000000Z")
     '2026-03-01 12:00:07'
     """
     return stamp[:19].replace("T", " ")
@@ -93,7 +93,7 @@ def format_time(stamp: str) -> str:
 def format_size(n_bytes: int) -> str:
     """Bytes in the unit that suits them.
 
-    >>> size(512), size(147119), size(3_400_000)
+    >>> format_size(512), format_size(147119), format_size(3_400_000)
     ('512 B', '143.7 KiB', '3.2 MiB')
     """
     power = min(3, max(0, n_bytes.bit_length() - 1) // 10)

@@ -49,15 +49,46 @@ def score(
     rows: int = 65_536,
     on_rows: Callable[[int], None] | None = None,
 ) -> ScoringResult:
-    """Predict every row of `source` and write `Model.predict_frame` to `output`, row for row.
+    """Predict every row of a file of any length, in bounded memory, and write the answers row for row.
 
-    `output` ends in .csv, .tsv, .parquet, .arrow or .feather. `keep_columns` writes the columns of the input
-    before the answers, those of a text file as text. `rows` are read at a time; `on_rows` is told how many
-    are done so far. The output has its name only when it is whole: an error, a full disk or Ctrl-C leaves
-    nothing behind.
+    The output has its name only when it is whole: an error, a full disk or Ctrl-C leaves nothing behind.
 
-    Raises `InputError` for rows that do not fit, `ConfigError` for an output that exists or is of no known
-    kind, `TabstudioError` where it cannot be written.
+    Parameters
+    ----------
+    model : Model
+        A model as `load` returns it.
+    source : path
+        The table; see `read`.
+    output : path
+        A file that ends in .csv, .tsv, .parquet, .arrow or .feather.
+    config : ReadConfig, optional
+        How to read the table.
+    keep_columns : bool
+        Write the columns of the input before the answers, those of a text file as text.
+    overwrite : bool
+        Replace an output that exists.
+    rows : int
+        Rows that are read at a time.
+    on_rows : callable, optional
+        Is told how many rows are done so far.
+
+    Returns
+    -------
+    ScoringResult
+        How many rows were scored, and what was noticed.
+
+    Raises
+    ------
+    InputError
+        Rows do not fit the model's schema.
+    ConfigError
+        The output exists, or is of no known kind.
+    TabstudioError
+        The output cannot be written.
+
+    Examples
+    --------
+    >>> tabstudio.score(model, "new.csv", "answers.parquet")  # doctest: +SKIP
     """
     source, output = Path(source), Path(output)
     _check(source, output, overwrite)

@@ -27,13 +27,32 @@ _FEW_INTEGERS = 10
 def read(source: Any, *, target: str | None = None, config: ReadConfig | None = None) -> Table:
     """Read a table and guess what its columns mean.
 
-    `source` is a path to CSV, TSV or TXT (also packed with gzip, zstd, bzip2 or xz), Parquet or Arrow, a
-    folder or glob of such files with the same columns, a pandas, polars or pyarrow frame, a NumPy array, a
-    mapping of columns or a list of rows. With a `target`, rows without a label are left out, and the task
-    is guessed. Columns that are unique in each row or constant are no features; `config` overrides it all.
+    Parameters
+    ----------
+    source : path, frame, array, mapping or list
+        A CSV, TSV or text file (also packed with gzip, zstd, bzip2 or xz), a Parquet or Arrow file, a folder
+        or glob of such files with the same columns; a pandas, polars or pyarrow frame, a NumPy array, a
+        mapping of columns or a list of rows.
+    target : str, optional
+        The column to predict. With it, rows without a label are left out and the task is guessed.
+    config : ReadConfig, optional
+        What overrides the guesses: separator, encoding, kinds, columns to drop or to keep, the task.
 
-    Raises `DataError` for a table that cannot be used and `ConfigError` for options that do not fit it.
+    Returns
+    -------
+    Table
+        The rows as typed columns, with a schema that gives a reason for each guess. Columns that are unique
+        in each row or constant are no features.
 
+    Raises
+    ------
+    DataError
+        The table cannot be used.
+    ConfigError
+        An option does not fit the table.
+
+    Examples
+    --------
     >>> table = read({"height": [1.7, 1.8, 1.6, 1.9], "tall": ["no", "yes", "no", "yes"]}, target="tall")
     >>> table.schema.target.positive
     'yes'

@@ -48,15 +48,41 @@ class Split:
 
 
 def split(table: Table, config: SplitConfig | None = None) -> Split:
-    """Set rows apart for the test, and deal the rest to folds; the same seed gives the same split.
+    """Set rows apart for the test, and deal the rest to folds.
 
-    Stratified by class or by tenths of a regression's target. `group` keeps the rows of a group together;
-    `time` tests on the latest rows and makes folds of contiguous spans of time; `column` holds a split that
-    is given, whose validation rows become the only fold. Identical feature rows never stand on both sides.
-    A class with too few rows for every fold and the test is kept in training, and said so.
+    Parameters
+    ----------
+    table : Table
+        A table as `read` returns it.
+    config : SplitConfig, optional
+        Size of the test part, number of folds, seed; `group` keeps the rows of a group together, `time` tests
+        on the latest rows and makes folds of contiguous spans of time, `column` holds a split that is given,
+        whose validation rows become the only fold.
 
-    Raises `ConfigError` for columns that do not exist or do not fit, `DataError` where no honest split
-    exists.
+    Returns
+    -------
+    Split
+        The rows of the training and the test part, and for each row (rows,) the fold that holds it out. The
+        same seed gives the same split.
+
+    Raises
+    ------
+    ConfigError
+        A column does not exist or does not fit.
+    DataError
+        No honest split exists.
+
+    Notes ----- Parts are stratified by class, or by tenths of a regression's target. Identical feature rows
+    never stand on both sides. A class with too few rows for every fold and the test is kept in training, and
+    said so.
+
+    Examples
+    --------
+    >>> from tabstudio import read
+    >>> table = read({"age": range(100), "paid": ["yes", "no"] * 50}, target="paid")
+    >>> parts = split(table)
+    >>> len(parts.train), len(parts.test)
+    (76, 24)
     """
     config = config or SplitConfig()
     for name in (config.group, config.time, config.column):

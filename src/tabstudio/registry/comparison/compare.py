@@ -34,13 +34,38 @@ def compare(
 ) -> Comparison:
     """Compare two models, of any addresses, on rows that neither was trained on.
 
-    These are the rows of `data`, where it is given, else the test rows that the bundles know; see
-    `tabstudio.registry.paired_predictions`. `slices` are columns whose levels are compared one by one.
-    `networks` are the factories of models that were trained with one. Differences are the second's minus the
-    first's, with 95 % intervals by paired bootstrap.
+    Parameters
+    ----------
+    first, second : str or path
+        Addresses of the models. Differences are the second's minus the first's.
+    data : path, optional
+        The rows; by default the test rows that the bundles know, see `tabstudio.registry.paired_predictions`.
+    slices : sequence of str
+        Columns whose levels are compared one by one.
+    networks : pair of callables
+        The factories of models that were trained with one.
+    resamples : int
+        Paired bootstrap resamples behind the 95 % intervals.
+    tracking_uri, registry_uri : str, optional
+        MLflow's addresses; by default as MLflow's own settings say.
 
-    Raises `ModelError` for models of different targets or classes, `DataError` where there are no such rows,
-    `ConfigError` for a column that does not exist.
+    Returns
+    -------
+    Comparison
+        Differences with intervals, rows answered differently, slices, schemas and options that differ.
+
+    Raises
+    ------
+    ModelError
+        The models have different targets or classes.
+    DataError
+        There are no such rows.
+    ConfigError
+        A column does not exist.
+
+    Examples
+    --------
+    >>> print(tabstudio.compare("models:/cancer/1", "models:/cancer/2"))  # doctest: +SKIP
     """
     with Downloads() as downloads:
         one, two = (

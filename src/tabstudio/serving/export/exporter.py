@@ -44,17 +44,38 @@ class ExportResult:
 
 
 def export(model: Model, path: str | Path, to: Format) -> ExportResult:
-    """Write `model` to `path` as a file for another runtime, with its preparation of raw columns inside.
+    """Write a model as a file for another runtime, with its preparation of raw columns inside.
 
-    `onnx` runs in ONNX Runtime: an input (rows, 1) per column, float64 for numbers and truth (NaN is
-    missing), strings for categories ("" is missing); outputs `label` and `probabilities`, or `value`. `pt2`
-    is a program for `torch.export.load`. `folder` is the bundle itself. Before the file gets its name it
-    answers rows like those of training, with gaps and strange values, and must agree with `model.predict`
-    within `TOLERANCE`.
+    Before the file gets its name it answers rows like those of training, with gaps and strange values, and
+    must agree with `model.predict` within `TOLERANCE`.
 
-    Raises `ConfigError` for a path that exists and for columns that cannot go inside (dates, texts), naming
-    them; `MissingExtraError` without the extra `onnx`; `ModelError` where the answers differ.
+    Parameters
+    ----------
+    model : Model
+        A model as `load` returns it.
+    path : path
+        The file, or for `folder` the folder, which must not exist.
+    to : {"onnx", "pt2", "folder"}
+        `onnx` runs in ONNX Runtime: an input (rows, 1) per column, float64 for numbers and truth (NaN is
+        missing), strings for categories ("" is missing); outputs `label` and `probabilities`, or `value`.
+        `pt2` is a program for `torch.export.load`. `folder` is the bundle itself.
 
+    Returns
+    -------
+    ExportResult
+        Where the file lies, and how far its answers differ.
+
+    Raises
+    ------
+    ConfigError
+        The path exists, or columns cannot go inside (dates, texts); they are named.
+    MissingExtraError
+        The extra `onnx` is not installed.
+    ModelError
+        The answers differ.
+
+    Examples
+    --------
     >>> tabstudio.export(model, "cancer.onnx", "onnx")  # doctest: +SKIP
     """
     path = Path(path)

@@ -17,16 +17,30 @@ from tabstudio.serving.predictionlog.segment import SEGMENTS, SegmentHeader, lis
 
 
 def prediction_log(model: str, folder: str | Path | None = None) -> pl.LazyFrame:
-    """Every prediction that was served for `model`, one row per row asked about, the oldest first.
+    """Return every prediction that was served for a model, one row per row asked about, the oldest first.
 
-    Columns: `time` (UTC), `request_id`, `row` (its place in the request, from 0), `version`, `role` (live,
-    canary, shadow), `protocol`, `caller`, `warnings`, `prediction`, `probability_<class>` for each class,
-    `input_<name>` for each feature, typed as the model saw it, and `label`, `label_time`, `label_caller`
-    where feedback came. `folder` is the log's, by default `predictions` in `TABSTUDIO_HOME`. It may be read
-    while it is written.
+    Parameters
+    ----------
+    model : str
+        The served name.
+    folder : path, optional
+        The log's folder, by default `predictions` in `TABSTUDIO_HOME`. It may be read while it is written.
 
-    Raises `DataError` where there is no log, or none of that model.
+    Returns
+    -------
+    polars.LazyFrame
+        Columns: `time` (UTC), `request_id`, `row` (its place in the request, from 0), `version`, `role`
+        (live, canary, shadow), `protocol`, `caller`, `warnings`, `prediction`, `probability_<class>` for each
+        class, `input_<name>` for each feature, typed as the model saw it, and `label`, `label_time`,
+        `label_caller` where feedback came.
 
+    Raises
+    ------
+    DataError
+        There is no log, or none of that model.
+
+    Examples
+    --------
     >>> tabstudio.prediction_log("breast-cancer").tail(3).collect()  # doctest: +SKIP
     """
     place = _existing(folder)

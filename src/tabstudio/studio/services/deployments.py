@@ -92,7 +92,7 @@ def serve_arguments(
 ) -> list[str]:
     """What follows `tabstudio serve` for a registered model; `which` is a stage or the number of a version.
 
-    >>> words_of("churn (2026)", "production")
+    >>> serve_arguments("churn (2026)", "production")
     ['churn-2026=models:/churn (2026)@production', '--port', '0', '--workers', '1', '--watch', '10']
     """
     address = f"models:/{model}/{which}" if which.isdigit() else f"models:/{model}@{which}"

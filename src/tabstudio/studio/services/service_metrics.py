@@ -138,7 +138,7 @@ def histogram_quantile(buckets: list[tuple[float, float]], share: float) -> floa
 
     As Prometheus' `histogram_quantile`: beyond the last bound, that bound is told.
 
-    >>> quantile([(0.001, 5.0), (0.002, 10.0), (float("inf"), 10.0)], 0.95)
+    >>> histogram_quantile([(0.001, 5.0), (0.002, 10.0), (float("inf"), 10.0)], 0.95)
     1.9
     """
     if not buckets or buckets[-1][1] <= 0:
@@ -155,7 +155,7 @@ def histogram_quantile(buckets: list[tuple[float, float]], share: float) -> floa
 def format_latency(value: float | None) -> str:
     """A latency as people read it.
 
-    >>> milliseconds(1.23456), milliseconds(None)
+    >>> format_latency(1.23456), format_latency(None)
     ('1.23 ms', '–')
     """
     return "–" if value is None else f"{value:,.3g} ms"

@@ -143,7 +143,7 @@ def cpu_percent(before: Any, after: Any) -> float:
 def parse_gpus(told: str) -> tuple[GpuLoad, ...]:
     """What `nvidia-smi` tells, a line for each GPU; what it cannot measure counts as 0.
 
-    >>> parsed("NVIDIA H100, 37, 1024, 81920")[0].busy
+    >>> parse_gpus("NVIDIA H100, 37, 1024, 81920")[0].busy
     37.0
     """
     rows = [[cell.strip() for cell in line.rsplit(",", 3)] for line in told.strip().splitlines()]

@@ -139,7 +139,7 @@ def _hint(kind: Property) -> str:
 def plain_value(value: Any) -> str:
     """A value as it is typed: a number without commas.
 
-    >>> say_plain(1234567.0), say_plain("a, b")
+    >>> plain_value(1234567.0), plain_value("a, b")
     ('1234567', 'a, b')
     """
     return f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -82,7 +82,7 @@ def group_metrics(metrics: Iterable[str]) -> dict[str, list[str]]:
 
     Losses come first, then learning rates; what stands before a slash is a group otherwise.
 
-    >>> grouped(["val_acc", "acc", "train/loss", "val/loss", "system/cpu", "learning_rate"])
+    >>> group_metrics(["val_acc", "acc", "train/loss", "val/loss", "system/cpu", "learning_rate"])
     {'loss': ['train/loss', 'val/loss'], 'learning_rate': ['learning_rate'], 'acc': ['acc', 'val_acc'], \
 'system': ['system/cpu']}
     """
