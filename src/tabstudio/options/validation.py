@@ -27,10 +27,27 @@ _OUT_OF_BOUND = {
 
 
 def configure(base: TrainConfig | None = None, **options: Any) -> TrainConfig:
-    """Set options by their flat names, as the command line and TOML files spell them.
+    """Return a configuration with options set by their flat names, as command line and TOML spell them.
 
-    Raises `ConfigError` naming every unknown option and every value that does not fit.
+    Parameters
+    ----------
+    base : TrainConfig, optional
+        The configuration to begin with; by default every option at its default.
+    **options
+        Options by name.
 
+    Returns
+    -------
+    TrainConfig
+        The configuration; `base` is not changed.
+
+    Raises
+    ------
+    ConfigError
+        Names every unknown option and every value that does not fit.
+
+    Examples
+    --------
     >>> configure(epochs=20, network="mlp", hidden=(30, 15)).network.hidden
     (30, 15)
     """
