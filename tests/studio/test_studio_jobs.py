@@ -246,8 +246,9 @@ def test_the_end_of_an_old_job_is_noticed_and_ended_ones_are_not_read_again(unst
     before = unstarted.token()
     JobDiary(first.log.with_suffix(".jsonl")).write("stopped")
     assert unstarted.token() != before
-    monkeypatch.setattr(DiaryReader, "read", None)
-    unstarted.token()
+    with monkeypatch.context() as patch:
+        patch.setattr(DiaryReader, "read", None)
+        unstarted.token()
 
 
 def test_a_run_in_the_spool_is_opened_once_while_mlflow_is_down(tmp_path, monkeypatch):

@@ -13,10 +13,11 @@ from tabstudio.registry.records import Transition
 from tabstudio.report.text_format import format_time, shorten
 from tabstudio.studio.services.deployments import ServedVersion, all_served_versions
 from tabstudio.studio.ui.addresses import model_page, service_page
-from tabstudio.studio.ui.frame import PageView, heading, page, section
+from tabstudio.studio.ui.elements import heading, section
+from tabstudio.studio.ui.frame import PageView, page
 from tabstudio.studio.ui.links import version_link
 from tabstudio.studio.ui.pager import Pager
-from tabstudio.studio.ui.tables import Cell, LinkCell, table_markup
+from tabstudio.studio.ui.tables import Cell, LinkCell, LiveTable
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
@@ -43,9 +44,7 @@ class ModelTable:
         self.view, self.number = view, 1
         self.search = ui.input("Search by name", on_change=lambda: self._turn(1))
         self.search.props('outlined dense clearable debounce=300 type="search"').classes("search")
-        self.table = ui.html("", sanitize=False).classes("scroll whole")
-        self.table.props('tabindex="0" role="region" aria-label="Registered models"')
-        self.nothing = ui.label("").classes("nothing")
+        self.table = LiveTable("Registered models", whole=True)
         self.pager = Pager(self._turn, "models")
         view.soon(self.refresh, "12rem")
 
@@ -57,9 +56,7 @@ class ModelTable:
             return  # somebody typed on meanwhile, and that answer comes
         stages = [stage.capitalize() for stage in _stages(self.view)]
         head = ("Model", "Newest", *stages, "Last move", "When (UTC)", "By", "Served by")
-        self.table.set_content(table_markup(head, rows))
-        self.table.set_visibility(bool(rows))
-        self.nothing.text = "" if rows else _nothing(word, wanted)
+        self.table.show(head, rows, nothing=_nothing(word, wanted))
         self.pager.update(wanted, more=len(models) == LIMIT)
 
     async def _turn(self, number: int) -> None:

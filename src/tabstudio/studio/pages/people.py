@@ -13,7 +13,8 @@ from tabstudio.studio.access.roles import MEANING, ROLES
 from tabstudio.studio.access.users import StudioUser
 from tabstudio.studio.ui import copy_button, tables
 from tabstudio.studio.ui.dialogs import ConfirmDialog
-from tabstudio.studio.ui.frame import PageView, empty, heading, page, section, tag
+from tabstudio.studio.ui.elements import empty, heading, section, tag
+from tabstudio.studio.ui.frame import PageView, page
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
@@ -213,8 +213,3 @@ def _logged(model: str, version: str) -> int | None:
     return (
         sum(count for lane, count in rows.items() if lane.startswith(f"version {version}")) if rows else None
     )
-
-
-def format_minute(at: float) -> str:
-    """A time in Unix seconds, to the minute, UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")

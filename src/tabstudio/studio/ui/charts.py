@@ -1,12 +1,13 @@
-"""Charts in one style, each with its numbers on demand. They are SVG in the colours of the page."""
+"""Charts in one style, each with its numbers on demand. They are SVG in the colors of the page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Required, TypedDict, Unpack
 
 from nicegui import ui
 
+from tabstudio.studio.ui.elements import folded
 from tabstudio.studio.ui.tables import Cell, format_number, table_markup
 
 SERIES = tuple(f"var(--series-{place})" for place in range(1, 9))
@@ -14,23 +15,24 @@ DASHES = ("solid", "dashed", "dotted")
 SHOWN = 2000
 """Rows of numbers below one chart; the rest is told."""
 
-Numbers = tuple[Sequence[str], Sequence[Sequence[Cell]]]
+ChartTable = tuple[Sequence[str], Sequence[Sequence[Cell]]]
+"""Headers and rows of the numbers that a chart draws."""
+Lines = Mapping[str, Sequence[tuple[float, float]]]
+Bars = Mapping[str, Sequence[float]]
 
 
 class Chart:
     """An ECharts chart under its title. `options` are ECharts' own, completed by the style of the house.
 
-    `numbers` returns headers and rows of what is drawn; it is asked when a reader opens them. `describe` is
-    what a screen reader says in place of the picture.
+    `numbers` returns headers and rows of what is drawn; it is called when a reader opens them.
     """
 
     def __init__(
         self,
         title: str,
         options: dict[str, Any],
-        numbers: Callable[[], Numbers],
+        numbers: Callable[[], ChartTable],
         *,
-        describe: str = "",
         height: int = 280,
     ) -> None:
         self._numbers = numbers
@@ -39,12 +41,12 @@ class Chart:
                 self.title = ui.label(title)
             self.echart = ui.echart(_styled(options), renderer="svg")
             self.echart.props["role"] = "img"
-            self.echart.props["aria-label"] = describe or title
+            self.echart.props["aria-label"] = title
             self._details()
 
-    def update(self, options: dict[str, Any], numbers: Callable[[], Numbers] | None = None) -> None:
+    def update(self, options: dict[str, Any], numbers: Callable[[], ChartTable]) -> None:
         """Draw other data in the same place; what stays the same moves there."""
-        self._numbers = numbers or self._numbers
+        self._numbers = numbers
         self.echart.options.clear()
         self.echart.options.update(_styled(options))
         self.echart.update()
@@ -57,9 +59,7 @@ class Chart:
 
     def _details(self) -> None:
         self._open = False
-        with ui.element("details").classes("numbers") as details:
-            with ui.element("summary"):
-                ui.label("Numbers").classes("inline")
+        with folded("Numbers") as details:
             self._table = ui.html("", sanitize=False).classes("scroll").props('tabindex="0"')
 
         def turned(event: Any) -> None:
@@ -75,61 +75,42 @@ class Chart:
         return table_markup(headers, rows[:SHOWN], more)
 
 
-def line_chart(
-    title: str,
-    series: Mapping[str, Sequence[tuple[float, float]]],
-    *,
-    x: str,
-    y: str = "",
-    log: bool = False,
-    area: tuple[float, float] | None = None,
-    span: tuple[float, float] | None = None,
-    height: int = 280,
-) -> Chart:
-    """One line per name over a common numeric axis; `span` fixes its ends, `area` those of the other."""
-    options = line_options(series, x=x, y=y, log=log, area=area, span=span)
-    return Chart(title, options, lambda: points_table(series, x), height=height)
+class LineAxes(TypedDict, total=False):
+    """The axes of a line chart: names, a logarithmic `y`, the ends of `x` (`span`) and of `y` (`area`)."""
+
+    x: Required[str]
+    y: str
+    log: bool
+    area: tuple[float, float]
+    span: tuple[float, float]
 
 
-def redraw_lines(
-    chart: Chart,
-    series: Mapping[str, Sequence[tuple[float, float]]],
-    *,
-    x: str,
-    y: str = "",
-    log: bool = False,
-    area: tuple[float, float] | None = None,
-    span: tuple[float, float] | None = None,
-) -> None:
-    """Give a chart of `lines` other points."""
-    options = line_options(series, x=x, y=y, log=log, area=area, span=span)
-    chart.update(options, lambda: points_table(series, x))
+class LinePlot(Chart):
+    """One line per name over a common numeric axis."""
+
+    def __init__(self, title: str, series: Lines, height: int = 280, **axes: Unpack[LineAxes]) -> None:
+        self.axes = axes
+        options = line_options(series, **axes)
+        super().__init__(title, options, lambda: points_table(series, axes["x"]), height=height)
+
+    def draw(self, series: Lines, *, log: bool = False, span: tuple[float, float] | None = None) -> None:
+        """Draw other points on the same axes."""
+        self.axes["log"] = log
+        if span is not None:
+            self.axes["span"] = span
+        self.update(line_options(series, **self.axes), lambda: points_table(series, self.axes["x"]))
 
 
-def line_options(
-    series: Mapping[str, Sequence[tuple[float, float]]],
-    *,
-    x: str,
-    y: str = "",
-    log: bool = False,
-    area: tuple[float, float] | None = None,
-    span: tuple[float, float] | None = None,
-) -> dict[str, Any]:
-    """ECharts options of `lines`."""
-    low, high = area or (None, None)
-    left, right = span or ("dataMin", "dataMax")
+def line_options(series: Lines, **axes: Unpack[LineAxes]) -> dict[str, Any]:
+    """Return ECharts options of a `LinePlot`."""
+    low, high = axes.get("area", (None, None))
+    left, right = axes.get("span", ("dataMin", "dataMax"))
+    scale = "log" if axes.get("log") else "value"
     return {
         "legend": {"show": len(series) > 1},
-        "xAxis": {
-            "type": "value",
-            "name": x,
-            "nameLocation": "middle",
-            "nameGap": 28,
-            "min": left,
-            "max": right,
-        },
+        "xAxis": value_axis(axes["x"]) | {"min": left, "max": right},
         "grid": {"bottom": 28},
-        "yAxis": {"type": "log" if log else "value", "name": y, "scale": True, "min": low, "max": high},
+        "yAxis": {"type": scale, "name": axes.get("y", ""), "scale": True, "min": low, "max": high},
         "series": [
             {
                 "type": "line",
@@ -137,72 +118,55 @@ def line_options(
                 "data": [list(point) for point in points],
                 "showSymbol": len(points) < 2,
                 "sampling": "lttb",
-                "lineStyle": {"width": 2, "type": DASHES[place // len(SERIES) % len(DASHES)]},
+                "lineStyle": {"width": 2, "type": DASHES[index // len(SERIES) % len(DASHES)]},
             }
-            for place, (name, points) in enumerate(series.items())
+            for index, (name, points) in enumerate(series.items())
         ],
     }
 
 
-def bar_chart(
-    title: str,
-    labels: Sequence[str],
-    series: Mapping[str, Sequence[float]],
-    *,
-    stacked: bool = False,
-    sideways: bool = False,
-    value: str = "",
-    height: int = 280,
-) -> Chart:
-    """Bars by label, one colour a series; `sideways` where labels are long."""
-    options = bar_options(labels, series, stacked=stacked, sideways=sideways, value=value)
-    return Chart(title, options, lambda: _amounts(labels, series), height=height)
+def value_axis(name: str) -> dict[str, Any]:
+    """Return a horizontal axis of numbers with its name below it."""
+    return {"type": "value", "name": name, "nameLocation": "middle", "nameGap": 28}
 
 
-def redraw_bars(
-    chart: Chart,
-    labels: Sequence[str],
-    series: Mapping[str, Sequence[float]],
-    *,
-    stacked: bool = False,
-    sideways: bool = False,
-    value: str = "",
-) -> None:
-    """Give a chart of `bars` other bars."""
-    options = bar_options(labels, series, stacked=stacked, sideways=sideways, value=value)
-    chart.update(options, lambda: _amounts(labels, series))
+class BarPlot(Chart):
+    """Bars by label, one color a series; `sideways` where labels are long. `value` names the other axis."""
+
+    def __init__(
+        self,
+        title: str,
+        labels: Sequence[str],
+        series: Bars,
+        *,
+        sideways: bool = False,
+        value: str = "",
+        height: int = 280,
+    ) -> None:
+        self.sideways = sideways
+        options = _bar_options(labels, series, sideways=sideways, value=value)
+        super().__init__(title, options, lambda: _bar_table(labels, series), height=height)
+
+    def draw(self, labels: Sequence[str], series: Bars, value: str = "") -> None:
+        """Draw other bars."""
+        options = _bar_options(labels, series, sideways=self.sideways, value=value)
+        self.update(options, lambda: _bar_table(labels, series))
 
 
-def bar_options(
-    labels: Sequence[str],
-    series: Mapping[str, Sequence[float]],
-    *,
-    stacked: bool = False,
-    sideways: bool = False,
-    value: str = "",
-) -> dict[str, Any]:
-    """ECharts options of `bars`."""
+def _bar_options(labels: Sequence[str], series: Bars, *, sideways: bool, value: str) -> dict[str, Any]:
     names: dict[str, Any] = {
         "type": "category",
         "data": list(labels),
         "axisLabel": {"width": 150, "overflow": "truncate"},
     }
-    amount = {"type": "value", "name": value}
-    if sideways:
-        names |= {"inverse": True}
+    amounts = {"type": "value", "name": value}
     return {
         "legend": {"show": len(series) > 1},
-        "xAxis": amount if sideways else names,
-        "yAxis": names if sideways else amount,
+        "xAxis": amounts if sideways else names,
+        "yAxis": names | {"inverse": True} if sideways else amounts,
         "tooltip": {"trigger": "axis", "axisPointer": {"type": "shadow"}},
         "series": [
-            {
-                "type": "bar",
-                "name": name,
-                "data": list(values),
-                "stack": "all" if stacked else None,
-                "barMaxWidth": 42,
-            }
+            {"type": "bar", "name": name, "data": list(values), "barMaxWidth": 42}
             for name, values in series.items()
         ],
     }
@@ -220,7 +184,7 @@ def heatmap(
     digits: int = 2,
     height: int = 420,
 ) -> Chart:
-    """A matrix as coloured cells; the numbers stand in the cells where there is room."""
+    """A matrix as colored cells; the numbers stand in the cells where there is room."""
     cells = [
         [x, y, None if value is None else round(float(value), digits)]
         for y, row in enumerate(values)
@@ -318,7 +282,7 @@ _AXIS: dict[str, Any] = {
 
 
 def _styled(options: dict[str, Any]) -> dict[str, Any]:
-    """The options with the colours, axes and texts of the house below what they say themselves."""
+    """The options with the colors, axes and texts of the house below what they say themselves."""
     made = {
         "animationDuration": 250,
         "color": list(SERIES),
@@ -362,20 +326,17 @@ def _deep(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _amounts(labels: Sequence[str], series: Mapping[str, Sequence[float]]) -> Numbers:
-    """The bars by label."""
-    return ["", *series], [
-        [label, *(values[place] for values in series.values())] for place, label in enumerate(labels)
-    ]
+def _bar_table(labels: Sequence[str], series: Bars) -> ChartTable:
+    return ["", *series], list(zip(labels, *series.values(), strict=False))
 
 
-def points_table(series: Mapping[str, Sequence[tuple[float, float]]], x: str) -> Numbers:
-    """The points of all lines by their place on the axis."""
+def points_table(series: Lines, x: str) -> ChartTable:
+    """Return the points of all lines by their place on the axis."""
     by_place: dict[float, dict[str, float]] = {}
     for name, points in series.items():
         for place, value in points:
             by_place.setdefault(place, {})[name] = value
-    rows: Iterable[tuple[float, dict[str, float]]] = sorted(by_place.items())
     return [x, *series], [
-        [format_number(place), *(values.get(name) for name in series)] for place, values in rows
+        [format_number(place), *(values.get(name) for name in series)]
+        for place, values in sorted(by_place.items())
     ]

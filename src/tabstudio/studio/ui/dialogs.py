@@ -8,6 +8,7 @@ from typing import Any
 from nicegui import run, ui
 
 from tabstudio.errors import TabstudioError
+from tabstudio.studio.ui.elements import tag
 
 
 class ConfirmDialog:
@@ -37,8 +38,7 @@ class ConfirmDialog:
         dialog.on("hide", dialog.delete)
         self.dialog.props["aria-label"] = title
         with self.dialog, ui.element("div").classes("q-card question"):
-            with ui.element("h2"):
-                ui.label(title).classes("inline")
+            tag("h2", title)
             if text:
                 ui.label(text).classes("muted")
             self.body = ui.element("div").classes("question-body")

@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from fastapi import Request
 from nicegui import background_tasks, ui
@@ -14,6 +14,7 @@ from nicegui import background_tasks, ui
 from tabstudio.errors import AccessError, TabstudioError
 from tabstudio.studio.access.authentication import Claim
 from tabstudio.studio.access.roles import Actor
+from tabstudio.studio.ui.elements import problem, tag
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
@@ -127,58 +128,6 @@ def frame(view: PageView, place: str, theme: str) -> Iterator[None]:
         ui.element("div").props('id="main" tabindex="-1"').classes("page")
     ):  # Quasar's page around it is <main>
         yield
-
-
-def heading(text: str, subtitle: str = "") -> None:
-    """The one first-level heading of a page, and a sentence below it."""
-    with ui.element("div").classes("heading"):
-        tag("h1", text)
-        if subtitle:
-            tag("p", subtitle).classes("muted")
-
-
-def tag(name: str, text: str) -> ui.element:
-    """An HTML element that holds text; whatever the text, it is never read as markup."""
-    made = ui.element(name)
-    with made:
-        ui.label(text).classes("inline")
-    return made
-
-
-@contextmanager
-def section(title: str, note: str = "") -> Iterator[ui.element]:
-    """A card with a second-level heading; announced to screen readers by it."""
-    with ui.element("section").classes("section") as card:
-        if title:
-            tag("h2", title)
-        if note:
-            tag("p", note).classes("muted")
-        yield card
-
-
-def facts(pairs: dict[str, Any]) -> None:
-    """A few numbers with their names, large."""
-    with ui.element("dl").classes("facts"):
-        for name, value in pairs.items():
-            with ui.element("div"):
-                tag("dt", name)
-                tag("dd", str(value))
-
-
-def problem(text: str) -> None:
-    """What went wrong, where the answer would stand, with the way out."""
-    with ui.element("div").classes("problem").props('role="alert"'):
-        ui.label(text)
-
-
-def empty(text: str) -> None:
-    """Nothing here yet, and what to do about it."""
-    ui.label(text).classes("nothing")
-
-
-def badge(text: str, tone: str = "") -> ui.label:
-    """A word in a coloured frame; `tone` is good, warning, danger or nothing: colour never stands alone."""
-    return ui.label(text).classes(f"badge {tone}")
 
 
 def _who(view: PageView) -> None:

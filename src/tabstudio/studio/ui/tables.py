@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
@@ -44,6 +45,23 @@ def plain_table(
     return made
 
 
+class LiveTable:
+    """A table of a moderate number of rows that is drawn again in place, or a sentence where it has none."""
+
+    def __init__(self, label: str, *, whole: bool = False) -> None:
+        self.table = ui.html("", sanitize=False).classes("scroll whole" if whole else "scroll")
+        self.table.props('tabindex="0" role="region"').props["aria-label"] = label
+        self.nothing = ui.label("").classes("nothing")
+
+    def show(
+        self, headers: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str = "", *, nothing: str = ""
+    ) -> None:
+        """Draw these rows, or say `nothing`."""
+        self.table.set_content(table_markup(headers, rows, caption))
+        self.table.set_visibility(bool(rows))
+        self.nothing.text = "" if rows else nothing
+
+
 def table_markup(
     headers: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str = "", *, wide: bool = False
 ) -> str:
@@ -63,6 +81,11 @@ def format_number(value: float | int | None, digits: int = 4) -> str:
     if 10**digits <= abs(value) < 1e15:
         return f"{value:,.0f}"  # no exponent where the whole number has place
     return f"{value:,.{digits}g}"
+
+
+def format_minute(at: float) -> str:
+    """Return a time in Unix seconds, to the minute, UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _cells(row: Sequence[Cell], wide: bool) -> Iterable[str]:

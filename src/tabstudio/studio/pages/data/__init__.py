@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from tabstudio.studio.pages.data.table_list import TableList
 from tabstudio.studio.pages.data.table_page import TablePage
 from tabstudio.studio.pages.data.upload_form import upload_form
-from tabstudio.studio.ui.frame import PageView, heading, page, section
+from tabstudio.studio.ui.elements import heading, section
+from tabstudio.studio.ui.frame import PageView, page
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio

@@ -8,7 +8,7 @@ from typing import Any
 from nicegui import ui
 
 from tabstudio.studio.pages.data.table_choices import TableChoices
-from tabstudio.studio.ui.frame import empty
+from tabstudio.studio.ui.elements import empty
 
 MOST = 30
 _WORDS = {"danger": "Danger", "warning": "Warning", "info": "Note"}

@@ -8,6 +8,7 @@ from typing import Any
 from nicegui import ui
 
 from tabstudio.studio.pages.data.table_choices import TableChoices
+from tabstudio.studio.ui.elements import folded
 
 _TASKS = {
     "": "guess",
@@ -28,9 +29,7 @@ class ReadOptionsForm:
             self.task = ui.select(_TASKS, label="It is", value="", on_change=self._chosen("task"))
             self.positive = ui.select({}, label="Class of interest", on_change=self._chosen("positive"))
         self.reason = ui.label("").classes("muted")
-        with ui.element("details").classes("numbers"):
-            with ui.element("summary"):
-                ui.label("How the file is read").classes("inline")
+        with folded("How the file is read"):
             with ui.element("div").classes("fields wide"):
                 self.separator = ui.input("Separator, where the guess is wrong")
                 self.encoding = ui.input("Encoding, where the guess is wrong")

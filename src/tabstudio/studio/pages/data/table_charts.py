@@ -10,8 +10,8 @@ from typing import Any
 from nicegui import ui
 
 from tabstudio.report.text_format import format_tick, shorten
-from tabstudio.studio.ui.charts import bar_chart, heatmap, line_chart
-from tabstudio.studio.ui.frame import empty, section
+from tabstudio.studio.ui.charts import BarPlot, LinePlot, heatmap
+from tabstudio.studio.ui.elements import empty, section
 from tabstudio.studio.ui.tables import plain_table
 
 MOST_BARS = 30
@@ -62,7 +62,7 @@ def _of_target(charts: Mapping[str, Any]) -> None:
     counted = charts["classes"][:MOST_BARS]
     labels = [f"{label} ({share:.1%})" for label, _, share in counted]
     rows = {"rows": [count for _, count, _ in counted]}
-    bar_chart("Rows of each class", labels, rows, sideways=True, height=_height(len(counted)))
+    BarPlot("Rows of each class", labels, rows, sideways=True, height=_height(len(counted)))
     if len(charts["classes"]) > MOST_BARS:
         empty(f"… and {len(charts['classes']) - MOST_BARS:,} smaller classes.")
 
@@ -71,9 +71,7 @@ def _missing(missing: Sequence[Sequence[Any]]) -> None:
     shown = missing[:MOST_BARS]
     shares = {"percent of the rows": [round(100 * share, 2) for _, _, share in shown]}
     labels = [name for name, _, _ in shown]
-    bar_chart(
-        "Percent of the rows without a value", labels, shares, sideways=True, height=_height(len(shown))
-    )
+    BarPlot("Percent of the rows without a value", labels, shares, sideways=True, height=_height(len(shown)))
     if len(missing) > MOST_BARS:
         empty(f"… and {len(missing) - MOST_BARS:,} columns with fewer gaps.")
 
@@ -141,21 +139,21 @@ def _with_link(name: str, link: tuple[float | None, str] | None) -> str:
 def _histogram(panel: Mapping[str, Any], groups: Sequence[str], title: str) -> None:
     edges = [_place(panel, edge) for edge in panel["edges"]]
     labels = [f"{low} to {high}" for low, high in pairwise(edges)]
-    bar_chart(title, labels, _percent(panel, groups), value="%", height=300)
+    BarPlot(title, labels, _percent(panel, groups), value="%", height=300)
 
 
 def _levels(panel: Mapping[str, Any], groups: Sequence[str], title: str) -> None:
-    bar_chart(title, panel["labels"], _percent(panel, groups), value="%", height=300)
+    BarPlot(title, panel["labels"], _percent(panel, groups), value="%", height=300)
 
 
 def _means(panel: Mapping[str, Any], target: str) -> None:
     title = f"Mean of {shorten(target, 40)}"
     means = panel["heights"][0]
     if panel["labels"]:
-        bar_chart(title, panel["labels"], {"mean": means, "standard deviation": panel["spread"]}, height=300)
+        BarPlot(title, panel["labels"], {"mean": means, "standard deviation": panel["spread"]}, height=300)
         return
     band = list(zip(panel["edges"], means, panel["spread"], strict=True))
-    line_chart(
+    LinePlot(
         title,
         {
             "mean": [(x, mean) for x, mean, _ in band],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 
 from nicegui import ui
 
@@ -12,7 +11,7 @@ from tabstudio.studio.services.tables.table_folder import MOST_TABLES, TableEntr
 from tabstudio.studio.ui.addresses import table_page
 from tabstudio.studio.ui.frame import PageView
 from tabstudio.studio.ui.pager import Pager
-from tabstudio.studio.ui.tables import LinkCell, table_markup
+from tabstudio.studio.ui.tables import LinkCell, LiveTable, format_minute
 
 LIMIT = 25
 
@@ -25,9 +24,7 @@ class TableList:
         self.found: list[TableEntry] = []
         self.search = ui.input("Search by name", on_change=lambda: self._show(1))
         self.search.props('outlined dense clearable debounce=200 type="search"').classes("search")
-        self.table = ui.html("", sanitize=False).classes("scroll whole")
-        self.table.props('tabindex="0" role="region" aria-label="Tables"')
-        self.nothing = ui.label("").classes("nothing")
+        self.table = LiveTable("Tables", whole=True)
         self.more = ui.label(f"The folder holds more: the first {MOST_TABLES:,} by name are listed.").classes(
             "muted"
         )
@@ -43,19 +40,17 @@ class TableList:
         word = (self.search.value or "").casefold()
         found = [entry for entry in self.found if word in entry.name.casefold()]
         shown = found[(number - 1) * LIMIT : number * LIMIT]
-        rows = [(LinkCell(e.name, table_page(e.name)), format_size(e.bytes), _date(e.changed)) for e in shown]
-        self.table.set_content(table_markup(("Table", "Size", "Changed (UTC)"), rows))
-        self.table.set_visibility(bool(rows))
-        self.nothing.text = "" if rows else self._none(word)
+        rows = [
+            (LinkCell(e.name, table_page(e.name)), format_size(e.bytes), format_minute(e.changed))
+            for e in shown
+        ]
+        self.table.show(("Table", "Size", "Changed (UTC)"), rows, nothing=_nothing(word))
         self.more.set_visibility(len(self.found) >= MOST_TABLES)
         self.search.set_visibility(len(self.found) > 8)
         self.pager.update(number, more=len(found) > number * LIMIT)
 
-    def _none(self, word: str) -> str:
-        if word:
-            return f"No table has “{word}” in its name."
-        return "No table lies here yet. Upload one above, or put one into the folder."
 
-
-def _date(changed: float) -> str:
-    return datetime.fromtimestamp(changed, UTC).strftime("%Y-%m-%d %H:%M")
+def _nothing(word: str) -> str:
+    if word:
+        return f"No table has “{word}” in its name."
+    return "No table lies here yet. Upload one above, or put one into the folder."

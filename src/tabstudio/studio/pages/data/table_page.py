@@ -16,7 +16,8 @@ from tabstudio.studio.pages.data.table_charts import draw_table_charts
 from tabstudio.studio.pages.data.table_choices import TableChoices
 from tabstudio.studio.pages.data.training_form import TrainingForm
 from tabstudio.studio.services.tables.previews import PreviewPart, TablePreview
-from tabstudio.studio.ui.frame import PageView, heading, problem, section
+from tabstudio.studio.ui.elements import heading, problem, section
+from tabstudio.studio.ui.frame import PageView
 
 
 class TablePage:

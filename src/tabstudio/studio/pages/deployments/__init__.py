@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from tabstudio.studio.pages.deployments.service_page import ServicePage
 from tabstudio.studio.pages.deployments.service_table import ServiceTable
 from tabstudio.studio.pages.deployments.start_dialog import StartServiceDialog
-from tabstudio.studio.ui.frame import PageView, heading, page
+from tabstudio.studio.ui.elements import heading
+from tabstudio.studio.ui.frame import PageView, page
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio

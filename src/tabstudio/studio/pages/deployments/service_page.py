@@ -15,10 +15,17 @@ from tabstudio.serving.deployments import Deployment
 from tabstudio.studio.pages.deployments.prediction_form import PredictionForm
 from tabstudio.studio.pages.deployments.service_actions import STATE_TONES, service_buttons, web_link
 from tabstudio.studio.services import deployments
-from tabstudio.studio.services.service_metrics import KEPT_SAMPLES, SECONDS, ServiceRates, format_latency
+from tabstudio.studio.services.service_metrics import (
+    KEPT_SAMPLES,
+    SECONDS,
+    MetricSample,
+    ServiceRates,
+    format_latency,
+)
 from tabstudio.studio.ui.addresses import model_page
-from tabstudio.studio.ui.charts import line_chart, redraw_lines
-from tabstudio.studio.ui.frame import PageView, badge, heading, section
+from tabstudio.studio.ui.charts import LinePlot
+from tabstudio.studio.ui.elements import badge, facts, heading, section
+from tabstudio.studio.ui.frame import PageView
 from tabstudio.studio.ui.links import version_link
 from tabstudio.studio.ui.tables import Cell, LinkCell, format_number, plain_table
 
@@ -150,45 +157,23 @@ class ServiceLoad:
 
     def __init__(self, view: PageView, name: str) -> None:
         self.view, self.name = view, name
-        with ui.element("dl").classes("facts").props('aria-live="off"'):
-            self.figures = {
-                text: _figure(text)
-                for text in (
-                    "Requests per second",
-                    "Median latency",
-                    "Slowest twentieth",
-                    "Refused per second",
-                    "Failed per second",
-                    "Requests in all",
-                )
-            }
+        self.figures = facts(_figures([], []))
         with ui.element("div").classes("grid charts"):
-            self.rates = line_chart("Requests per second", self._rates([]), x=AXIS, span=SPAN, height=220)
-            self.latency = line_chart(
+            self.rates = LinePlot("Requests per second", self._rates([]), x=AXIS, span=SPAN, height=220)
+            self.latency = LinePlot(
                 "Latency in milliseconds", self._latency([]), x=AXIS, span=SPAN, height=220
             )
         view.follow(f"service:{name}", self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
-        """Draw what was seen last."""
-        samples, readings = (
-            self.view.studio.gauges.samples(self.name),
-            self.view.studio.gauges.readings(self.name),
-        )
-        last = readings[-1] if readings else None
-        told = {
-            "Requests per second": format_number(last.asked, 3) if last else "–",
-            "Median latency": format_latency(last.p50) if last else "–",
-            "Slowest twentieth": format_latency(last.p95) if last else "–",
-            "Refused per second": format_number(last.refused, 3) if last else "–",
-            "Failed per second": format_number(last.failed, 3) if last else "–",
-            "Requests in all": format_number(int(samples[-1].asked)) if samples else "–",
-        }
-        for text, value in told.items():
-            self.figures[text].text = value
-        redraw_lines(self.rates, self._rates(readings), x=AXIS, span=SPAN)
-        redraw_lines(self.latency, self._latency(readings), x=AXIS, span=SPAN)
+        """Draw the last samples."""
+        metrics = self.view.studio.gauges
+        samples, readings = metrics.samples(self.name), metrics.readings(self.name)
+        for name, value in _figures(samples, readings).items():
+            self.figures[name].text = value
+        self.rates.draw(self._rates(readings))
+        self.latency.draw(self._latency(readings))
 
     def _rates(self, readings: Sequence[ServiceRates]) -> dict[str, list[tuple[float, float]]]:
         now = time.time()
@@ -206,12 +191,16 @@ class ServiceLoad:
         }
 
 
-def _figure(text: str) -> ui.label:
-    with ui.element("div"):
-        with ui.element("dt"):
-            ui.label(text).classes("inline")
-        with ui.element("dd"):
-            return ui.label("–").classes("inline")
+def _figures(samples: Sequence[MetricSample], readings: Sequence[ServiceRates]) -> dict[str, str]:
+    last = readings[-1] if readings else None
+    return {
+        "Requests per second": format_number(last and last.asked, 3),
+        "Median latency": format_latency(last and last.p50),
+        "Slowest twentieth": format_latency(last and last.p95),
+        "Refused per second": format_number(last and last.refused, 3),
+        "Failed per second": format_number(last and last.failed, 3),
+        "Requests in all": format_number(int(samples[-1].asked) if samples else None),
+    }
 
 
 def _kinds(schema: dict[str, Any]) -> dict[str, Any]:

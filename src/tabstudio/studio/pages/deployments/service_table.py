@@ -11,7 +11,8 @@ from tabstudio.serving.deployments import Deployment
 from tabstudio.studio.pages.deployments.service_actions import STATE_TONES, service_buttons, web_link
 from tabstudio.studio.pages.deployments.start_dialog import StartServiceDialog
 from tabstudio.studio.ui.addresses import service_page
-from tabstudio.studio.ui.frame import PageView, badge, empty, section
+from tabstudio.studio.ui.elements import badge, empty, section
+from tabstudio.studio.ui.frame import PageView
 
 HEADERS = ("Service", "State", "Serves", "Answers at", "What to do")
 

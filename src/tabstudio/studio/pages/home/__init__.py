@@ -13,7 +13,8 @@ from tabstudio.studio.pages.home.production import ProductionTable
 from tabstudio.studio.pages.home.recent_activity import RecentActivity
 from tabstudio.studio.pages.home.welcome import is_new, welcome
 from tabstudio.studio.services.activity import ProductionMonitor
-from tabstudio.studio.ui.frame import PageView, heading, page, section
+from tabstudio.studio.ui.elements import heading, section
+from tabstudio.studio.ui.frame import PageView, page
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio

@@ -12,8 +12,9 @@ from tabstudio.studio.pages.jobs.job_text import JOB_TONES, curve_title, loss_cu
 from tabstudio.studio.services.activity import RunInProgress, runs_in_progress
 from tabstudio.studio.services.jobs import StudioJob
 from tabstudio.studio.ui.addresses import job_page, run_page
-from tabstudio.studio.ui.charts import line_chart, redraw_lines
-from tabstudio.studio.ui.frame import PageView, badge, empty
+from tabstudio.studio.ui.charts import LinePlot
+from tabstudio.studio.ui.elements import badge, empty, set_badge
+from tabstudio.studio.ui.frame import PageView
 
 JOBS = 20
 HEIGHT = 170
@@ -87,7 +88,7 @@ class JobCard:
             self.where = ui.label("").classes("muted")
             self.bar = ui.linear_progress(0, show_value=False)
             self.bar.classes("share").props["aria-label"] = f"Share of {job.title} that is done"
-            self.chart = line_chart(curve_title(job), loss_curves(job.progress), x=self._axis, height=HEIGHT)
+            self.chart = LinePlot(curve_title(job), loss_curves(job.progress), x=self._axis, height=HEIGHT)
             self.load = ui.label("").classes("muted")
 
     @property
@@ -97,10 +98,9 @@ class JobCard:
     def show(self, job: StudioJob) -> None:
         """Move to where the job is now."""
         if job.progress.told != self.job.progress.told:
-            redraw_lines(self.chart, loss_curves(job.progress), x=self._axis)
+            self.chart.draw(loss_curves(job.progress))
         self.job = job
-        self.state.text = job.state
-        self.state.classes(replace=f"badge {JOB_TONES[job.state]}")
+        set_badge(self.state, job.state, JOB_TONES[job.state])
         self.where.text = progress_text(job)
         self.bar.value = job.progress.share or 0.0
         self.bar.props["indeterminate"] = job.progress.seconds_left is None
@@ -123,7 +123,7 @@ class RunCard:
                 ui.link(one.row.name, run_page(one.row.id)).classes("strong")
                 badge("running", "info")
             self.where = ui.label("").classes("muted")
-            self.chart = line_chart("What it measures", one.curves, x="step", height=HEIGHT)
+            self.chart = LinePlot("What it measures", one.curves, x="step", height=HEIGHT)
             self.points = {name: len(curve) for name, curve in one.curves.items()}
 
     def show(self, one: RunInProgress) -> None:
@@ -133,4 +133,4 @@ class RunCard:
         points = {name: len(curve) for name, curve in one.curves.items()}
         if points != self.points:
             self.points = points
-            redraw_lines(self.chart, one.curves, x="step")
+            self.chart.draw(one.curves)

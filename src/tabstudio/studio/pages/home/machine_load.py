@@ -6,7 +6,7 @@ from nicegui import ui
 
 from tabstudio.report.text_format import format_size
 from tabstudio.studio.services.system_metrics import MachineLoad
-from tabstudio.studio.ui.charts import line_chart, redraw_lines
+from tabstudio.studio.ui.charts import LinePlot
 from tabstudio.studio.ui.frame import PageView
 
 SPAN = (-180.0, 0.0)
@@ -20,7 +20,7 @@ class MachineLoadPanel:
         self.view = view
         self.meters: dict[str, LoadBar] = {}
         self.place = ui.element("div").classes("meters")
-        self.chart = line_chart(
+        self.chart = LinePlot(
             "Percent in use",
             {"processor": [], "memory": []},
             x="seconds",
@@ -49,7 +49,7 @@ class MachineLoadPanel:
                 100 * gpu.used / max(gpu.total, 1),
                 f"{format_size(gpu.used)} of {format_size(gpu.total)}",
             )
-        redraw_lines(self.chart, _curves(readings), x="seconds", span=SPAN, area=(0, 100))
+        self.chart.draw(_curves(readings))
 
     def _meter(self, name: str, percent: float, text: str) -> None:
         if name not in self.meters:

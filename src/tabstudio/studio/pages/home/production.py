@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from nicegui import ui
-
 from tabstudio.report.text_format import format_time
 from tabstudio.studio.services.activity import ProductionHealth, ProductionMonitor
 from tabstudio.studio.ui.addresses import model_page, service_page, version_page
 from tabstudio.studio.ui.frame import PageView
-from tabstudio.studio.ui.tables import BadgeCell, Cell, LinkCell, table_markup
+from tabstudio.studio.ui.tables import BadgeCell, Cell, LinkCell, LiveTable
 
 TRAFFIC_SECONDS = 10.0
 """How old the numbers may be while predictions come."""
@@ -22,9 +20,7 @@ class ProductionTable:
 
     def __init__(self, view: PageView, healths: ProductionMonitor) -> None:
         self.view, self.healths = view, healths
-        self.table = ui.html("", sanitize=False).classes("scroll")
-        self.table.props('tabindex="0" role="region" aria-label="Models in production"')
-        self.nothing = ui.label("").classes("nothing")
+        self.table = LiveTable("Models in production")
         view.soon(self._begin, "5rem")
 
     async def _begin(self) -> None:
@@ -42,10 +38,9 @@ class ProductionTable:
             self._show([await asyncio.to_thread(self.healths.verified, who, health) for health in found])
 
     def _show(self, found: list[ProductionHealth]) -> None:
-        self.table.set_content(table_markup(HEADERS, [_row(health) for health in found]))
-        self.table.set_visibility(bool(found))
-        self.nothing.text = (
-            "" if found else "No version is in production yet: promote one on the Monitor page."
+        rows = [_row(health) for health in found]
+        self.table.show(
+            HEADERS, rows, nothing="No version is in production yet: promote one on the Monitor page."
         )
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from nicegui import ui
-
 from tabstudio.report.text_format import shorten
 from tabstudio.studio.pages.jobs.job_text import JOB_TONES
 from tabstudio.studio.pages.runs.run_text import RUN_TONES
-from tabstudio.studio.services.activity import ActivityEvent, format_minute, recent_events
+from tabstudio.studio.services.activity import ActivityEvent, recent_events
 from tabstudio.studio.ui.addresses import job_page, run_page, version_page
 from tabstudio.studio.ui.frame import PageView
-from tabstudio.studio.ui.tables import BadgeCell, Cell, LinkCell, table_markup
+from tabstudio.studio.ui.tables import BadgeCell, Cell, LinkCell, LiveTable, format_minute
 
+HEADERS = ("When (UTC)", "What", "How", "Detail", "Who")
 _MOVES = {
     "external": "warning",
     "rollback": "warning",
@@ -21,7 +20,7 @@ _MOVES = {
     "reject": "danger",
     "approve": "good",
 }
-_WORDS = {"move": "stage", "run": "run", "job": "training"}
+_WORDS = {"move": "", "run": "run", "job": "training"}
 
 
 class RecentActivity:
@@ -30,9 +29,7 @@ class RecentActivity:
     def __init__(self, view: PageView) -> None:
         self.view = view
         self.shown: list[ActivityEvent] | None = None
-        self.table = ui.html("", sanitize=False).classes("scroll whole")
-        self.table.props('tabindex="0" role="region" aria-label="What happened lately"')
-        self.nothing = ui.label("").classes("nothing")
+        self.table = LiveTable("What happened lately", whole=True)
         view.soon(self._begin, "10rem")
 
     async def _begin(self) -> None:
@@ -46,29 +43,17 @@ class RecentActivity:
         if found == self.shown:
             return
         self.shown = found
-        self.table.set_content(
-            table_markup(("When (UTC)", "What", "How", "Detail", "Who"), [_row(event) for event in found])
-        )
-        self.table.set_visibility(bool(found))
-        self.nothing.text = "" if found else "Nothing yet."
+        self.table.show(HEADERS, [_row(event) for event in found], nothing="Nothing yet.")
 
 
 def _row(event: ActivityEvent) -> tuple[Cell, ...]:
+    detail = _WORDS[event.kind]
     if event.kind == "move":
         model, version = event.key
-        what, tone = (
-            LinkCell(f"{model} version {version}", version_page(model, version)),
-            _MOVES.get(event.state, "info"),
-        )
-        return (
-            format_minute(event.at),
-            what,
-            BadgeCell(event.state, tone),
-            shorten(event.text, 160),
-            event.who,
-        )
-    if event.kind == "job":
+        what = LinkCell(f"{model} version {version}", version_page(model, version))
+        tone, detail = _MOVES.get(event.state, "info"), shorten(event.text, 160)
+    elif event.kind == "job":
         what, tone = LinkCell(event.text, job_page(event.key[0])), JOB_TONES.get(event.state, "")  # type: ignore[call-overload]
     else:
         what, tone = LinkCell(event.text, run_page(event.key[0])), RUN_TONES.get(event.state.upper(), "")
-    return (format_minute(event.at), what, BadgeCell(event.state, tone), _WORDS[event.kind], event.who)
+    return (format_minute(event.at), what, BadgeCell(event.state, tone), detail, event.who)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nicegui import ui
 
 from tabstudio.studio.services.runs.run_query import RunQuery
-from tabstudio.studio.ui.frame import section, tag
+from tabstudio.studio.ui.elements import section, tag
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio

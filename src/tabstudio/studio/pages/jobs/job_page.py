@@ -18,10 +18,11 @@ from tabstudio.studio.pages.runs.run_text import format_duration
 from tabstudio.studio.services.jobs import StudioJob
 from tabstudio.studio.services.jobs.diary import JobStep
 from tabstudio.studio.ui.addresses import job_page, run_page, table_page, version_page
-from tabstudio.studio.ui.charts import line_chart, redraw_lines
+from tabstudio.studio.ui.charts import LinePlot
 from tabstudio.studio.ui.copy_button import copyable_command
 from tabstudio.studio.ui.dialogs import ConfirmDialog
-from tabstudio.studio.ui.frame import PageView, heading, problem, section
+from tabstudio.studio.ui.elements import facts, folded, heading, problem, section, set_badge
+from tabstudio.studio.ui.frame import PageView
 from tabstudio.studio.ui.tables import format_number
 
 LINES = 300
@@ -38,7 +39,7 @@ class JobPage:
         self._head()
         with ui.element("div").classes("grid wide-first"):
             with section("Course"):
-                self.chart = line_chart(curve_title(job), loss_curves(job.progress), x=self._axis, height=300)
+                self.chart = LinePlot(curve_title(job), loss_curves(job.progress), x=self._axis, height=300)
             with section("State"):
                 self._now()
         self.outcome = ui.element("div")
@@ -73,8 +74,7 @@ class JobPage:
             self.where = ui.label("").props('aria-live="polite"')
         self.bar = ui.linear_progress(0, show_value=False).props('aria-label="Share that is done"')
         self.bar.classes("share")
-        with ui.element("dl").classes("facts two"):
-            self.facts = {name: _fact(name) for name in ("Time", "Rows a second", "CPU", "Memory")}
+        self.facts = facts(dict.fromkeys(("Time", "Rows a second", "CPU", "Memory"), "–"), "two")
         with ui.element("div").classes("row-wrap tools"):
             self.stop = ui.button("Stop", on_click=self._ask_to_stop).props("outline no-caps color=negative")
             self.go_on = ui.button("Go on where it stopped", on_click=lambda: self._again(resume=True))
@@ -92,8 +92,7 @@ class JobPage:
 
     def _show(self, job: StudioJob) -> None:
         self.job, progress = job, job.progress
-        self.state.text = job.state
-        self.state.classes(replace=f"badge {JOB_TONES[job.state]}")
+        set_badge(self.state, job.state, JOB_TONES[job.state])
         self.where.text = progress_text(job)
         self.bar.value = progress.share or 0.0
         self.bar.props["indeterminate"] = (
@@ -107,7 +106,7 @@ class JobPage:
         self.again.set_visibility(not job.going)
         self.best.set_visibility(bool(progress.result.get("best")))
         self.go_on.set_visibility(job.kind == "train" and job.state in ("stopped", "died"))
-        redraw_lines(self.chart, loss_curves(progress), x=self._axis)
+        self.chart.draw(loss_curves(progress))
         for step in progress.steps[self.steps :]:
             self._step(step)
         self.steps = len(progress.steps)
@@ -150,16 +149,8 @@ class JobPage:
                 if result["waiting"]:
                     problem(f"MLflow has not got everything yet: {result['waiting']}")
             if figures := result.get("figures"):
-                with ui.element("dl").classes("facts"):
-                    for name in [name for name in _FIRST if name in figures]:
-                        value, low, high = figures[name]
-                        between = (
-                            "" if low is None else f", {format_number(low, 3)} to {format_number(high, 3)}"
-                        )
-                        _fact(f"{NAMES[name]}{between}", format_number(value))
-            with ui.element("details").classes("numbers"):
-                with ui.element("summary"):
-                    ui.label("All that it told").classes("inline")
+                facts(dict(_figure(name, *figures[name]) for name in _FIRST if name in figures))
+            with folded("All that it told"):
                 ui.label(result["text"]).classes("code log").props('tabindex="0"')
 
     async def _read_output(self) -> None:
@@ -193,9 +184,6 @@ class JobPage:
         ui.navigate.to(job_page(job.id))
 
 
-def _fact(name: str, text: str = "–") -> ui.label:
-    with ui.element("div"):
-        with ui.element("dt"):
-            ui.label(name).classes("inline")
-        with ui.element("dd"):
-            return ui.label(text).classes("inline")
+def _figure(name: str, value: float, low: float | None, high: float | None) -> tuple[str, str]:
+    interval = "" if low is None else f", {format_number(low, 3)} to {format_number(high, 3)}"
+    return f"{NAMES[name]}{interval}", format_number(value)

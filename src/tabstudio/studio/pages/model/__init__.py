@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from tabstudio.studio.pages.model.comparison import VersionComparison
 from tabstudio.studio.pages.model.overview import ModelOverview
 from tabstudio.studio.pages.model.version import VersionPage
-from tabstudio.studio.ui.frame import PageView, heading, page
+from tabstudio.studio.ui.elements import heading
+from tabstudio.studio.ui.frame import PageView, page
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio

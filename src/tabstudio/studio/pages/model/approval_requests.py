@@ -12,7 +12,8 @@ from tabstudio.studio import lifecycle
 from tabstudio.studio.pages.model.promotion_dialog import open_promotion
 from tabstudio.studio.ui.addresses import version_page
 from tabstudio.studio.ui.dialogs import ConfirmDialog
-from tabstudio.studio.ui.frame import PageView, badge, section
+from tabstudio.studio.ui.elements import badge, section
+from tabstudio.studio.ui.frame import PageView
 
 
 class ApprovalRequestList:

@@ -20,8 +20,9 @@ from tabstudio.registry.comparison.result import (
     signed,
 )
 from tabstudio.studio.ui.addresses import model_page, version_page
-from tabstudio.studio.ui.charts import Chart, line_chart
-from tabstudio.studio.ui.frame import PageView, facts, heading, section
+from tabstudio.studio.ui.charts import Chart, LinePlot
+from tabstudio.studio.ui.elements import facts, heading, section
+from tabstudio.studio.ui.frame import PageView
 from tabstudio.studio.ui.tables import BadgeCell, Cell, plain_table
 
 MOST_ROWS = 30
@@ -152,9 +153,7 @@ def _roc(found: Comparison) -> None:
         for letter, evaluation in zip("AB", found.evaluations, strict=True)
         for curve in evaluation.roc
     }
-    line_chart(
-        "ROC curves", series, x="false positive rate", y="true positive rate", area=(0, 1), span=(0, 1)
-    )
+    LinePlot("ROC curves", series, x="false positive rate", y="true positive rate", area=(0, 1), span=(0, 1))
 
 
 def _calibration(found: Comparison) -> None:
@@ -166,7 +165,7 @@ def _calibration(found: Comparison) -> None:
         series[f"{letter}, error {error}"] = [
             (held.predicted, held.observed) for held in evaluation.calibration
         ]
-    line_chart(
+    LinePlot(
         "Calibration", series, x="predicted probability", y="observed frequency", area=(0, 1), span=(0, 1)
     )
 
@@ -181,4 +180,4 @@ def _threshold(found: Comparison) -> None:
         for letter, evaluation, cut in zip("AB", found.evaluations, found.thresholds, strict=True)
     }
     name = f"threshold on the probability of {found.target.positive}"
-    line_chart("F1 by threshold", series, x=name, y="F1", area=(0, 1), span=(0, 1))
+    LinePlot("F1 by threshold", series, x=name, y="F1", area=(0, 1), span=(0, 1))

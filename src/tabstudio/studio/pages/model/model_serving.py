@@ -12,10 +12,11 @@ from tabstudio.studio.services.deployments import ServedVersion, all_served_vers
 from tabstudio.studio.services.service_metrics import ServiceRates, format_latency
 from tabstudio.studio.services.traffic import BINS, ModelTraffic
 from tabstudio.studio.ui.addresses import service_page
-from tabstudio.studio.ui.charts import bar_chart, line_chart, redraw_bars, redraw_lines
-from tabstudio.studio.ui.frame import PageView, section
+from tabstudio.studio.ui.charts import BarPlot, LinePlot
+from tabstudio.studio.ui.elements import section
+from tabstudio.studio.ui.frame import PageView
 from tabstudio.studio.ui.links import version_link
-from tabstudio.studio.ui.tables import Cell, LinkCell, table_markup
+from tabstudio.studio.ui.tables import Cell, LinkCell, LiveTable
 
 PERIODS = {1: "the last hour", 24: "the last day", 168: "the last week"}
 QUANTILES = ("5 %", "25 %", "median", "75 %", "95 %")
@@ -29,6 +30,7 @@ HEADERS = (
     "Median latency",
     "Slowest twentieth",
 )
+TRAFFIC_HEADERS = ("Version", "Rows", "Labels that came later", "By these labels")
 AXIS = "minutes before now"
 
 
@@ -42,8 +44,7 @@ class ModelServing:
                 if view.who.may("editor"):
                     start = ui.button("Serve it…", on_click=self._serve).props("outline no-caps")
                     start.props["aria-label"] = f"Start a service with {name}"
-            self.table = _region("Services")
-            self.nothing = ui.label("").classes("nothing")
+            self.table = LiveTable("Services")
             view.soon(self.refresh, "4rem")
         view.follow("deployments", self.refresh)
         with section(
@@ -54,9 +55,12 @@ class ModelServing:
     async def refresh(self) -> None:
         """Ask the services again."""
         rows = await asyncio.to_thread(_served, self.view, self.name)
-        self.table.set_content(table_markup(HEADERS, rows, "Counted by each service since it started"))
-        self.table.set_visibility(bool(rows))
-        self.nothing.text = "" if rows else "No running service answers with this model."
+        self.table.show(
+            HEADERS,
+            rows,
+            "Counted by each service since it started",
+            nothing="No running service answers with this model.",
+        )
 
     def _serve(self) -> None:
         from tabstudio.studio.pages.deployments.start_dialog import StartServiceDialog
@@ -72,12 +76,11 @@ class TrafficCharts:
         with ui.element("div").classes("row-wrap tools"):
             self.period = ui.select(PERIODS, label="Period", value=1, on_change=self.refresh)
             self.period.props("outlined dense options-dense").classes("wide")
-        self.table = _region("Traffic by version")
-        self.nothing = ui.label("").classes("nothing")
+        self.table = LiveTable("Traffic by version")
         with ui.element("div").classes("grid charts") as self.charts:
-            self.requests = line_chart("Requests per minute", {}, x=AXIS, height=240)
-            self.answers = bar_chart("Answers", [], {}, height=240)
-            self.scores = bar_chart("Probability of the answer", [], {}, height=240)
+            self.requests = LinePlot("Requests per minute", {}, x=AXIS, height=240)
+            self.answers = BarPlot("Answers", [], {}, height=240)
+            self.scores = BarPlot("Probability of the answer", [], {}, height=240)
         view.soon(self.refresh, "4rem")
         view.follow("traffic", self.refresh)
 
@@ -85,24 +88,21 @@ class TrafficCharts:
         """Read the log again."""
         hours = float(self.period.value)
         found = await asyncio.to_thread(self.view.studio.traffics.find, self.served, hours)
-        self.table.set_content(
-            table_markup(("Version", "Rows", "Labels that came later", "By these labels"), _rows(found))
-        )
-        self.table.set_visibility(bool(found.rows))
+        nothing = f"Nothing was asked in {PERIODS[int(hours)]}."
+        self.table.show(TRAFFIC_HEADERS, _rows(found), nothing=nothing)
         self.charts.set_visibility(bool(found.rows))
-        self.nothing.text = "" if found.rows else f"Nothing was asked in {PERIODS[int(hours)]}."
         if found.rows:
             self._draw(found)
 
     def _draw(self, found: ModelTraffic) -> None:
-        redraw_lines(self.requests, found.requests, x=AXIS, span=(-60 * found.hours, 0))
+        self.requests.draw(found.requests, span=(-60 * found.hours, 0))
         if found.values:
-            redraw_bars(self.answers, QUANTILES, found.values, value="answer")
+            self.answers.draw(QUANTILES, found.values, "answer")
         else:
-            redraw_bars(self.answers, *_counted(found.classes), value="rows")
+            self.answers.draw(*_counted(found.classes), "rows")
         self.scores.show(bool(found.scores))
         parts = [f"{place / BINS:.2f}" for place in range(BINS)]
-        redraw_bars(self.scores, parts, found.scores, value="share of rows")
+        self.scores.draw(parts, found.scores, "share of rows")
 
 
 def _counted(classes: Mapping[str, Mapping[str, int]]) -> tuple[list[str], dict[str, list[float]]]:
@@ -134,9 +134,3 @@ def _row(model: str, lane: ServedVersion, total: ServiceRates | None) -> list[Ce
         latencies = (format_latency(total.p50), format_latency(total.p95))
         counted = [int(total.asked), int(total.refused), int(total.failed), *latencies]
     return [LinkCell(lane.service, service_page(lane.service)), version, role, *counted]
-
-
-def _region(name: str) -> ui.html:
-    made = ui.html("", sanitize=False).classes("scroll")
-    made.props('tabindex="0" role="region"').props["aria-label"] = name
-    return made

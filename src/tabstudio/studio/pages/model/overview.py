@@ -13,7 +13,8 @@ from tabstudio.studio.pages.model.model_serving import ModelServing
 from tabstudio.studio.pages.model.stage_cards import StageCards
 from tabstudio.studio.pages.model.timeline import HistoryTimeline
 from tabstudio.studio.pages.model.version_table import VersionTable
-from tabstudio.studio.ui.frame import PageView, section
+from tabstudio.studio.ui.elements import section
+from tabstudio.studio.ui.frame import PageView
 
 LIMIT = 20
 """Versions, or rows of history, that are fetched at once."""

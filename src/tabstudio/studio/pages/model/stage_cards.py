@@ -11,7 +11,8 @@ from tabstudio.report.text_format import format_time
 from tabstudio.studio import lifecycle
 from tabstudio.studio.ui.addresses import version_page
 from tabstudio.studio.ui.dialogs import ConfirmDialog
-from tabstudio.studio.ui.frame import PageView, tag
+from tabstudio.studio.ui.elements import tag
+from tabstudio.studio.ui.frame import PageView
 
 Held = Mapping[str, Sequence[Transition]]
 

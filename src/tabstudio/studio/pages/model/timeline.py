@@ -13,7 +13,8 @@ from tabstudio.registry.records import Evidence, Transition, TransitionKind
 from tabstudio.report.text_format import format_time
 from tabstudio.studio.pages.model.promotion_dialog import HEADERS, gate_rows
 from tabstudio.studio.ui.addresses import version_page
-from tabstudio.studio.ui.frame import PageView, empty
+from tabstudio.studio.ui.elements import empty
+from tabstudio.studio.ui.frame import PageView
 from tabstudio.studio.ui.tables import table_markup
 
 WORDS: dict[TransitionKind, tuple[str, str]] = {

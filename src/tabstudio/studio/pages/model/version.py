@@ -15,7 +15,8 @@ from tabstudio.studio import lifecycle
 from tabstudio.studio.pages.model.promotion_dialog import HEADERS, gate_rows
 from tabstudio.studio.pages.model.version_table import metric_label, move_buttons, stage_badge
 from tabstudio.studio.ui.addresses import model_page, run_page
-from tabstudio.studio.ui.frame import PageView, facts, heading, section
+from tabstudio.studio.ui.elements import facts, heading, section
+from tabstudio.studio.ui.frame import PageView
 from tabstudio.studio.ui.tables import Cell, LinkCell, plain_table
 
 FACTS = 4

@@ -16,7 +16,8 @@ from tabstudio.registry.stage_rules import ARCHIVE
 from tabstudio.report.text_format import format_age, shorten
 from tabstudio.studio.pages.model.promotion_dialog import open_archive, open_promotion
 from tabstudio.studio.ui.addresses import comparison_page, run_page, version_page
-from tabstudio.studio.ui.frame import PageView, badge, empty
+from tabstudio.studio.ui.elements import badge, empty
+from tabstudio.studio.ui.frame import PageView
 
 FIRST_METRICS = 3
 TONES = {"production": "good", "staging": "info"}

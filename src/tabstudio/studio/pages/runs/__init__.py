@@ -16,7 +16,8 @@ from tabstudio.studio.pages.runs.run_details import RunDetailsPage
 from tabstudio.studio.pages.runs.run_table import RunFilter, RunTable
 from tabstudio.studio.services.runs import run_files
 from tabstudio.studio.services.runs.run_comparison import MOST_RUNS
-from tabstudio.studio.ui.frame import PageView, empty, heading, page
+from tabstudio.studio.ui.elements import empty, heading
+from tabstudio.studio.ui.frame import PageView, page
 
 if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio

@@ -13,10 +13,11 @@ from tabstudio.studio.services.runs import run_comparison
 from tabstudio.studio.services.runs.metric_curves import Points, smoothed
 from tabstudio.studio.services.runs.run_records import RunRow
 from tabstudio.studio.ui.addresses import run_page
-from tabstudio.studio.ui.charts import Chart, line_chart, line_options, parallel, points_table
-from tabstudio.studio.ui.frame import PageView, empty, section
+from tabstudio.studio.ui.charts import Chart, LinePlot, parallel
+from tabstudio.studio.ui.elements import empty, section
+from tabstudio.studio.ui.frame import PageView
 from tabstudio.studio.ui.slider import Slider
-from tabstudio.studio.ui.tables import BadgeCell, Cell, LinkCell, plain_table, table_markup
+from tabstudio.studio.ui.tables import BadgeCell, Cell, LinkCell, LiveTable, plain_table
 
 CURVES = ("val_loss", "train_loss", "loss", "best_val_loss")
 MOST_AXES = 12
@@ -77,7 +78,7 @@ class RunComparison:
             self.log = ui.checkbox("Logarithmic", on_change=self._redraw)
             self.smooth = Slider("Smoothing", 0, 0.98, 0.02, 0, self._redraw)
         self.found: Mapping[str, Points] = {}
-        self.chart = line_chart(str(first), {}, x="step", height=340)
+        self.chart = LinePlot(str(first), {}, x="step", height=340)
         self.note = ui.label("").classes("muted").props('aria-live="polite"')
         await self._draw()
 
@@ -99,7 +100,7 @@ class RunComparison:
         if log:
             shown = {name: [point for point in points if point[1] > 0] for name, points in shown.items()}
         self.chart.title.text = str(self.metric.value)
-        self.chart.update(line_options(shown, x="step", log=log), lambda: points_table(shown, "step"))
+        self.chart.draw(shown, log=log)
         missing = len(self.rows) - len(shown)
         told = [f"{missing} of {len(self.rows)} runs have no {self.metric.value}."] if missing else []
         told += [f"{below} points are not above zero and cannot be drawn so."] if below else []
@@ -141,22 +142,13 @@ class RunComparison:
 
     def _differences(self) -> None:
         everything = ui.checkbox("Also those that are equal")
-        table = (
-            ui.html("", sanitize=False)
-            .classes("scroll")
-            .props('tabindex="0" role="region" aria-label="Parameters"')
-        )
-        nothing = ui.label("No parameter differs.").classes("nothing")
+        table = LiveTable("Parameters")
 
         def draw() -> None:
-            found = run_comparison.parameter_differences(self.rows, everything=bool(everything.value))
-            rows: list[list[Cell]] = [[name, *values] for name, values in found]
-            caption = (
-                f"{len(found)} parameters" if everything.value else f"{len(found)} parameters that differ"
-            )
-            table.set_content(table_markup(("Parameter", *self.labels), rows, caption))
-            table.set_visibility(bool(found))
-            nothing.set_visibility(not found)
+            parameters = run_comparison.parameter_differences(self.rows, everything=bool(everything.value))
+            rows: list[list[Cell]] = [[name, *values] for name, values in parameters]
+            caption = f"{len(rows)} parameters" + ("" if everything.value else " that differ")
+            table.show(("Parameter", *self.labels), rows, caption, nothing="No parameter differs.")
 
         everything.on_value_change(draw)
         draw()

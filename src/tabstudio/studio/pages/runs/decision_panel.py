@@ -11,7 +11,7 @@ from tabstudio.studio.services.runs.run_evaluation import (
     nearest_decision,
     threshold_decisions,
 )
-from tabstudio.studio.ui.frame import empty
+from tabstudio.studio.ui.elements import empty
 from tabstudio.studio.ui.slider import Slider
 from tabstudio.studio.ui.tables import Cell, format_number, table_markup
 

@@ -11,8 +11,8 @@ from tabstudio.evaluation.evaluation_result import NAMES, Evaluation, Evaluation
 from tabstudio.evaluation.report_content import HEADLINE
 from tabstudio.studio.pages.runs.decision_panel import DecisionPanel
 from tabstudio.studio.services.runs.run_evaluation import RunEvaluation
-from tabstudio.studio.ui.charts import Chart, bar_chart, heatmap, line_chart
-from tabstudio.studio.ui.frame import facts, section, tag
+from tabstudio.studio.ui.charts import BarPlot, Chart, LinePlot, heatmap
+from tabstudio.studio.ui.elements import facts, section, tag
 from tabstudio.studio.ui.tables import Cell, plain_table
 
 MOST_BARS = 25
@@ -74,10 +74,10 @@ def _confusion(test: Evaluation) -> None:
 def _curves(test: Evaluation) -> None:
     if test.roc:
         series = _areas(test.roc) | {"chance": [(0.0, 0.0), (1.0, 1.0)]}
-        line_chart("ROC", series, x="false positive rate", y="true positive rate", area=(0, 1), span=(0, 1))
+        LinePlot("ROC", series, x="false positive rate", y="true positive rate", area=(0, 1), span=(0, 1))
     if test.precision_recall:
         series = _areas(test.precision_recall)
-        line_chart("Precision and recall", series, x="recall", y="precision", area=(0, 1), span=(0, 1))
+        LinePlot("Precision and recall", series, x="recall", y="precision", area=(0, 1), span=(0, 1))
     if test.calibration and test.task != "regression":
         calibration(test)
     if test.thresholds:
@@ -89,7 +89,7 @@ def _curves(test: Evaluation) -> None:
             "recall": [(p.threshold, p.recall) for p in test.thresholds],
             "F1": [(p.threshold, p.f1) for p in test.thresholds],
         }
-        line_chart("By threshold", series, x=name, area=(0, 1), span=(0, 1))
+        LinePlot("By threshold", series, x=name, area=(0, 1), span=(0, 1))
     if test.residuals is not None:
         _values(test)
 
@@ -175,7 +175,7 @@ def _importance(found: RunEvaluation) -> None:
     name = NAMES[found.importance.metric]
     title = f"Increase of the {name} when a column is shuffled"
     height = max(200, 60 + 24 * len(columns))
-    bar_chart(
+    BarPlot(
         title, [c.column for c in columns], {name: [c.value for c in columns]}, sideways=True, height=height
     )
     for note in found.importance.notes:

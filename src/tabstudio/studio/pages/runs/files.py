@@ -11,7 +11,8 @@ from tabstudio.report.text_format import format_size
 from tabstudio.studio.services.runs import run_files
 from tabstudio.studio.services.runs.run_files import PAGES, PICTURES, TEXTS, RunFile, RunFiles
 from tabstudio.studio.ui.addresses import run_page
-from tabstudio.studio.ui.frame import PageView, empty, section
+from tabstudio.studio.ui.elements import dialog_card, empty, section, tag
+from tabstudio.studio.ui.frame import PageView
 
 MOST_PICTURES = 60
 
@@ -84,17 +85,12 @@ def _file(view: PageView, run_id: str, file: RunFile) -> None:
 async def read(view: PageView, run_id: str, file: RunFile) -> None:
     """Show the beginning of a text file in a dialog."""
     text = await asyncio.to_thread(run_files.read_text, view.studio.runs.client, run_id, file.path)
-    with ui.dialog() as dialog, ui.element("div").classes("q-card question wide-card"):
-        dialog.props["aria-label"] = file.path
-        dialog.on("hide", dialog.delete)
-        with ui.element("h2"):
-            ui.label(file.path).classes("inline")
+    with dialog_card(file.path, "wide-card") as dialog:
         if file.bytes is not None and file.bytes > run_files.MOST_TEXT:
             ui.label(f"The first {format_size(run_files.MOST_TEXT)} of {format_size(file.bytes)}.").classes(
                 "muted"
             )
-        with ui.element("pre").classes("code log").props('tabindex="0"'):
-            ui.label(text).classes("inline")
+        tag("pre", text).classes("code log").props('tabindex="0"')
         with ui.element("div").classes("row-wrap ends"):
             ui.button("Close", on_click=dialog.close).props("flat no-caps")
     dialog.open()

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from nicegui import ui
 
 from tabstudio.studio.services.runs.metric_curves import Points, group_metrics, metric_curves
-from tabstudio.studio.ui.charts import Chart, line_chart, redraw_lines
-from tabstudio.studio.ui.frame import PageView, empty
+from tabstudio.studio.ui.charts import LinePlot
+from tabstudio.studio.ui.elements import empty, folded
+from tabstudio.studio.ui.frame import PageView
 
 FOLDED = ("system", "members", "references")
 """Groups that are shown when somebody asks for them."""
@@ -23,7 +24,7 @@ class MetricCharts:
 
     def __init__(self, view: PageView, run_id: str) -> None:
         self.view, self.run_id = view, run_id
-        self.charts: dict[str, Chart] = {}
+        self.charts: dict[str, LinePlot] = {}
         self.opened: set[str] = set()
         self.places: dict[str, ui.element] = {}
         self.nothing = ui.label("").classes("nothing")
@@ -66,15 +67,13 @@ class MetricCharts:
             name.partition("/")[2] if group in FOLDED else name: points for name, points in series.items()
         }
         if group in self.charts:
-            redraw_lines(self.charts[group], short, x="step")
+            self.charts[group].draw(short)
         elif series:
             with self.places.get(group, self.grid):
-                self.charts[group] = line_chart(_title(group), short, x="step", height=240)
+                self.charts[group] = LinePlot(_title(group), short, x="step", height=240)
 
     def _fold(self, group: str) -> None:
-        with self.more, ui.element("details").classes("numbers") as details:
-            with ui.element("summary"):
-                ui.label(_title(group)).classes("inline")
+        with self.more, folded(_title(group)) as details:
             self.places[group] = ui.element("div")
 
         async def turned() -> None:

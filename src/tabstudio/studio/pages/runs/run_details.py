@@ -20,8 +20,9 @@ from tabstudio.studio.services.runs.run_details import RunDetails, read_details
 from tabstudio.studio.services.runs.run_evaluation import EVALUATION_FILE, read_evaluation
 from tabstudio.studio.services.runs.run_records import RunRow
 from tabstudio.studio.ui.addresses import run_page
-from tabstudio.studio.ui.frame import PageView, heading, problem, section
-from tabstudio.studio.ui.tables import table_markup
+from tabstudio.studio.ui.elements import heading, problem, section, set_badge
+from tabstudio.studio.ui.frame import PageView
+from tabstudio.studio.ui.tables import LiveTable, table_markup
 
 SHARE, LONGEST_PAUSE = 3.0, 10.0
 ENVIRONMENT = "environment/environment.json"
@@ -43,8 +44,7 @@ class RunDetailsPage:
         with section("Curves"):
             self.curves = MetricCharts(self.view, self.run_id)
         with section("Metrics", "The last value of each."):
-            self.metrics = ui.html("", sanitize=False).classes("scroll")
-            self.metrics.props('tabindex="0" role="region" aria-label="Metrics"')
+            self.metrics = LiveTable("Metrics")
         self.models = ui.element("div").classes("parts")
         self._made(details)
         self.rest = ui.element("div").classes("parts")
@@ -94,10 +94,9 @@ class RunDetailsPage:
     async def _moved(self, row: RunRow) -> None:
         """Bring up to date what changes while a run goes on, where it stands."""
         self.row = row
-        self.status.text = row.status.lower()
-        self.status.classes(replace=f"badge {RUN_TONES.get(row.status, '')}")
+        set_badge(self.status, row.status.lower(), RUN_TONES.get(row.status, ""))
         self.took.text = f"took {format_duration(row.seconds)}" if row.seconds is not None else ""
-        self.metrics.set_content(table_markup(("Metric", "Value"), list(row.metrics.items())))
+        self.metrics.show(("Metric", "Value"), list(row.metrics.items()))
         await self.curves.refresh(row.moving)
 
     async def _results(self, details: RunDetails) -> None:

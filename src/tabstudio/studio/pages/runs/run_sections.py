@@ -11,7 +11,8 @@ from tabstudio.studio.services.runs.run_details import RunDetails, RunModel
 from tabstudio.studio.services.runs.run_registration import register_run_model
 from tabstudio.studio.ui.addresses import version_page
 from tabstudio.studio.ui.dialogs import ConfirmDialog
-from tabstudio.studio.ui.frame import PageView, empty, section
+from tabstudio.studio.ui.elements import empty, section
+from tabstudio.studio.ui.frame import PageView
 from tabstudio.studio.ui.tables import Cell, plain_table
 
 

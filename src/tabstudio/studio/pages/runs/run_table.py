@@ -19,7 +19,8 @@ from tabstudio.studio.services.runs.run_query import EXAMPLE, RunQuery
 from tabstudio.studio.services.runs.run_records import STATUSES, RunRow
 from tabstudio.studio.services.runs.run_store import RunColumns
 from tabstudio.studio.ui.addresses import run_page
-from tabstudio.studio.ui.frame import PageView, section
+from tabstudio.studio.ui.elements import dialog_card, section
+from tabstudio.studio.ui.frame import PageView
 from tabstudio.studio.ui.tables import PagedTable, PageRequest, format_number
 
 CHILDREN = 50
@@ -295,11 +296,7 @@ class RunTable:
         shown = self.shown or []
         known = [*(f"metrics.{n}" for n in self.known.metrics), *(f"params.{n}" for n in self.known.params)]
         options = {name: _said(name) for name in dict.fromkeys((*shown, *known))}
-        with ui.dialog() as dialog, ui.element("div").classes("q-card question"):
-            dialog.props["aria-label"] = "Columns"
-            dialog.on("hide", dialog.delete)
-            with ui.element("h2"):
-                ui.label("Columns").classes("inline")
+        with dialog_card("Columns") as dialog:
             ui.label(
                 "Metrics and parameters of the newest runs. The choice is kept in this browser."
             ).classes("muted")

@@ -1,0 +1,99 @@
+"""The elements that every page is made of: headings, cards, figures, messages, dialogs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from nicegui import ui
+
+FIELD = "outlined dense options-dense"
+"""Quasar's properties of a field that stands among others."""
+ACTION, MAIN_ACTION, QUIET_ACTION = "outline no-caps", "unelevated no-caps", "flat dense no-caps"
+"""Quasar's properties of a button, of the one that a page is for, and of one in a row of a table."""
+
+
+def heading(text: str, subtitle: str = "") -> None:
+    """The one first-level heading of a page, and a sentence below it."""
+    with ui.element("div").classes("heading"):
+        tag("h1", text)
+        if subtitle:
+            tag("p", subtitle).classes("muted")
+
+
+def tag(name: str, text: str) -> ui.element:
+    """An HTML element that holds text; whatever the text, it is never read as markup."""
+    with ui.element(name) as element:
+        ui.label(text).classes("inline")
+    return element
+
+
+@contextmanager
+def section(title: str, note: str = "") -> Iterator[ui.element]:
+    """A card with a second-level heading; announced to screen readers by it."""
+    with ui.element("section").classes("section") as card:
+        if title:
+            tag("h2", title)
+        if note:
+            tag("p", note).classes("muted")
+        yield card
+
+
+@contextmanager
+def row(more: str = "tools") -> Iterator[ui.element]:
+    """Elements beside each other, in further lines where there is no room."""
+    with ui.element("div").classes(f"row-wrap {more}") as element:
+        yield element
+
+
+@contextmanager
+def folded(title: str) -> Iterator[ui.element]:
+    """A part of the page that a reader opens."""
+    with ui.element("details").classes("numbers") as details:
+        tag("summary", title)
+        yield details
+
+
+@contextmanager
+def dialog_card(title: str, more: str = "") -> Iterator[ui.dialog]:
+    """A dialog under its title, removed once it is closed."""
+    with ui.dialog() as dialog, ui.element("div").classes(f"q-card question {more}"):
+        dialog.props["aria-label"] = title
+        dialog.on("hide", dialog.delete)
+        tag("h2", title)
+        yield dialog
+
+
+def facts(values: Mapping[str, object], more: str = "") -> dict[str, ui.label]:
+    """A few numbers with their names, large; return the label of each number, to be updated."""
+    with ui.element("dl").classes(f"facts {more}"):
+        return {name: _fact(name, str(value)) for name, value in values.items()}
+
+
+def _fact(name: str, value: str) -> ui.label:
+    with ui.element("div"):
+        tag("dt", name)
+        with ui.element("dd"):
+            return ui.label(value).classes("inline")
+
+
+def problem(text: str) -> None:
+    """What went wrong, where the answer would stand, with the way out."""
+    with ui.element("div").classes("problem").props('role="alert"'):
+        ui.label(text)
+
+
+def empty(text: str) -> None:
+    """Nothing here yet, and what to do about it."""
+    ui.label(text).classes("nothing")
+
+
+def badge(text: str, tone: str = "") -> ui.label:
+    """A word in a colored frame; `tone` is good, warning, danger or nothing: color never stands alone."""
+    return ui.label(text).classes(f"badge {tone}")
+
+
+def set_badge(label: ui.label, text: str, tone: str) -> None:
+    """Show another word in a badge."""
+    label.text = text
+    label.classes(replace=f"badge {tone}")
