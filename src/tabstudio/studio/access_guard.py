@@ -118,8 +118,8 @@ class AccessGuard:
             return JSONResponse(error, refused.status, more)
         by_password = refused.code == "unauthenticated" and not self.studio.options.user_header
         if by_password and "text/html" in headers.get("accept", ""):
-            asked = path + (f"?{scope['query_string'].decode()}" if scope["query_string"] else "")
-            return RedirectResponse(f"{LOGIN}?next={quote(asked)}", 303)
+            address = path + (f"?{scope['query_string'].decode()}" if scope["query_string"] else "")
+            return RedirectResponse(f"{LOGIN}?next={quote(address)}", 303)
         return PlainTextResponse(refused.message, refused.status)
 
     def _limit(self, path: str) -> int:
@@ -157,17 +157,17 @@ async def _answer(
 
 
 def _with_headers(send: Send, path: str) -> Send:
-    more = dict(_HEADERS)
+    extra = dict(_HEADERS)
     if not path.startswith(_STATIC):
-        more["cache-control"] = "no-store"
+        extra["cache-control"] = "no-store"
     if path.startswith(API):
-        more[API_HEADER] = f"{API_VERSION} {__version__}"
+        extra[API_HEADER] = f"{API_VERSION} {__version__}"
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = message.setdefault("headers", [])
-            given = {name.lower() for name, _ in headers}
-            headers.extend((n.encode(), v.encode()) for n, v in more.items() if n.encode() not in given)
+            present = {name.lower() for name, _ in headers}
+            headers.extend((n.encode(), v.encode()) for n, v in extra.items() if n.encode() not in present)
         await send(message)
 
     return sending

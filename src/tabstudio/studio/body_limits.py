@@ -27,25 +27,25 @@ async def call_with_body_limit(
     Raises `RequestRejected` where there is more, unless the application has begun to answer, also where it
     has turned that error into something else.
     """
-    told = headers.get("content-length", "0")
-    if not told.isdecimal() or int(told) > limit:
+    length = headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > limit:
         raise _too_long(limit)
     reading = _Reading(receive, limit)
-    begun = False
+    started = False
 
     async def sending(message: Message) -> None:
-        nonlocal begun
-        if reading.refused is not None and not begun:
+        nonlocal started
+        if reading.refused is not None and not started:
             raise reading.refused
-        begun = True
+        started = True
         await send(message)
 
     try:
         await app(scope, reading.receive, sending)
     except Exception:
-        if reading.refused is None or begun:
+        if reading.refused is None or started:
             raise
-    if reading.refused is not None and not begun:
+    if reading.refused is not None and not started:
         raise reading.refused
 
 

@@ -60,8 +60,8 @@ class PageSockets:
                     client.delete()
 
     async def _connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
-        asked = parse_qs(environ.get("QUERY_STRING", ""))
-        if "client_id" in asked and not _same(environ, asked["client_id"][0]):
+        query = parse_qs(environ.get("QUERY_STRING", ""))
+        if "client_id" in query and not _same(environ, query["client_id"][0]):
             raise SocketRefusedError(_RELOAD)
         await self._handlers["connect"](sid, environ, auth)
 
@@ -73,14 +73,14 @@ class PageSockets:
     def _passing(self, name: str) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
         handler = self._handlers[name]
 
-        async def passing(sid: str, message: dict[str, Any]) -> None:
+        async def checked(sid: str, message: dict[str, Any]) -> None:
             if message.get("client_id") not in core.sio.rooms(sid) or not self._holds(sid):
                 return
-            said = handler(sid, message)
-            if inspect.isawaitable(said):
-                await said
+            answer = handler(sid, message)
+            if inspect.isawaitable(answer):
+                await answer
 
-        return passing
+        return checked
 
     def _holds(self, sid: str) -> bool:
         claim = _claim(core.sio.get_environ(sid)["asgi.scope"])
@@ -103,5 +103,5 @@ def _same(environ: dict[str, Any], client_id: str) -> bool:
 
 
 def _claim(scope: Any) -> Claim | None:
-    found: Claim | None = scope.get("state", {}).get("claim")
-    return found
+    claim: Claim | None = scope.get("state", {}).get("claim")
+    return claim

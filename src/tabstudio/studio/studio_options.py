@@ -100,8 +100,8 @@ def _check_number(address: str) -> None:
 
 def _origin(address: str) -> str:
     """Write an address as browsers do: https where no scheme stands, without the usual port."""
-    scheme, found, rest = address.lower().rstrip("/").rpartition("://")
-    scheme = scheme if found else "https"
+    scheme, separator, rest = address.lower().rstrip("/").rpartition("://")
+    scheme = scheme if separator else "https"
     if scheme not in _USUAL_PORTS or not rest or "/" in rest or "@" in rest:
         raise ConfigError(
             f"--allow-host: an address such as https://studio.example.org was expected, got {address!r}"
@@ -118,5 +118,5 @@ def _numbers() -> set[str]:
     import psutil
 
     internet = (socket.AF_INET, socket.AF_INET6)
-    found = psutil.net_if_addrs().values()
-    return {one.address.partition("%")[0] for many in found for one in many if one.family in internet}
+    addresses = psutil.net_if_addrs().values()
+    return {one.address.partition("%")[0] for many in addresses for one in many if one.family in internet}

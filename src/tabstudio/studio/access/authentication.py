@@ -91,5 +91,5 @@ class Authentication:
             .where(table.c.hash == key, alive)
         )
         with self.database.reading() as connection:
-            found = connection.execute(query).one_or_none()
-        return Actor(found[0], cast("Role", found[1])) if found else None
+            row = connection.execute(query).one_or_none()
+        return Actor(row[0], cast("Role", row[1])) if row else None

@@ -32,7 +32,7 @@ class FailureCounter:
         """Return how many seconds this name must wait, 0 for not at all."""
         now = self._clock()
         with self._lock:
-            count = min(self._now(row, place, now) for row, place in enumerate(self._places(name)))
+            count = min(self._now(row, column, now) for row, column in enumerate(self._places(name)))
         return max(0, math.ceil((count - self.burst + 1) * self.seconds))
 
     def note(self, name: str) -> None:
@@ -46,14 +46,14 @@ class FailureCounter:
     def _add(self, name: str, one: float) -> None:
         now = self._clock()
         with self._lock:
-            for row, place in enumerate(self._places(name)):
-                self._counts[row][place] = max(0.0, self._now(row, place, now) + one)
-                self._seen[row][place] = now
+            for row, column in enumerate(self._places(name)):
+                self._counts[row][column] = max(0.0, self._now(row, column, now) + one)
+                self._seen[row][column] = now
 
-    def _now(self, row: int, place: int, now: float) -> float:
-        passed = (now - self._seen[row][place]) / self.seconds
-        return max(0.0, self._counts[row][place] - passed)
+    def _now(self, row: int, column: int, now: float) -> float:
+        passed = (now - self._seen[row][column]) / self.seconds
+        return max(0.0, self._counts[row][column] - passed)
 
     def _places(self, name: str) -> list[int]:
-        found = blake2b(name.encode(), key=self._key, digest_size=4 * _ROWS).digest()
-        return [int.from_bytes(found[4 * row : 4 * row + 4]) % _WIDTH for row in range(_ROWS)]
+        digest = blake2b(name.encode(), key=self._key, digest_size=4 * _ROWS).digest()
+        return [int.from_bytes(digest[4 * row : 4 * row + 4]) % _WIDTH for row in range(_ROWS)]

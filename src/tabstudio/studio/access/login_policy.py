@@ -17,11 +17,11 @@ def decide_login(options: StudioOptions, people: UserStore) -> StudioOptions:
     options.check()
     if options.login is False:
         return options
-    there = people.any()
-    asked = there or bool(options.login or options.user_header) or options.reached_by_others
-    if asked and not there:
+    users_exist = people.any()
+    required = users_exist or bool(options.login or options.user_header) or options.reached_by_others
+    if required and not users_exist:
         raise ConfigError(
             f"a studio at {options.url} asks who comes, and there is nobody yet: add a first admin, "
             "`tabstudio users add NAME --role admin`"
         )
-    return replace(options, login=asked)
+    return replace(options, login=required)

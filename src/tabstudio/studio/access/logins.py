@@ -66,7 +66,7 @@ class PasswordLogins:
 def _network(address: str) -> str:
     """What one person has at least: of IP version 6 a whole network."""
     try:
-        found = ip_address(address)
+        parsed = ip_address(address)
     except ValueError:
         return address
-    return str(ip_network(f"{found}/64", strict=False)) if isinstance(found, IPv6Address) else address
+    return str(ip_network(f"{parsed}/64", strict=False)) if isinstance(parsed, IPv6Address) else address

@@ -26,7 +26,7 @@ def hash_password(password: str) -> str:
         return _hasher().hash(_plain(password))
 
 
-def verify_password(kept: str, password: str) -> bool:
+def verify_password(stored: str, password: str) -> bool:
     """Whether `password` is the one that was hashed; `kept` is empty where there is none."""
     from argon2.exceptions import InvalidHashError, VerificationError
 
@@ -34,14 +34,14 @@ def verify_password(kept: str, password: str) -> bool:
         return False
     with _SLOTS:
         try:
-            return _hasher().verify(kept or _nobodys(), _plain(password)) and bool(kept)
+            return _hasher().verify(stored or _nobodys(), _plain(password)) and bool(stored)
         except (VerificationError, InvalidHashError):
             return False
 
 
-def needs_rehash(kept: str) -> bool:
+def needs_rehash(stored: str) -> bool:
     """Whether a hash was made with other parameters than are used now."""
-    return _hasher().check_needs_rehash(kept)
+    return _hasher().check_needs_rehash(stored)
 
 
 @cache

@@ -39,8 +39,8 @@ def client_address(options: StudioOptions, scope: Scope, headers: Headers) -> st
     """Return the address that a request came from, or the one that a trusted proxy saw."""
     address = _peer(scope)
     if address in options.proxies:
-        seen = [part.strip() for part in headers.get("x-forwarded-for", "").split(",") if part.strip()]
-        return seen[-1] if seen else address
+        forwarded = [part.strip() for part in headers.get("x-forwarded-for", "").split(",") if part.strip()]
+        return forwarded[-1] if forwarded else address
     return address
 
 
@@ -63,7 +63,7 @@ def _peer(scope: Scope) -> str:
 
 def _cookie(headers: Headers) -> str:
     try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
     except CookieError:
         return ""
-    return found.value if found else ""
+    return morsel.value if morsel else ""

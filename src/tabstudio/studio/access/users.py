@@ -77,13 +77,13 @@ class UserStore:
         password that is too short.
         """
         name, role = _checked_name(name), _checked_role(role)
-        kept = passwords.hash_password(password) if password is not None else ""
+        hashed = passwords.hash_password(password) if password is not None else ""
         with self.database.writing() as connection:
-            taken = connection.execute(select(users.c.name)).scalars().all()
-            same = next((one for one in taken if one.casefold() == name.casefold()), None)
-            if same is not None:
-                raise ConfigError(f"user {name}: there is {same} already")
-            values = {"name": name, "role": role, "password": kept, "created": now()}
+            names = connection.execute(select(users.c.name)).scalars().all()
+            clash = next((one for one in names if one.casefold() == name.casefold()), None)
+            if clash is not None:
+                raise ConfigError(f"user {name}: there is {clash} already")
+            values = {"name": name, "role": role, "password": hashed, "created": now()}
             connection.execute(insert(users).values(**values))
 
     def set_role(self, name: str, role: str) -> None:
@@ -100,10 +100,10 @@ class UserStore:
 
         Raises `ConfigError` where there is nobody of that name, or the password is too short.
         """
-        kept = passwords.hash_password(password)
+        hashed = passwords.hash_password(password)
         with self.database.writing() as connection:
             _known(connection, name)
-            connection.execute(update(users).where(users.c.name == name).values(password=kept))
+            connection.execute(update(users).where(users.c.name == name).values(password=hashed))
             connection.execute(delete(sessions).where(sessions.c.user == name))
 
     def remove(self, name: str) -> None:
@@ -127,12 +127,12 @@ class UserStore:
         name = _normal(name)
         with self.database.reading() as connection:
             row = connection.execute(select(users).where(users.c.name == name)).mappings().one_or_none()
-        kept = row["password"] if row else ""
-        if not passwords.verify_password(kept, password) or row is None:
+        stored = row["password"] if row else ""
+        if not passwords.verify_password(stored, password) or row is None:
             return None
-        if passwords.needs_rehash(kept):
+        if passwords.needs_rehash(stored):
             with self.database.writing() as connection:
-                unchanged = (users.c.name == name) & (users.c.password == kept)
+                unchanged = (users.c.name == name) & (users.c.password == stored)
                 fresh = passwords.hash_password(password)
                 connection.execute(update(users).where(unchanged).values(password=fresh))
         return Actor(name, cast("Role", row["role"]))
@@ -160,10 +160,10 @@ class UserStore:
         with self.database.writing() as connection:
             _known(connection, user)
             theirs = select(access_tokens.c.name).where(access_tokens.c.user == user)
-            there = sorted(connection.execute(theirs).scalars())
-            if name not in there:
+            names = sorted(connection.execute(theirs).scalars())
+            if name not in names:
                 raise ConfigError(
-                    f"user {user}: there is no token {name!r}; there is {', '.join(there) or 'none'}"
+                    f"user {user}: there is no token {name!r}; there is {', '.join(names) or 'none'}"
                 )
             mine = (access_tokens.c.user == user) & (access_tokens.c.name == name)
             connection.execute(delete(access_tokens).where(mine))

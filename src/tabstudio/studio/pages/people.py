@@ -63,17 +63,17 @@ class _Shown:
 
     async def follow(self) -> None:
         """Show them anew where something of them has changed."""
-        found = await self._found()
-        if found != self.shown:
-            self._show(found)
+        users = await self._found()
+        if users != self.shown:
+            self._show(users)
 
-    def _show(self, found: list[StudioUser]) -> None:
-        self.shown = found
+    def _show(self, users: list[StudioUser]) -> None:
+        self.shown = users
         self.place.clear()
         with self.place:
-            self._rows(found)
+            self._rows(users)
 
-    def _rows(self, found: list[StudioUser]) -> None:
+    def _rows(self, users: list[StudioUser]) -> None:
         raise NotImplementedError
 
     async def _found(self) -> list[StudioUser]:
@@ -85,8 +85,8 @@ class _Shown:
 class _Oneself(_Shown):
     """One's own password and tokens."""
 
-    def _rows(self, found: list[StudioUser]) -> None:
-        for mine in found:
+    def _rows(self, users: list[StudioUser]) -> None:
+        for mine in users:
             self._row(mine)
 
     def _row(self, mine: StudioUser) -> None:
@@ -129,10 +129,10 @@ class _Everybody(_Shown):
         super().__init__(view)
         self.place.classes("people")
 
-    def _rows(self, found: list[StudioUser]) -> None:
-        if not found:
+    def _rows(self, users: list[StudioUser]) -> None:
+        if not users:
             empty("Nobody yet: whoever sits at this machine is admin. Add a first admin to ask for logins.")
-        for person in found:
+        for person in users:
             group = ui.element("div").classes("person")
             group.props["role"], group.props["aria-label"] = "group", person.name
             with group:
@@ -169,8 +169,8 @@ class _Everybody(_Shown):
         """Ask who is new."""
 
         def add(_: str) -> str:
-            kept = str(password.value) or None
-            self.view.studio.people(self.view.who).add(str(name.value), str(role.value), kept)
+            secret = str(password.value) or None
+            self.view.studio.people(self.view.who).add(str(name.value), str(role.value), secret)
             return f"{name.value} is {role.value} now"
 
         question = ConfirmDialog(
@@ -264,5 +264,5 @@ def _show_token(secret: str, dialog: ui.dialog) -> None:
 
 
 def _password(label: str, autocomplete: str) -> ui.input:
-    made = ui.input(label, password=True)
-    return made.props(f'outlined maxlength="1024" autocomplete="{autocomplete}"')
+    field = ui.input(label, password=True)
+    return field.props(f'outlined maxlength="1024" autocomplete="{autocomplete}"')

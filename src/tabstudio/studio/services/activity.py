@@ -63,9 +63,9 @@ def recent_events(studio: Studio, who: Actor, limit: int = EVENTS) -> list[Activ
 
 def _of_move(row: Transition) -> ActivityEvent:
     at = datetime.fromisoformat(row.time).timestamp()
-    way = "" if row.kind in ("note", "lost") else f"to {row.to_stage or 'no stage'}"
-    told = ": ".join(part for part in (way, row.reason) if part)
-    return ActivityEvent(at, "move", (row.model, str(row.version)), told, row.kind, row.actor)
+    move = "" if row.kind in ("note", "lost") else f"to {row.to_stage or 'no stage'}"
+    text = ": ".join(part for part in (move, row.reason) if part)
+    return ActivityEvent(at, "move", (row.model, str(row.version)), text, row.kind, row.actor)
 
 
 def _of_job(job: StudioJob) -> ActivityEvent:
@@ -148,12 +148,12 @@ class ProductionMonitor:
 
         All browsers together ask once: an answer that is at most `older` seconds old will do.
         """
-        asked = time.monotonic()
+        called = time.monotonic()
         with self._lock:
-            if self._at < asked - older:
-                began = time.monotonic()
+            if self._at < called - older:
+                started = time.monotonic()
                 self._seen = self._look(who)
-                self._at = began
+                self._at = started
             return self._seen
 
     def _look(self, who: Actor) -> list[ProductionHealth]:
@@ -171,14 +171,14 @@ class ProductionMonitor:
         served = tuple(
             sorted({one.service for one in lanes if one.model == model.name and one.version == str(version)})
         )
-        asked, failed = self._counted(model.name, served)
+        requests, failed = self._counted(model.name, served)
         return ProductionHealth(
             model.name,
             version,
             move.time if move else "",
             move.actor if move else "",
             served,
-            asked,
+            requests,
             failed,
             _logged(model.name, str(version)),
             self._verified.get((model.name, move.hash if move else "")),
@@ -194,17 +194,17 @@ class ProductionMonitor:
         return replace(health, whole=self._verified[key])
 
     def _counted(self, model: str, served: Sequence[str]) -> tuple[int | None, int | None]:
-        told = [one for name in served if (one := self.studio.gauges.totals(name, model)) is not None]
-        if not told:
+        totals = [one for name in served if (one := self.studio.gauges.totals(name, model)) is not None]
+        if not totals:
             return None, None
-        return round(sum(one.asked for one in told)), round(sum(one.failed for one in told))
+        return round(sum(one.asked for one in totals)), round(sum(one.failed for one in totals))
 
 
 def _models(registry: Registry) -> Iterator[RegisteredModel]:
     for page in count(1):
-        found = registry.models(page=page, limit=_PAGE)
-        yield from found
-        if len(found) < _PAGE:
+        models = registry.models(page=page, limit=_PAGE)
+        yield from models
+        if len(models) < _PAGE:
             return
 
 

@@ -131,8 +131,8 @@ def log_tail(service: Deployment, lines: int) -> str:
     with service.log.open("rb") as file:
         file.seek(0, 2)
         file.seek(max(0, file.tell() - lines * _LINE_BYTES))
-        said = file.read().decode(errors="replace")
-    return "\n".join(said.splitlines()[-lines:])
+        text = file.read().decode(errors="replace")
+    return "\n".join(text.splitlines()[-lines:])
 
 
 def served_versions(service: Deployment) -> list[ServedVersion]:
@@ -146,12 +146,12 @@ def served_versions(service: Deployment) -> list[ServedVersion]:
 
 def all_served_versions(studio: Studio) -> list[ServedVersion]:
     """What every running service answers with; those that do not say are left out."""
-    found: list[ServedVersion] = []
+    versions: list[ServedVersion] = []
     for service in studio.deployments.list(ask=False):
         if service.state == "running":
             with suppress(ServiceError):
-                found += served_versions(service)
-    return found
+                versions += served_versions(service)
+    return versions
 
 
 def row_schemas(service: Deployment) -> dict[str, dict[str, Any]]:
@@ -216,7 +216,7 @@ def _refusal(service: Deployment, answer: httpx.Response) -> ServiceError:
             f"service {service.name} asks for an access token: use it with one at {service.url}/docs"
         )
     try:
-        told = answer.json()
-        return ServiceError(str(told["error"]), told.get("faults") or ())
+        body = answer.json()
+        return ServiceError(str(body["error"]), body.get("faults") or ())
     except (ValueError, KeyError, TypeError):  # not the one shape of our own services' errors
         return ServiceError(f"service {service.name} answered {answer.status_code} {answer.reason_phrase}")

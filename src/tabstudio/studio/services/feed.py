@@ -145,8 +145,8 @@ class Feed:
 
 async def _tell(follower: Follower) -> None:
     try:
-        said = follower()
-        if said is not None:
-            await said
+        answer = follower()
+        if answer is not None:
+            await answer
     except Exception:  # one page that cannot draw must not keep the others from being told
         log.exception("a page could not be brought up to date")

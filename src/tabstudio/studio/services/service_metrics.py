@@ -58,17 +58,17 @@ class ServiceMetrics:
     def look(self, name: str) -> Hashable:
         """Take a sample, unless the service does not answer; what is returned differs with each."""
         try:
-            found = parse_sample(
+            latest = parse_sample(
                 deployments.request_bytes(self._find(name), "/metrics").decode(), time.time()
             )
         except TabstudioError as error:
             return str(error)
         with self._lock:
-            kept = self._samples.setdefault(name, deque(maxlen=KEPT_SAMPLES))
-            if kept and kept[-1].asked > found.asked:
-                kept.clear()  # it was started anew, and counts from 0
-            kept.append(found)
-        return found.at
+            samples = self._samples.setdefault(name, deque(maxlen=KEPT_SAMPLES))
+            if samples and samples[-1].asked > latest.asked:
+                samples.clear()  # it was started anew, and counts from 0
+            samples.append(latest)
+        return latest.at
 
     def totals(self, name: str, model: str) -> ServiceRates | None:
         """Everything that a service has counted of a model since it started; None where it does not say.
@@ -76,10 +76,12 @@ class ServiceMetrics:
         Requests are counts here, not rates.
         """
         try:
-            found = parse_sample(deployments.request_bytes(self._find(name), "/metrics").decode(), 1.0, model)
+            latest = parse_sample(
+                deployments.request_bytes(self._find(name), "/metrics").decode(), 1.0, model
+            )
         except TabstudioError:
             return None
-        return rates_between(MetricSample(0.0, 0.0, 0.0, 0.0, ()), found)
+        return rates_between(MetricSample(0.0, 0.0, 0.0, 0.0, ()), latest)
 
     def samples(self, name: str) -> list[MetricSample]:
         """What was seen of a service, the oldest first."""
@@ -88,11 +90,11 @@ class ServiceMetrics:
 
     def readings(self, name: str) -> list[ServiceRates]:
         """Rates and latencies of a service as they changed, the oldest first."""
-        kept = self.samples(name)
+        samples = self.samples(name)
         return [
-            rates_between(kept[max(0, place - WINDOW)], kept[place])
-            for place in range(1, len(kept))
-            if kept[place].at - kept[place - 1].at < 5 * SECONDS  # not across a time when nobody looked
+            rates_between(samples[max(0, index - WINDOW)], samples[index])
+            for index in range(1, len(samples))
+            if samples[index].at - samples[index - 1].at < 5 * SECONDS  # not across a time when nobody looked
         ]
 
 
@@ -114,8 +116,8 @@ def parse_sample(text: str, at: float, model: str | None = None) -> MetricSample
                 buckets[bound] = buckets.get(bound, 0.0) + value
             elif name == "tabstudio_model_version":
                 lanes.add((labels["model"], labels["role"], labels["version"]))
-    asked, counted = sum(by_status.values()), tuple(sorted(buckets.items()))
-    return MetricSample(at, asked, by_status["4"], by_status["5"], counted, frozenset(lanes))
+    requests, counted = sum(by_status.values()), tuple(sorted(buckets.items()))
+    return MetricSample(at, requests, by_status["4"], by_status["5"], counted, frozenset(lanes))
 
 
 def rates_between(first: MetricSample, last: MetricSample) -> ServiceRates:

@@ -123,10 +123,10 @@ class SystemMetrics:
         self._gpus_due = time.monotonic() + _GPU_SECONDS
         command = [self._nvidia, _GPU_QUERY, "--format=csv,noheader,nounits"]
         try:
-            told = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout
+            output = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout
         except (OSError, subprocess.SubprocessError):  # a driver that does not answer is no fault of the page
-            told = ""
-        self._gpus = parse_gpus(told)
+            output = ""
+        self._gpus = parse_gpus(output)
 
 
 def cpu_percent(before: Any, after: Any) -> float:
@@ -140,13 +140,13 @@ def cpu_percent(before: Any, after: Any) -> float:
     return 100.0 * (1.0 - idle / whole) if whole > 0 else 0.0
 
 
-def parse_gpus(told: str) -> tuple[GpuLoad, ...]:
+def parse_gpus(output: str) -> tuple[GpuLoad, ...]:
     """What `nvidia-smi` tells, a line for each GPU; what it cannot measure counts as 0.
 
     >>> parse_gpus("NVIDIA H100, 37, 1024, 81920")[0].busy
     37.0
     """
-    rows = [[cell.strip() for cell in line.rsplit(",", 3)] for line in told.strip().splitlines()]
+    rows = [[cell.strip() for cell in line.rsplit(",", 3)] for line in output.strip().splitlines()]
     return tuple(
         GpuLoad(name, _number(busy), int(_number(used) * 2**20), int(_number(total) * 2**20))
         for name, busy, used, total in rows

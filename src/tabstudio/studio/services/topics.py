@@ -43,13 +43,13 @@ def topic_sources(studio: Studio) -> dict[str, FeedSource]:
         return newest.total, running.total, tuple(map(_run_state, (*newest.rows, *running.rows)))
 
     def run(run_id: str) -> Hashable:
-        found = studio.mlflow.get_run(run_id)
-        points = found.to_dictionary()["data"]["metrics"]
-        return found.info.status, len(found.data.params), tuple(sorted(points.items()))
+        current = studio.mlflow.get_run(run_id)
+        points = current.to_dictionary()["data"]["metrics"]
+        return current.info.status, len(current.data.params), tuple(sorted(points.items()))
 
     def deployments(_: str) -> Hashable:
-        found = studio.deployments.list(ask=False)
-        return tuple((one.name, one.state, one.url, one.changed) for one in found)
+        current = studio.deployments.list(ask=False)
+        return tuple((one.name, one.state, one.url, one.changed) for one in current)
 
     def log(name: str) -> Hashable:
         return services.log_size(studio, name)

@@ -55,18 +55,18 @@ class TrafficCache:
     def find(self, model: str, hours: float) -> ModelTraffic:
         """Return what `traffic` says of a model."""
         with self._lock:
-            seen, at, found = self._known.get((model, hours), (None, 0.0, ModelTraffic(hours)))
+            known_state, at, traffic = self._known.get((model, hours), (None, 0.0, ModelTraffic(hours)))
             now, state = time.time(), traffic_token("")
-            if state != seen or now - at > STALE_SECONDS:
-                found = read_traffic(model, hours=hours)
-                self._known[model, hours] = state, now, found
-            return found
+            if state != known_state or now - at > STALE_SECONDS:
+                traffic = read_traffic(model, hours=hours)
+                self._known[model, hours] = state, now, traffic
+            return traffic
 
 
 def traffic_token(_: str, folder: str | Path | None = None) -> Hashable:
     """Something that differs when predictions, or labels, have come."""
-    place = log_folder(folder)
-    return tuple(sorted(_ends([*place.glob("segments/*.log"), *place.glob("log.db*")])))
+    log_path = log_folder(folder)
+    return tuple(sorted(_ends([*log_path.glob("segments/*.log"), *log_path.glob("log.db*")])))
 
 
 def read_traffic(
@@ -94,7 +94,7 @@ def read_traffic(
         classes={} if regression else {name: _classes(part) for name, part in parts.items()},
         scores={} if regression else {name: _scores(part) for name, part in parts.items()},
         values={name: _quantiles(part) for name, part in parts.items()} if regression else {},
-        labelled={name: found for name, part in parts.items() if (found := _labelled(part))},
+        labelled={name: labelled for name, part in parts.items() if (labelled := _labelled(part))},
     )
 
 
@@ -114,7 +114,7 @@ def _per_minute(part: pl.DataFrame, until: datetime, hours: float) -> Points:
     times = part.unique("request_id")["time"]
     ages = (until - times).dt.total_seconds(fractional=True).to_numpy() / 60
     counts = np.bincount(np.minimum(ages // minutes, POINTS - 1).astype(np.int64), minlength=POINTS)
-    return [(-place * minutes, float(counts[place] / minutes)) for place in range(POINTS)][::-1]
+    return [(-index * minutes, float(counts[index] / minutes)) for index in range(POINTS)][::-1]
 
 
 def _classes(part: pl.DataFrame) -> dict[str, int]:
@@ -139,16 +139,16 @@ def _quantiles(part: pl.DataFrame) -> list[float]:
 def _labelled(part: pl.DataFrame) -> tuple[int, float] | None:
     import polars as pl
 
-    told = part.filter(pl.col("label").is_not_null())
-    if not told.height:
+    rows = part.filter(pl.col("label").is_not_null())
+    if not rows.height:
         return None
-    answered, label = told["prediction"], told["label"]
+    answered, label = rows["prediction"], rows["label"]
     scores = (answered - label).abs() if answered.dtype.is_numeric() else answered == label
-    return told.height, float(scores.cast(pl.Float64).to_numpy().mean())
+    return rows.height, float(scores.cast(pl.Float64).to_numpy().mean())
 
 
 def _ends(files: Iterable[Path]) -> Iterator[tuple[str, int, int]]:
     for file in files:
         with suppress(FileNotFoundError):  # it became Parquet while we looked
-            found = file.stat()
-            yield file.name, found.st_size, found.st_mtime_ns
+            status = file.stat()
+            yield file.name, status.st_size, status.st_mtime_ns

@@ -237,9 +237,9 @@ def parallel(
 ) -> Chart:
     """Parallel coordinates: one axis a dimension, one line a row; texts make an axis of categories."""
     axes: list[dict[str, Any]] = []
-    for place, dimension in enumerate(dimensions):
-        values = [row[place] for row in rows if row[place] is not None]
-        axis: dict[str, Any] = {"dim": place, "name": dimension}
+    for index, dimension in enumerate(dimensions):
+        values = [row[index] for row in rows if row[index] is not None]
+        axis: dict[str, Any] = {"dim": index, "name": dimension}
         if any(isinstance(value, str) for value in values):
             axis |= {"type": "category", "data": sorted({str(value) for value in values})}
         else:
@@ -256,8 +256,8 @@ def parallel(
                 "smooth": False,
                 "lineStyle": {"width": 2, "opacity": 0.75},
                 "data": [
-                    {"name": name, "value": list(row), "lineStyle": {"color": SERIES[place % len(SERIES)]}}
-                    for place, (name, row) in enumerate(zip(names, rows, strict=True))
+                    {"name": name, "value": list(row), "lineStyle": {"color": SERIES[index % len(SERIES)]}}
+                    for index, (name, row) in enumerate(zip(names, rows, strict=True))
                 ],
             }
         ],
@@ -283,7 +283,7 @@ _AXIS: dict[str, Any] = {
 
 def _styled(options: dict[str, Any]) -> dict[str, Any]:
     """The options with the colors, axes and texts of the house below what they say themselves."""
-    made = {
+    styled = {
         "animationDuration": 250,
         "color": list(SERIES),
         "textStyle": {"fontFamily": "system-ui, sans-serif"},
@@ -309,13 +309,13 @@ def _styled(options: dict[str, Any]) -> dict[str, Any]:
     }
     for axis in ("xAxis", "yAxis", "parallelAxis"):
         if axis in options:
-            given = options[axis]
+            style = options[axis]
             if axis == "yAxis":  # its name stands above it, and to the left there is no room
-                given = _deep({"nameTextStyle": {"align": "left"}}, given)
-            made[axis] = (
-                [_deep(_AXIS, one) for one in given] if isinstance(given, list) else _deep(_AXIS, given)
+                style = _deep({"nameTextStyle": {"align": "left"}}, style)
+            styled[axis] = (
+                [_deep(_AXIS, one) for one in style] if isinstance(style, list) else _deep(_AXIS, style)
             )
-    return made
+    return styled
 
 
 def _deep(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -334,9 +334,9 @@ def points_table(series: Lines, x: str) -> ChartTable:
     """Return the points of all lines by their place on the axis."""
     by_place: dict[float, dict[str, float]] = {}
     for name, points in series.items():
-        for place, value in points:
-            by_place.setdefault(place, {})[name] = value
+        for x_value, value in points:
+            by_place.setdefault(x_value, {})[name] = value
     return [x, *series], [
-        [format_number(place), *(values.get(name) for name in series)]
-        for place, values in sorted(by_place.items())
+        [format_number(x_value), *(values.get(name) for name in series)]
+        for x_value, values in sorted(by_place.items())
     ]

@@ -74,7 +74,7 @@ class ConfirmDialog:
         self.button.props("loading").disable()
         self._progress.text = self._busy
         try:
-            told = await run.io_bound(self._act, why)
+            outcome = await run.io_bound(self._act, why)
         except TabstudioError as error:
             self.complain(str(error))
             self._failed(error)
@@ -82,6 +82,6 @@ class ConfirmDialog:
         finally:
             self._progress.text = ""
             self.button.props(remove="loading").enable()
-        if told is not None:
-            ui.notify(str(told), type="positive", multi_line=True)
+        if outcome is not None:
+            ui.notify(str(outcome), type="positive", multi_line=True)
         self.dialog.close()

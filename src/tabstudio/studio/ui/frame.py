@@ -54,33 +54,33 @@ class PageView:
         """
         slot = ui.context.slot
 
-        async def told() -> None:
+        async def notify() -> None:
             with slot:
-                said = follower()
-                if inspect.isawaitable(said):
-                    await said
+                answer = follower()
+                if inspect.isawaitable(answer):
+                    await answer
 
-        leave = self.studio.feed.follow(topic, told)
+        leave = self.studio.feed.follow(topic, notify)
         self.client.on_delete(leave)
         return leave
 
     def soon(self, build: Callable[[], Awaitable[None]], height: str = "8rem") -> None:
         """Show a placeholder here at once, and what `build` makes in its place when it is ready."""
-        place = ui.element("div").classes("soon").style(f"min-height:{height}").props('aria-busy="true"')
+        container = ui.element("div").classes("soon").style(f"min-height:{height}").props('aria-busy="true"')
 
         async def fill() -> None:
-            with place:
+            with container:
                 try:
                     await build()
                 except TabstudioError as error:
                     problem(str(error))
-            place.props(remove="aria-busy").style("min-height:0")
+            container.props(remove="aria-busy").style("min-height:0")
 
-        with place:
+        with container:
             background_tasks.create(fill(), name="a part of a page")
 
 
-def page(studio: Studio, path: str, title: str, place: str) -> Callable[[Build[P]], Build[P]]:
+def page(studio: Studio, path: str, title: str, destination: str) -> Callable[[Build[P]], Build[P]]:
     """Declare an async function that builds the page at `path`, inside the frame, with `place` marked in it.
 
     Its parameters after the view are those of the path and the query, as FastAPI reads them. A
@@ -90,15 +90,15 @@ def page(studio: Studio, path: str, title: str, place: str) -> Callable[[Build[P
     def declare(build: Build[P]) -> Build[P]:
         async def shown(request: Request, *args: P.args, **kwargs: P.kwargs) -> None:
             view = PageView(studio, request)
-            with frame(view, place, request.cookies.get("tabstudio_theme", "")):
+            with frame(view, destination, request.cookies.get("tabstudio_theme", "")):
                 try:
                     await build(view, *args, **kwargs)
                 except TabstudioError as error:
                     problem(str(error))
 
-        given = list(inspect.signature(build, eval_str=True).parameters.values())[1:]
-        asked = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)
-        shown.__signature__ = inspect.Signature([asked, *given])  # type: ignore[attr-defined]
+        parameters = list(inspect.signature(build, eval_str=True).parameters.values())[1:]
+        request = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)
+        shown.__signature__ = inspect.Signature([request, *parameters])  # type: ignore[attr-defined]
         ui.page(path, title=f"{title} · tabstudio", response_timeout=30)(shown)
         return build
 
@@ -106,7 +106,7 @@ def page(studio: Studio, path: str, title: str, place: str) -> Callable[[Build[P
 
 
 @contextmanager
-def frame(view: PageView, place: str, theme: str) -> Iterator[None]:
+def frame(view: PageView, destination: str, theme: str) -> Iterator[None]:
     """Header and navigation; what is built inside stands in the page's main part."""
     ui.add_head_html(_HEAD)
     ui.query("html").props('lang="en"')
@@ -117,7 +117,7 @@ def frame(view: PageView, place: str, theme: str) -> Iterator[None]:
         with ui.element("nav").props('aria-label="Pages"'):
             for name, address in DESTINATIONS:
                 link = ui.link(name, address)
-                if name == place:
+                if name == destination:
                     link.props('aria-current="page"')
             if view.studio.mlflow_url:
                 ui.link("MLflow", view.studio.mlflow_url, new_tab=True).props('rel="noopener"')

@@ -39,10 +39,10 @@ def plain_table(
 
     Every text is escaped. `wide` lets the cells of the first column be data, not names.
     """
-    made = ui.html(table_markup(headers, rows, caption, wide=wide), sanitize=False).classes("scroll")
-    made.props["tabindex"], made.props["role"] = "0", "region"
-    made.props["aria-label"] = caption or "table"
-    return made
+    table = ui.html(table_markup(headers, rows, caption, wide=wide), sanitize=False).classes("scroll")
+    table.props["tabindex"], table.props["role"] = "0", "region"
+    table.props["aria-label"] = caption or "table"
+    return table
 
 
 class LiveTable:
@@ -68,8 +68,8 @@ def table_markup(
     """The table as HTML."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in headers)
     body = "".join("<tr>" + "".join(_cells(row, wide)) + "</tr>" for row in rows)
-    told = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f'<table class="plain">{told}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    caption_markup = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return f'<table class="plain">{caption_markup}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def format_number(value: float | int | None, digits: int = 4) -> str:
@@ -89,9 +89,9 @@ def format_minute(at: float) -> str:
 
 
 def _cells(row: Sequence[Cell], wide: bool) -> Iterable[str]:
-    for place, cell in enumerate(row):
+    for index, cell in enumerate(row):
         text = _cell(cell)
-        if place == 0 and not wide:
+        if index == 0 and not wide:
             yield f'<th scope="row">{text}</th>'
         elif isinstance(cell, int | float):
             yield f'<td class="n">{text}</td>'
@@ -172,10 +172,10 @@ class PagedTable:
         self._turn = turn = self._turn + 1
         p = self._pagination
         size = int(p["rowsPerPage"] or 25)
-        asked = PageRequest(
+        request = PageRequest(
             (int(p["page"] or 1) - 1) * size, size, str(p["sortBy"] or ""), bool(p["descending"])
         )
-        rows, total = await self.fetch(asked)
+        rows, total = await self.fetch(request)
         if turn < self._shown:  # a later question was answered earlier
             return
         self._shown = turn

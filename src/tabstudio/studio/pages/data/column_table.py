@@ -46,53 +46,53 @@ class ColumnTable:
 
     def _draw(self) -> None:
         word = (self.search.value or "").casefold()
-        found = [
-            (place, column)
-            for place, column in enumerate(self.schema["columns"])
+        matching = [
+            (index, column)
+            for index, column in enumerate(self.schema["columns"])
             if word in column["name"].casefold()
         ]
-        shown = found[(self.number - 1) * LIMIT : self.number * LIMIT]
+        shown = matching[(self.number - 1) * LIMIT : self.number * LIMIT]
         head = "".join(f'<th scope="col">{name}</th>' for name in _HEADERS)
-        body = "".join(self._row(place, column) for place, column in shown)
+        body = "".join(self._row(index, column) for index, column in shown)
         self.table.set_content(
             f'<table class="plain columns"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
         )
-        self.pager.update(self.number, more=len(found) > self.number * LIMIT)
+        self.pager.update(self.number, more=len(matching) > self.number * LIMIT)
 
-    def _row(self, place: int, column: dict[str, Any]) -> str:
+    def _row(self, index: int, column: dict[str, Any]) -> str:
         rows = self.schema["rows"] or 1
         gaps = f"{column['missing']:,} ({column['missing'] / rows:.1%})" if column["missing"] else "0"
         examples = ", ".join(column["examples"])
         return (
             f'<tr><th scope="row">{escape(column["name"])}</th>'
-            f"<td>{self._kind(place, column)}</td><td>{self._use(place, column)}</td>"
+            f"<td>{self._kind(index, column)}</td><td>{self._use(index, column)}</td>"
             f'<td class="n">{gaps}</td><td class="n">{column["unique"]:,}</td>'
             f"<td>{escape(examples)}</td><td>{escape(column['reason'])}</td></tr>"
         )
 
-    def _kind(self, place: int, column: dict[str, Any]) -> str:
-        told = self.choices.options.get("kind", {}).get(column["name"], "")
-        guess = column["kind"] if not told else "guess"
-        options = [("", f"{guess} (guessed)" if not told else guess), *((kind, kind) for kind in KINDS)]
-        return _select("kind", place, f"Kind of {column['name']}", options, told)
+    def _kind(self, index: int, column: dict[str, Any]) -> str:
+        kind = self.choices.options.get("kind", {}).get(column["name"], "")
+        guess = column["kind"] if not kind else "guess"
+        options = [("", f"{guess} (guessed)" if not kind else guess), *((name, name) for name in KINDS)]
+        return _select("kind", index, f"Kind of {column['name']}", options, kind)
 
-    def _use(self, place: int, column: dict[str, Any]) -> str:
+    def _use(self, index: int, column: dict[str, Any]) -> str:
         if column["role"] == "target":
             return '<span class="badge info">target</span>'
         used = column["role"] == "feature"
-        left = "left out" if used or column["role"] == "dropped" else f"left out: {column['role']}"
+        unused = "left out" if used or column["role"] == "dropped" else f"left out: {column['role']}"
         return _select(
             "use",
-            place,
+            index,
             f"Use of {column['name']}",
-            [("yes", "feature"), ("no", left)],
+            [("yes", "feature"), ("no", unused)],
             "yes" if used else "no",
         )
 
     def _edited(self, event: GenericEventArguments) -> None:
-        what, place, value = event.args
-        name = self.schema["columns"][place]["name"]
-        if what == "kind":
+        field, index, value = event.args
+        name = self.schema["columns"][index]["name"]
+        if field == "kind":
             self.choices.read_as(name, value)
         elif value == "yes":
             self.choices.use(name)
@@ -101,10 +101,10 @@ class ColumnTable:
         self.changed()
 
 
-def _select(what: str, place: int, label: str, options: Sequence[tuple[str, str]], chosen: str) -> str:
-    made = []
+def _select(field: str, index: int, label: str, options: Sequence[tuple[str, str]], chosen: str) -> str:
+    markup = []
     for value, text in options:
         selected = " selected" if value == chosen else ""
-        made.append(f'<option value="{escape(value, quote=True)}"{selected}>{escape(text)}</option>')
-    named = f'data-what="{what}" data-place="{place}" aria-label="{escape(label, quote=True)}"'
-    return f"<select {named}>{''.join(made)}</select>"
+        markup.append(f'<option value="{escape(value, quote=True)}"{selected}>{escape(text)}</option>')
+    named = f'data-what="{field}" data-place="{index}" aria-label="{escape(label, quote=True)}"'
+    return f"<select {named}>{''.join(markup)}</select>"

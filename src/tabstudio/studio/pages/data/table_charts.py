@@ -76,20 +76,20 @@ def _missing(missing: Sequence[Sequence[Any]]) -> None:
         empty(f"… and {len(missing) - MOST_BARS:,} columns with fewer gaps.")
 
 
-def _associations(found: Mapping[str, Any]) -> None:
-    names = found["names"]
+def _associations(associations: Mapping[str, Any]) -> None:
+    names = associations["names"]
     heatmap(
         "How each pair of columns goes together",
         names,
         names,
-        found["matrix"],
+        associations["matrix"],
         low=-1,
         high=1,
         diverging=True,
         height=_HEAD + _CELL * len(names),
     )
-    if found["left_out"]:
-        empty(f"{found['left_out']:,} columns that go less with the target are not in the picture.")
+    if associations["left_out"]:
+        empty(f"{associations['left_out']:,} columns that go less with the target are not in the picture.")
 
 
 class DistributionCharts:

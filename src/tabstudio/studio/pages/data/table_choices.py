@@ -34,8 +34,8 @@ class TableChoices:
     @property
     def address(self) -> str:
         """The page's address with these choices."""
-        told = {"target": self.target, "read": json.dumps(self.options) if self.options else ""}
-        query = urlencode({name: value for name, value in told.items() if value})
+        choices = {"target": self.target, "read": json.dumps(self.options) if self.options else ""}
+        query = urlencode({name: value for name, value in choices.items() if value})
         return table_page(self.table) + (f"?{query}" if query else "")
 
     def aim(self, target: str) -> None:
@@ -55,7 +55,7 @@ class TableChoices:
 
     def read_as(self, column: str, kind: str) -> None:
         """Read a column as a kind, or with '' as it is guessed."""
-        kinds = {name: told for name, told in self.options.get("kind", {}).items() if name != column}
+        kinds = {name: value for name, value in self.options.get("kind", {}).items() if name != column}
         self.set("kind", kinds | ({column: kind} if kind else {}))
 
     def use(self, column: str) -> None:
@@ -70,6 +70,6 @@ class TableChoices:
                 self.set("drop", [*self.options.get("drop", []), column])
 
     def _leave(self, name: str, column: str) -> bool:
-        told = self.options.get(name, [])
-        self.set(name, [one for one in told if one != column])
-        return column in told
+        columns = self.options.get(name, [])
+        self.set(name, [one for one in columns if one != column])
+        return column in columns

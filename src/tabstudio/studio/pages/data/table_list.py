@@ -32,14 +32,14 @@ class TableList:
         view.soon(self._look, "8rem")
 
     async def _look(self) -> None:
-        found = await asyncio.to_thread(self.view.studio.tables.list)
-        self.found = sorted(found, key=lambda entry: entry.changed, reverse=True)
+        entries = await asyncio.to_thread(self.view.studio.tables.list)
+        self.found = sorted(entries, key=lambda entry: entry.changed, reverse=True)
         await self._show(1)
 
     async def _show(self, number: int) -> None:
         word = (self.search.value or "").casefold()
-        found = [entry for entry in self.found if word in entry.name.casefold()]
-        shown = found[(number - 1) * LIMIT : number * LIMIT]
+        matching = [entry for entry in self.found if word in entry.name.casefold()]
+        shown = matching[(number - 1) * LIMIT : number * LIMIT]
         rows = [
             (LinkCell(e.name, table_page(e.name)), format_size(e.bytes), format_minute(e.changed))
             for e in shown
@@ -47,7 +47,7 @@ class TableList:
         self.table.show(("Table", "Size", "Changed (UTC)"), rows, nothing=_nothing(word))
         self.more.set_visibility(len(self.found) >= MOST_TABLES)
         self.search.set_visibility(len(self.found) > 8)
-        self.pager.update(number, more=len(found) > number * LIMIT)
+        self.pager.update(number, more=len(matching) > number * LIMIT)
 
 
 def _nothing(word: str) -> str:

@@ -88,10 +88,10 @@ class TablePage:
         self.changed()
 
     def _schema(self, part: dict[str, Any]) -> None:
-        told = [f"{part['rows']:,} rows", f"{len(part['columns']):,} columns", format_size(part["bytes"])]
+        facts = [f"{part['rows']:,} rows", f"{len(part['columns']):,} columns", format_size(part["bytes"])]
         if part["format"] == "text":
-            told += [f"separated by {_named(part['separator'])}", part["encoding"]]
-        self.about.text = " · ".join(told)
+            facts += [f"separated by {_named(part['separator'])}", part["encoding"]]
+        self.about.text = " · ".join(facts)
         self.reading.show(part)
         self.columns.show(part)
         self.training.show(part)

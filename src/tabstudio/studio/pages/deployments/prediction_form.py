@@ -63,8 +63,8 @@ class PredictionForm:
             answer = await asyncio.to_thread(deployments.predict, self.service, self.model, row)
             self.answer.set_content(answer_markup(answer))
         except ServiceError as error:
-            told = [f"{fault['column'] or 'the row'}: {fault['message']}" for fault in error.faults]
-            self.answer.set_content(_problems(told or [str(error)]))
+            faults = [f"{fault['column'] or 'the row'}: {fault['message']}" for fault in error.faults]
+            self.answer.set_content(_problems(faults or [str(error)]))
         except TabstudioError as error:
             self.answer.set_content(_problems([str(error)]))
         finally:
@@ -82,7 +82,7 @@ def answer_markup(answer: Mapping[str, Any]) -> str:
         if len(shares) > MOST_CLASSES
         else ""
     )
-    warnings = "".join(_warning(said) for said in prediction.get("warnings", ()))
+    warnings = "".join(_warning(warning) for warning in prediction.get("warnings", ()))
     threshold = answer.get("threshold")
     cut = "" if threshold is None else f", decided at a threshold of {escape(format_value(threshold))}"
     return (
@@ -100,9 +100,9 @@ def _bar(name: str, share: float) -> str:
     )
 
 
-def _warning(said: Mapping[str, Any]) -> str:
-    where = f"{said['column']}: " if said.get("column") else ""
-    return f"<p class='note warning'>{escape(where + said['message'])}</p>"
+def _warning(warning: Mapping[str, Any]) -> str:
+    where = f"{warning['column']}: " if warning.get("column") else ""
+    return f"<p class='note warning'>{escape(where + warning['message'])}</p>"
 
 
 def _problems(texts: list[str]) -> str:
@@ -113,18 +113,18 @@ def _field(name: str, kind: Property, example: Any) -> Any:
     """The element of one feature, its typical value in it, what training had below it."""
     types, levels = kind.get("type", []), kind.get("x-categories", [])
     if "boolean" in types:
-        made: Any = ui.select({"true": "yes", "false": "no"}, label=name, value=_word(example)).props(
+        field: Any = ui.select({"true": "yes", "false": "no"}, label=name, value=_word(example)).props(
             "clearable"
         )
     elif levels and len(levels) <= MOST_OPTIONS:
         value = str(example) if str(example) in levels else None
-        made = ui.select(levels, label=name, value=value, with_input=len(levels) > 12).props("clearable")
+        field = ui.select(levels, label=name, value=value, with_input=len(levels) > 12).props("clearable")
     else:
-        made = ui.input(name, value="" if example is None else plain_value(example))
+        field = ui.input(name, value="" if example is None else plain_value(example))
     hint = _hint(kind)
     if hint:
-        made.props["hint"] = hint
-    return made.props("outlined dense options-dense").classes("full")
+        field.props["hint"] = hint
+    return field.props("outlined dense options-dense").classes("full")
 
 
 def _hint(kind: Property) -> str:
@@ -149,9 +149,9 @@ def _word(example: Any) -> str | None:
     return {True: "true", False: "false"}.get(example)
 
 
-def _value(name: str, kind: Property, given: Any) -> Any:
+def _value(name: str, kind: Property, entered: Any) -> Any:
     """What was typed, as the contract wants it. Raises `ServiceError` for a text where a number belongs."""
-    text = "" if given is None else str(given).strip()
+    text = "" if entered is None else str(entered).strip()
     if not text:
         return None
     types = kind.get("type", [])

@@ -43,8 +43,8 @@ def service_buttons(view: PageView, service: Deployment) -> None:
 
 
 def _button(view: PageView, service: Deployment, word: str, means: str) -> None:
-    made = ui.button(f"{word}…", on_click=lambda: _ask(view, service.name, word, means))
-    made.props("dense flat no-caps").props["aria-label"] = f"{word} {service.name}"
+    button = ui.button(f"{word}…", on_click=lambda: _ask(view, service.name, word, means))
+    button.props("dense flat no-caps").props["aria-label"] = f"{word} {service.name}"
 
 
 def _ask(view: PageView, name: str, word: str, means: str) -> None:

@@ -48,7 +48,7 @@ class ServicePage:
         view.soon(self._build, "30rem")
 
     async def _build(self) -> None:
-        found = await self._find()
+        service = await self._find()
         with section("State"):
             self.state = ui.element("div").props('aria-live="polite"')
             self.lanes = ui.element("div")
@@ -60,7 +60,7 @@ class ServicePage:
         self.trying = ui.element("div")
         with section("Log", f"The last {LOG_LINES} lines."):
             self.log = ui.label("").classes("code log").props('tabindex="0" role="log" aria-label="Log"')
-        await self._show(found)
+        await self._show(service)
         await self._show_log()
         self.view.follow("deployments", self._changed)
         self.view.follow(f"log:{self.name}", self._show_log)
@@ -79,31 +79,31 @@ class ServicePage:
             self.lanes.clear()
             self.trying.clear()
 
-    async def _show(self, found: Deployment) -> None:
-        if found == self.shown:
+    async def _show(self, service: Deployment) -> None:
+        if service == self.shown:
             return
-        anew = self.shown is None or self.shown.url != found.url or self.shown.state != found.state
-        self.shown = found
+        changed = self.shown is None or self.shown.url != service.url or self.shown.state != service.state
+        self.shown = service
         self.state.clear()
         with self.state:
-            self._told(found)
-        if anew:
-            await self._inside(found)
+            self._told(service)
+        if changed:
+            await self._inside(service)
 
-    def _told(self, found: Deployment) -> None:
+    def _told(self, service: Deployment) -> None:
         with ui.element("div").classes("row-wrap tools"):
-            badge(found.state, STATE_TONES[found.state])
-            if found.url:
-                web_link(found.url, found.url)
-                web_link("Swagger", f"{found.url}/docs")
-                web_link("Metrics", f"{found.url}/metrics")
-            ui.label(f"since {format_time(found.changed)} UTC").classes("muted")
-            service_buttons(self.view, found)
-        if found.state == "died":
+            badge(service.state, STATE_TONES[service.state])
+            if service.url:
+                web_link(service.url, service.url)
+                web_link("Swagger", f"{service.url}/docs")
+                web_link("Metrics", f"{service.url}/metrics")
+            ui.label(f"since {format_time(service.changed)} UTC").classes("muted")
+            service_buttons(self.view, service)
+        if service.state == "died":
             ui.label("Its process ended without being asked to; the log below may say why.").classes(
                 "problem"
             )
-        ui.label("tabstudio serve " + " ".join(found.words)).classes("code")
+        ui.label("tabstudio serve " + " ".join(service.words)).classes("code")
 
     async def _swapped(self) -> None:
         """See whether other versions answer now than those that are told."""
@@ -111,15 +111,15 @@ class ServicePage:
         if samples and self.answering and samples[-1].lanes != self.answering:
             await self._inside(await self._find())
 
-    async def _inside(self, found: Deployment) -> None:
+    async def _inside(self, service: Deployment) -> None:
         """What it answers with, and the form to try it: asked of the service itself."""
         lanes: list[deployments.ServedVersion] = []
         schemas: dict[str, dict[str, Any]] = {}
         problem = ""
-        if found.state == "running":
+        if service.state == "running":
             try:
-                lanes = await asyncio.to_thread(deployments.served_versions, found)
-                schemas = await asyncio.to_thread(deployments.row_schemas, found)
+                lanes = await asyncio.to_thread(deployments.served_versions, service)
+                schemas = await asyncio.to_thread(deployments.row_schemas, service)
             except TabstudioError as error:
                 problem = str(error)
         self.answering = frozenset((lane.model, lane.role, lane.version) for lane in lanes)
@@ -130,26 +130,26 @@ class ServicePage:
             if lanes:
                 plain_table(
                     ("Model", "Version", "Role", "Share"),
-                    [_lane(found, lane) for lane in lanes],
+                    [_lane(service, lane) for lane in lanes],
                     "It answers with",
                 )
-        self._offer(found, schemas)
+        self._offer(service, schemas)
 
-    def _offer(self, found: Deployment, schemas: dict[str, dict[str, Any]]) -> None:
+    def _offer(self, service: Deployment, schemas: dict[str, dict[str, Any]]) -> None:
         """The form; while the contract stays the same, what was typed into it stays, too."""
-        contract = (found.url, {name: _kinds(schema) for name, schema in schemas.items()})
+        contract = (service.url, {name: _kinds(schema) for name, schema in schemas.items()})
         if contract == self.contract:
             return
         self.contract = contract
         self.trying.clear()
         if schemas:
             with self.trying, section("Try a prediction", "Answered, logged and counted like any other."):
-                PredictionForm(self.view, found, schemas)
+                PredictionForm(self.view, service, schemas)
 
     async def _show_log(self) -> None:
         if self.shown is not None:
-            told = await asyncio.to_thread(deployments.log_tail, self.shown, LOG_LINES)
-            self.log.text = told or "It has said nothing yet."
+            tail = await asyncio.to_thread(deployments.log_tail, self.shown, LOG_LINES)
+            self.log.text = tail or "It has said nothing yet."
 
 
 class ServiceLoad:

@@ -35,16 +35,16 @@ class ServiceTable:
 
     async def refresh(self) -> None:
         """Look again, and draw the table where it is another one."""
-        found = await asyncio.to_thread(self.view.studio.deployments.list)
-        if found == self.shown:
+        services = await asyncio.to_thread(self.view.studio.deployments.list)
+        if services == self.shown:
             return
-        self.shown = found
+        self.shown = services
         self.place.clear()
         with self.place:
-            self._table(found)
+            self._table(services)
 
-    def _table(self, found: Sequence[Deployment]) -> None:
-        if not found:
+    def _table(self, services: Sequence[Deployment]) -> None:
+        if not services:
             empty("No service was started yet.")
             return
         with ui.element("table").classes("plain versions"):
@@ -53,7 +53,7 @@ class ServiceTable:
                     with ui.element("th").props('scope="col"'):
                         ui.label(head)
             with ui.element("tbody"):
-                for service in found:
+                for service in services:
                     with ui.element("tr"):
                         self._row(service)
 

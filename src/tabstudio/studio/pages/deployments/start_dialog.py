@@ -45,11 +45,11 @@ class StartServiceDialog:
     async def _models(self, chosen: str) -> None:
         registry = self.view.studio.registry(self.view.who)
         try:
-            found = await asyncio.to_thread(registry.models, limit=MOST_MODELS)
+            models = await asyncio.to_thread(registry.models, limit=MOST_MODELS)
         except TabstudioError as error:
             self.question.complain(str(error))
             return
-        names = [model.name for model in found]
+        names = [model.name for model in models]
         self.model.set_options(names, value=chosen if chosen in names else names[0] if names else None)
         if not names:
             self.question.complain("No model is registered yet: train one first, on the Data page.")

@@ -110,8 +110,8 @@ class JobCard:
         """Tell what its process takes."""
         load = self.view.studio.meters.load(self.job.pid)
         by = f"started by {self.job.actor}"
-        taken = "" if load is None else f"{load.cpu:.0f} % of a core · {format_size(load.memory)} · "
-        self.load.text = f"{taken}{by}"
+        usage = "" if load is None else f"{load.cpu:.0f} % of a core · {format_size(load.memory)} · "
+        self.load.text = f"{usage}{by}"
 
 
 class RunCard:

@@ -31,14 +31,14 @@ class ProductionTable:
 
     async def refresh(self, older: float = 0.0) -> None:
         """Look again; histories are verified after what is known at once is shown."""
-        found = await asyncio.to_thread(self.healths.all, self.view.who, older)
-        self._show(found)
-        if any(health.whole is None for health in found):
+        models = await asyncio.to_thread(self.healths.all, self.view.who, older)
+        self._show(models)
+        if any(health.whole is None for health in models):
             who = self.view.who
-            self._show([await asyncio.to_thread(self.healths.verified, who, health) for health in found])
+            self._show([await asyncio.to_thread(self.healths.verified, who, health) for health in models])
 
-    def _show(self, found: list[ProductionHealth]) -> None:
-        rows = [_row(health) for health in found]
+    def _show(self, models: list[ProductionHealth]) -> None:
+        rows = [_row(health) for health in models]
         self.table.show(
             HEADERS, rows, nothing="No version is in production yet: promote one on the Monitor page."
         )

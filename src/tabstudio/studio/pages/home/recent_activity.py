@@ -39,11 +39,11 @@ class RecentActivity:
 
     async def refresh(self) -> None:
         """Look again, and draw what is new."""
-        found = await asyncio.to_thread(recent_events, self.view.studio, self.view.who)
-        if found == self.shown:
+        events = await asyncio.to_thread(recent_events, self.view.studio, self.view.who)
+        if events == self.shown:
             return
-        self.shown = found
-        self.table.show(HEADERS, [_row(event) for event in found], nothing="Nothing yet.")
+        self.shown = events
+        self.table.show(HEADERS, [_row(event) for event in events], nothing="Nothing yet.")
 
 
 def _row(event: ActivityEvent) -> tuple[Cell, ...]:

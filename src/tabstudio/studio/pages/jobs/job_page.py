@@ -154,8 +154,8 @@ class JobPage:
                 ui.label(result["text"]).classes("code log").props('tabindex="0"')
 
     async def _read_output(self) -> None:
-        told = await asyncio.to_thread(self.view.studio.jobs.output, self.job.id, LINES)
-        self.output.text = "\n".join(told) or "Nothing: all that it has to say stands above."
+        lines = await asyncio.to_thread(self.view.studio.jobs.output, self.job.id, LINES)
+        self.output.text = "\n".join(lines) or "Nothing: all that it has to say stands above."
 
     def _ask_to_stop(self) -> None:
         ConfirmDialog(
@@ -171,9 +171,11 @@ class JobPage:
         await self._start(lambda: self.view.studio.jobs.again(self.view.who, self.job.id, resume=resume))
 
     async def _train_the_best(self) -> None:
-        asked, best = self.job.asked, self.job.progress.result["best"]
-        start = partial(self.view.studio.jobs.start, self.view.who, "train", asked["file"], asked["target"])
-        await self._start(lambda: start(best, model=asked["name"]))
+        request, best = self.job.asked, self.job.progress.result["best"]
+        start = partial(
+            self.view.studio.jobs.start, self.view.who, "train", request["file"], request["target"]
+        )
+        await self._start(lambda: start(best, model=request["name"]))
 
     async def _start(self, start: Callable[[], StudioJob]) -> None:
         try:

@@ -46,8 +46,8 @@ def _ended(job: StudioJob) -> str:
     if job.state == "done":
         return f"done{took}"
     if job.state == "stopped":
-        kept = "what it had reached is kept" if progress.result else "nothing was reached yet"
-        return f"stopped{f' by {progress.stopping}' if progress.stopping else ''}{took}; {kept}"
+        remains = "what it had reached is kept" if progress.result else "nothing was reached yet"
+        return f"stopped{f' by {progress.stopping}' if progress.stopping else ''}{took}; {remains}"
     if job.state == "failed":
         return f"failed{took}"
     if job.state == "elsewhere":

@@ -40,17 +40,21 @@ class ApprovalRequestList:
                     self._request(request)
 
     def _request(self, request: ApprovalRequest) -> None:
-        asked = request.asked
-        stage = self.view.studio.registry(self.view.who).rules.stage(str(asked.to_stage))
+        transition = request.asked
+        stage = self.view.studio.registry(self.view.who).rules.stage(str(transition.to_stage))
         missing = stage.approvals - len(request.approvals)
         with ui.element("div").classes("row-wrap"):
-            ui.link(f"Version {asked.version}", version_page(self.name, asked.version)).classes("holder")
+            ui.link(f"Version {transition.version}", version_page(self.name, transition.version)).classes(
+                "holder"
+            )
             badge(f"to {stage.name}", "info")
             badge(
                 f"{missing} more to agree" if missing > 0 else "may go there now",
                 "warning" if missing > 0 else "good",
             )
-        ui.label(f"{asked.actor}, {format_time(asked.time)[:16]} UTC: {asked.reason}").classes("why")
+        ui.label(f"{transition.actor}, {format_time(transition.time)[:16]} UTC: {transition.reason}").classes(
+            "why"
+        )
         for row in request.approvals:
             ui.label(
                 f"{row.actor} agreed, {format_time(row.time)[:16]} UTC"
@@ -71,8 +75,8 @@ class ApprovalRequestList:
                 "dense no-caps unelevated"
             )
         if who.may("approver") or (mine and who.may("editor")):
-            said = "Take back…" if mine else "Reject…"
-            ui.button(said, on_click=lambda: self._reject(version, stage, said)).props("dense no-caps flat")
+            label = "Take back…" if mine else "Reject…"
+            ui.button(label, on_click=lambda: self._reject(version, stage, label)).props("dense no-caps flat")
 
     def _approve(self, version: int, stage: str) -> None:
         view, name = self.view, self.name
@@ -84,9 +88,9 @@ class ApprovalRequestList:
             optional=True,
         ).open()
 
-    def _reject(self, version: int, stage: str, said: str) -> None:
+    def _reject(self, version: int, stage: str, label: str) -> None:
         view, name = self.view, self.name
-        word = said.rstrip("…")
+        word = label.rstrip("…")
         ConfirmDialog(
             f"{word}: version {version} for {stage}",
             word,

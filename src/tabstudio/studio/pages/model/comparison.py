@@ -48,7 +48,7 @@ class VersionComparison:
         registry = self.view.studio.registry(self.view.who)
         one, two = (f"models:/{self.name}/{version}" for version in (self.first, self.second))
         try:
-            found = await asyncio.to_thread(
+            comparison = await asyncio.to_thread(
                 compare,
                 one,
                 two,
@@ -57,37 +57,41 @@ class VersionComparison:
             )
         finally:
             self.waiting.set_visibility(False)
-        with section("Result", f"On {found.how}."):
-            self._result(found)
+        with section("Result", f"On {comparison.how}."):
+            self._result(comparison)
         with section("Decisions"):
-            self._decisions(found)
-        if found.schema:
+            self._decisions(comparison)
+        if comparison.schema:
             with section("What callers of A meet with B"), ui.element("ul"):
-                for change in found.schema:
+                for change in comparison.schema:
                     with ui.element("li"):
                         ui.label(str(change))
-        for title, rows in differences(found):
+        for title, rows in differences(comparison):
             with section(title.capitalize()):
                 plain_table(("", "A", "B"), rows, f"Where the two differ: {title}")
 
-    def _result(self, found: Comparison) -> None:
-        for text in (found.verdict, *found.notes):
+    def _result(self, comparison: Comparison) -> None:
+        for text in (comparison.verdict, *comparison.notes):
             ui.label(text).classes("note")
-        shown = [gap for gap in found.metrics if gap.metric in HEADLINE[found.target.task]]
+        shown = [gap for gap in comparison.metrics if gap.metric in HEADLINE[comparison.target.task]]
         facts({f"{NAMES[gap.metric]}, B minus A": signed(gap.difference) for gap in shown})
         with ui.element("div").classes("grid charts"):
-            forest(found.metrics)
+            forest(comparison.metrics)
             for draw in (_roc, _calibration, _threshold):
-                draw(found)
-        plain_table(HEADERS, [_gap_row(gap) for gap in found.metrics], "By paired bootstrap on the same rows")
+                draw(comparison)
+        plain_table(
+            HEADERS, [_gap_row(gap) for gap in comparison.metrics], "By paired bootstrap on the same rows"
+        )
 
-    def _decisions(self, found: Comparison) -> None:
-        for sentence in decisions(found):
+    def _decisions(self, comparison: Comparison) -> None:
+        for sentence in decisions(comparison):
             ui.label(sentence)
-        rows = found.flips.rows[:MOST_ROWS]
+        rows = comparison.flips.rows[:MOST_ROWS]
         if rows:
-            more = f"; {len(rows):,} of {found.flips.count:,}" if found.flips.count > len(rows) else ""
-            caption = f"Rows of {found.source}, counted from 1, the widest apart first{more}"
+            more = (
+                f"; {len(rows):,} of {comparison.flips.count:,}" if comparison.flips.count > len(rows) else ""
+            )
+            caption = f"Rows of {comparison.source}, counted from 1, the widest apart first{more}"
             plain_table(FLIP_HEADERS, [flip_cells(flip) for flip in rows], caption)
 
 
@@ -95,14 +99,14 @@ def forest(gaps: Sequence[MetricGap]) -> Chart:
     """A point per difference with its interval; each on the scale of its own reach, zero in the middle."""
     names = [NAMES[gap.metric] for gap in gaps]
     points, whiskers = [], []
-    for place, gap in enumerate(gaps):
+    for index, gap in enumerate(gaps):
         reach = max(abs(value) for value in (gap.low, gap.high, gap.difference) if value == value) or 1.0
         colour = {"first": "var(--series-1)", "second": "var(--series-2)"}.get(
             gap.better or "", "var(--muted)"
         )
-        points.append({"value": [gap.difference / reach, place], "itemStyle": {"color": colour}})
+        points.append({"value": [gap.difference / reach, index], "itemStyle": {"color": colour}})
         if gap.low == gap.low:
-            ends = [[gap.low / reach, place], [gap.high / reach, place]]
+            ends = [[gap.low / reach, index], [gap.high / reach, index]]
             whiskers.append({"coords": ends, "lineStyle": {"color": colour}})
     options = {
         "legend": {"show": False},
@@ -145,22 +149,22 @@ def _gap_row(gap: MetricGap) -> list[Cell]:
     return [*cells, BadgeCell(f"{better} beyond chance", "good") if gap.better else "chance can explain it"]
 
 
-def _roc(found: Comparison) -> None:
-    if found.target.task != "binary":
+def _roc(comparison: Comparison) -> None:
+    if comparison.target.task != "binary":
         return
     series = {
         f"{letter}, AUC {number(curve.area)}": list(zip(curve.x, curve.y, strict=True))
-        for letter, evaluation in zip("AB", found.evaluations, strict=True)
+        for letter, evaluation in zip("AB", comparison.evaluations, strict=True)
         for curve in evaluation.roc
     }
     LinePlot("ROC curves", series, x="false positive rate", y="true positive rate", area=(0, 1), span=(0, 1))
 
 
-def _calibration(found: Comparison) -> None:
-    if found.target.task == "regression":
+def _calibration(comparison: Comparison) -> None:
+    if comparison.target.task == "regression":
         return
     series: dict[str, list[tuple[float, float]]] = {"ideal": [(0.0, 0.0), (1.0, 1.0)]}
-    for letter, evaluation in zip("AB", found.evaluations, strict=True):
+    for letter, evaluation in zip("AB", comparison.evaluations, strict=True):
         error = number(evaluation["calibration_error"].value)
         series[f"{letter}, error {error}"] = [
             (held.predicted, held.observed) for held in evaluation.calibration
@@ -170,14 +174,14 @@ def _calibration(found: Comparison) -> None:
     )
 
 
-def _threshold(found: Comparison) -> None:
-    if found.target.task != "binary":
+def _threshold(comparison: Comparison) -> None:
+    if comparison.target.task != "binary":
         return
     series = {
         letter if cut is None else f"{letter}, in use {cut:.3g}": [
             (p.threshold, p.f1) for p in evaluation.thresholds
         ]
-        for letter, evaluation, cut in zip("AB", found.evaluations, found.thresholds, strict=True)
+        for letter, evaluation, cut in zip("AB", comparison.evaluations, comparison.thresholds, strict=True)
     }
-    name = f"threshold on the probability of {found.target.positive}"
+    name = f"threshold on the probability of {comparison.target.positive}"
     LinePlot("F1 by threshold", series, x=name, y="F1", area=(0, 1), span=(0, 1))

@@ -87,22 +87,22 @@ class TrafficCharts:
     async def refresh(self) -> None:
         """Read the log again."""
         hours = float(self.period.value)
-        found = await asyncio.to_thread(self.view.studio.traffics.find, self.served, hours)
+        traffic = await asyncio.to_thread(self.view.studio.traffics.find, self.served, hours)
         nothing = f"Nothing was asked in {PERIODS[int(hours)]}."
-        self.table.show(TRAFFIC_HEADERS, _rows(found), nothing=nothing)
-        self.charts.set_visibility(bool(found.rows))
-        if found.rows:
-            self._draw(found)
+        self.table.show(TRAFFIC_HEADERS, _rows(traffic), nothing=nothing)
+        self.charts.set_visibility(bool(traffic.rows))
+        if traffic.rows:
+            self._draw(traffic)
 
-    def _draw(self, found: ModelTraffic) -> None:
-        self.requests.draw(found.requests, span=(-60 * found.hours, 0))
-        if found.values:
-            self.answers.draw(QUANTILES, found.values, "answer")
+    def _draw(self, traffic: ModelTraffic) -> None:
+        self.requests.draw(traffic.requests, span=(-60 * traffic.hours, 0))
+        if traffic.values:
+            self.answers.draw(QUANTILES, traffic.values, "answer")
         else:
-            self.answers.draw(*_counted(found.classes), "rows")
-        self.scores.show(bool(found.scores))
-        parts = [f"{place / BINS:.2f}" for place in range(BINS)]
-        self.scores.draw(parts, found.scores, "share of rows")
+            self.answers.draw(*_counted(traffic.classes), "rows")
+        self.scores.show(bool(traffic.scores))
+        parts = [f"{index / BINS:.2f}" for index in range(BINS)]
+        self.scores.draw(parts, traffic.scores, "share of rows")
 
 
 def _counted(classes: Mapping[str, Mapping[str, int]]) -> tuple[list[str], dict[str, list[float]]]:
@@ -111,12 +111,12 @@ def _counted(classes: Mapping[str, Mapping[str, int]]) -> tuple[list[str], dict[
     return labels, {name: [counts.get(label, 0) for label in labels] for name, counts in classes.items()}
 
 
-def _rows(found: ModelTraffic) -> list[Sequence[Cell]]:
+def _rows(traffic: ModelTraffic) -> list[Sequence[Cell]]:
     rows: list[Sequence[Cell]] = []
-    for name, count in found.rows.items():
-        told, score = found.labelled.get(name, (0, 0.0))
-        quality = f"mean error {format_value(score)}" if found.values else f"{score:.1%} right"
-        rows.append((name, count, told, quality if told else None))
+    for name, count in traffic.rows.items():
+        labels, score = traffic.labelled.get(name, (0, 0.0))
+        quality = f"mean error {format_value(score)}" if traffic.values else f"{score:.1%} right"
+        rows.append((name, count, labels, quality if labels else None))
     return rows
 
 

@@ -38,23 +38,23 @@ class ModelOverview:
         view.soon(self._build, "30rem")
 
     async def _build(self) -> None:
-        seen = await asyncio.to_thread(read_model_state, self.view, self.name)
+        state = await asyncio.to_thread(read_model_state, self.view, self.name)
         with section("Stages"):
-            self.stages = StageCards(self.view, self.name, seen.held)
-        self.requests = ApprovalRequestList(self.view, self.name, seen.requests)
+            self.stages = StageCards(self.view, self.name, state.held)
+        self.requests = ApprovalRequestList(self.view, self.name, state.requests)
         with section("Versions"):
-            self.versions = VersionTable(self.view, self.name, seen.versions, LIMIT)
+            self.versions = VersionTable(self.view, self.name, state.versions, LIMIT)
         with section("History", "Every move, request and answer; rows are chained by their hashes."):
-            self.timeline = HistoryTimeline(self.view, self.name, seen.history, LIMIT)
+            self.timeline = HistoryTimeline(self.view, self.name, state.history, LIMIT)
         ModelServing(self.view, self.name)
         self.view.follow("registry", self._changed)
 
     async def _changed(self) -> None:
-        seen = await asyncio.to_thread(read_model_state, self.view, self.name)
-        self.stages.show(seen.held)
-        self.requests.show(seen.requests)
-        self.versions.update(seen.versions)
-        self.timeline.update(seen.history)
+        state = await asyncio.to_thread(read_model_state, self.view, self.name)
+        self.stages.show(state.held)
+        self.requests.show(state.requests)
+        self.versions.update(state.versions)
+        self.timeline.update(state.history)
 
 
 def read_model_state(view: PageView, name: str) -> ModelState:

@@ -96,8 +96,8 @@ class PromotionDialog:
             self._show(to, results)
 
     def _open_request(self, to: str) -> ApprovalRequest | None:
-        found = self.view.studio.registry(self.view.who).open_requests(self.name)
-        mine = (one for one in found if (one.asked.version, one.asked.to_stage) == (self.version, to))
+        requests = self.view.studio.registry(self.view.who).open_requests(self.name)
+        mine = (one for one in requests if (one.asked.version, one.asked.to_stage) == (self.version, to))
         return next(mine, None)
 
     def _ask(self, to: str, request: ApprovalRequest | None) -> None:

@@ -76,10 +76,10 @@ class HistoryTimeline:
 
     async def _verify(self) -> None:
         registry = self.view.studio.registry(self.view.who)
-        found = await asyncio.to_thread(registry.verify, self.name)
+        verification = await asyncio.to_thread(registry.verify, self.name)
         self.verdict.clear()
         with self.verdict:
-            ui.html(_verdict(found), sanitize=False)
+            ui.html(_verdict(verification), sanitize=False)
 
 
 def entry(row: Transition) -> str:
@@ -87,16 +87,17 @@ def entry(row: Transition) -> str:
     word, tone = WORDS[row.kind]
     badges = _badge(word, tone) + (_badge("gates overruled", "danger") if row.forced else "")
     link = f'<a href="{escape(version_page(row.model, row.version), quote=True)}">Version {row.version}</a>'
-    way = f": {escape(row.from_stage or 'no stage')} → {escape(row.to_stage or 'no stage')}"
+    move = f": {escape(row.from_stage or 'no stage')} → {escape(row.to_stage or 'no stage')}"
     if row.kind in ("note", "lost"):
-        way = ""
+        move = ""
     moment = f"<time datetime='{escape(row.time)}'>{escape(format_time(row.time))} UTC</time>"
-    told = f"by {escape(row.actor)}, {moment}"
+    signature = f"by {escape(row.actor)}, {moment}"
     refers = f", for row {row.refers}" if row.refers else ""
     why = f'<p class="why">{escape(row.reason)}</p>' if row.reason else ""
     return (
-        f'<div class="entry"><div class="row-wrap">{badges}<span>{link}{way}</span></div>'
-        f'<p class="muted">row {row.number}, {told}{refers}</p>{why}{_outside(row)}{_evidence(row)}</div>'
+        f'<div class="entry"><div class="row-wrap">{badges}<span>{link}{move}</span></div>'
+        f'<p class="muted">row {row.number}, {signature}{refers}</p>'
+        f"{why}{_outside(row)}{_evidence(row)}</div>"
     )
 
 
@@ -135,9 +136,10 @@ def _badge(text: str, tone: str) -> str:
     return f'<span class="badge {tone}">{escape(text)}</span>'
 
 
-def _verdict(found: Verification) -> str:
-    if found.whole:
-        told = f"all {found.rows:,} rows are as they were written, the last hash is {found.head[:16]}…"
-        return f"{_badge('history intact', 'good')} <span class='muted'>{told}</span>"
-    faults = "".join(f"<li>{escape(str(fault))}</li>" for fault in found.faults[:20])
+def _verdict(verification: Verification) -> str:
+    if verification.whole:
+        text = f"all {verification.rows:,} rows are as they were written, the last hash is "
+        text += f"{verification.head[:16]}…"
+        return f"{_badge('history intact', 'good')} <span class='muted'>{text}</span>"
+    faults = "".join(f"<li>{escape(str(fault))}</li>" for fault in verification.faults[:20])
     return f"{_badge('history not intact', 'danger')}<ul class='problem'>{faults}</ul>"

@@ -67,7 +67,7 @@ class VersionPage:
             stage = ui.select(stages, label="Stage", value=stages[0])
             stage.props("outlined dense options-dense").classes("wide")
             button = ui.button("Judge", on_click=lambda: judge()).props("outline no-caps")
-        place = ui.element("div").props('aria-live="polite"')
+        results_place = ui.element("div").props('aria-live="polite"')
 
         async def judge() -> None:
             to = str(stage.value)
@@ -78,22 +78,22 @@ class VersionPage:
                 )
             finally:
                 button.props(remove="loading")
-            place.clear()
-            with place:
+            results_place.clear()
+            with results_place:
                 failed = sum(not result.passed for result in results)
-                told = f"{failed} of {len(results)} gates did not pass" if failed else "all gates pass"
+                verdict = f"{failed} of {len(results)} gates did not pass" if failed else "all gates pass"
                 plain_table(
                     HEADERS,
                     gate_rows(results),
-                    f"Before {to}: {told}; gates from {self.registry.rules.source}",
+                    f"Before {to}: {verdict}; gates from {self.registry.rules.source}",
                 )
 
     async def _card(self) -> None:
         places = {"tracking_uri": self.registry.tracking_uri, "registry_uri": self.registry.registry_uri}
         address = f"models:/{self.name}/{self.number}"
-        found = await asyncio.to_thread(lambda: card(address, **places))
+        version_card = await asyncio.to_thread(lambda: card(address, **places))
         # Its headings go below those of this page; what is not harmless in it is taken out in the browser.
-        ui.markdown(_HEADING.sub(r"##\1", found.text)).classes("card-text")
+        ui.markdown(_HEADING.sub(r"##\1", version_card.text)).classes("card-text")
 
 
 def _about(version: ModelVersion) -> dict[str, Cell]:

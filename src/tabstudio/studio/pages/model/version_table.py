@@ -174,9 +174,9 @@ class VersionTable:
 
     async def _older(self) -> None:
         registry = self.view.studio.registry(self.view.who)
-        found = await asyncio.to_thread(
+        versions = await asyncio.to_thread(
             registry.versions, self.name, before=self.versions[-1].number, limit=self.limit
         )
-        self.versions += found
-        self.older.set_visibility(len(found) == self.limit)
+        self.versions += versions
+        self.older.set_visibility(len(versions) == self.limit)
         self._draw()

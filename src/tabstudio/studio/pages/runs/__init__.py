@@ -63,17 +63,17 @@ def install(studio: Studio) -> None:
 
 async def _sent(studio: Studio, run_id: str, path: str, *, download: bool) -> Response:
     try:
-        found, done = await asyncio.to_thread(run_files.fetch_file, studio.runs.client, run_id, path)
+        file, done = await asyncio.to_thread(run_files.fetch_file, studio.runs.client, run_id, path)
     except TabstudioError as error:
         return PlainTextResponse(str(error), status_code=404)
     headers = run_files.response_headers(path)
     kind = headers.pop("content-type")
     as_file = download or headers.pop("content-disposition", None) is not None
     return FileResponse(
-        found,
+        file,
         headers=headers,
         media_type=kind,
-        filename=found.name,
+        filename=file.name,
         content_disposition_type="attachment" if as_file else "inline",
         background=BackgroundTask(done),
     )

@@ -87,9 +87,9 @@ class RunComparison:
         if not metric:
             return
         rows = await asyncio.to_thread(self.view.studio.runs.rows, self.ids)
-        found = await asyncio.to_thread(run_comparison.compare_curves, self.client, rows, metric)
+        curves = await asyncio.to_thread(run_comparison.compare_curves, self.client, rows, metric)
         if metric == self.metric.value:
-            self.found = found
+            self.found = curves
             self._redraw()
 
     def _redraw(self) -> None:
@@ -102,9 +102,9 @@ class RunComparison:
         self.chart.title.text = str(self.metric.value)
         self.chart.draw(shown, log=log)
         missing = len(self.rows) - len(shown)
-        told = [f"{missing} of {len(self.rows)} runs have no {self.metric.value}."] if missing else []
-        told += [f"{below} points are not above zero and cannot be drawn so."] if below else []
-        self.note.text = " ".join(told)
+        notes = [f"{missing} of {len(self.rows)} runs have no {self.metric.value}."] if missing else []
+        notes += [f"{below} points are not above zero and cannot be drawn so."] if below else []
+        self.note.text = " ".join(notes)
 
     # parallel coordinates
 
@@ -121,12 +121,12 @@ class RunComparison:
             with_input=True,
         )
         axes.props("outlined dense use-chips options-dense").classes("growing")
-        place = ui.element("div")
+        chart = ui.element("div")
 
         def draw() -> None:
             chosen = list(axes.value or [])[:MOST_AXES]
-            place.clear()
-            with place:
+            chart.clear()
+            with chart:
                 if len(chosen) < 2:
                     empty("Choose two axes or more.")
                     return

@@ -73,24 +73,24 @@ class DecisionPanel:
         self.slider.value = self.used
 
     def _show(self) -> None:
-        found, cost = self.decision, self._cost()
+        decision, cost = self.decision, self._cost()
         in_use = ", as trained" if int(self.slider.value) == self.used else ""
-        self.said.text = f"{found.threshold:.4g}{in_use}"
+        self.said.text = f"{decision.threshold:.4g}{in_use}"
         facts = {
-            "Precision": _share(found.precision),
-            "Recall": _share(found.recall),
-            "F1": _share(found.f1),
-            "Accuracy": _share(found.accuracy),
-            "Cost": format_number(found.cost(*cost)),
+            "Precision": _share(decision.precision),
+            "Recall": _share(decision.recall),
+            "F1": _share(decision.f1),
+            "Accuracy": _share(decision.accuracy),
+            "Cost": format_number(decision.cost(*cost)),
         }
         self.numbers.set_content(_facts(facts))
         negative, positive = (str(label) for label in self.evaluation.classes)
         rows: list[list[Cell]] = [
-            [f"{negative} (actual)", found.true_negatives, found.false_positives],
-            [f"{positive} (actual)", found.false_negatives, found.true_positives],
+            [f"{negative} (actual)", decision.true_negatives, decision.false_positives],
+            [f"{positive} (actual)", decision.false_negatives, decision.true_positives],
         ]
-        told = "Rows are what was true, columns what would be said."
-        self.matrix.set_content(table_markup(("", negative, positive), rows, told))
+        caption = "Rows are what was true, columns what would be said."
+        self.matrix.set_content(table_markup(("", negative, positive), rows, caption))
 
     def _fixed(self) -> None:
         labels = [str(label) for label in self.evaluation.classes]

@@ -20,13 +20,13 @@ MOST_CLASSES = 40
 SLICE_METRICS = 4
 
 
-def show_evaluation(found: RunEvaluation, params: Mapping[str, str]) -> None:
+def show_evaluation(evaluation: RunEvaluation, params: Mapping[str, str]) -> None:
     """Build the sections of an evaluation, where this stands."""
-    test = found.test
+    test = evaluation.test
     with section("Result", f"On {test.rows:,} test rows, with 95 % intervals."):
         shown = [name for name in HEADLINE[test.task] if name in test.metrics]
         facts({NAMES[name]: test[name] for name in shown})
-        for note in (found.verdict, *test.notes):
+        for note in (evaluation.verdict, *test.notes):
             if note:
                 ui.label(note).classes("note")
     if test.task == "binary":
@@ -38,16 +38,16 @@ def show_evaluation(found: RunEvaluation, params: Mapping[str, str]) -> None:
     with section("Test rows"), ui.element("div").classes("grid charts"):
         _curves(test)
     with ui.element("div").classes("grid"):
-        if found.importance is not None and found.importance.columns:
+        if evaluation.importance is not None and evaluation.importance.columns:
             with section("Importance"):
-                _importance(found)
-        if test.report or found.references:
+                _importance(evaluation)
+        if test.report or evaluation.references:
             with section("By class" if test.report else ""):
                 _report(test)
-                _references(found)
-    if found.slices:
+                _references(evaluation)
+    if evaluation.slices:
         with section("Slices"):
-            _slices(found)
+            _slices(evaluation)
 
 
 def _costs(params: Mapping[str, str]) -> tuple[float, float]:
@@ -66,9 +66,9 @@ def _confusion(test: Evaluation) -> None:
     labels = [str(label) for label in test.classes]
     rows = [[float(cell) for cell in row] for row in test.confusion]
     largest = max(max(row) for row in rows)
-    told = "Rows are what was true, columns what was said"
+    title = "Rows are what was true, columns what was said"
     height = 160 + 26 * len(labels)
-    heatmap(told, labels, labels, rows, low=0, high=largest, digits=0, height=max(320, height))
+    heatmap(title, labels, labels, rows, low=0, high=largest, digits=0, height=max(320, height))
 
 
 def _curves(test: Evaluation) -> None:
@@ -169,16 +169,16 @@ def _axis(name: str) -> dict[str, Any]:
     return {"type": "value", "name": name, "nameLocation": "middle", "nameGap": 28, "scale": True}
 
 
-def _importance(found: RunEvaluation) -> None:
-    assert found.importance is not None
-    columns = found.importance.columns[:MOST_BARS]
-    name = NAMES[found.importance.metric]
+def _importance(importance: RunEvaluation) -> None:
+    assert importance.importance is not None
+    columns = importance.importance.columns[:MOST_BARS]
+    name = NAMES[importance.importance.metric]
     title = f"Increase of the {name} when a column is shuffled"
     height = max(200, 60 + 24 * len(columns))
     BarPlot(
         title, [c.column for c in columns], {name: [c.value for c in columns]}, sideways=True, height=height
     )
-    for note in found.importance.notes:
+    for note in importance.importance.notes:
         ui.label(note).classes("muted")
 
 
@@ -188,19 +188,21 @@ def _report(test: Evaluation) -> None:
         plain_table(("Class", "Precision", "Recall", "F1", "Rows"), rows, "Classification report")
 
 
-def _references(found: RunEvaluation) -> None:
-    if not found.references:
+def _references(evaluation: RunEvaluation) -> None:
+    if not evaluation.references:
         return
     tag("h2", "Beside simple references")
-    test = found.test.values()
-    names = [name for name in HEADLINE[found.test.task] if name in test]
+    test = evaluation.test.values()
+    names = [name for name in HEADLINE[evaluation.test.task] if name in test]
     rows: list[list[Cell]] = [["this model", *(test[name] for name in names)]]
-    rows += [[name, *(values.get(metric) for metric in names)] for name, values in found.references.items()]
+    rows += [
+        [name, *(values.get(metric) for metric in names)] for name, values in evaluation.references.items()
+    ]
     plain_table(("Model", *(NAMES[name] for name in names)), rows, "Same rows, same split")
 
 
-def _slices(found: RunEvaluation) -> None:
-    test = found.test
+def _slices(evaluation: RunEvaluation) -> None:
+    test = evaluation.test
     names = [name for name in HEADLINE[test.task] if name in test.metrics][:SLICE_METRICS]
     rows: list[list[Cell]] = [
         [
@@ -209,7 +211,7 @@ def _slices(found: RunEvaluation) -> None:
             part.rows,
             *(str(part.metrics[n]) if n in part.metrics else None for n in names),
         ]
-        for part in found.slices
+        for part in evaluation.slices
     ]
     plain_table(
         ("Column", "Level", "Rows", *(NAMES[name] for name in names)),

@@ -22,24 +22,24 @@ def file_address(run_id: str, path: str, *, download: bool = False) -> str:
     return f"{run_page(run_id)}/files/{quote(path)}" + ("?download" if download else "")
 
 
-def show_files(view: PageView, run_id: str, found: RunFiles) -> None:
+def show_files(view: PageView, run_id: str, run_files: RunFiles) -> None:
     """Build the sections of pictures and files, where this stands."""
-    pictures = [file for file in found.files if file.suffix in PICTURES]
+    pictures = [file for file in run_files.files if file.suffix in PICTURES]
     if pictures:
         with section("Figures"):
             _gallery(run_id, pictures)
-    with section("Files", _summary(found)):
-        if found.files:
-            _table(view, run_id, found.files)
+    with section("Files", _summary(run_files)):
+        if run_files.files:
+            _table(view, run_id, run_files.files)
         else:
             empty("This run has no files.")
 
 
-def _summary(found: RunFiles) -> str:
-    if not found.files:
+def _summary(run_files: RunFiles) -> str:
+    if not run_files.files:
         return ""
-    told = f"{len(found.files):,} files, {format_size(found.bytes)}"
-    return told if found.whole else f"the first {told}; MLflow's own page shows them all"
+    summary = f"{len(run_files.files):,} files, {format_size(run_files.bytes)}"
+    return summary if run_files.whole else f"the first {summary}; MLflow's own page shows them all"
 
 
 def _gallery(run_id: str, pictures: list[RunFile]) -> None:

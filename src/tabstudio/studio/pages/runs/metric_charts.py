@@ -43,8 +43,8 @@ class MetricCharts:
             for group, names in groups.items()
             if group in self.opened or group not in (*FOLDED, *beyond)
         }
-        found = await asyncio.to_thread(self._fetch, wanted)
-        for group, series in found.items():
+        curves = await asyncio.to_thread(self._fetch, wanted)
+        for group, series in curves.items():
             self._draw(group, series)
         self.nothing.text = "" if self.charts else "No metric has more than one point yet."
         if beyond:

@@ -102,19 +102,19 @@ class RunDetailsPage:
     async def _results(self, details: RunDetails) -> None:
         """What stands in a run's files: it is there when the run has ended, some of it before."""
         client = self.runs.client
-        found = await asyncio.to_thread(run_files.list_files, client, self.run_id)
+        listed = await asyncio.to_thread(run_files.list_files, client, self.run_id)
         made_with = {}
         self.result.clear()
         with self.result:
-            if found.named(EVALUATION_FILE):
+            if listed.named(EVALUATION_FILE):
                 try:
-                    told = await asyncio.to_thread(read_evaluation, client, self.run_id)
+                    evaluated = await asyncio.to_thread(read_evaluation, client, self.run_id)
                 except TabstudioError as error:
                     problem(str(error))
                 else:
-                    evaluation_sections.show_evaluation(told, details.row.params)
-                    made_with = dict(told.environment)
-        if not made_with and found.named(ENVIRONMENT):
+                    evaluation_sections.show_evaluation(evaluated, details.row.params)
+                    made_with = dict(evaluated.environment)
+        if not made_with and listed.named(ENVIRONMENT):
             text = await asyncio.to_thread(run_files.read_text, client, self.run_id, ENVIRONMENT)
             with suppress(ValueError):
                 made_with = dict(json.loads(text))
@@ -125,7 +125,7 @@ class RunDetailsPage:
                 run_sections.parameters(details.row.params)
                 run_sections.environment(made_with)
             run_sections.data(details)
-            files.show_files(self.view, self.run_id, found)
+            files.show_files(self.view, self.run_id, listed)
             if details.note:
                 with section("Note"):
                     # Its headings go below those of this page; the browser takes out what is not harmless.

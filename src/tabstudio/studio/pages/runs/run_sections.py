@@ -68,12 +68,12 @@ def data(details: RunDetails) -> None:
         plain_table(("Name", "Used for", "Rows", "From", "Fingerprint"), rows, "Datasets")
 
 
-def environment(found: Mapping[str, object]) -> None:
+def environment(values: Mapping[str, object]) -> None:
     """The section of what the run was made with."""
-    if not found:
+    if not values:
         return
     with section("Environment"):
-        rows = [[key, str(value)] for key, value in found.items() if str(value)]
+        rows = [[key, str(value)] for key, value in values.items() if str(value)]
         plain_table(("", ""), rows, "Made with")
 
 
@@ -113,9 +113,9 @@ def _register_button(view: PageView, details: RunDetails, model: RunModel) -> No
             )
 
         def done() -> str:
-            made = (name.value or "").strip()
-            number = register_run_model(view.studio, view.who, details.row.id, model.id, made)
-            return f"Registered: {made} version {number}"
+            model_name = (name.value or "").strip()
+            number = register_run_model(view.studio, view.who, details.row.id, model.id, model_name)
+            return f"Registered: {model_name} version {number}"
 
         question.open()
 

@@ -75,7 +75,7 @@ class RunFilter:
 
     def address(self) -> str:
         """The address of the page that shows it."""
-        said = {
+        values = {
             "experiment": self.experiment,
             "name": self.name,
             "status": self.status,
@@ -85,8 +85,8 @@ class RunFilter:
             "up": "1" if self.up else "",
             "group": "1" if self.group else "",
         }
-        given = urlencode({key: value for key, value in said.items() if value})
-        return f"/runs?{given}" if given else "/runs"
+        query = urlencode({key: value for key, value in values.items() if value})
+        return f"/runs?{query}" if query else "/runs"
 
 
 class RunTable:
@@ -209,14 +209,14 @@ class RunTable:
             self.wrong.text = ""
         self.wrong.set_visibility(bool(self.wrong.text))
 
-    async def _fetch(self, asked: PageRequest) -> tuple[list[dict[str, Any]], int]:
-        order, up = asked.order or "started", not asked.descending and bool(asked.order)
+    async def _fetch(self, request: PageRequest) -> tuple[list[dict[str, Any]], int]:
+        order, up = request.order or "started", not request.descending and bool(request.order)
         if (order, up) != (self.wanted.order, self.wanted.up):
             self.wanted.order, self.wanted.up = order, up
             self._remember()
         query = self.wanted.query()
         page = await asyncio.to_thread(
-            self.runs.page, query, asked.offset, asked.limit, children=query.grouped
+            self.runs.page, query, request.offset, request.limit, children=query.grouped
         )
         rows: list[dict[str, Any]] = []
         for row in page.rows:
@@ -229,12 +229,12 @@ class RunTable:
         return rows, page.total
 
     def _below(self, parent: RunRow) -> list[dict[str, Any]]:
-        found = self.runs.page(
+        page = self.runs.page(
             RunQuery(parent=parent.id, order=self.wanted.order, descending=not self.wanted.up), 0, CHILDREN
         )
-        rows = [self._cells(row) | {"below": True} for row in found.rows]
-        if found.total > len(rows):
-            rows[-1] |= {"more": RunFilter(parent=parent.id).address(), "brothers": found.total}
+        rows = [self._cells(row) | {"below": True} for row in page.rows]
+        if page.total > len(rows):
+            rows[-1] |= {"more": RunFilter(parent=parent.id).address(), "brothers": page.total}
         return rows
 
     def _cells(self, row: RunRow) -> dict[str, Any]:
@@ -308,8 +308,8 @@ class RunTable:
 
         async def keep() -> None:
             self.shown = list(chosen.value or [])
-            told = json.dumps(json.dumps(self.shown))
-            ui.run_javascript(f"localStorage.setItem({json.dumps(STORED)}, {told})")
+            columns = json.dumps(json.dumps(self.shown))
+            ui.run_javascript(f"localStorage.setItem({json.dumps(STORED)}, {columns})")
             dialog.close()
             await self._show_columns()
 
@@ -334,9 +334,9 @@ def _said(column: str) -> str:
 def _stored(text: Any) -> list[str] | None:
     """The columns that this browser has kept, None where it has kept none that make sense."""
     try:
-        found = json.loads(text) if isinstance(text, str) else None
+        columns = json.loads(text) if isinstance(text, str) else None
     except ValueError:
         return None
-    if not isinstance(found, list):
+    if not isinstance(columns, list):
         return None
-    return [name for name in found if isinstance(name, str) and name.startswith(("metrics.", "params."))]
+    return [name for name in columns if isinstance(name, str) and name.startswith(("metrics.", "params."))]

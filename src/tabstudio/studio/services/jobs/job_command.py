@@ -9,19 +9,24 @@ from typing import Any
 from tabstudio.recipes.names import spelled
 
 
-def job_arguments(asked: Mapping[str, Any]) -> list[str]:
+def job_arguments(request: Mapping[str, Any]) -> list[str]:
     """The words that follow `tabstudio` for what a job was asked for."""
-    return shlex.split(job_command(asked))[1:]
+    return shlex.split(job_command(request))[1:]
 
 
-def job_command(asked: Mapping[str, Any]) -> str:
+def job_command(request: Mapping[str, Any]) -> str:
     """The command, quoted for a shell."""
-    parts = ["tabstudio", asked["kind"], shlex.quote(asked["table"]), spelled("target", asked["target"])]
-    if asked["name"]:
-        parts.append(spelled("name", asked["name"]))
-    parts += [spelled(name, value) for name, value in asked["options"].items()]
-    if not asked["register"]:
+    parts = [
+        "tabstudio",
+        request["kind"],
+        shlex.quote(request["table"]),
+        spelled("target", request["target"]),
+    ]
+    if request["name"]:
+        parts.append(spelled("name", request["name"]))
+    parts += [spelled(name, value) for name, value in request["options"].items()]
+    if not request["register"]:
         parts.append("--no-register")
-    if asked["resume"]:
+    if request["resume"]:
         parts.append("--resume")
     return " ".join(parts)

@@ -33,14 +33,14 @@ def main(path: Path) -> int:
         diary.write("began", pid=os.getpid())
         if DiaryReader(path).read().stopping:  # before we could hear of it
             signal.raise_signal(signal.SIGINT)
-        asked = diary.asked()
+        request = diary.asked()
         sys.argv = [
             "tabstudio",
-            *job_arguments(asked),
+            *job_arguments(request),
         ]  # the run is told to come from the command that does the same
         os.nice(NICE)
         threading.Thread(target=_tell_run, args=(diary,), daemon=True, name="run id").start()
-        diary.write("result", **_done(asked, diary))
+        diary.write("result", **_done(request, diary))
     except KeyboardInterrupt:
         diary.write("stopped")
         return 130
@@ -48,28 +48,28 @@ def main(path: Path) -> int:
         diary.write("failed", error="\n".join([str(error), *getattr(error, "__notes__", ())]))
         return 1
     except BaseException as error:  # noqa: BLE001 - whatever it is, the diary's readers are told
-        told = f"{type(error).__name__}: {error}"
-        diary.write("failed", error=f"this is a fault of tabstudio's own; its log says where: {told}")
+        description = f"{type(error).__name__}: {error}"
+        diary.write("failed", error=f"this is a fault of tabstudio's own; its log says where: {description}")
         traceback.print_exception(error)
         return 1
     return 0
 
 
-def _done(asked: dict[str, Any], diary: JobDiary) -> dict[str, Any]:
+def _done(request: dict[str, Any], diary: JobDiary) -> dict[str, Any]:
     from tabstudio.recipes import sweep, train
     from tabstudio.studio.services.jobs import diary_reporter
 
-    options = dict(asked["options"])
+    options = dict(request["options"])
     reporter = diary_reporter.DiaryReporter(diary, options.get("minutes"))
-    if asked["kind"] == "sweep":
-        found = sweep(asked["table"], asked["target"], name=asked["name"], reporter=reporter, **options)
+    if request["kind"] == "sweep":
+        found = sweep(request["table"], request["target"], name=request["name"], reporter=reporter, **options)
         return diary_reporter.search_summary(found)
     result = train(
-        asked["table"],
-        asked["target"],
-        name=asked["name"],
-        register=asked["register"],
-        resume=asked["resume"],
+        request["table"],
+        request["target"],
+        name=request["name"],
+        register=request["register"],
+        resume=request["resume"],
         reporter=reporter,
         **options,
     )

@@ -218,14 +218,14 @@ class StudioJobs:
             rows = connection.execute(query).mappings().all()
         return tuple((row["id"], self._ended(row) or (_size(row["diary"]), _runs(row))) for row in rows)
 
-    def _begin(self, who: Actor, asked: dict[str, Any]) -> StudioJob:
+    def _begin(self, who: Actor, request: dict[str, Any]) -> StudioJob:
         job_id = uuid.uuid4().hex[:12]
         folder = Path(setting("TABSTUDIO_HOME")).absolute() / "jobs"
         folder.mkdir(parents=True, exist_ok=True)
         diary = JobDiary(folder / f"{job_id}.jsonl")
-        diary.write("asked", who=who.name, **asked)
+        diary.write("asked", who=who.name, **request)
         try:
-            others = self._claim(who, job_id, asked, diary.path)
+            others = self._claim(who, job_id, request, diary.path)
         except BaseException:
             diary.path.unlink()
             raise
@@ -238,14 +238,14 @@ class StudioJobs:
             raise TabstudioError(f"job {job_id}: its process did not start: {error}") from error
         return self.find(job_id)
 
-    def _claim(self, who: Actor, job_id: str, asked: dict[str, Any], diary: Path) -> int:
+    def _claim(self, who: Actor, job_id: str, request: dict[str, Any], diary: Path) -> int:
         """Write the job down as ours to start; says how many others run on this machine."""
         ours = psutil.Process()
         row = {
             "id": job_id,
-            "kind": asked["kind"],
-            "title": f"{asked['name']}: {asked['target']} of {Path(asked['table']).name}",
-            "options": json.dumps(asked),
+            "kind": request["kind"],
+            "title": f"{request['name']}: {request['target']} of {Path(request['table']).name}",
+            "options": json.dumps(request),
             "folder": str(Path.cwd()),
             "diary": str(diary),
             "actor": who.name,
@@ -359,10 +359,10 @@ def _near(path: Path) -> str:
 
 
 def _most() -> int:
-    told = setting("TABSTUDIO_TRAININGS")
-    if not told.isdecimal() or int(told) < 1:
-        raise ConfigError(f"TABSTUDIO_TRAININGS: a whole number above 0 was expected, got {told!r}")
-    return int(told)
+    text = setting("TABSTUDIO_TRAININGS")
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"TABSTUDIO_TRAININGS: a whole number above 0 was expected, got {text!r}")
+    return int(text)
 
 
 def _environment(who: Actor, others: int) -> dict[str, str]:

@@ -34,25 +34,25 @@ def metric_curves(
     Of a long one, evenly chosen points: a database of one's own picks them itself, a server sends all.
     Raises `TrackingError` where MLflow cannot be asked.
     """
-    wanted = list(metrics)
+    names = list(metrics)
     store = tracking_store(client.mlflow)
     with client.asking("look at the metrics"):
         if hasattr(store, "ManagedSessionMaker"):
-            found = _in_tables(store, run_id, wanted, points)
+            points_of = _in_tables(store, run_id, names, points)
         else:
-            asked = {metric: client.mlflow.get_metric_history(run_id, metric) for metric in wanted}
-            found = {metric: [_point(m) for m in history] for metric, history in asked.items()}
-    return {metric: _curve(found.get(metric, []), points) for metric in wanted}
+            histories = {metric: client.mlflow.get_metric_history(run_id, metric) for metric in names}
+            points_of = {metric: [_point(m) for m in logged] for metric, logged in histories.items()}
+    return {metric: _curve(points_of.get(metric, []), points) for metric in names}
 
 
 def _in_tables(
-    store: Any, run_id: str, wanted: Sequence[str], points: int
+    store: Any, run_id: str, names: Sequence[str], points: int
 ) -> dict[str, list[tuple[int, int, float]]]:
     """Short curves together, in one question; long ones one by one, thinned by MLflow."""
     from mlflow.store.tracking.dbmodels.models import SqlMetric as Row
 
-    mine = (Row.run_uuid == run_id, Row.key.in_(wanted))
-    found: dict[str, list[tuple[int, int, float]]] = {}
+    mine = (Row.run_uuid == run_id, Row.key.in_(names))
+    curves: dict[str, list[tuple[int, int, float]]] = {}
     with store.ManagedSessionMaker() as session:
         counting = select(Row.key, func.count()).where(*mine).group_by(Row.key)
         counts = {key: int(count) for key, count in session.execute(counting)}
@@ -61,19 +61,19 @@ def _in_tables(
             Row.run_uuid == run_id, Row.key.in_(short), Row.is_nan.is_(False)
         )
         for key, *point in session.execute(rows):
-            found.setdefault(key, []).append((point[0], point[1], point[2]))
+            curves.setdefault(key, []).append((point[0], point[1], point[2]))
     for key in counts.keys() - set(short):
         thinned = store.get_metric_history_bulk_interval([run_id], key, points, None, None)
-        found[key] = [_point(m) for m in thinned]
-    return found
+        curves[key] = [_point(m) for m in thinned]
+    return curves
 
 
 def _point(metric: Any) -> tuple[int, int, float]:
     return metric.step, metric.timestamp, metric.value
 
 
-def _curve(found: Iterable[tuple[int, int, float]], points: int) -> Points:
-    finite = sorted(point for point in found if math.isfinite(as_logged(point[2])))
+def _curve(logged: Iterable[tuple[int, int, float]], points: int) -> Points:
+    finite = sorted(point for point in logged if math.isfinite(as_logged(point[2])))
     return [(float(step), float(value)) for step, _, value in _thinned(finite, points)]
 
 
@@ -103,15 +103,15 @@ def smoothed(points: Points, weight: float) -> Points:
 
     Source: Kingma and Ba 2014, section 3, the correction of the bias of a moving mean.
     """
-    mean, total, made = 0.0, 0.0, []
+    mean, total, averaged = 0.0, 0.0, []
     for step, value in points:
         mean = weight * mean + (1 - weight) * value
         total = weight * total + (1 - weight)
-        made.append((step, mean / total))
-    return made
+        averaged.append((step, mean / total))
+    return averaged
 
 
 def _thinned(curve: Sequence[Any], points: int) -> Sequence[Any]:
     if len(curve) <= points:
         return curve
-    return [curve[round(place * (len(curve) - 1) / (points - 1))] for place in range(points)]
+    return [curve[round(index * (len(curve) - 1) / (points - 1))] for index in range(points)]

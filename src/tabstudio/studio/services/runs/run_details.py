@@ -82,19 +82,19 @@ class RunDetails:
     def reproduce(self) -> str:
         """The command that trains its model again and compares the two, '' where there is none."""
         searched = {self.row.params.get("search"), self.row.params.get("distill")} & {"True", "true"}
-        made = next((model for model in self.models if model.bundle), None)
-        if made is None or searched:
+        model = next((model for model in self.models if model.bundle), None)
+        if model is None or searched:
             return ""
-        versions = made.versions or self.versions
+        versions = model.versions or self.versions
         address = (
-            f"models:/{versions[0][0]}/{versions[0][1]}" if versions else f"runs:/{self.row.id}/{made.name}"
+            f"models:/{versions[0][0]}/{versions[0][1]}" if versions else f"runs:/{self.row.id}/{model.name}"
         )
         return f"tabstudio reproduce {shlex.quote(address)}"
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary for `json.dumps`."""
-        told = asdict(self) | {"command": self.command, "reproduce": self.reproduce}
-        plain: dict[str, Any] = to_plain(told)
+        fields = asdict(self) | {"command": self.command, "reproduce": self.reproduce}
+        plain: dict[str, Any] = to_plain(fields)
         return plain
 
 
@@ -117,7 +117,7 @@ def read_details(runs: RunStore, run_id: str) -> RunDetails:
         note=tags.get(NOTE, ""),
         tags={name: value for name, value in sorted(tags.items()) if not name.startswith("mlflow.")},
         git={name.rpartition(".")[2]: value for name, value in tags.items() if ".source.git." in name},
-        datasets=tuple(_dataset(given) for given in (run.inputs.dataset_inputs if run.inputs else ())),
+        datasets=tuple(_dataset(dataset) for dataset in (run.inputs.dataset_inputs if run.inputs else ())),
         models=models,
         versions=tuple((name, number) for name, number, _ in versions),
         children=runs.children(run_id, [row.experiment_id]),
@@ -126,10 +126,10 @@ def read_details(runs: RunStore, run_id: str) -> RunDetails:
 
 
 def _versions(mlflow: Any, run_id: str) -> list[tuple[str, int, str]]:
-    found = mlflow.search_model_versions(f"run_id = '{run_id}'", max_results=MOST_VERSIONS)
+    registered = mlflow.search_model_versions(f"run_id = '{run_id}'", max_results=MOST_VERSIONS)
     # Some stores tell which model a version was made of by its source only.
     return sorted(
-        (v.name, int(v.version), v.model_id or (v.source or "").removeprefix("models:/")) for v in found
+        (v.name, int(v.version), v.model_id or (v.source or "").removeprefix("models:/")) for v in registered
     )
 
 
@@ -139,22 +139,22 @@ def _models(mlflow: Any, run: Run, versions: list[tuple[str, int, str]]) -> tupl
 
 
 def _model(model: LoggedModel, versions: list[tuple[str, int, str]]) -> RunModel:
-    made = tuple((name, number) for name, number, model_id in versions if model_id == model.model_id)
-    return RunModel(model.model_id, model.name, model.model_type or "", BUNDLE in model.tags, made)
+    registered = tuple((name, number) for name, number, model_id in versions if model_id == model.model_id)
+    return RunModel(model.model_id, model.name, model.model_type or "", BUNDLE in model.tags, registered)
 
 
-def _dataset(given: Any) -> RunDataset:
-    told, source = _said(given.dataset.profile), _said(given.dataset.source)
-    rows = told.get("num_rows")
-    context = next((tag.value for tag in given.tags if tag.key == "mlflow.data.context"), "")
+def _dataset(dataset: Any) -> RunDataset:
+    profile, source = _said(dataset.dataset.profile), _said(dataset.dataset.source)
+    rows = profile.get("num_rows")
+    context = next((tag.value for tag in dataset.tags if tag.key == "mlflow.data.context"), "")
     where = next((str(source[key]) for key in ("uri", "url", "path", "source") if source.get(key)), "")
     count = int(rows) if isinstance(rows, int | float) else None
-    return RunDataset(given.dataset.name, given.dataset.digest, context, where, count)
+    return RunDataset(dataset.dataset.name, dataset.dataset.digest, context, where, count)
 
 
 def _said(text: str | None) -> dict[str, Any]:
     with suppress(ValueError):
-        found = json.loads(text or "{}")
-        if isinstance(found, dict):
-            return found
+        value = json.loads(text or "{}")
+        if isinstance(value, dict):
+            return value
     return {}

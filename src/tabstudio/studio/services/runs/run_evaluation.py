@@ -85,25 +85,25 @@ def read_evaluation(client: RegistryClient, run_id: str) -> RunEvaluation:
     """Read the evaluation of a run. Raises `TrackingError` where it has none, or none that can be read."""
     with open_file(client, run_id, EVALUATION_FILE) as file:
         try:
-            told = json.loads(file.read_text(encoding="utf-8"))
-            return _outcome(told)
+            numbers = json.loads(file.read_text(encoding="utf-8"))
+            return _outcome(numbers)
         except (ValueError, KeyError, TypeError) as error:
             raise TrackingError(
                 f"{EVALUATION_FILE}: not an evaluation as tabstudio writes it: {error!r}"
             ) from error
 
 
-def _outcome(told: Mapping[str, Any]) -> RunEvaluation:
-    references = told["references"] or {"references": {}, "verdict": None}
+def _outcome(numbers: Mapping[str, Any]) -> RunEvaluation:
+    references = numbers["references"] or {"references": {}, "verdict": None}
     return RunEvaluation(
-        test=Evaluation.from_json(told["test"]),
-        importance=Importance.from_json(told["importance"]) if told["importance"] else None,
-        slices=tuple(Slice.from_json(part) for part in told["slices"]),
+        test=Evaluation.from_json(numbers["test"]),
+        importance=Importance.from_json(numbers["importance"]) if numbers["importance"] else None,
+        slices=tuple(Slice.from_json(part) for part in numbers["slices"]),
         references=references["references"],
         verdict=references["verdict"] or "",
-        data=told["data"],
-        training=told["training"],
-        environment=told["environment"],
+        data=numbers["data"],
+        training=numbers["training"],
+        environment=numbers["environment"],
     )
 
 
@@ -125,15 +125,17 @@ def threshold_decisions(evaluation: Evaluation) -> list[ThresholdDecision]:
     ]
 
 
-def nearest_decision(found: list[ThresholdDecision], threshold: float) -> int:
+def nearest_decision(decisions: list[ThresholdDecision], threshold: float) -> int:
     """The place of the decision at the threshold that is nearest."""
-    place = bisect_left([decision.threshold for decision in found], threshold)
-    near = [p for p in (place - 1, place) if 0 <= p < len(found)]
-    return min(near, key=lambda p: abs(found[p].threshold - threshold))
+    index = bisect_left([decision.threshold for decision in decisions], threshold)
+    near = [p for p in (index - 1, index) if 0 <= p < len(decisions)]
+    return min(near, key=lambda p: abs(decisions[p].threshold - threshold))
 
 
-def cheapest_decision(found: list[ThresholdDecision], false_positive: float, false_negative: float) -> int:
+def cheapest_decision(
+    decisions: list[ThresholdDecision], false_positive: float, false_negative: float
+) -> int:
     """The place of the decision that costs least on these rows; of equal ones the middle one."""
-    costs = [decision.cost(false_positive, false_negative) for decision in found]
-    least = [place for place, cost in enumerate(costs) if cost == min(costs)]
+    costs = [decision.cost(false_positive, false_negative) for decision in decisions]
+    least = [index for index, cost in enumerate(costs) if cost == min(costs)]
     return least[len(least) // 2]

@@ -62,18 +62,18 @@ class RunFiles:
 
 def list_files(client: RegistryClient, run_id: str, most: int = MOST_FILES) -> RunFiles:
     """List what a run has, folder by folder, up to `most` files. Raises `TrackingError`."""
-    found: list[RunFile] = []
-    waiting = [""]
+    files: list[RunFile] = []
+    folders = [""]
     with client.asking("list the files"):
-        while waiting and len(found) < most:
-            folder = waiting.pop(0)
+        while folders and len(files) < most:
+            folder = folders.pop(0)
             for entry in client.mlflow.list_artifacts(run_id, folder or None):
                 if entry.is_dir:
-                    waiting.append(entry.path)
+                    folders.append(entry.path)
                 else:
-                    found.append(RunFile(entry.path, entry.file_size))
-    shown = sorted(found[:most], key=lambda file: file.path)
-    return RunFiles(tuple(shown), not waiting and len(found) <= most)
+                    files.append(RunFile(entry.path, entry.file_size))
+    shown = sorted(files[:most], key=lambda file: file.path)
+    return RunFiles(tuple(shown), not folders and len(files) <= most)
 
 
 @contextmanager
@@ -92,8 +92,8 @@ def fetch_file(client: RegistryClient, run_id: str, path: str) -> tuple[Path, Ca
     From a store elsewhere it is copied into a new temporary folder. Raises `TrackingError` where there is
     no such file, and for a path or a link that leads out of the run's files.
     """
-    place = PurePosixPath(path)
-    if place.is_absolute() or ".." in place.parts or not place.parts or "\\" in path or "\0" in path:
+    parts = PurePosixPath(path)
+    if parts.is_absolute() or ".." in parts.parts or not parts.parts or "\\" in path or "\0" in path:
         raise TrackingError(f"file {path!r}: a path inside of the run's files was expected")
     with client.asking(f"look at run {run_id[:64]}"):
         root = str(client.mlflow.get_run(run_id).info.artifact_uri)
@@ -137,9 +137,9 @@ def response_headers(path: str) -> dict[str, Any]:
     Pictures are shown; a page is shown in a sandbox, without scripts, without its origin and without any
     request; everything else is a download.
     """
-    place = PurePosixPath(path)
-    suffix = place.suffix.lower()
-    made = {
+    name = PurePosixPath(path)
+    suffix = name.suffix.lower()
+    headers = {
         "x-content-type-options": "nosniff",
         "cache-control": "private, max-age=60",
         "content-security-policy": (
@@ -150,5 +150,5 @@ def response_headers(path: str) -> dict[str, Any]:
     kind = PICTURES.get(suffix) or PAGES.get(suffix)
     if kind is None:
         kind = "application/octet-stream"
-        made["content-disposition"] = "attachment"
-    return made | {"content-type": kind}
+        headers["content-disposition"] = "attachment"
+    return headers | {"content-type": kind}

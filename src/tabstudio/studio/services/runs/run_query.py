@@ -58,8 +58,8 @@ def parse_filter(text: str) -> Sequence[dict[str, Any]]:
     try:
         clauses: Sequence[dict[str, Any]] = SearchUtils.parse_search_filter(text)
     except (MlflowException, ValueError) as error:  # some faults escape it as what float() raised
-        said = " ".join(str(getattr(error, "message", error)).split())
-        raise ConfigError(f"filter {text!r}: {said.rstrip('.')}; write for example {EXAMPLE}") from error
+        reason = " ".join(str(getattr(error, "message", error)).split())
+        raise ConfigError(f"filter {text!r}: {reason.rstrip('.')}; write for example {EXAMPLE}") from error
     return clauses
 
 

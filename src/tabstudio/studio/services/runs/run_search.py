@@ -80,8 +80,8 @@ class SqlRunSearch:
             .group_by(SqlTag.value)
         )
         with self.store.ManagedSessionMaker() as session:
-            found = {parent: int(number) for parent, number in session.execute(counting)}
-        return {run_id: found.get(run_id, 0) for run_id in ids}
+            counts = {parent: int(number) for parent, number in session.execute(counting)}
+        return {run_id: counts.get(run_id, 0) for run_id in ids}
 
     def _matching(self, session: Session, query: RunQuery, experiments: Sequence[str]) -> Select[Any]:
         """Ids of the runs that a query asks for, in no order; MLflow itself reads its filter string."""
@@ -89,11 +89,11 @@ class SqlRunSearch:
 
         attributes, joined, datasets = filter_clauses(self.store, session, parse_filter(query.filter))
         below = select(SqlTag.run_uuid).where(SqlTag.key == PARENT)
-        found = select(SqlRun.run_uuid)
+        statement = select(SqlRun.run_uuid)
         for table in joined:
-            found = found.join(table)
+            statement = statement.join(table)
         for table in datasets:
-            found = found.join(table, SqlRun.run_uuid == table.c.destination_id)
+            statement = statement.join(table, SqlRun.run_uuid == table.c.destination_id)
         conditions = [*_within(experiments), *attributes]
         if query.name:
             conditions.append(func.lower(SqlRun.name).contains(query.name.lower(), autoescape=True))
@@ -103,16 +103,16 @@ class SqlRunSearch:
             conditions.append(SqlRun.run_uuid.in_(below.where(SqlTag.value == query.parent)))
         if query.grouped:
             conditions.append(SqlRun.run_uuid.not_in(below))
-        return found.where(*conditions).distinct()
+        return statement.where(*conditions).distinct()
 
     def _runs(self, ids: Sequence[str], experiments: Sequence[str]) -> list[Run]:
         if not ids:
             return []
         names = ", ".join(f"'{run_id}'" for run_id in ids)
-        found = self.client.search_runs(
+        runs = self.client.search_runs(
             list(experiments), f"attributes.run_id IN ({names})", max_results=len(ids)
         )
-        by_id = {run.info.run_id: run for run in found}
+        by_id = {run.info.run_id: run for run in runs}
         return [by_id[run_id] for run_id in ids if run_id in by_id]  # one may have been deleted meanwhile
 
 
@@ -127,7 +127,7 @@ def _ordered(query: RunQuery, matching: Select[Any]) -> Select[Any]:
     """The ids in their order: what has no value last, then the latest first."""
     from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlParam, SqlRun
 
-    found = select(SqlRun.run_uuid).where(SqlRun.run_uuid.in_(matching))
+    statement = select(SqlRun.run_uuid).where(SqlRun.run_uuid.in_(matching))
     kind, _, name = query.order.partition(".")
     if query.order in ATTRIBUTES:
         attribute = SqlRun.get_attribute_name(ATTRIBUTES[query.order])
@@ -135,11 +135,11 @@ def _ordered(query: RunQuery, matching: Select[Any]) -> Select[Any]:
         keys = [case((value.is_(None), 1), else_=0), value]
     elif kind == "metrics":
         metric = SqlLatestMetric
-        found = found.outerjoin(metric, and_(metric.run_uuid == SqlRun.run_uuid, metric.key == name))
+        statement = statement.outerjoin(metric, and_(metric.run_uuid == SqlRun.run_uuid, metric.key == name))
         keys = [case((metric.is_nan.is_(True), 1), (metric.value.is_(None), 2), else_=0), metric.value]
     else:
         param = SqlParam
-        found = found.outerjoin(param, and_(param.run_uuid == SqlRun.run_uuid, param.key == name))
+        statement = statement.outerjoin(param, and_(param.run_uuid == SqlRun.run_uuid, param.key == name))
         numeric = param.value.regexp_match(NUMBER)
         keys = [
             case((numeric, 0), (param.value.is_(None), 2), else_=1),
@@ -148,7 +148,7 @@ def _ordered(query: RunQuery, matching: Select[Any]) -> Select[Any]:
         ]
     rank, *values = keys
     directed = [value.desc() if query.descending else value for value in values]
-    return found.order_by(rank, *directed, SqlRun.start_time.desc(), SqlRun.run_uuid)
+    return statement.order_by(rank, *directed, SqlRun.start_time.desc(), SqlRun.run_uuid)
 
 
 class ApiRunSearch:
@@ -166,11 +166,11 @@ class ApiRunSearch:
         self, query: RunQuery, experiments: Sequence[str], offset: int, limit: int
     ) -> tuple[list[Run], int]:
         """Return some runs, and how many there are in all."""
-        wanted = filter_string(query)
-        found = self._search(experiments, wanted, offset, limit, [order_clause(query)])
-        if not found.token and (found or not offset):
-            return list(found), offset + len(found)
-        return list(found), self._total(wanted, experiments)
+        filter_text = filter_string(query)
+        page = self._search(experiments, filter_text, offset, limit, [order_clause(query)])
+        if not page.token and (page or not offset):
+            return list(page), offset + len(page)
+        return list(page), self._total(filter_text, experiments)
 
     def children(self, ids: Sequence[str], experiments: Sequence[str]) -> dict[str, int]:
         """Return how many runs are below each of these."""
@@ -179,21 +179,27 @@ class ApiRunSearch:
             for run_id in ids
         }
 
-    def _total(self, wanted: str, experiments: Sequence[str], known: int = 256) -> int:
-        key = wanted, tuple(experiments)
+    def _total(self, filter_text: str, experiments: Sequence[str], known: int = 256) -> int:
+        key = filter_text, tuple(experiments)
         total = self._totals[key] = _counted(
-            lambda place: bool(self._search(experiments, wanted, place, 1)), self._totals.get(key, known)
+            lambda offset: bool(self._search(experiments, filter_text, offset, 1)),
+            self._totals.get(key, known),
         )
         return total
 
     def _search(
-        self, experiments: Sequence[str], wanted: str, offset: int, limit: int, order: list[str] | None = None
+        self,
+        experiments: Sequence[str],
+        filter_text: str,
+        offset: int,
+        limit: int,
+        order: list[str] | None = None,
     ) -> Any:
         from mlflow.utils.search_utils import SearchUtils
 
         return self.client.search_runs(
             list(experiments),
-            wanted,
+            filter_text,
             max_results=limit,
             order_by=order,
             page_token=SearchUtils.create_page_token(offset).decode() if offset else None,

@@ -44,9 +44,9 @@ class RunStore:
         token: str | None = None
         with self.client.asking("list the experiments"):
             while True:
-                found = self.client.mlflow.search_experiments(max_results=1000, page_token=token)
-                names |= {experiment.experiment_id: experiment.name for experiment in found}
-                token = found.token
+                page = self.client.mlflow.search_experiments(max_results=1000, page_token=token)
+                names |= {experiment.experiment_id: experiment.name for experiment in page}
+                token = page.token
                 if not token:
                     return names
 
@@ -61,10 +61,10 @@ class RunStore:
         if not experiments:
             return RunPage((), 0)
         with self.client.asking("search the runs"):
-            found, total = self._finder.find(query, experiments, offset, limit)
-            ids = [run.info.run_id for run in found]
-            below = self._finder.children(ids, experiments) if children and ids else {}
-        return RunPage(tuple(_row(run, names, below) for run in found), total)
+            runs, total = self._finder.find(query, experiments, offset, limit)
+            ids = [run.info.run_id for run in runs]
+            children_of = self._finder.children(ids, experiments) if children and ids else {}
+        return RunPage(tuple(_row(run, names, children_of) for run in runs), total)
 
     def children(self, run_id: str, experiments: Sequence[str]) -> int:
         """How many runs of these experiments are below one."""
@@ -79,20 +79,20 @@ class RunStore:
     def rows(self, ids: Sequence[str]) -> list[RunRow]:
         """These runs, in this order. Raises `TrackingError` where one is not there."""
         names = self.experiments()
-        found = []
+        runs = []
         for run_id in ids:
             with self.client.asking(f"look at run {run_id[:64]}"):
-                found.append(self.client.mlflow.get_run(run_id))
-        return [_row(run, names, {}) for run in found]
+                runs.append(self.client.mlflow.get_run(run_id))
+        return [_row(run, names, {}) for run in runs]
 
 
 def _row(run: Run, names: dict[str, str], below: dict[str, int]) -> RunRow:
     return as_row(run, names.get(run.info.experiment_id, run.info.experiment_id), below.get(run.info.run_id))
 
 
-def _frequent(found: Sequence[object]) -> tuple[str, ...]:
+def _frequent(collections: Sequence[object]) -> tuple[str, ...]:
     counts: dict[str, int] = {}
-    for names in found:
+    for names in collections:
         for name in names:  # type: ignore[attr-defined]
             counts[name] = counts.get(name, 0) + 1
     return tuple(sorted(counts, key=lambda name: (-counts[name], name)))

@@ -38,9 +38,9 @@ def main() -> int:
     os.nice(NICE)
     with suppress(OSError):  # Linux: where memory runs out, this process goes first
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    asked = json.load(sys.stdin)
+    request = json.load(sys.stdin)
     try:
-        for name, part in preview_parts(Path(asked["path"]), asked["target"], asked["options"]):
+        for name, part in preview_parts(Path(request["path"]), request["target"], request["options"]):
             _tell(name, part)
     except TabstudioError as error:
         _tell("error", {"kind": type(error).__name__, "text": str(error)})
@@ -59,9 +59,9 @@ def preview_parts(path: Path, target: str | None, options: dict[str, Any]) -> It
 
     table = read(path, target=target, config=configure(**options).read)
     yield "schema", schema(table)
-    found = explore(table)
-    yield "findings", {"findings": findings(found)}
-    yield "charts", charts(found)
+    exploration = explore(table)
+    yield "findings", {"findings": findings(exploration)}
+    yield "charts", charts(exploration)
 
 
 def schema(table: Table) -> dict[str, Any]:
@@ -108,39 +108,39 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def findings(found: Exploration) -> list[dict[str, Any]]:
+def findings(exploration: Exploration) -> list[dict[str, Any]]:
     """What to mind before training, the gravest first."""
     return [
         {
-            "kind": one.kind,
-            "severity": one.severity,
-            "columns": [*one.columns],
-            "message": one.message,
-            "remedy": one.remedy,
+            "kind": finding.kind,
+            "severity": finding.severity,
+            "columns": [*finding.columns],
+            "message": finding.message,
+            "remedy": finding.remedy,
         }
-        for one in found.findings
+        for finding in exploration.findings
     ]
 
 
-def charts(found: Exploration) -> dict[str, Any]:
+def charts(exploration: Exploration) -> dict[str, Any]:
     """The numbers that the page draws: classes, gaps, associations, and each column's spread."""
-    seen = found.summary
-    links = seen.associations
+    summary = exploration.summary
+    links = summary.associations
     by_target = [] if links.with_target is None else [[*row] for row in links.with_target.iter_rows()]
     return {
-        "classes": None if seen.classes is None else [[*row] for row in seen.classes.iter_rows()],
-        "missing": [[*row] for row in seen.missing.iter_rows()],
-        "numbers": [[*row] for row in seen.numbers.iter_rows()],
+        "classes": None if summary.classes is None else [[*row] for row in summary.classes.iter_rows()],
+        "missing": [[*row] for row in summary.missing.iter_rows()],
+        "numbers": [[*row] for row in summary.numbers.iter_rows()],
         "associations": {
             "names": [*links.names],
             "matrix": [[_finite(value) for value in row] for row in links.matrix.tolist()],
             "left_out": links.left_out,
             "with_target": [[name, _finite(value), measure] for name, value, measure in by_target],
         },
-        "groups": [*found.groups.names],
-        "target": None if found.target_panel is None else _panel(found.target_panel),
-        "panels": [_panel(panel) for panel in found.panels(MOST_PANELS)],
-        "not_drawn": max(len(found.drawable) - MOST_PANELS, 0),
+        "groups": [*exploration.groups.names],
+        "target": None if exploration.target_panel is None else _panel(exploration.target_panel),
+        "panels": [_panel(panel) for panel in exploration.panels(MOST_PANELS)],
+        "not_drawn": max(len(exploration.drawable) - MOST_PANELS, 0),
     }
 
 

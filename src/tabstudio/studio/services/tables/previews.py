@@ -75,7 +75,7 @@ class TablePreview:
         )
         try:
             async with asyncio.timeout(SECONDS):
-                said, _ = await asyncio.gather(process.stderr.read(), self._hear(process))  # type: ignore[union-attr]
+                errors, _ = await asyncio.gather(process.stderr.read(), self._hear(process))  # type: ignore[union-attr]
         except TimeoutError:
             raise TabstudioError(
                 f"looking at the table took more than {SECONDS:g} s: leave columns out, or look at a part of "
@@ -86,7 +86,7 @@ class TablePreview:
                 process.kill()
             await asyncio.gather(process.stdout.read(), process.stderr.read(), process.wait())  # type: ignore[union-attr]
         if self._error is None and process.returncode != 0:
-            log.error("a look ended with status %s: %s", process.returncode, said.decode(errors="replace"))
+            log.error("a look ended with status %s: %s", process.returncode, errors.decode(errors="replace"))
             raise TabstudioError(
                 "looking at the table was ended by the system: it may need more memory than there is"
                 if (process.returncode or 0) < 0

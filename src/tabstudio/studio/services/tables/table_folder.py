@@ -55,17 +55,17 @@ class TableFolder:
     def list(self) -> list[TableEntry]:
         """Every table, by name; links that lead out of the folder, and hidden files, are left out."""
         root = self.folder.resolve()
-        found = []
+        entries = []
         for path in sorted(self.folder.rglob("*")) if self.folder.is_dir() else ():
             inside = path.is_file() and path.resolve().is_relative_to(root)
             if inside and named_as_table(path) and not _hidden(path, self.folder):
                 about = path.stat()
-                found.append(
+                entries.append(
                     TableEntry(path.relative_to(self.folder).as_posix(), about.st_size, about.st_mtime)
                 )
-                if len(found) == MOST_TABLES:
+                if len(entries) == MOST_TABLES:
                     break
-        return found
+        return entries
 
     def find(self, name: str) -> Path:
         """The path of the table of that name.
@@ -131,8 +131,8 @@ class TableFolder:
             try:
                 await check(part)
             except DataError as error:
-                told = str(error).replace(str(part), path.name).replace(part.name, path.name)
-                raise type(error)(told) from error
+                text = str(error).replace(str(part), path.name).replace(part.name, path.name)
+                raise type(error)(text) from error
             part.chmod(0o644)
             _put(part, path, replace=replace)
         finally:
