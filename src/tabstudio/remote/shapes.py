@@ -19,16 +19,16 @@ from tabstudio.serving.deployments import Deployment
 _NOTICES = "What the registry noticed meanwhile: changes made in MLflow, repairs."
 
 
-class Shape(BaseModel):
+class JsonShape(BaseModel):
     """JSON that is made of our own records."""
 
     model_config = ConfigDict(from_attributes=True)
 
 
-_SHAPES: dict[type, type[Shape]] = {}
+_SHAPES: dict[type, type[JsonShape]] = {}
 
 
-def shape(record: type, /, *, leave_out: Container[str] = (), **more: Any) -> type[Shape]:
+def shape(record: type, /, *, leave_out: Container[str] = (), **more: Any) -> type[JsonShape]:
     """Return the shape of a dataclass: each of its fields, described by the text that its type carries.
 
     `more` adds fields and takes the place of others, each a type, or a type and its default.
@@ -40,15 +40,15 @@ def shape(record: type, /, *, leave_out: Container[str] = (), **more: Any) -> ty
     return _SHAPES[record]
 
 
-def named(name: str, doc: str, /, **made: Any) -> type[Shape]:
+def named(name: str, doc: str, /, **made: Any) -> type[JsonShape]:
     """Return a shape of these fields, each a type, or a type and its default."""
     pairs: dict[str, Any] = {
         key: value if isinstance(value, tuple) else (value, ...) for key, value in made.items()
     }
-    return create_model(name, __base__=Shape, __doc__=doc, **pairs)
+    return create_model(name, __base__=JsonShape, __doc__=doc, **pairs)
 
 
-def page_of(item: type[Shape], name: str, doc: str, field: str = "items") -> type[Shape]:
+def page_of(item: type[JsonShape], name: str, doc: str, field: str = "items") -> type[JsonShape]:
     """Return the shape of some items with the notices of the registry."""
     notices = (list[str], Field(description=_NOTICES))
     return named(name, doc, **{field: list[item]}, notices=notices)  # type: ignore[valid-type]
@@ -160,7 +160,7 @@ class ServiceBody(BaseModel):
     )
 
 
-class Card(Shape):
+class Card(JsonShape):
     """A model card."""
 
     model_config = ConfigDict(extra="allow")
@@ -169,20 +169,20 @@ class Card(Shape):
     card: str = Field(description="Markdown.")
 
 
-class ComparisonReport(Shape):
+class ComparisonReport(JsonShape):
     """Two models side by side."""
 
     text: str = Field(description="The report for a terminal.")
     comparison: dict[str, Any] = Field(description="Every figure, interval and difference.")
 
 
-class Log(Shape):
+class Log(JsonShape):
     """The last lines of a service's output."""
 
     lines: list[str]
 
 
-class Gone(Shape):
+class Gone(JsonShape):
     """It is not there any more."""
 
     status: Literal["removed"] = "removed"

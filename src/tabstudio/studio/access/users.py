@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Annotated, cast
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -22,16 +22,16 @@ LONGEST_NAME = 128
 
 @dataclass(frozen=True, slots=True)
 class StudioUser:
-    """Somebody who may use the studio; `tokens` are the names of what their programs show.
+    """Somebody who may use the studio.
 
-    `created` is UTC, ISO 8601. Without a password there is a way in by token and by a proxy's word only.
+    Without a password there is a way in by token and by a proxy's word only.
     """
 
     name: str
     role: Role
-    created: str
-    password: bool
-    tokens: tuple[str, ...] = ()
+    created: Annotated[str, "UTC, ISO 8601."]
+    password: Annotated[bool, "Whether they can log in by a password."]
+    tokens: Annotated[tuple[str, ...], "What their programs' tokens are for."] = ()
 
 
 class UserStore:

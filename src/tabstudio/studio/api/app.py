@@ -11,7 +11,7 @@ from pydantic import Field
 
 from tabstudio._version import __version__
 from tabstudio.remote.contract import API, API_VERSION
-from tabstudio.remote.shapes import Shape
+from tabstudio.remote.shapes import JsonShape
 from tabstudio.serving.swagger_ui import swagger_files
 from tabstudio.studio.access.roles import Role
 from tabstudio.studio.api import comparisons, deployments, errors, jobs, models, people, runs, tables
@@ -37,7 +37,7 @@ SwaggerUIBundle({url: "openapi.json", dom_id: "#page", validatorUrl: null, deepL
 """
 
 
-class About(Shape):
+class About(JsonShape):
     """Which studio this is, and who asks."""
 
     version: str = Field(description="The version of tabstudio.")

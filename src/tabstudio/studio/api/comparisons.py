@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Response
 
 from tabstudio.remote import paths, shapes
 from tabstudio.remote.contract import check_address
-from tabstudio.studio.api.request_context import Context, RequestContext
+from tabstudio.studio.api.request_context import ApiContext, Context
 
 if TYPE_CHECKING:
     from tabstudio.registry.comparison import Comparison
@@ -65,7 +65,7 @@ def report(
 
 
 def _compared(
-    context: RequestContext, first: str, second: str, data: str | None, slices: list[str] | None
+    context: ApiContext, first: str, second: str, data: str | None, slices: list[str] | None
 ) -> Comparison:
     from tabstudio.registry.comparison import compare
 

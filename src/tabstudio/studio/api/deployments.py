@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import Field
 
 from tabstudio.errors import ConfigError
 from tabstudio.remote import paths, shapes
 from tabstudio.studio.api.request_context import Context, found
 from tabstudio.studio.services import deployments as services
+from tabstudio.studio.services.traffic import ModelTraffic, read_traffic
 
 router = APIRouter(tags=["deployments"])
 _WITH_VALUES = (
@@ -22,20 +22,7 @@ _WITH_MODELS = ("--canary", "--shadow")
 _ALONE = ("--log", "--no-log", "--access-log", "--json-logs", "--trace")
 
 
-class TrafficShape(shapes.Shape):
-    """The predictions of a model in the last hours, by version."""
-
-    hours: float
-    rows: dict[str, int] = Field(description="Rows by version.")
-    requests: dict[str, list[tuple[float, float]]] = Field(
-        description="Minutes before now, requests a minute."
-    )
-    classes: dict[str, dict[str, int]] = Field(description="Rows by version and answer.")
-    scores: dict[str, list[float]] = Field(description="Shares of rows by the answer's probability.")
-    values: dict[str, list[float]] = Field(description="5, 25, 50, 75 and 95 % quantiles of a regression.")
-    labelled: dict[str, tuple[int, float]] = Field(
-        description="Rows whose label came later, and the share that was right or the mean error."
-    )
+TrafficShape = shapes.shape(ModelTraffic)
 
 
 @router.get(paths.DEPLOYMENTS, summary="Services and how they are", response_model=shapes.Services)
@@ -88,15 +75,17 @@ def remove(context: Context, name: str) -> shapes.Gone:
     return shapes.Gone()
 
 
-@router.get(paths.PREDICTIONS, summary="What a model was asked in the last hours, and answered")
+@router.get(
+    paths.PREDICTIONS,
+    summary="What a model was asked in the last hours, and answered",
+    response_model=TrafficShape,
+)
 def predictions(
     context: Context, model: str, hours: Annotated[float, Query(gt=0, le=24 * 366)] = 24.0
-) -> TrafficShape:
+) -> object:
     """Role: viewer."""
-    from tabstudio.studio.services.traffic import read_traffic
-
     del context
-    return TrafficShape.model_validate(read_traffic(model, hours=hours))
+    return read_traffic(model, hours=hours)
 
 
 def check_words(words: Sequence[str]) -> None:

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from tabstudio.remote import paths
-from tabstudio.remote.shapes import Shape
+from tabstudio.remote.shapes import JsonShape
 from tabstudio.studio.api.request_context import Context, found
 
 router = APIRouter(tags=["jobs"])
 
 
-class JobShape(Shape):
+class JobShape(JsonShape):
     """A training or a search."""
 
     id: str
@@ -34,7 +34,7 @@ class JobShape(Shape):
     result: dict[str, Any]
 
 
-class JobPage(Shape):
+class JobList(JsonShape):
     """Jobs, the newest first."""
 
     items: list[JobShape]
@@ -51,16 +51,16 @@ class TrainingBody(BaseModel):
     register_: bool = Field(True, alias="register", description="Register a version of what comes out.")
 
 
-class JobOutput(Shape):
+class JobOutput(JsonShape):
     """What a job's process has printed last."""
 
     lines: list[str]
 
 
 @router.get(paths.JOBS, summary="Trainings and searches, the newest first")
-def jobs(context: Context, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> JobPage:
+def jobs(context: Context, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> JobList:
     """Role: viewer."""
-    return JobPage.model_validate({"items": [job.to_json() for job in context.studio.jobs.list(limit)]})
+    return JobList.model_validate({"items": [job.to_json() for job in context.studio.jobs.list(limit)]})
 
 
 @router.post(paths.JOBS, summary="Train, or search, on one of the studio's tables", status_code=201)

@@ -14,7 +14,7 @@ from tabstudio.registry.catalog import RegisteredModel
 from tabstudio.registry.records import ModelVersion, Noticed, Transition
 from tabstudio.remote import paths, shapes
 from tabstudio.studio import lifecycle
-from tabstudio.studio.api.request_context import Context, Limit, RequestContext
+from tabstudio.studio.api.request_context import ApiContext, Context, Limit
 
 router = APIRouter(tags=["models"])
 Before = Annotated[int | None, Query(description="Those below this number.")]
@@ -193,7 +193,7 @@ def reject(context: Context, name: str, which: str, body: shapes.AnswerBody) -> 
     return _moved(done)
 
 
-def _number(context: RequestContext, name: str, which: str) -> int:
+def _number(context: ApiContext, name: str, which: str) -> int:
     """The number of the version that is meant, whatever it is called by."""
     return int(which) if which.isdecimal() else context.registry.version(name, which).number
 

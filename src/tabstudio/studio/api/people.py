@@ -8,29 +8,17 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from tabstudio.remote import paths
-from tabstudio.remote.shapes import Gone, Shape
+from tabstudio.remote.shapes import Gone, JsonShape, named, shape
 from tabstudio.studio.access.roles import Role
-from tabstudio.studio.access.users import UserStore
+from tabstudio.studio.access.users import StudioUser, UserStore
 from tabstudio.studio.api.errors import NotFoundError
 from tabstudio.studio.api.request_context import Context
 
 router = APIRouter(tags=["people"])
 
 
-class PersonShape(Shape):
-    """Somebody who may use the studio."""
-
-    name: str
-    role: Role
-    created: str = Field(description="UTC, ISO 8601.")
-    password: bool = Field(description="Whether they can log in by a password.")
-    tokens: list[str] = Field(description="What their programs' tokens are for.")
-
-
-class PeoplePage(Shape):
-    """Everybody, by name."""
-
-    items: list[PersonShape]
+PersonShape = shape(StudioUser)
+PeoplePage = named("People", "Everybody, by name.", items=list[PersonShape])  # type: ignore[valid-type]
 
 
 class NewPersonBody(BaseModel):
@@ -55,28 +43,28 @@ class NewTokenBody(BaseModel):
     days: int | None = Field(None, ge=1, description="How long it counts; null for ever.")
 
 
-class IssuedToken(Shape):
+class IssuedToken(JsonShape):
     """A token, shown this once."""
 
     token: str
 
 
-@router.get(paths.PEOPLE, summary="Who may use the studio")
-def people(context: Context) -> PeoplePage:
+@router.get(paths.PEOPLE, summary="Who may use the studio", response_model=PeoplePage)
+def people(context: Context) -> object:
     """Role: admin."""
-    return PeoplePage.model_validate({"items": context.studio.people(context.who).list()})
+    return {"items": context.studio.people(context.who).list()}
 
 
-@router.post(paths.PEOPLE, summary="Let somebody in", status_code=201)
-def add(context: Context, body: NewPersonBody) -> PersonShape:
+@router.post(paths.PEOPLE, summary="Let somebody in", status_code=201, response_model=PersonShape)
+def add(context: Context, body: NewPersonBody) -> object:
     """Role: admin."""
     people = context.studio.people(context.who)
     people.add(body.name, body.role, body.password)
     return _person(people, body.name.strip())
 
 
-@router.patch(paths.PERSON, summary="Change somebody's role or password")
-def change(context: Context, name: str, body: PersonChangeBody) -> PersonShape:
+@router.patch(paths.PERSON, summary="Change somebody's role or password", response_model=PersonShape)
+def change(context: Context, name: str, body: PersonChangeBody) -> object:
     """Role: admin. It counts at once, also for pages that are open."""
     people = context.studio.people(context.who)
     _person(people, name)
@@ -115,8 +103,8 @@ def revoke(context: Context, name: str, label: Annotated[str, Query(description=
     return Gone()
 
 
-def _person(people: UserStore, name: str) -> PersonShape:
-    found = next((one for one in people.list() if one.name == name), None)
-    if found is None:
+def _person(users: UserStore, name: str) -> StudioUser:
+    user = next((user for user in users.list() if user.name == name), None)
+    if user is None:
         raise NotFoundError(f"user {name[:100]}: there is nobody of that name")
-    return PersonShape.model_validate(found)
+    return user

@@ -19,7 +19,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="How many at once.")]
 
 
 @dataclass(frozen=True, slots=True)
-class RequestContext:
+class ApiContext:
     """One question: `who` was found out by the guard, for this request."""
 
     studio: Studio
@@ -43,8 +43,8 @@ def found(find: Callable[[str], _Found], name: str) -> _Found:
         raise NotFoundError(str(error)) from error
 
 
-def _asked(request: Request) -> RequestContext:
-    return RequestContext(request.app.state.studio, request.scope["state"]["who"])
+def _asked(request: Request) -> ApiContext:
+    return ApiContext(request.app.state.studio, request.scope["state"]["who"])
 
 
-Context = Annotated[RequestContext, Depends(_asked)]
+Context = Annotated[ApiContext, Depends(_asked)]

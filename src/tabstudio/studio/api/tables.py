@@ -10,8 +10,9 @@ from pydantic import Field
 
 from tabstudio.errors import ConfigError
 from tabstudio.remote import paths
-from tabstudio.remote.shapes import Shape
-from tabstudio.studio.api.request_context import Context, RequestContext
+from tabstudio.remote.shapes import JsonShape, named, shape
+from tabstudio.studio.api.request_context import ApiContext, Context
+from tabstudio.studio.services.tables.table_folder import TableEntry
 
 router = APIRouter(tags=["tables"])
 Target = Annotated[str | None, Query(description="The column to predict.")]
@@ -20,21 +21,11 @@ Options = Annotated[
 ]
 
 
-class TableEntry(Shape):
-    """A table of the studio's folder."""
-
-    name: str = Field(description="The path below the folder.")
-    bytes: int
-    changed: float = Field(description="Seconds since 1970.")
+EntryShape = shape(TableEntry)
+Entries = named("Tables", "Every table, by name.", items=list[EntryShape])  # type: ignore[valid-type]
 
 
-class TablePage(Shape):
-    """Every table, by name."""
-
-    items: list[TableEntry]
-
-
-class ColumnGuess(Shape):
+class ColumnGuess(JsonShape):
     """A column and why it was taken for what it is."""
 
     name: str
@@ -46,7 +37,7 @@ class ColumnGuess(Shape):
     examples: list[str]
 
 
-class TableSchema(Shape):
+class TableSchema(JsonShape):
     """What was guessed of a table, with the reason of each guess."""
 
     rows: int
@@ -60,23 +51,24 @@ class TableSchema(Shape):
     target: dict[str, Any] | None
 
 
-class TableExploration(Shape):
+class TableExploration(JsonShape):
     """What a person looks at before training."""
 
     findings: list[dict[str, Any]] = Field(description="What to mind, the gravest first, with the remedy.")
     charts: dict[str, Any] = Field(description="The numbers of every chart: classes, gaps, associations, ...")
 
 
-@router.get(paths.TABLES, summary="The tables that can be trained on")
-def tables(context: Context) -> TablePage:
+@router.get(paths.TABLES, summary="The tables that can be trained on", response_model=Entries)
+def tables(context: Context) -> object:
     """Role: viewer."""
-    return TablePage.model_validate({"items": context.studio.tables.list()})
+    return {"items": context.studio.tables.list()}
 
 
 @router.put(
     paths.TABLE,
     summary="Upload a table: the body is the file",
     status_code=201,
+    response_model=EntryShape,
     openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": {}}}},
 )
 async def upload(
@@ -84,10 +76,9 @@ async def upload(
     request: Request,
     name: str,
     replace: Annotated[bool, Query(description="Take the place of a table of that name.")] = False,
-) -> TableEntry:
+) -> object:
     """Role: editor. It is taken whole, or not at all, once it was read and found to be a table."""
-    entry = await context.studio.looks.upload(context.who, name, request.stream(), replace=replace)
-    return TableEntry.model_validate(entry)
+    return await context.studio.looks.upload(context.who, name, request.stream(), replace=replace)
 
 
 @router.get(paths.TABLE_SCHEMA, summary="Types, roles and gaps of the columns, each with its reason")
@@ -107,7 +98,7 @@ async def exploration(
 
 
 async def _part(
-    context: RequestContext,
+    context: ApiContext,
     name: str,
     target: str | None,
     options: str,

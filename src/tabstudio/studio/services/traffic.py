@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from tabstudio.errors import DataError
 from tabstudio.serving.predictionlog.log_options import log_folder
@@ -28,21 +28,28 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class ModelTraffic:
-    """The predictions of a model within `hours`.
+    """The predictions of a model in the last hours, by version.
 
-    `requests` are per minute, by version, at minutes before now (negative). `classes` count rows by version
-    and label; `scores` are shares of rows by version in `BINS` equal parts from 0 to 1 of the probability of
-    the label that was answered. `values` are quantiles (5, 25, 50, 75, 95 %) of a regression's answers.
-    `labelled` holds rows with a label that came later, and the share that was right or the mean error.
+    Minutes are negative. `scores` are in `BINS` equal parts from 0 to 1 of the probability of the label that
+    was answered.
     """
 
     hours: float
-    rows: dict[str, int] = field(default_factory=dict)
-    requests: dict[str, Points] = field(default_factory=dict)
-    classes: dict[str, dict[str, int]] = field(default_factory=dict)
-    scores: dict[str, list[float]] = field(default_factory=dict)
-    values: dict[str, list[float]] = field(default_factory=dict)
-    labelled: dict[str, tuple[int, float]] = field(default_factory=dict)
+    rows: Annotated[dict[str, int], "Rows by version."] = field(default_factory=dict)
+    requests: Annotated[dict[str, Points], "Minutes before now, requests a minute."] = field(
+        default_factory=dict
+    )
+    classes: Annotated[dict[str, dict[str, int]], "Rows by version and answer."] = field(default_factory=dict)
+    scores: Annotated[dict[str, list[float]], "Shares of rows by the answer's probability."] = field(
+        default_factory=dict
+    )
+    values: Annotated[dict[str, list[float]], "5, 25, 50, 75 and 95 % quantiles of a regression."] = field(
+        default_factory=dict
+    )
+    labelled: Annotated[
+        dict[str, tuple[int, float]],
+        "Rows whose label came later, and the share that was right or the mean error.",
+    ] = field(default_factory=dict)
 
 
 class TrafficCache:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tabstudio.evaluation.evaluation_result import to_plain
 from tabstudio.studio.services.runs.run_records import RunRow, as_row
@@ -52,9 +52,9 @@ class RunModel:
 
 @dataclass(frozen=True, slots=True)
 class RunDetails:
-    """A run and what belongs to it. `tags` are those that people set; `git` says which commit it ran at.
+    """A run and all that belongs to it.
 
-    `children` is the number of runs below it. `versions` (name, number) are all that were registered of it.
+    `tags` are those that people set; `git` says which commit it ran at. `children` counts the runs below it.
     """
 
     row: RunRow
@@ -63,7 +63,7 @@ class RunDetails:
     git: Mapping[str, str]
     datasets: tuple[RunDataset, ...]
     models: tuple[RunModel, ...]
-    versions: tuple[tuple[str, int], ...]
+    versions: Annotated[tuple[tuple[str, int], ...], "Registered models and numbers made of it."]
     children: int
     parent_name: str
 

@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tabstudio._compat.mlflow import latest_metrics
 from tabstudio.evaluation.evaluation_result import to_plain
@@ -20,26 +20,22 @@ STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One run in a list. `started` and `ended` are in milliseconds since 1970.
-
-    `children` is the number of runs below it, None where nobody asked. `metrics` are the last points, and
-    `moving` those that have got beyond step 0.
-    """
+    """One run in a list; `metrics` are the last points."""
 
     id: str
     name: str
     experiment_id: str
     experiment: str
     status: str
-    started: int | None
-    ended: int | None
+    started: Annotated[int | None, "Milliseconds since 1970."]
+    ended: Annotated[int | None, "Milliseconds since 1970; null while it goes on."]
     user: str
     source: str
-    parent: str
+    parent: Annotated[str, "The run above it, empty for none."]
     metrics: Mapping[str, float]
     params: Mapping[str, str]
-    moving: tuple[str, ...] = ()
-    children: int | None = None
+    moving: Annotated[tuple[str, ...], "The metrics that have got beyond step 0."] = ()
+    children: Annotated[int | None, "Runs below it; null where nobody asked."] = None
 
     @property
     def seconds(self) -> float | None:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from tabstudio.errors import ConfigError, DataError
 from tabstudio.table.sources import identify, named_as_table
@@ -39,11 +40,11 @@ class NameTakenError(DataError):
 
 @dataclass(frozen=True, slots=True)
 class TableEntry:
-    """A table of the folder: its name, size in bytes, time of its last change (Unix seconds)."""
+    """A table of the studio's folder."""
 
-    name: str
+    name: Annotated[str, "The path below the folder."]
     bytes: int
-    changed: float
+    changed: Annotated[float, "Seconds since 1970."]
 
 
 class TableFolder:
