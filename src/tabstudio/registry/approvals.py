@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from tabstudio.errors import RegistryError
 from tabstudio.registry.hash_chain import HistoryChain
@@ -28,7 +28,7 @@ class ApprovalRequest:
         """The number of its row in the history."""
         return self.asked.number
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary for `json.dumps`."""
         return {
             "number": self.number,

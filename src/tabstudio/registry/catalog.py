@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from tabstudio.registry.mlflow_client import RegistryClient
 from tabstudio.registry.records import ModelVersion, Transition, VersionMetric, plain
@@ -32,7 +32,7 @@ class RegisteredModel:
     updated: Annotated[int, "When it was changed last, milliseconds since 1970."]
     description: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary for `json.dumps`."""
         return plain(self)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from tabstudio.errors import ConfigError, DataError, ModelError
-from tabstudio.model.bundle import BundleRecord, load, record
+from tabstudio.model.bundle import BundleRecord, Factory, load, record
 from tabstudio.model.row_evidence import RowEvidence
 from tabstudio.options import TrainConfig, configure
 from tabstudio.table.schema import Target
@@ -19,8 +19,6 @@ from tabstudio.table.table import Table
 
 if TYPE_CHECKING:
     from tabstudio.model.predictor import Model
-
-Factory = Callable[[int, int], Any]
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,8 @@ class ComparedModel:
     @property
     def data(self) -> Mapping[str, Any]:
         """What is known of the table that it was trained on; empty where nothing is."""
-        found: Mapping[str, Any] = self.record.report.get("data", {})
-        return found
+        data: Mapping[str, Any] = self.record.report.get("data", {})
+        return data
 
     @property
     def threshold(self) -> float | None:
@@ -122,6 +120,6 @@ class ComparedModel:
         return table.frame[self.evidence.numbers].select([table.column(name) for name in columns])
 
 
-def _rows(data: Mapping[str, Any]) -> str:
+def _rows(data: Mapping[str, object]) -> str:
     rows = data.get("rows")
     return "rows" if rows is None else f"{rows:,} rows"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, select, update
 
 from tabstudio.database.tables import history as h
 from tabstudio.database.tables import models
@@ -151,7 +151,7 @@ class HistoryChain:
         refers: int | None = None,
     ) -> Transition:
         """Add a row, and write the new end of the chain down."""
-        facts: dict[str, Any] = {
+        facts: dict[str, object] = {
             "model": self.model,
             "number": self.head.number + 1,
             "kind": kind,
@@ -172,7 +172,7 @@ class HistoryChain:
         self.note_state(head=facts["number"], hash=facts["hash"])
         return transition(facts)
 
-    def note_state(self, **values: Any) -> None:
+    def note_state(self, **values: object) -> None:
         """Write down how far the chain, or MLflow, has come."""
         self.connection.execute(update(models).where(models.c.name == self.model).values(**values))
         self.head = self._head()
@@ -187,7 +187,7 @@ class HistoryChain:
     # how it is asked
 
     @property
-    def _mine(self) -> Any:
+    def _mine(self) -> ColumnElement[bool]:
         return h.c.model == self.model
 
     def _head(self) -> ChainHead:
@@ -195,11 +195,11 @@ class HistoryChain:
         row = self.connection.execute(select(*columns).where(models.c.name == self.model)).first()
         return ChainHead(*row) if row else ChainHead()
 
-    def _first(self, query: Select[Any]) -> Transition | None:
+    def _first(self, query: Select[tuple[object, ...]]) -> Transition | None:
         row = self.connection.execute(query.limit(1)).mappings().first()
         return transition(dict(row)) if row else None
 
-    def _all(self, query: Select[Any]) -> list[Transition]:
+    def _all(self, query: Select[tuple[object, ...]]) -> list[Transition]:
         return [transition(dict(row)) for row in self.connection.execute(query).mappings()]
 
 
@@ -217,12 +217,12 @@ def stamp(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def canonical(value: Any) -> str:
+def canonical(value: object) -> str:
     """JSON with one spelling for each value. Raises `ValueError` for a figure that is not finite."""
     return _encode(value)
 
 
-def hash_of(row: Mapping[str, Any]) -> str:
+def hash_of(row: Mapping[str, object]) -> str:
     """SHA-256 over everything that a row says, as hex."""
     return hashlib.sha256(canonical({name: row[name] for name in _HASHED}).encode()).hexdigest()
 

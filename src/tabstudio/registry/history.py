@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from sqlalchemy import Connection, and_, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -43,7 +43,7 @@ class Verification:
         """Whether every row is as it was written."""
         return not self.faults
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary for `json.dumps`."""
         return asdict(self) | {"whole": self.whole, "faults": [asdict(fault) for fault in self.faults]}
 
@@ -167,7 +167,7 @@ def _walk(connection: Connection, model: str) -> tuple[list[ChainFault], int, st
     return faults, number, previous
 
 
-def _problems(row: Mapping[str, Any], number: int, previous: str) -> Iterator[str]:
+def _problems(row: Mapping[str, object], number: int, previous: str) -> Iterator[str]:
     if row["number"] != number + 1:
         yield f"it follows row {number}: rows between them were removed, or this one was inserted"
     elif row["previous"] != previous:

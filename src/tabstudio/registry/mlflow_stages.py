@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabstudio.registry.mlflow_client import MissingError, RegistryClient, name_filter
 from tabstudio.registry.stage_rules import StageRules
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 ANCHOR = "tabstudio.history"
 """The tag of a registered model that holds the end of its history."""
@@ -67,7 +70,7 @@ class MlflowStages:
                 versions[number] = found
         return state_of(model, versions.values(), len(changed))
 
-    def version(self, name: str, number: int) -> Any | None:
+    def version(self, name: str, number: int) -> ModelVersion | None:
         """Return MLflow's version of that number, None where it does not exist or was deleted."""
         try:
             with self.client.asking(f"look for version {number} of {name!r}"):
@@ -97,9 +100,9 @@ class MlflowStages:
             client.set_registered_model_tag(name, ANCHOR, anchor)
         return missing
 
-    def _changed(self, name: str, since: int) -> list[Any]:
+    def _changed(self, name: str, since: int) -> list[ModelVersion]:
         """Versions that changed at or after a time, the newest change first."""
-        found: list[Any] = []
+        found: list[ModelVersion] = []
         token: str | None = None
         with self.client.asking(f"look at the versions of {name!r}"):
             while True:
@@ -124,7 +127,7 @@ def mlflow_stage(stage: str | None) -> str:
     return _MLFLOW_STAGES.get(stage or "", NO_STAGE)
 
 
-def state_of(model: Any, versions: Iterable[Any], looked_at: int = 0) -> MlflowState:
+def state_of(model: RegisteredModel, versions: Iterable[ModelVersion], looked_at: int = 0) -> MlflowState:
     """Put what MLflow says of a model and some of its versions together."""
     by_number = {int(v.version): v for v in versions}
     return MlflowState(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,7 @@ from tabstudio.registry.unseen_rows import UnseenRows, check_targets, unseen_row
 from tabstudio.table.schema import Schema, Target
 from tabstudio.table.schema_alignment import conform
 
-Array = npt.NDArray[Any]
+Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class ModelVersion:
         """What `tabstudio.load` takes."""
         return f"models:/{self.model}/{self.number}"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary for `json.dumps`."""
         return plain(self) | {"address": self.address}
 
@@ -113,9 +113,9 @@ class Evidence:
     datasets: tuple[Mapping[str, str], ...] = ()
     bundle: str = ""
     approvals: tuple[str, ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary for `json.dumps`; what is empty is left out."""
         return {name: value for name, value in plain(self).items() if value}
 
@@ -162,12 +162,12 @@ class Transition:
         way = f"{self.from_stage or 'no stage'} -> {self.to_stage or 'no stage'}"
         return f"{self.model} {self.version}: {way} ({self.kind} by {self.actor}, {self.time})"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary for `json.dumps`."""
         return plain(self) | {"evidence": self.evidence.to_json()}
 
 
-def plain(value: Any) -> dict[str, Any]:
+def plain(value: Any) -> dict[str, object]:
     """A dataclass as JSON has it: tuples become lists."""
-    made: dict[str, Any] = json.loads(json.dumps(asdict(value)))
+    made: dict[str, object] = json.loads(json.dumps(asdict(value)))
     return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabstudio.registry.catalog import size_of
 from tabstudio.registry.mlflow_client import MissingError, RegistryClient
@@ -11,6 +11,7 @@ from tabstudio.tracking.mlflow_names import SIZE_TAG, abridged, check_model_name
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
+    from mlflow.entities.model_registry import ModelVersion
 
 DESCRIPTION_LENGTH = 5000
 VERSIONS_TAG = "mlflow.modelVersions"
@@ -56,7 +57,7 @@ def _tags(model: LoggedModel) -> dict[str, str]:
     return tags | ({SIZE_TAG: str(size)} if size is not None else {})
 
 
-def _describe(client: RegistryClient, model: LoggedModel, version: Any) -> None:
+def _describe(client: RegistryClient, model: LoggedModel, version: ModelVersion) -> None:
     if not model.source_run_id:
         return
     try:

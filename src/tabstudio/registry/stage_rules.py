@@ -25,10 +25,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from tabstudio.errors import ConfigError, RegistryError
 from tabstudio.registry.records import TransitionKind
@@ -49,14 +49,14 @@ class Stage:
     for another one goes to the stage `displaced_to`, or to none.
     """
 
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     name: str
     exclusive: Annotated[bool, "It holds one version at a time."] = True
     approvals: Annotated[int, Field(ge=0)] = 0
     promoters: tuple[str, ...] = ()
     approvers: tuple[str, ...] = ()
-    gates: Mapping[str, Any] = field(default_factory=dict)
+    gates: Mapping[str, object] = field(default_factory=dict)
     displaced_to: str | None = None
 
 
@@ -64,7 +64,7 @@ class Stage:
 class Webhook:
     """Who is told, of every kind of event or of `kinds`. The secret stays in the environment."""
 
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     url: str
     secret_env: str = ""
@@ -108,12 +108,12 @@ class StageRules:
 class _File:
     """The `[registry]` table as it stands in the file."""
 
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     order: tuple[str, ...] = DEFAULT_ORDER
     in_order: bool = False
-    stages: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    webhooks: tuple[dict[str, Any], ...] = ()
+    stages: Mapping[str, dict[str, object]] = field(default_factory=dict)
+    webhooks: tuple[dict[str, object], ...] = ()
 
 
 def receiver(url: str) -> str:
@@ -142,7 +142,7 @@ def find_rules(folder: Path | None = None) -> StageRules:
     return make_rules({})
 
 
-def make_rules(table: Mapping[str, Any], source: str = "the defaults") -> StageRules:
+def make_rules(table: Mapping[str, object], source: str = "the defaults") -> StageRules:
     """Make the rules that a `[registry]` table describes.
 
     Raises `ConfigError` naming every fault of it.
@@ -176,7 +176,7 @@ def _project(folder: Path) -> list[Path]:
     return [folder]
 
 
-def _table(path: Path) -> Mapping[str, Any] | None:
+def _table(path: Path) -> Mapping[str, object] | None:
     if not path.is_file():
         return None
     try:
@@ -185,7 +185,7 @@ def _table(path: Path) -> Mapping[str, Any] | None:
         raise ConfigError(f"{path}: this is not a TOML file: {error}") from error
     if path.name == "pyproject.toml":
         content = content.get("tool", {}).get("tabstudio", {})
-    table: Mapping[str, Any] | None = content.get("registry")
+    table: Mapping[str, object] | None = content.get("registry")
     return table
 
 
@@ -213,7 +213,7 @@ def _stage(name: str, told: _File, faults: list[str]) -> Stage | None:
     return stage
 
 
-def _webhook(given: dict[str, Any], place: str, faults: list[str]) -> Webhook | None:
+def _webhook(given: dict[str, object], place: str, faults: list[str]) -> Webhook | None:
     hook = _fitting(Webhook, given, place, faults)
     if hook is not None and not hook.url.startswith(("http://", "https://")):
         faults.append(
@@ -222,7 +222,7 @@ def _webhook(given: dict[str, Any], place: str, faults: list[str]) -> Webhook | 
     return hook
 
 
-def _fitting(kind: type[_Made], given: Mapping[str, Any], place: str, faults: list[str]) -> _Made | None:
+def _fitting(kind: type[_Made], given: Mapping[str, object], place: str, faults: list[str]) -> _Made | None:
     """Make one part of the rules; what does not fit is added to `faults`."""
     if not given:
         return kind()

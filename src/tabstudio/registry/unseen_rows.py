@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,7 @@ from tabstudio.table.schema import Schema, Target
 from tabstudio.table.schema_alignment import conform
 from tabstudio.table.table import Table, TableSource, require_columns
 
-Array = npt.NDArray[Any]
+Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def check_targets(first: ComparedModel, second: ComparedModel) -> Target:
     return one
 
 
-def _said(value: Any) -> str:
+def _said(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tabstudio.errors import ModelError, TabstudioError
 from tabstudio.evaluation import model_card as markdown
@@ -24,9 +23,9 @@ class VersionCard:
 
     address: str
     text: str
-    facts: Mapping[str, Any]
+    facts: Mapping[str, object]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary for `json.dumps`."""
         return {"address": self.address, **self.facts, "card": self.text}
 
@@ -83,13 +82,13 @@ def card(
             return _card(text, resolver.bundle(), {})
         version = registry.version(registered.name, registered.version)
         moves, notes = registry.moves(version), registry.notes(version)
-        facts = {"stage": version.stage, "moves": [move.to_json() for move in moves]}
+        facts: dict[str, object] = {"stage": version.stage, "moves": [move.to_json() for move in moves]}
         sections, note = _registered(version, moves, notes), version.description
         return _card(version.address, registry.bundle(version), facts, *sections, description=note)
 
 
 def _card(
-    address: str, folder: Path, facts: dict[str, Any], *sections: str, description: str = ""
+    address: str, folder: Path, facts: dict[str, object], *sections: str, description: str = ""
 ) -> VersionCard:
     report = record(folder).report
     body = report.get("card") or description

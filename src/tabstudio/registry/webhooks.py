@@ -11,18 +11,16 @@ import base64
 import hashlib
 import hmac
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPException
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, func, select, update
 
 from tabstudio._util.error_summary import summarize_error
+from tabstudio._util.http_client import open_request
 from tabstudio._version import __version__
 from tabstudio.database.tables import deliveries
 from tabstudio.errors import ConfigError
@@ -58,7 +56,7 @@ def enqueue(connection: Connection, rules: StageRules, rows: Iterable[Transition
     for row in rows:
         for hook in rules.webhooks:
             if not hook.kinds or row.kind in hook.kinds:
-                connection.execute(deliveries.insert().values(_event(row, hook.url)))
+                connection.execute(deliveries.insert().values(_row(row, hook.url)))
 
 
 def deliver(database: Database, rules: StageRules, *, limit: int = 20) -> DeliveryResult:
@@ -67,22 +65,19 @@ def deliver(database: Database, rules: StageRules, *, limit: int = 20) -> Delive
     What is not taken waits 30 seconds, then a minute, two, and so on up to a day.
     """
     hooks = {hook.url: hook for hook in rules.webhooks}
+    claimed = _claim(database, limit)
     problems = []
-    delivered = 0
-    for event in _claim(database, limit):
-        problem = _send(event, hooks.get(event["url"]))
+    for event in claimed:
+        problem = _send(event, hooks.get(event.url))
         _note(database, event, problem)
         if problem:
-            problems.append(f"{receiver(event['url'])}: {problem}")
-        delivered += not problem
+            problems.append(f"{receiver(event.url)}: {problem}")
+    is_due = deliveries.c.due.is_not(None)
+    unsent = select(is_due, func.count()).where(deliveries.c.delivered.is_(None)).group_by(is_due)
     with database.reading() as connection:
-        open_ones = select(deliveries.c.due.is_not(None), func.count()).where(
-            deliveries.c.delivered.is_(None)
-        )
-        counts = dict(connection.execute(open_ones.group_by(deliveries.c.due.is_not(None))).tuples().all())
-    return DeliveryResult(
-        delivered, counts.get(True, 0), counts.get(False, 0), tuple(dict.fromkeys(problems))
-    )
+        counts = dict(connection.execute(unsent).tuples().all())
+    delivered, waiting, given_up = len(claimed) - len(problems), counts.get(True, 0), counts.get(False, 0)
+    return DeliveryResult(delivered, waiting, given_up, tuple(dict.fromkeys(problems)))
 
 
 def signature(secret_text: str, event_id: str, timestamp: int, body: str) -> str:
@@ -110,87 +105,83 @@ def is_genuine(secret_text: str, headers: Mapping[str, str], body: str) -> bool:
     return any(hmac.compare_digest(expected, given) for given in headers.get("webhook-signature", "").split())
 
 
-def _event(row: Transition, url: str) -> dict[str, Any]:
-    event_id = str(uuid.uuid4())
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """What is to be sent, as the table holds it."""
+
+    id: str
+    url: str
+    body: str
+    attempts: int
+
+
+def _row(event: Transition, url: str) -> dict[str, object]:
+    """Return the row of the table for one event and one receiver."""
+    event_id, created = str(uuid.uuid4()), now()
     body = {
         "id": event_id,
-        "type": f"registry.{row.kind}",
-        "timestamp": row.time,
-        "text": f"{row}: {row.reason}" if row.reason else str(row),
-        "data": row.to_json(),
+        "type": f"registry.{event.kind}",
+        "timestamp": event.time,
+        "text": f"{event}: {event.reason}" if event.reason else str(event),
+        "data": event.to_json(),
     }
-    made = now()
     return {
         "id": event_id,
         "url": url,
         "body": canonical(body),
-        "created": made,
+        "created": created,
         "attempts": 0,
-        "due": made,
+        "due": created,
         "delivered": None,
         "error": "",
     }
 
 
-def _claim(database: Database, limit: int) -> list[dict[str, Any]]:
+def _claim(database: Database, limit: int) -> list[_Event]:
     """Take what is due for a minute: another process does not send it meanwhile."""
+    table = deliveries.c
+    due = select(table.id, table.url, table.body, table.attempts).where(table.due <= now())
+    due = due.order_by(table.due).limit(limit).with_for_update(skip_locked=True)
     with database.writing() as connection:
-        due = select(deliveries).where(deliveries.c.due <= now()).order_by(deliveries.c.due).limit(limit)
-        events = [dict(row) for row in connection.execute(due.with_for_update(skip_locked=True)).mappings()]
-        for event in events:
-            until = stamp(datetime.now(UTC) + _CLAIM + timedelta(seconds=_TIMEOUT * limit))
-            connection.execute(update(deliveries).where(deliveries.c.id == event["id"]).values(due=until))
+        events = [_Event(*row) for row in connection.execute(due)]
+        until = stamp(datetime.now(UTC) + _CLAIM + timedelta(seconds=_TIMEOUT * limit))
+        claimed = update(deliveries).where(table.id.in_([event.id for event in events]))
+        connection.execute(claimed.values(due=until))
     return events
 
 
-def _note(database: Database, event: Mapping[str, Any], problem: str) -> None:
-    attempts = event["attempts"] + 1
-    if not problem:
-        values = {"delivered": now(), "due": None, "error": ""}
-    else:
+def _note(database: Database, event: _Event, problem: str) -> None:
+    attempts = event.attempts + 1
+    values: dict[str, object] = {"delivered": now(), "due": None, "error": ""}
+    if problem:
         pause = min(_FIRST_PAUSE * 2 ** (attempts - 1), _LONGEST_PAUSE)
         due = None if attempts >= ATTEMPTS else stamp(datetime.now(UTC) + pause)
         values = {"due": due, "error": problem}
     with database.writing() as connection:
-        query = update(deliveries).where(deliveries.c.id == event["id"])
+        query = update(deliveries).where(deliveries.c.id == event.id)
         connection.execute(query.values(attempts=attempts, **values))
 
 
-def _send(event: Mapping[str, Any], hook: Webhook | None) -> str:
+def _send(event: _Event, hook: Webhook | None) -> str:
     """Send one event; say what stood in the way, nothing where it was taken."""
     if hook is None:
         return "it is not among the webhooks of the configuration any more"
     try:
-        headers = _headers(event, hook)
-        request = urllib.request.Request(event["url"], event["body"].encode(), headers, method="POST")  # noqa: S310 - http(s) only, checked when read
-        with _OPENER.open(request, timeout=_TIMEOUT) as answer:
-            answer.read(1024)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return f"it answered {error.code} {error.reason}"
-    except (OSError, HTTPException, ValueError, ConfigError) as error:
+        headers, body = _headers(event, hook), event.body.encode()
+        with open_request("POST", event.url, seconds=_TIMEOUT, body=body, headers=headers) as answer:
+            return "" if answer.is_success else f"it answered {answer.status_code} {answer.reason_phrase}"
+    except (OSError, ValueError, ConfigError) as error:
         return summarize_error(error)
-    return ""
 
 
-def _headers(event: Mapping[str, Any], hook: Webhook) -> dict[str, str]:
+def _headers(event: _Event, hook: Webhook) -> dict[str, str]:
     sent = int(time.time())
     headers = {
         "content-type": "application/json",
         "user-agent": f"tabstudio/{__version__}",
-        "webhook-id": event["id"],
+        "webhook-id": event.id,
         "webhook-timestamp": str(sent),
     }
     if hook.secret_env:
-        headers["webhook-signature"] = signature(secret(hook.secret_env), event["id"], sent, event["body"])
+        headers["webhook-signature"] = signature(secret(hook.secret_env), event.id, sent, event.body)
     return headers
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A signed event goes where the configuration says, nowhere else: a redirect is an answer like any."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-_OPENER = urllib.request.build_opener(_NoRedirect)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from tabstudio.errors import ConfigError
 from tabstudio.remote import paths
@@ -49,5 +48,5 @@ class RemoteDeployments:
         log = self._connection.get(paths.fill(paths.DEPLOYMENT_LOG, name=name), lines=lines)
         yield from (f"{line}\n" for line in log["lines"])
 
-    def _deployment(self, item: dict[str, Any]) -> Deployment:
+    def _deployment(self, item: dict[str, object]) -> Deployment:
         return parse(self._connection, Deployment, {**item, "log": Path()})

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from tabstudio.registry.approvals import ApprovalRequest
 from tabstudio.registry.catalog import RegisteredModel
@@ -24,7 +24,7 @@ from tabstudio.remote.contract import check_address
 from tabstudio.remote.records import approval_request, parse, transition
 
 _Record = TypeVar("_Record")
-_Parse = Callable[[Mapping[str, Any]], _Record]
+_Parse = Callable[[Mapping[str, object]], _Record]
 
 
 class RemoteRegistry:
@@ -159,7 +159,7 @@ class RemoteRegistry:
         answer = self._connection.get(paths.COMPARE, **query)
         return RemoteComparison(self._connection, query, answer["text"], answer["comparison"])
 
-    def _stage(self, data: Mapping[str, Any]) -> Stage:
+    def _stage(self, data: Mapping[str, object]) -> Stage:
         known = {name: data[name] for name in Stage.__slots__ if name in data}  # it refuses what it knows not
         return parse(self._connection, Stage, known)
 
@@ -178,7 +178,7 @@ class RemoteComparison:
     """What a studio found when it compared two models, as `Comparison` tells it."""
 
     def __init__(
-        self, connection: Connection, query: Mapping[str, object], text: str, figures: dict[str, Any]
+        self, connection: Connection, query: Mapping[str, object], text: str, figures: dict[str, object]
     ) -> None:
         self._connection, self._query, self._text, self._figures = connection, query, text, figures
 
@@ -186,7 +186,7 @@ class RemoteComparison:
         """Return a report for the terminal."""
         return self._text
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return a plain dictionary for `json.dumps`."""
         return self._figures
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tabstudio.evaluation.evaluate import evaluate
+from tabstudio.evaluation.evaluation_result import Evaluation
 from tabstudio.evaluation.paired_bootstrap import Difference
 from tabstudio.evaluation.paired_bootstrap import compare as compare_answers
 from tabstudio.evaluation.prediction_flips import flips
 from tabstudio.evaluation.slices import SliceDifference, compare_slices
-from tabstudio.registry.compared_model import ComparedModel, Factory
+from tabstudio.model.bundle import Factory
+from tabstudio.registry.compared_model import ComparedModel
 from tabstudio.registry.comparison.result import Comparison, MetricGap, SliceGap, Winner
 from tabstudio.registry.downloads import Downloads
 from tabstudio.registry.model_addresses import resolve
@@ -126,7 +127,9 @@ def _slice_gap(part: SliceDifference) -> SliceGap:
     return SliceGap(part.column, part.level, part.rows, tuple(map(_gap, part.metrics.values())))
 
 
-def _evaluations(pairs: PairedPredictions, thresholds: tuple[float | None, float | None]) -> tuple[Any, Any]:
+def _evaluations(
+    pairs: PairedPredictions, thresholds: tuple[float | None, float | None]
+) -> tuple[Evaluation, Evaluation]:
     one, two = (
         evaluate(pairs.target, pairs.labels, answers, threshold=threshold, resamples=0)
         for answers, threshold in zip((pairs.first, pairs.second), thresholds, strict=True)
@@ -134,11 +137,13 @@ def _evaluations(pairs: PairedPredictions, thresholds: tuple[float | None, float
     return one, two
 
 
-def _data(side: ComparedModel) -> dict[str, Any]:
+def _data(side: ComparedModel) -> dict[str, object]:
     return {name: side.data[name] for name in _OF_DATA if name in side.data}
 
 
-def _different(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+def _different(
+    first: Mapping[str, object], second: Mapping[str, object]
+) -> Iterator[tuple[str, object, object]]:
     for name in dict.fromkeys((*first, *second)):
         if first.get(name) != second.get(name):
             yield name, first.get(name), second.get(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -71,9 +71,9 @@ class Comparison:
     slices: tuple[SliceGap, ...]
     thresholds: tuple[float | None, float | None]
     evaluations: tuple[Evaluation, Evaluation]
-    config: tuple[tuple[str, Any, Any], ...]
-    data: tuple[tuple[str, Any, Any], ...]
-    environment: tuple[tuple[str, Any, Any], ...]
+    config: tuple[tuple[str, object, object], ...]
+    data: tuple[tuple[str, object, object], ...]
+    environment: tuple[tuple[str, object, object], ...]
     schema: tuple[SchemaChange, ...]
     flips: Flips
     answers: tuple[np.ndarray, np.ndarray, np.ndarray] = field(repr=False, compare=False)
@@ -116,9 +116,9 @@ class Comparison:
             parts.append("\n".join(["what callers of A meet with B:", *(f"  {c}" for c in self.schema)]))
         return "\n\n".join(parts)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary for `json.dumps`."""
-        made: dict[str, Any] = {
+        made: dict[str, object] = {
             name: getattr(self, name)
             for name in ("first", "second", "rows", "source", "how", "notes", "verdict", "thresholds")
         }
@@ -132,7 +132,9 @@ class Comparison:
             "first": [asdict(part) for part in one.calibration],
             "second": [asdict(part) for part in two.calibration],
         }
-        plain: dict[str, Any] = to_plain({**made, "target": asdict(self.target), "flips": asdict(self.flips)})
+        plain: dict[str, object] = to_plain(
+            {**made, "target": asdict(self.target), "flips": asdict(self.flips)}
+        )
         return plain
 
     def save(self, folder: str | Path) -> Path:
@@ -217,13 +219,13 @@ def flip_cells(flip: Flip) -> tuple[str, ...]:
     return (f"{flip.number:,}", _said(flip.label), *answers, letter(flip.right))
 
 
-def _said(value: Any) -> str:
+def _said(value: object) -> str:
     return number(value) if isinstance(value, float) else shorten(value, 30)
 
 
 def differences(found: Comparison) -> list[tuple[str, list[tuple[str, str, str]]]]:
     """What else differs between the two, by title: (name, of A, of B)."""
-    named: Sequence[tuple[str, tuple[tuple[str, Any, Any], ...]]] = (
+    named: Sequence[tuple[str, tuple[tuple[str, object, object], ...]]] = (
         ("configuration", found.config),
         ("data", found.data),
         ("made with", found.environment),
@@ -235,7 +237,7 @@ def differences(found: Comparison) -> list[tuple[str, list[tuple[str, str, str]]
     ]
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return "not set" if value is None else shorten(format_value(value), 40)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabstudio.errors import ForeignModelError, TabstudioError
 from tabstudio.registry.gates.candidate import GateCandidate
@@ -23,7 +23,7 @@ def judge(
     version: ModelVersion,
     current: ModelVersion | None,
     stage: Stage,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> list[GateResult]:
     """Judge a version by the gates of a stage that holds `current` now.
 
@@ -33,7 +33,8 @@ def judge(
     Raises `ConfigError` where the gates are not declared right.
     """
     gates = parse_gates(stage.gates, stage.name)
-    case = GateCandidate(registry, version, current, (options or {}).get("data"))
+    data = (options or {}).get("data")
+    case = GateCandidate(registry, version, current, None if data is None else str(data))
     return [result for name, trial in _trials(case, gates) for result in _attempt(name, trial)]
 
 

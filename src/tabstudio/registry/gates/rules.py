@@ -23,9 +23,17 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    WrapValidator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from tabstudio.errors import ConfigError
@@ -34,7 +42,7 @@ from tabstudio.evaluation.evaluation_result import NAMES
 METRICS = frozenset({*NAMES} - {"calibration_error"})
 """Measures that a bound can be set on; the calibration error has a gate of its own."""
 _UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-_FORBID: Any = {"extra": "forbid"}
+_FORBID = ConfigDict(extra="forbid")
 
 
 def _fault(message: str) -> PydanticCustomError:
@@ -115,7 +123,7 @@ class NoWorseGate:
     the difference stays within the margin.
     """
 
-    __pydantic_config__: ClassVar[Any] = _FORBID
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID
 
     metric: _Measure | None = None
     margin: Annotated[_Figure, Field(ge=0), _expected("a margin of at least 0")] | None = None
@@ -125,7 +133,7 @@ class NoWorseGate:
 class SliceGate:
     """Bounds on every level of a column that has at least `min_rows` rows."""
 
-    __pydantic_config__: ClassVar[Any] = _FORBID
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID
 
     column: str
     metrics: _Bounds
@@ -136,7 +144,7 @@ class SliceGate:
 class LatencyGate:
     """Milliseconds for a single row, and for a batch of `rows`; None is not asked for."""
 
-    __pydantic_config__: ClassVar[Any] = _FORBID
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID
 
     row: _Milliseconds | None = None
     batch: _Milliseconds | None = None
@@ -151,7 +159,7 @@ class LatencyGate:
 class StageGates:
     """The gates of one stage; None, empty and False stand for those that were not asked for."""
 
-    __pydantic_config__: ClassVar[Any] = _FORBID
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID
 
     metrics: _Bounds | None = None
     no_worse: Annotated[NoWorseGate | None, _table('{ metric = "roc_auc", margin = 0.01 }')] = None
@@ -183,7 +191,7 @@ _NAMES = tuple(field.name for field in fields(StageGates))
 _ENTRIES = {"no_worse": NoWorseGate, "slices": SliceGate, "latency": LatencyGate}
 
 
-def parse_gates(table: Mapping[str, Any], stage: str) -> StageGates:
+def parse_gates(table: Mapping[str, object], stage: str) -> StageGates:
     """Return the gates that a TOML table declares for a stage; measures may stand in it by their names.
 
     Raises `ConfigError` naming every gate that does not exist, with the one that was probably meant, and
@@ -191,10 +199,11 @@ def parse_gates(table: Mapping[str, Any], stage: str) -> StageGates:
     """
     measures = {name: bound for name, bound in table.items() if name in METRICS}
     gates = {name: value for name, value in table.items() if name not in measures}
-    within = gates.get("metrics", {})
-    if measures and isinstance(within, Mapping):
-        gates["metrics"] = {**measures, **within}
-    faults = [f"gate {name}: it has a bound in metrics, too" for name in measures if name in within]
+    bounds = gates.get("metrics", {})
+    faults = []
+    if measures and isinstance(bounds, Mapping):
+        gates["metrics"] = {**measures, **bounds}
+        faults = [f"gate {name}: it has a bound in metrics, too" for name in measures if name in bounds]
     try:
         declared = TypeAdapter(StageGates).validate_python(gates)
     except ValidationError as error:
