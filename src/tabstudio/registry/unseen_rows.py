@@ -13,6 +13,7 @@ import polars as pl
 from tabstudio.errors import DataError, InputError, ModelError
 from tabstudio.model.row_evidence import feature_keys
 from tabstudio.registry.compared_model import ComparedModel
+from tabstudio.registry.schema_changes import listed, target_differences
 from tabstudio.table.chunked_reader import scan
 from tabstudio.table.schema import Schema, Target
 from tabstudio.table.schema_alignment import conform
@@ -23,10 +24,10 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class UnseenRows:
-    """Rows with their labels that no side was trained on.
+    """Rows with their labels that none of some models was trained on.
 
-    `frame` holds them raw, `numbers` (n,) are their places in `source`, `labels` (n,) places in the target's
-    classes or values. `notes` say what was left out.
+    `frame` holds them raw, `numbers` (n,) are their positions in `source`, `labels` (n,) class indices or
+    values. `notes` say what was left out.
     """
 
     frame: pl.DataFrame
@@ -36,7 +37,7 @@ class UnseenRows:
     notes: tuple[str, ...]
 
     def columns(self, names: Sequence[str], schema: Schema) -> pl.DataFrame:
-        """Some of their columns, typed as `schema` knows them, else as they are.
+        """Return some of their columns, typed as `schema` knows them, else as they are.
 
         Raises `ConfigError` for columns that they do not have.
         """
@@ -46,94 +47,85 @@ class UnseenRows:
         return pl.DataFrame([typed[name] if name in typed.columns else self.frame[name] for name in names])
 
 
-def unseen_rows(source: str | Path, sides: Sequence[ComparedModel], *, trusting: bool = False) -> UnseenRows:
-    """The rows of a file that have a label and that no side was trained on.
+def unseen_rows(source: str | Path, models: Sequence[ComparedModel], *, trusting: bool = False) -> UnseenRows:
+    """Return the rows of a file that have a label and that none of the models was trained on.
 
-    With `trusting`, a side that keeps no record of its rows is taken as it is, and a note says so.
+    With `trusting`, a model that keeps no record of its rows is taken as it is, and a note says so.
 
     Raises `DataError` where none is left or the file cannot be read, `InputError` where it does not fit a
-    model's schema, `ModelError` where a side keeps no record.
+    model's schema, `ModelError` where a model keeps no record.
     """
-    config = sides[0].config.read
-    chunks = list(scan(source, sides[0].record.schema, config))
+    first = models[0]
+    chunks = list(scan(source, first.record.schema, first.config.read))
     if not chunks:
         raise DataError(f"{source}: it holds no rows")
     frame = pl.concat(chunks, how="diagonal_relaxed")
-    labels, labelled = _labels(frame, sides[0], str(source))
-    kept, notes = labelled.copy(), []
+    labels, labelled = _labels(frame, first, str(source))
+    unseen, notes = labelled.copy(), []
     if not labelled.all():
         notes.append(f"{int((~labelled).sum()):,} rows without a label were left out")
-    for side in sides:
-        if trusting and side.record.evidence is None:
+    for model in models:
+        if trusting and model.record.evidence is None:
             notes.append(
-                f"nobody knows which of these rows {side.address} was trained on: it keeps no record"
+                f"nobody knows which of these rows {model.address} was trained on: it keeps no record"
             )
             continue
-        seen = side.evidence.trained.contains(feature_keys(_conform(frame, side, source), side.record.schema))
-        if (kept & seen).any():
+        trained = model.evidence.trained.contains(
+            feature_keys(_conform(frame, model, source), model.record.schema)
+        )
+        if (unseen & trained).any():
             notes.append(
-                f"{int((kept & seen).sum()):,} rows were left out: {side.address} was trained on them"
+                f"{int((unseen & trained).sum()):,} rows were left out: {model.address} was trained on them"
             )
-        kept &= ~seen
-    if not kept.any():
+        unseen &= ~trained
+    if not unseen.any():
         raise DataError(
             f"{source}: of its {len(frame):,} rows none is left to judge by ({'; '.join(notes)}); "
             "name a file with --data that has rows which no model was trained on"
         )
-    numbers = np.flatnonzero(kept)
-    return UnseenRows(frame[numbers], numbers, labels[kept], str(source), tuple(notes))
+    numbers = np.flatnonzero(unseen)
+    return UnseenRows(frame[numbers], numbers, labels[unseen], str(source), tuple(notes))
 
 
 def check_targets(first: ComparedModel, second: ComparedModel) -> Target:
-    """The target of both. Raises `ModelError` where they differ in more than the order they were met."""
-    one, two = first.target, second.target
-    for what, mine, other in (
-        ("target", one.name, two.name),
-        ("task", one.task, two.task),
-        ("classes", one.classes, two.classes),
-        ("class of interest", one.positive, two.positive),
-    ):
-        if mine != other:
-            raise ModelError(
-                f"{first.address} and {second.address} cannot be compared: the {what} of the first is "
-                f"{_said(mine)}, of the second {_said(other)}"
-            )
-    return one
+    """Return the target of both. Raises `ModelError` where the two differ."""
+    for what, mine, other in target_differences(first.target, second.target):
+        raise ModelError(
+            f"{first.address} and {second.address} cannot be compared: the {what} of the first is "
+            f"{mine}, of the second {other}"
+        )
+    return first.target
 
 
-def _said(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _conform(frame: pl.DataFrame, side: ComparedModel, source: str | Path) -> pl.DataFrame:
+def _conform(frame: pl.DataFrame, model: ComparedModel, source: str | Path) -> pl.DataFrame:
     try:
-        return conform(frame, side.record.schema)
+        return conform(frame, model.record.schema)
     except InputError as error:
-        raise InputError(f"{source}, for {side.address}: {error}") from error
+        raise InputError(f"{source}, for {model.address}: {error}") from error
 
 
-def _labels(frame: pl.DataFrame, side: ComparedModel, source: str) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Labels (n,) and which rows have one; those without hold any value."""
-    target = side.target
+def _labels(frame: pl.DataFrame, model: ComparedModel, source: str) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Return labels (n,) and which rows have one; those without hold any value."""
+    target = model.target
     require_columns({target.name: "target"}, frame.columns, source)
-    typed = conform(frame, _as_features(side.record.schema, [target.name]))[target.name]
+    typed = conform(frame, _as_features(model.record.schema, [target.name]))[target.name]
     labelled = typed.is_not_null().to_numpy()
     if not labelled.any():
         raise DataError(f"{source}: column {target.name!r} is empty: rows with a label were expected")
     filled = typed.fill_null(typed.drop_nulls()[0])
     if target.classes:
         known = pl.Series(list(target.classes))
-        strange = filled.filter(~filled.is_in(known.cast(filled.dtype).implode())).unique().to_list()
-        if strange:
+        unknown = filled.filter(~filled.is_in(known.cast(filled.dtype).implode())).unique().to_list()
+        if unknown:
             raise DataError(
-                f"{source}: column {target.name!r} holds {', '.join(map(repr, strange[:5]))}; "
-                f"{side.address} knows the classes {_said(target.classes)}"
+                f"{source}: column {target.name!r} holds {', '.join(map(repr, unknown[:5]))}; "
+                f"{model.address} knows the classes {listed(target.classes)}"
             )
-    schema = Schema((side.record.schema[target.name],), target)
+    schema = Schema((model.record.schema[target.name],), target)
     return Table(filled.to_frame(), schema, TableSource(source)).labels(), labelled
 
 
 def _as_features(schema: Schema, names: Sequence[str]) -> Schema:
-    """A schema of these columns alone, whatever they are for, so that rows can be held against it."""
+    """Return a schema of these columns alone, whatever they are for, so that rows can be held against it."""
     columns = tuple(replace(schema[name], role="feature") for name in names)
     return replace(schema, columns=columns, target=None)
