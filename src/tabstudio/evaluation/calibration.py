@@ -49,8 +49,10 @@ def fit_temperature(labels: npt.ArrayLike, raw_outputs: npt.ArrayLike, target: T
     if not known.any():
         return 1.0
     loss = _summed_log_loss(numbers[known].astype(np.int64), logits[known])
-    found = _minimum(lambda t: loss(np.exp(-t)) + t * t / 2, float(np.log(LOWEST)), float(np.log(HIGHEST)))
-    return float(np.exp(found))
+    log_temperature = _minimum(
+        lambda t: loss(np.exp(-t)) + t * t / 2, float(np.log(LOWEST)), float(np.log(HIGHEST))
+    )
+    return float(np.exp(log_temperature))
 
 
 def fit_curve(labels: npt.ArrayLike, odds: npt.ArrayLike) -> CalibrationCurve | None:
@@ -71,19 +73,23 @@ def fit_curve(labels: npt.ArrayLike, odds: npt.ArrayLike) -> CalibrationCurve | 
     pieces = np.clip(z[:, None], edges[:-1], edges[1:]) - np.clip(middle, edges[:-1], edges[1:])
     signs = np.where(np.asarray(labels) == 1, 1.0, -1.0)
 
-    def loss(told: Floats) -> tuple[float, Floats]:
-        slopes, apart = np.exp(told[:-1]), np.diff(told[:-1])
-        margins = signs * (pieces @ slopes + middle + told[-1])
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        slopes, apart = np.exp(parameters[:-1]), np.diff(parameters[:-1])
+        margins = signs * (pieces @ slopes + middle + parameters[-1])
         pull = -signs * np.exp(-np.logaddexp(0.0, margins))
-        held = LIKE_ONE * told[:-1]
+        held = LIKE_ONE * parameters[:-1]
         held[1:] += LIKE_NEIGHBOURS * apart
         held[:-1] -= LIKE_NEIGHBOURS * apart
-        prior = LIKE_NEIGHBOURS * apart @ apart + LIKE_ONE * told[:-1] @ told[:-1] + told[-1] ** 2
-        slope = np.append((pull @ pieces) * slopes + held, pull.sum() + told[-1])
+        prior = (
+            LIKE_NEIGHBOURS * apart @ apart
+            + LIKE_ONE * parameters[:-1] @ parameters[:-1]
+            + parameters[-1] ** 2
+        )
+        slope = np.append((pull @ pieces) * slopes + held, pull.sum() + parameters[-1])
         return float(np.logaddexp(0.0, -margins).sum() + prior / 2), slope
 
-    found = minimize(loss, np.zeros(len(edges)), jac=True, method="L-BFGS-B").x
-    slopes, shift = np.exp(found[:-1]), found[-1]
+    fitted = minimize(loss, np.zeros(len(edges)), jac=True, method="L-BFGS-B").x
+    slopes, shift = np.exp(fitted[:-1]), fitted[-1]
     bends = np.diff(slopes) @ np.maximum(middle - knots, 0.0)
     offset = middle + shift - slopes[0] * middle - bends
     return CalibrationCurve(tuple(knots.tolist()), tuple(slopes.tolist()), float(offset))

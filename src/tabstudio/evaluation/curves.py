@@ -42,11 +42,11 @@ def roc_curves(
 ) -> tuple[EvaluationCurve, ...]:
     """True against false positive rate, of the positive class or of the most frequent classes one by one."""
     curves = []
-    for place in _drawn(labels, positive):
-        hits, false, area, _ = _steps(labels == place, probabilities[:, place])
+    for label in _drawn(labels, positive):
+        hits, false, area, _ = _steps(labels == label, probabilities[:, label])
         if hits[-1] and false[-1]:
             x, y = np.append(0.0, false / false[-1]), np.append(0.0, hits / hits[-1])
-            curves.append(_curve(str(target.classes[place]), x, y, area))
+            curves.append(_curve(str(target.classes[label]), x, y, area))
     return tuple(curves)
 
 
@@ -55,10 +55,10 @@ def precision_recall_curves(
 ) -> tuple[EvaluationCurve, ...]:
     """Precision against recall, of the positive class or of the most frequent classes one by one."""
     curves = []
-    for place in _drawn(labels, positive):
-        hits, false, _, area = _steps(labels == place, probabilities[:, place])
+    for label in _drawn(labels, positive):
+        hits, false, _, area = _steps(labels == label, probabilities[:, label])
         if hits[-1]:
-            curves.append(_curve(str(target.classes[place]), hits / hits[-1], hits / (hits + false), area))
+            curves.append(_curve(str(target.classes[label]), hits / hits[-1], hits / (hits + false), area))
     return tuple(curves)
 
 

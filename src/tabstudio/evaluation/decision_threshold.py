@@ -98,11 +98,11 @@ class _Cuts:
         near: Bools = losses - losses[best] <= Z * np.sqrt(variance)
         return near
 
-    def nearest(self, kept: Bools, anchor: float) -> tuple[int, float]:
+    def nearest(self, candidates: Bools, anchor: float) -> tuple[int, float]:
         """The kept cut nearest to the anchor, and its value: the anchor itself where that cuts the same."""
         upper, lower = self.edges[:-1], self.edges[1:]
         distance = np.where((lower < anchor) & (anchor <= upper), 0.0, np.abs(self.values - anchor))
-        cut = int(np.where(kept, distance, np.inf).argmin())
+        cut = int(np.where(candidates, distance, np.inf).argmin())
         return cut, anchor if distance[cut] == 0 else float(self.values[cut])
 
 
@@ -131,9 +131,9 @@ def _by_costs(cuts: _Cuts, false: float, missed: float) -> Threshold:
 def _settle(cuts: _Cuts, losses: Floats, false: float, missed: float) -> tuple[float, int, float, float]:
     anchor = false / (false + missed)
     best, _ = cuts.nearest(losses <= losses.min() + 1e-9, anchor)
-    kept = cuts.undecided(losses, best, false, missed)
-    cut, value = cuts.nearest(kept, anchor)
-    low, high = float(cuts.edges[1:][kept].min()), float(cuts.edges[:-1][kept].max())
+    candidates = cuts.undecided(losses, best, false, missed)
+    cut, value = cuts.nearest(candidates, anchor)
+    low, high = float(cuts.edges[1:][candidates].min()), float(cuts.edges[:-1][candidates].max())
     return value, cut, low, high
 
 

@@ -28,22 +28,22 @@ def ensemble_weights(predictions: np.ndarray, labels: np.ndarray, target: Target
     [1.0, 0.0]
     """
     if target.task == "regression":
-        given = predictions - labels
+        scores = predictions - labels
     else:
         # the log loss of a mean of probabilities needs the right class's alone
-        given = np.take_along_axis(predictions, labels.astype(np.int64)[None, :, None], axis=2)[:, :, 0]
-    picked = np.zeros(len(given))
-    best, chosen, total = np.inf, picked, np.zeros(given.shape[1])
+        scores = np.take_along_axis(predictions, labels.astype(np.int64)[None, :, None], axis=2)[:, :, 0]
+    picked = np.zeros(len(scores))
+    best, chosen, total = np.inf, picked, np.zeros(scores.shape[1])
     for count in range(1, PICKS + 1):
-        means = (total + given) / count
+        means = (total + scores) / count
         losses = (
             np.square(means).mean(axis=1)
             if target.task == "regression"
             else -np.log(np.maximum(means, LEAST_PROBABILITY)).mean(axis=1)
         )
-        place = int(losses.argmin())
-        picked = picked + (np.arange(len(given)) == place)
-        total = total + given[place]
-        if losses[place] < best:
-            best, chosen = float(losses[place]), picked
+        pick = int(losses.argmin())
+        picked = picked + (np.arange(len(scores)) == pick)
+        total = total + scores[pick]
+        if losses[pick] < best:
+            best, chosen = float(losses[pick]), picked
     return np.asarray(chosen / chosen.sum())

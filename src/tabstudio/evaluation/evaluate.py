@@ -146,7 +146,7 @@ def _evaluate_classes(
     scorer = ClassificationScorer(labels, probabilities, decided, positive)
     order = list(range(len(target.classes))) if positive is None else [1 - positive, positive]
     confusion = _confusion(labels, decided, len(target.classes))[np.ix_(order, order)]
-    names = [str(target.classes[place]) for place in order]
+    names = [str(target.classes[index]) for index in order]
     measured, drawn = _measures(scorer, resamples, seed)
     if drawn:
         measured |= _without_variation(measured, confusion, positive)
@@ -156,7 +156,7 @@ def _evaluate_classes(
         rows=len(labels),
         metrics=measured,
         resamples=drawn,
-        classes=tuple(target.classes[place] for place in order),
+        classes=tuple(target.classes[index] for index in order),
         report=_report(names, confusion),
         confusion=tuple(tuple(int(cell) for cell in row) for row in confusion),
         roc=roc_curves(target, labels, probabilities, positive),
@@ -249,12 +249,12 @@ def _report(names: list[str], confusion: Ints) -> tuple[ReportRow, ...]:
         ]
     )
     total = int(support.sum())
-    seen = support + guessed > 0
+    present = support + guessed > 0
     averages: dict[str, Floats] = {
-        "macro average": parts[:, seen].mean(axis=1),
+        "macro average": parts[:, present].mean(axis=1),
         "weighted average": parts @ support / total,
     }
-    rows = [_row(name, parts[:, place], int(support[place])) for place, name in enumerate(names)]
+    rows = [_row(name, parts[:, index], int(support[index])) for index, name in enumerate(names)]
     return (*rows, *(_row(name, means, total) for name, means in averages.items()))
 
 

@@ -158,19 +158,19 @@ class Evaluation:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
         """The evaluation that `to_json` wrote."""
-        made: dict[str, Any] = dict(data)
-        made["metrics"] = {name: Measure(**from_plain(m)) for name, m in data["metrics"].items()}
-        made["classes"], made["notes"] = tuple(data["classes"]), tuple(data["notes"])
-        made["confusion"] = tuple(tuple(row) for row in data["confusion"])
-        made["roc"] = tuple(_curve(curve) for curve in data["roc"])
-        made["precision_recall"] = tuple(_curve(curve) for curve in data["precision_recall"])
+        fields: dict[str, Any] = dict(data)
+        fields["metrics"] = {name: Measure(**from_plain(m)) for name, m in data["metrics"].items()}
+        fields["classes"], fields["notes"] = tuple(data["classes"]), tuple(data["notes"])
+        fields["confusion"] = tuple(tuple(row) for row in data["confusion"])
+        fields["roc"] = tuple(_curve(curve) for curve in data["roc"])
+        fields["precision_recall"] = tuple(_curve(curve) for curve in data["precision_recall"])
         for name, kind in (("report", ReportRow), ("calibration", Bin), ("thresholds", ThresholdPoint)):
-            made[name] = tuple(kind(**from_plain(row)) for row in data[name])
+            fields[name] = tuple(kind(**from_plain(row)) for row in data[name])
         if data["residuals"] is not None:
             residuals = from_plain(data["residuals"])
             points = tuple((float(p), float(a)) for p, a in residuals["points"])
-            made["residuals"] = Residuals(**{**residuals, "points": points})
-        return cls(**made)
+            fields["residuals"] = Residuals(**{**residuals, "points": points})
+        return cls(**fields)
 
     def __repr__(self) -> str:
         shown = ("accuracy", "f1", "roc_auc", "log_loss", "rmse", "mae", "r2")

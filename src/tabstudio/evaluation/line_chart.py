@@ -151,8 +151,8 @@ class LineChart:
         bottom = top + 0.17 * len(texts) - 0.08
         # The grid shall not run through the words.
         self._sheet.area((x, right, right, x), (top - 0.1, top - 0.1, bottom, bottom), "white", 0.85)
-        for place, (text, (_, colour)) in enumerate(zip(texts, self._legend, strict=True)):
-            y = top + 0.17 * place
+        for row, (text, (_, colour)) in enumerate(zip(texts, self._legend, strict=True)):
+            y = top + 0.17 * row
             self._sheet.line((x, x + 0.2), (y, y), colour, 2.2)
             self._sheet.text(x + 0.27, y, text, size=_SMALL)
 

@@ -99,8 +99,8 @@ class ClassificationScorer:
         }
         if self._positive is not None:
             return {name: part[:, self._positive] for name, part in parts.items()}
-        seen = truth + guess > 0
-        return {name: _mean_where(seen, part) for name, part in parts.items()}
+        present = truth + guess > 0
+        return {name: _mean_where(present, part) for name, part in parts.items()}
 
     def _areas(self, weights: Floats) -> dict[str, Floats]:
         areas = [ranking.areas(weights) for ranking in self._rankings]

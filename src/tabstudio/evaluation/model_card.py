@@ -82,8 +82,8 @@ def _importance(story: ReportContent) -> list[str]:
     if story.importance is None or not story.importance.columns:
         return []
     rows = [
-        (f"{place}", column.column, f"{number(column.value)} ± {number(column.deviation)}")
-        for place, column in enumerate(story.importance.columns[:MOST_COLUMNS], 1)
+        (f"{rank}", column.column, f"{number(column.value)} ± {number(column.deviation)}")
+        for rank, column in enumerate(story.importance.columns[:MOST_COLUMNS], 1)
     ]
     head = ("", "column", f"increase of the {NAMES[story.importance.metric]} when shuffled")
     return ["## What it relies on", table(head, rows)]

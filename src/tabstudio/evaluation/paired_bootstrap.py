@@ -60,10 +60,10 @@ def compare(
         mine, other = (scorer(weights) for scorer in scorers)
         for name in draws:
             draws[name].append(mine[name] - other[name])
-    found = {}
+    differences = {}
     for name, parts in draws.items():
         if np.isnan(one[name]) or np.isnan(two[name]):
             continue
         gap = interval(one[name] - two[name], np.concatenate(parts) if parts else None)
-        found[name] = Difference(name, one[name], two[name], gap.value, gap.low, gap.high)
-    return found
+        differences[name] = Difference(name, one[name], two[name], gap.value, gap.low, gap.high)
+    return differences

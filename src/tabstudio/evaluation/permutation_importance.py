@@ -97,23 +97,23 @@ def importance(
         notes.append(f"only the first {len(measured)} of {len(columns)} columns were measured")
     generator = np.random.default_rng(seed)
     affordable = max(LEAST_ROWS, budget // max(1, len(measured) * repeats))
-    kept = min(len(frame), rows, affordable)
-    drawn = np.sort(generator.choice(len(frame), kept, replace=False))
+    sample_size = min(len(frame), rows, affordable)
+    drawn = np.sort(generator.choice(len(frame), sample_size, replace=False))
     sample, truth = frame[drawn], np.asarray(labels)[drawn]
     base = _loss(target, truth, predict(sample, drawn))
-    orders = np.stack([generator.permutation(kept) for _ in range(repeats)])
+    orders = np.stack([generator.permutation(sample_size) for _ in range(repeats)])
     losses = [
         loss
-        for part in _parts(measured, kept * repeats)
+        for part in _parts(measured, sample_size * repeats)
         for loss in _shuffled(sample, drawn, truth, predict, target, part, orders)
     ]
-    found = [
+    importances = [
         ColumnImportance(column, float(increase.mean()), float(increase.std()))
         for column, increase in zip(measured, (loss - base for loss in losses), strict=True)
     ]
-    found.sort(key=lambda column: -column.value)
+    importances.sort(key=lambda column: -column.value)
     metric = "rmse" if target.task == "regression" else "log_loss"
-    return Importance(metric, base, tuple(found), kept, repeats, tuple(notes))
+    return Importance(metric, base, tuple(importances), sample_size, repeats, tuple(notes))
 
 
 def _parts(columns: Sequence[str], rows_each: int) -> list[Sequence[str]]:
@@ -134,9 +134,9 @@ def _shuffled(
     repeats, rows = orders.shape
     straight = np.tile(np.arange(rows), (len(columns), repeats, 1))
     copies = sample[straight.ravel()]
-    for place, column in enumerate(columns):
+    for index, column in enumerate(columns):
         picks = straight.copy()
-        picks[place] = orders
+        picks[index] = orders
         copies = copies.with_columns(sample[column].gather(picks.ravel()))
     predictions = predict(copies, drawn[straight.ravel()]).reshape(len(columns), repeats, rows, -1)
     flat = predictions[..., 0] if target.task == "regression" else predictions

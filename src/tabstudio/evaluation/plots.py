@@ -109,7 +109,7 @@ def loss_picture(curves: LossCurves) -> Figure:
 
 
 def _mark_best(chart: LineChart, curves: LossCurves) -> None:
-    epochs = [curves.epochs[place] for place in curves.best]
+    epochs = [curves.epochs[index] for index in curves.best]
     losses = curves.validation[list(curves.best), np.arange(len(curves.best))]
     shown = np.isfinite(losses)
     label = f"best, epoch {epochs[0]}" if len(epochs) == 1 else "best of each member"
@@ -204,8 +204,8 @@ def threshold_picture(evaluation: Evaluation) -> Figure:
     chart.line(x, [point.recall for point in points], PALETTE[1], label="recall")
     chart.line(x, [point.f1 for point in points], PALETTE[2], label="F1")
     if evaluation.threshold is not None:
-        place = evaluation.threshold
-        chart.dashes((place, 0.0), (place, 1.0), INK, label=f"in use, {number(place)}")
+        threshold = evaluation.threshold
+        chart.dashes((threshold, 0.0), (threshold, 1.0), INK, label=f"in use, {number(threshold)}")
     return chart.figure("bottom left")
 
 
@@ -220,8 +220,8 @@ def importance_picture(importance: Importance) -> Figure:
     sheet = Canvas(6.4, 0.75 + 0.24 * len(shown))
     loss = NAMES[importance.metric]
     sheet.text(0.14, 0.24, f"Increase of the {loss} when a column is shuffled", size=12, bold=True)
-    for place, (column, name, text) in enumerate(zip(shown, names, texts, strict=True)):
-        y = 0.62 + 0.24 * place
+    for row, (column, name, text) in enumerate(zip(shown, names, texts, strict=True)):
+        y = 0.62 + 0.24 * row
         end, spread = (width * max(v, 0.0) / largest for v in (column.value, column.deviation))
         sheet.text(left - 0.1, y, name, align="right")
         sheet.boxes(left, y - 0.08, end, 0.16, PALETTE[0])

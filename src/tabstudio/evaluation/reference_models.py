@@ -141,8 +141,8 @@ def answers(problem: ReferenceProblem, folder: Path, resamples: int) -> Iterator
     """Fit the references one after the other: what is to be told of each, its prediction in the folder."""
     learnable = problem.numbers.shape[1] + problem.codes.shape[1] > 0
     varied = len(np.unique(problem.labels[problem.train])) > 1
-    for place, (name, method) in enumerate(methods(problem.target).items()):
-        if place and not (learnable and varied):
+    for index, (name, method) in enumerate(methods(problem.target).items()):
+        if index and not (learnable and varied):
             continue
         started = time.perf_counter()
         try:
@@ -152,14 +152,14 @@ def answers(problem: ReferenceProblem, folder: Path, resamples: int) -> Iterator
             continue
         seconds = time.perf_counter() - started
         held_out = problem.labels[~problem.train]
-        found = evaluate(problem.target, held_out, prediction, resamples=resamples, seed=problem.seed)
-        np.save(folder / f"prediction-{place}.npy", prediction)
+        evaluation = evaluate(problem.target, held_out, prediction, resamples=resamples, seed=problem.seed)
+        np.save(folder / f"prediction-{index}.npy", prediction)
         yield {
             "name": name,
             "seconds": seconds,
             "note": note,
-            "prediction": f"prediction-{place}.npy",
-            "evaluation": found.to_json(),
+            "prediction": f"prediction-{index}.npy",
+            "evaluation": evaluation.to_json(),
         }
 
 

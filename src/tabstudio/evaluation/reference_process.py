@@ -116,19 +116,19 @@ class ReferenceJob:
     def result(self, timeout: float) -> tuple[list[Reference], list[str]]:
         """Wait at most `timeout` seconds: the references that are ready, and notes on what is not."""
         deadline = time.monotonic() + timeout
-        found: list[Reference] = []
+        references: list[Reference] = []
         notes = list(self._notes)
         while True:
             try:
                 line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                return found, [*notes, f"not every reference was ready after {timeout:g} more seconds"]
+                return references, [*notes, f"not every reference was ready after {timeout:g} more seconds"]
             if line is None:
                 break
-            self._take(json.loads(line), found, notes)
+            self._take(json.loads(line), references, notes)
         if self._process.wait() != 0 and not any("could not be computed" in note for note in notes):
             notes.append(f"references could not be computed: {self._last_words()}")
-        return found, notes
+        return references, notes
 
     def close(self) -> None:
         """End the process, finished or not, and remove its folder. May be called twice."""
@@ -152,7 +152,7 @@ class ReferenceJob:
     ) -> None:
         self.close()
 
-    def _take(self, answer: dict[str, Any], found: list[Reference], notes: list[str]) -> None:
+    def _take(self, answer: dict[str, Any], references: list[Reference], notes: list[str]) -> None:
         name = answer["name"]
         if "error" in answer:
             notes.append(f"reference {name} could not be computed: {answer['error']}")
@@ -161,7 +161,7 @@ class ReferenceJob:
             notes.append(f"reference {name}: {answer['note']}")
         prediction = np.load(self._folder / answer["prediction"], allow_pickle=False)
         evaluation = Evaluation.from_json(answer["evaluation"])
-        found.append(Reference(name, evaluation, answer["seconds"], prediction))
+        references.append(Reference(name, evaluation, answer["seconds"], prediction))
 
     def _read(self, stream: IO[str]) -> None:
         with stream:

@@ -147,28 +147,28 @@ def how_measured(story: ReportContent) -> str:
 
 def limits(story: ReportContent) -> list[str]:
     """What a user of the model should know before trusting it, from what was measured."""
-    found = []
+    sentences = []
     if story.partial:
-        found.append("The training was interrupted: these are the weights of that moment.")
+        sentences.append("The training was interrupted: these are the weights of that moment.")
     if story.evaluation.rows < FEW_ROWS:
-        found.append(_few_rows(story.evaluation))
-    found += [f"{note[:1].upper()}{note[1:]}." for note in story.evaluation.notes]
-    found += _weak_slices(story)
+        sentences.append(_few_rows(story.evaluation))
+    sentences += [f"{note[:1].upper()}{note[1:]}." for note in story.evaluation.notes]
+    sentences += _weak_slices(story)
     verdict = story.references.verdict if story.references is not None else None
     if verdict is not None and verdict.better != "model":
-        found.append(verdict.sentence)
+        sentences.append(verdict.sentence)
     roles = {column.role for column in story.table.schema}
     if not roles & {"group", "time", "split"}:
-        found.append(
+        sentences.append(
             "Rows were split as if they were independent. Where several belong to one person, place or day, "
             "the scores are too good; name that column with --group or --time."
         )
-    found += [finding.message for finding in story.findings if finding.severity != "info"]
-    found.append(
+    sentences += [finding.message for finding in story.findings if finding.severity != "info"]
+    sentences.append(
         "Nothing was measured on data from elsewhere or later: values outside the ranges and categories of "
         "the training rows are extrapolation."
     )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(sentences))
 
 
 def _weak_slices(story: ReportContent) -> list[str]:

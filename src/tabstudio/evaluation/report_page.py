@@ -37,37 +37,37 @@ CAPTIONS = {
 def page(story: ReportContent, images: Mapping[str, bytes | str]) -> Page:
     """The report as a page. `images` are the pictures by the names that `pictures` gives them, PNG or SVG."""
     evaluation = story.evaluation
-    made = Page(
+    document = Page(
         f"{story.name}: how good is it?",
         f"{evaluation.target}, {how_measured(story)}",
     )
-    made.section("Result", *_result(story))
+    document.section("Result", *_result(story))
     if evaluation.report:
         report = TableBlock(
             ("class", "precision", "recall", "F1", "support"),
             [report_cells(row) for row in evaluation.report],
         )
-        made.section("By class", report, *_confusion(evaluation, images))
+        document.section("By class", report, *_confusion(evaluation, images))
     if story.slices:
         rows = slice_rows(evaluation.task, story.slices)
         caption = "Test rows of each level, with 95 % intervals."
-        made.section("By slice", TableBlock(slice_headers(evaluation.task), rows, caption))
-    made.section("Beside simple references", *_references(story))
+        document.section("By slice", TableBlock(slice_headers(evaluation.task), rows, caption))
+    document.section("Beside simple references", *_references(story))
     curves = [name for name in CAPTIONS if name in images and name not in ("confusion", "loss", "importance")]
     if curves:
-        made.section("Curves", *(_picture(name, images) for name in curves))
+        document.section("Curves", *(_picture(name, images) for name in curves))
     if story.importance is not None:
-        made.section("What it relies on", *_importance(story, images))
-    made.section(
+        document.section("What it relies on", *_importance(story, images))
+    document.section(
         "Decision", *(TextBlock(sentence) for sentence in decision(story) or ["A value is predicted."])
     )
-    made.section("Training", *_training(story, images))
-    made.section("Data and split", TableBlock(("", ""), data_rows(story)), *_notes(story))
+    document.section("Training", *_training(story, images))
+    document.section("Data and split", TableBlock(("", ""), data_rows(story)), *_notes(story))
     if story.findings:
-        made.section(
-            "Findings in the data", *(_finding(story, place) for place in range(len(story.findings)))
+        document.section(
+            "Findings in the data", *(_finding(story, index) for index in range(len(story.findings)))
         )
-    return made.section("Limits", *(TextBlock(limit) for limit in limits(story)))
+    return document.section("Limits", *(TextBlock(limit) for limit in limits(story)))
 
 
 def _result(story: ReportContent) -> list[Block]:
@@ -131,8 +131,8 @@ def _notes(story: ReportContent) -> list[Block]:
     return [TextBlock("\n\n".join(notes), muted=True)] if notes else []
 
 
-def _finding(story: ReportContent, place: int) -> CalloutBlock:
-    finding = story.findings[place]
+def _finding(story: ReportContent, index: int) -> CalloutBlock:
+    finding = story.findings[index]
     return CalloutBlock(finding.severity, finding.message, command=finding.remedy)
 
 

@@ -60,14 +60,14 @@ def evaluate_slices(
 
     `frame` holds the columns of the same n rows as `labels` and `prediction`.
     """
-    found = []
+    slices = []
     for column in columns:
         for level, rows in levels(frame[column]):
             measured = evaluate(
                 target, labels[rows], prediction[rows], threshold=threshold, resamples=resamples
             )
-            found.append(Slice(column, level, int(rows.sum()), measured.metrics))
-    return tuple(found)
+            slices.append(Slice(column, level, int(rows.sum()), measured.metrics))
+    return tuple(slices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +91,14 @@ def compare_slices(
     resamples: int = 1000,
 ) -> tuple[SliceDifference, ...]:
     """Compare two predictions on every level of each column of `frame`; the rest is as `compare` takes it."""
-    found = []
+    differences = []
     for column in frame.iter_columns():
         for level, rows in levels(column):
             metrics = compare(
                 target, labels[rows], first[rows], second[rows], thresholds=thresholds, resamples=resamples
             )
-            found.append(SliceDifference(column.name, level, int(rows.sum()), metrics))
-    return tuple(found)
+            differences.append(SliceDifference(column.name, level, int(rows.sum()), metrics))
+    return tuple(differences)
 
 
 def levels(series: pl.Series) -> Iterator[tuple[str, Bools]]:
@@ -137,9 +137,9 @@ def _quarters(series: pl.Series, gaps: Bools) -> Iterator[tuple[str, Bools]]:
     edges = [present[len(present) * part // 4] for part in (1, 2, 3)]
     # Where most rows hold the least value, it is set against all others.
     edges = sorted({edge for edge in edges if edge > present[0]}) or [present.filter(present > present[0])[0]]
-    place = np.searchsorted(np.array(edges), plain.fill_null(present[0]).to_numpy(), side="right")
+    interval = np.searchsorted(np.array(edges), plain.fill_null(present[0]).to_numpy(), side="right")
     for number in range(len(edges) + 1):
-        yield _between(edges, number), (place == number) & ~gaps
+        yield _between(edges, number), (interval == number) & ~gaps
 
 
 def _between(edges: Sequence[Any], number: int) -> str:

@@ -84,19 +84,19 @@ def measure(vectors: Vectors, left: tuple[str, ...], right: tuple[str, ...]) -> 
     kinds = {(one, other): measure_of(vectors, one, other) for one in left for other in right}
     scan = _scan(vectors, left, right, (pair for pair, kind in kinds.items() if kind == "correlation ratio"))
     r = scan.pearson()
-    found: dict[tuple[str, str], float] = {}
+    strengths: dict[tuple[str, str], float] = {}
     for (one, other), kind in kinds.items():
-        if (other, one) in found:
-            found[one, other] = found[other, one]
+        if (other, one) in strengths:
+            strengths[one, other] = strengths[other, one]
         elif kind == "Pearson's r":
-            found[one, other] = float(r[scan.left.index(one), scan.right.index(other)])
+            strengths[one, other] = float(r[scan.left.index(one), scan.right.index(other)])
         elif kind == "Cramér's V":
-            found[one, other] = cramers_v(vectors.codes(one), vectors.codes(other))
+            strengths[one, other] = cramers_v(vectors.codes(one), vectors.codes(other))
         else:
-            found[one, other] = scan.correlation_ratio(*_category_first(vectors, one, other))
+            strengths[one, other] = scan.correlation_ratio(*_category_first(vectors, one, other))
     for name in set(left) & set(right):
-        found[name, name] = 1.0
-    return np.array([found[pair] for pair in kinds]).reshape(len(left), len(right))
+        strengths[name, name] = 1.0
+    return np.array([strengths[pair] for pair in kinds]).reshape(len(left), len(right))
 
 
 def measure_of(vectors: Vectors, one: str, other: str) -> str:
@@ -175,8 +175,8 @@ def _scan(
     numeric = tuple(
         dict.fromkeys((*left, *right, *(name for names in pairs.values() for name in sorted(names))))
     )
-    place = {name: i for i, name in enumerate(numeric)}
-    a, b = [place[name] for name in left], [place[name] for name in right]
+    position = {name: i for i, name in enumerate(numeric)}
+    a, b = [position[name] for name in left], [position[name] for name in right]
     scan = _Scan(numeric, left, right, np.zeros((6, len(a), len(b))))
     for category in pairs:
         scan.groups[category] = np.zeros((3, len(vectors.codes(category).levels) + 1, len(numeric)))
@@ -191,7 +191,7 @@ def _scan(
         scan.moments += _moments(block, present, a, b)
         for category, names in pairs.items():
             codes = vectors.codes(category).codes[start : start + len(block)].astype(np.intp) + 1
-            _add_groups(scan.groups[category], codes, block, present, [place[name] for name in names])
+            _add_groups(scan.groups[category], codes, block, present, [position[name] for name in names])
         start += len(block)
     return scan
 

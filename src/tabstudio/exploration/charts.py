@@ -41,9 +41,9 @@ def missing_values(missing: pl.DataFrame) -> Figure:
     return _bars("Missing values", missing["column"], missing["share"], texts, colours, full=1.0)
 
 
-def associations(found: Associations) -> Figure:
+def associations(columns: Associations) -> Figure:
     """The heatmap with numbers."""
-    return heatmap(found.names, found.matrix, title="Associations")
+    return heatmap(columns.names, columns.matrix, title="Associations")
 
 
 def target_histogram(panel: Panel) -> Figure:
@@ -212,9 +212,9 @@ def _legend(sheet: Canvas, names: Sequence[str], colours: Sequence[str]) -> None
         x += 0.45 + width_of([shorten(name, 20)])
 
 
-def _ends(sheet: Canvas, panel: Panel, ends: tuple[float, float], place: tuple[float, float, float]) -> None:
+def _ends(sheet: Canvas, panel: Panel, ends: tuple[float, float], corner: tuple[float, float, float]) -> None:
     """The smallest and the largest value under an axis."""
-    left, bottom, width = place
+    left, bottom, width = corner
     low, high = (day(v) if panel.is_date else format_tick(v) for v in ends)
     sheet.text(left, bottom + 0.1, low, size=7, colour=MUTED)
     sheet.text(left + width, bottom + 0.1, high, size=7, colour=MUTED, align="right")

@@ -56,12 +56,12 @@ def groups(vectors: Vectors) -> Groups:
         return Groups(("all rows",), np.zeros(len(vectors), dtype=np.int64))
     coded = vectors.codes(vectors.target.name)
     order = np.argsort(-coded.counts(), kind="stable")
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.minimum(np.arange(len(order)), _CLASSES)
+    group = np.empty(len(order), dtype=np.int64)
+    group[order] = np.minimum(np.arange(len(order)), _CLASSES)
     names = [coded.levels[i] for i in order[:_CLASSES]]
     if len(order) > _CLASSES:
         names.append(f"the other {len(order) - _CLASSES} classes")
-    return Groups(tuple(names), place[coded.codes])
+    return Groups(tuple(names), group[coded.codes])
 
 
 def panel(vectors: Vectors, name: str, by: Groups) -> Panel:
@@ -81,8 +81,8 @@ def histogram(vectors: Vectors, name: str, values: Array, by: Groups) -> Panel:
     whole = name in vectors.columns and is_whole(vectors.columns[name])
     edges = _edges(values, whole)
     present = ~np.isnan(values)
-    kept, codes = (values, by.codes) if present.all() else (values[present], by.codes[present])
-    scaled = (kept - edges[0]) * ((len(edges) - 1) / (edges[-1] - edges[0]))
+    values_present, codes = (values, by.codes) if present.all() else (values[present], by.codes[present])
+    scaled = (values_present - edges[0]) * ((len(edges) - 1) / (edges[-1] - edges[0]))
     bins = np.clip(scaled, 0, len(edges) - 2).astype(np.int64)
     heights = _shares(codes, bins, len(by.names), len(edges) - 1)
     is_date = name in vectors.columns and vectors.kind(name) == "date"
@@ -129,11 +129,11 @@ def _largest_levels(coded: Coded) -> tuple[Array, tuple[str, ...]]:
     if len(counts) <= _LEVELS:
         return coded.codes.astype(np.int64), coded.levels
     order = np.argsort(-counts, kind="stable")
-    place = np.full(len(counts) + 1, _LEVELS - 1, dtype=np.int64)
-    place[order[: _LEVELS - 1]] = np.arange(_LEVELS - 1)
-    place[-1] = -1
+    group = np.full(len(counts) + 1, _LEVELS - 1, dtype=np.int64)
+    group[order[: _LEVELS - 1]] = np.arange(_LEVELS - 1)
+    group[-1] = -1
     names = tuple(coded.levels[i] for i in order[: _LEVELS - 1])
-    return place[coded.codes], (*names, f"{len(counts) - _LEVELS + 1} others")
+    return group[coded.codes], (*names, f"{len(counts) - _LEVELS + 1} others")
 
 
 def _binned_means(vectors: Vectors, name: str, y: Array) -> Panel:

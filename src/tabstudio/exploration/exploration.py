@@ -131,8 +131,8 @@ class Exploration:
     @cached_property
     def drawable(self) -> tuple[str, ...]:
         """The columns that have a distribution, the ones most associated with the target first."""
-        found = self._associations.with_target
-        return self._vectors.names if found is None else tuple(found["column"])
+        strengths = self._associations.with_target
+        return self._vectors.names if strengths is None else tuple(strengths["column"])
 
     @property
     def drawn(self) -> tuple[str, ...]:
@@ -228,11 +228,11 @@ class Exploration:
         return charts.distributions(self._panels, self.groups, self._notes(), self._distribution_title())
 
     def _notes(self) -> dict[str, str]:
-        found = self._associations.with_target
-        if found is None:
+        strengths = self._associations.with_target
+        if strengths is None:
             return {}
         short = {"Pearson's r": "r", "Cramér's V": "V", "correlation ratio": "η"}
-        rows = found.iter_rows()
+        rows = strengths.iter_rows()
         return {
             name: f"{short[measure]} {round(value, 2) + 0.0:.2f}"
             for name, value, measure in rows

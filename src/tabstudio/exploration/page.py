@@ -34,20 +34,20 @@ _TITLES = {
 
 def page(exploration: Exploration) -> Page:
     """The whole report."""
-    made = Page(f"A first look at {table_name(exploration)}", headline(exploration).partition(": ")[2])
-    made.section("Overview", *_overview(exploration))
-    made.section("Findings", *_findings(exploration))
-    _target(made, exploration)
-    made.section("Columns", *_columns(exploration))
+    report = Page(f"A first look at {table_name(exploration)}", headline(exploration).partition(": ")[2])
+    report.section("Overview", *_overview(exploration))
+    report.section("Findings", *_findings(exploration))
+    _target(report, exploration)
+    report.section("Columns", *_columns(exploration))
     if len(exploration.summary.numbers):
-        made.section("Numbers", _rows(exploration.summary.numbers))
-    _missing(made, exploration)
-    _associations(made, exploration)
-    _distributions(made, exploration)
+        report.section("Numbers", _rows(exploration.summary.numbers))
+    _missing(report, exploration)
+    _associations(report, exploration)
+    _distributions(report, exploration)
     notes = [[note.subject, note.value, note.reason] for note in exploration.table.notes]
     if notes:
-        made.section("How it was read", TableBlock(["what", "chosen", "because"], notes))
-    return made
+        report.section("How it was read", TableBlock(["what", "chosen", "because"], notes))
+    return report
 
 
 def notebook(exploration: Exploration) -> str:
@@ -102,16 +102,16 @@ def _callout(findings: Sequence[Finding]) -> CalloutBlock:
     return CalloutBlock(first.severity, lines, title=_TITLES[first.kind])
 
 
-def _target(made: Page, exploration: Exploration) -> None:
+def _target(report: Page, exploration: Exploration) -> None:
     target, classes = exploration.table.schema.target, exploration.summary.classes
     if target is None or not len(exploration.table):
         return
     if classes is None:
         alt = f"Histogram of {target.name}"
-        made.section("Target", PictureBlock(svg(exploration.picture("target")), alt))
+        report.section("Target", PictureBlock(svg(exploration.picture("target")), alt))
         return
     counts = ", ".join(f"{name} {rows:,}" for name, rows, _ in classes.head(10).iter_rows())
-    made.section(
+    report.section(
         "Classes", PictureBlock(svg(exploration.picture("class_counts")), f"Rows of each class: {counts}")
     )
 
@@ -123,18 +123,18 @@ def _columns(exploration: Exploration) -> list[Block]:
     return [_rows(columns)]
 
 
-def _missing(made: Page, exploration: Exploration) -> None:
+def _missing(report: Page, exploration: Exploration) -> None:
     missing = exploration.summary.missing
     if "missing" not in exploration.picture_names:
         return
     alt = "Missing values: " + ", ".join(f"{c} {s:.1%}" for c, _, s in missing.head(10).iter_rows())
-    made.section("Missing values", PictureBlock(svg(exploration.picture("missing")), alt))
+    report.section("Missing values", PictureBlock(svg(exploration.picture("missing")), alt))
 
 
-def _associations(made: Page, exploration: Exploration) -> None:
+def _associations(report: Page, exploration: Exploration) -> None:
     if "associations" not in exploration.picture_names:
         return
-    found, with_target = exploration.summary.associations, exploration.summary.associations.with_target
+    associations, with_target = exploration.summary.associations, exploration.summary.associations.with_target
     blocks: list[Block] = [
         TextBlock(
             "Numbers, dates and booleans among themselves: Pearson's r, from -1 to 1. Categories among "
@@ -144,20 +144,20 @@ def _associations(made: Page, exploration: Exploration) -> None:
             muted=True,
         )
     ]
-    if found.left_out:
+    if associations.left_out:
         which = "after the first ones" if with_target is None else "less associated with the target"
-        blocks.append(TextBlock(f"{found.left_out:,} columns {which} are not drawn.", muted=True))
-    alt = f"Heatmap of the associations among {', '.join(found.names[:20])}"
-    blocks.append(PictureBlock(exploration.image("associations"), alt, wide=len(found.names) > 12))
+        blocks.append(TextBlock(f"{associations.left_out:,} columns {which} are not drawn.", muted=True))
+    alt = f"Heatmap of the associations among {', '.join(associations.names[:20])}"
+    blocks.append(PictureBlock(exploration.image("associations"), alt, wide=len(associations.names) > 12))
     if with_target is not None and exploration.table.schema.target is not None:
         name = exploration.table.schema.target.name
         blocks.append(_rows(with_target.head(20), f"Most associated with {name}"))
     else:
-        blocks.append(_rows(found.strongest(20), "The strongest pairs"))
-    made.section("Associations", *blocks)
+        blocks.append(_rows(associations.strongest(20), "The strongest pairs"))
+    report.section("Associations", *blocks)
 
 
-def _distributions(made: Page, exploration: Exploration) -> None:
+def _distributions(report: Page, exploration: Exploration) -> None:
     if "distributions" not in exploration.picture_names:
         return
     picture = PictureBlock(
@@ -166,7 +166,7 @@ def _distributions(made: Page, exploration: Exploration) -> None:
         _distribution_words(exploration),
         wide=True,
     )
-    made.section("Distributions", picture)
+    report.section("Distributions", picture)
 
 
 def _distribution_words(exploration: Exploration) -> str:

@@ -45,17 +45,17 @@ def describe(table: Table) -> pl.DataFrame:
     """
     names = [c.name for c in table.schema if c.kind == "number"]
     frame = _finite(table.frame.select(names))
-    asked = []
+    expressions = []
     for i, name in enumerate(names):
         column = pl.col(name).cast(pl.Float64)
-        asked += [column.count().alias(f"{i} count"), column.mean().alias(f"{i} mean")]
-        asked += [
+        expressions += [column.count().alias(f"{i} count"), column.mean().alias(f"{i} mean")]
+        expressions += [
             column.std().alias(f"{i} std"),
             column.min().alias(f"{i} min"),
             column.max().alias(f"{i} max"),
         ]
-        asked += [column.quantile(list(QUANTILES), "linear").alias(f"{i} quantiles")]
-    answer = frame.lazy().select(asked).collect().row(0, named=True) if names else {}
+        expressions += [column.quantile(list(QUANTILES), "linear").alias(f"{i} quantiles")]
+    answer = frame.lazy().select(expressions).collect().row(0, named=True) if names else {}
     rows = []
     for i, name in enumerate(names):
         before = [answer[f"{i} {key}"] for key in ("count", "mean", "std", "min")]

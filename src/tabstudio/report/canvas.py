@@ -79,9 +79,9 @@ class Canvas:
 
     def figure(self) -> Figure:
         """The sheet as a figure of matplotlib."""
-        made = Figure(figsize=(self.width, self.height), dpi=DPI, facecolor="white")
-        FigureCanvasAgg(made)
-        axes = made.add_axes((0, 0, 1, 1))
+        figure = Figure(figsize=(self.width, self.height), dpi=DPI, facecolor="white")
+        FigureCanvasAgg(figure)
+        axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, self.width), ylim=(self.height, 0))
         axes.set_axis_off()
         if self._boxes:
@@ -97,7 +97,7 @@ class Canvas:
             outlines, codes = zip(*letters, strict=True)
             path = Path(np.concatenate(outlines), np.concatenate(codes))
             axes.add_artist(PathPatch(path, facecolor=colour, linewidth=0))
-        return made
+        return figure
 
 
 def width_of(texts: Sequence[str], *, size: float = 8.5, bold: bool = False) -> float:

@@ -40,9 +40,9 @@ class _HouseFigure(Figure):
 
 def figure(width: float = 6.4, height: float = 4.0) -> Figure:
     """An empty figure of `width` x `height` inches; every axes added to it wears the house style."""
-    made = _HouseFigure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
-    FigureCanvasAgg(made)
-    return made
+    canvas = _HouseFigure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
+    FigureCanvasAgg(canvas)
+    return canvas
 
 
 def png(fig: Figure) -> bytes:
@@ -159,9 +159,9 @@ def _shades(values: np.ndarray, low: float, high: float, colours: Colormap) -> n
 
 
 def _write_names(
-    sheet: Canvas, names: Sequence[str], heads: Sequence[str], place: tuple[float, float, float], turned: bool
+    sheet: Canvas, names: Sequence[str], heads: Sequence[str], box: tuple[float, float, float], turned: bool
 ) -> None:
-    left, top, side = place
+    left, top, side = box
     for row, name in enumerate(names):
         sheet.text(left - 0.07, top + (row + 0.5) * side, name, align="right")
     under = top + len(names) * side
@@ -177,11 +177,11 @@ def _fill_cells(
     sheet: Canvas,
     texts: Sequence[Sequence[str]],
     shades: np.ndarray,
-    place: tuple[float, float, float],
+    box: tuple[float, float, float],
     size: float,
 ) -> None:
     """Colour the cells and write their numbers, black on light and white on dark."""
-    left, top, side = place
+    left, top, side = box
     rows, columns = shades.shape[:2]
     y, x = np.mgrid[0:rows, 0:columns]
     gap = 0.012

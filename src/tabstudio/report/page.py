@@ -189,6 +189,6 @@ class Page:
         anchors: list[str] = []
         for title, _ in self._sections:
             word = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "section"
-            taken = sum(a == word or a.startswith(f"{word}--") for a in anchors)
-            anchors.append(f"{word}--{taken + 1}" if taken else word)
+            repeats = sum(a == word or a.startswith(f"{word}--") for a in anchors)
+            anchors.append(f"{word}--{repeats + 1}" if repeats else word)
         return anchors

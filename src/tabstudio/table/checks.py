@@ -84,10 +84,10 @@ def check(table: Table) -> tuple[Finding, ...]:
     >>> any("unit" in finding.columns for finding in check(table))
     True
     """
-    found = [*_roles(table), *_groups(table), *_copies(table), *_gaps(table), *_categories(table)]
+    findings = [*_roles(table), *_groups(table), *_copies(table), *_gaps(table), *_categories(table)]
     if table.schema.target is not None:
-        found += [*_leaks(table), *_classes(table)]
-    return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
+        findings += [*_leaks(table), *_classes(table)]
+    return tuple(sorted(findings, key=lambda finding: _ORDER[finding.severity]))
 
 
 def _drop(columns: tuple[str, ...]) -> str:
@@ -115,8 +115,8 @@ def _groups(table: Table) -> Iterator[Finding]:
                 f"{column.name} is named like an id, and its {column.unique:,} values recur in {present:,} "
                 "rows: a random split would test on those that it trains on."
             )
-            told = f"Keep the rows of each on one side with --group {column.name!r}."
-            yield Finding("groups", "warning", (column.name,), message, told)
+            remedy = f"Keep the rows of each on one side with --group {column.name!r}."
+            yield Finding("groups", "warning", (column.name,), message, remedy)
 
 
 def _constant(column: Column) -> str:

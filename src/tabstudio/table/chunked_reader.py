@@ -108,12 +108,12 @@ def _without_empty_lines(content: bytes) -> bytes:
     """The content without lines that hold no cell at all; those inside quotes belong to their cell."""
     if b"\n\n" not in content and b"\n\r\n" not in content and not content.startswith((b"\n", b"\r\n")):
         return content
-    kept, quoted = [], False
+    lines, quoted = [], False
     for line in content.splitlines(keepends=True):
         if quoted or line.strip(b"\r\n"):
-            kept.append(line)
+            lines.append(line)
         quoted ^= line.count(b'"') % 2 == 1
-    return b"".join(kept)
+    return b"".join(lines)
 
 
 def _record_end(content: bytes) -> int:

@@ -36,20 +36,22 @@ class Dialect:
         return self.encoding in ("utf-8", "utf-8-sig") and not self.bare_cr
 
 
-def sniff(sample: bytes, whole: bool, place: str, separator: str | None, encoding: str | None) -> Dialect:
+def sniff(sample: bytes, whole: bool, source: str, separator: str | None, encoding: str | None) -> Dialect:
     """Guess a dialect from the first bytes of a file; `whole` says that they are all of it.
 
     Raises `DataError` for what is no text, or has no header; `ConfigError` for an unknown encoding or
     separator.
     """
-    code, code_reason = _encoding(sample, place) if encoding is None else (_known(encoding, place), "as told")
-    text = _decode(sample, code, place, whole).lstrip("\ufeff")
+    code, code_reason = (
+        _encoding(sample, source) if encoding is None else (_known(encoding, source), "as told")
+    )
+    text = _decode(sample, code, source, whole).lstrip("\ufeff")
     bare_cr = _has_bare_cr(text)
     text = text.replace("\r\n", "\n")
     if bare_cr:
         text = text.replace("\r", "\n")
     if not text.strip():
-        raise DataError(f"{place}: the file holds nothing but blanks: a line of column names was expected")
+        raise DataError(f"{source}: the file holds nothing but blanks: a line of column names was expected")
     if not whole and "\n" in text:
         text = text[: text.rindex("\n") + 1]
     if separator is not None and (len(separator) != 1 or separator in '"\n\r'):
@@ -77,24 +79,24 @@ def records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
         start = reader.line_num + 1
 
 
-def _known(encoding: str, place: str) -> str:
+def _known(encoding: str, source: str) -> str:
     try:
         return codecs.lookup(encoding).name
     except LookupError as error:
         raise ConfigError(
-            f"{place}: option encoding: {encoding!r} is unknown; utf-8, latin-1 or cp1252 are common"
+            f"{source}: option encoding: {encoding!r} is unknown; utf-8, latin-1 or cp1252 are common"
         ) from error
 
 
-def _encoding(sample: bytes, place: str) -> tuple[str, str]:
+def _encoding(sample: bytes, source: str) -> tuple[str, str]:
     for bom, name in _BOMS:
         if sample.startswith(bom):
             return name, "the file starts with a byte order mark"
     if b"\0" in sample[:4096]:
-        return _without_mark(sample[:4096], place)
+        return _without_mark(sample[:4096], source)
     if len(sample.translate(None, _CONTROL)) < 0.99 * len(sample):
         raise DataError(
-            f"{place}: this is not a text file: it starts with {sample[:12]!r};"
+            f"{source}: this is not a text file: it starts with {sample[:12]!r};"
             " CSV, Parquet or Arrow was expected"
         )
     if is_utf8(sample):
@@ -102,12 +104,12 @@ def _encoding(sample: bytes, place: str) -> tuple[str, str]:
     return single_byte(sample)
 
 
-def _without_mark(start: bytes, place: str) -> tuple[str, str]:
+def _without_mark(start: bytes, source: str) -> tuple[str, str]:
     for offset, name in ((1, "utf-16-le"), (0, "utf-16-be")):
         if start[offset::2].count(0) > 0.4 * len(start[offset::2]) and start[1 - offset :: 2].count(0) == 0:
             return name, "every other byte is zero"
     raise DataError(
-        f"{place}: this is not a text file: it holds zero bytes; CSV, Parquet or Arrow was expected"
+        f"{source}: this is not a text file: it holds zero bytes; CSV, Parquet or Arrow was expected"
     )
 
 
@@ -128,13 +130,13 @@ def is_utf8(sample: bytes) -> bool:
     return True
 
 
-def _decode(sample: bytes, encoding: str, place: str, whole: bool) -> str:
+def _decode(sample: bytes, encoding: str, source: str, whole: bool) -> str:
     try:
         return codecs.getincrementaldecoder(encoding)().decode(sample, final=whole)
     except UnicodeDecodeError as error:
         line = sample[: error.start].count(b"\n") + 1
         raise DataError(
-            f"{place}: line {line}: the bytes do not fit the encoding {encoding}: {error.reason}"
+            f"{source}: line {line}: the bytes do not fit the encoding {encoding}: {error.reason}"
         ) from error
 
 
@@ -188,24 +190,24 @@ def name_columns(header: tuple[str, ...] | list[str]) -> tuple[list[str], list[N
     """Column names as they are used: stripped, none empty, none twice; a note for each that changed."""
     names: list[str] = []
     notes: list[Note] = []
-    taken = {cell.strip() for cell in header}
-    for place, cell in enumerate(header, start=1):
+    used = {cell.strip() for cell in header}
+    for number, cell in enumerate(header, start=1):
         name = cell.strip()
         if not name or name in names:
             reason = "the column has no name" if not name else f"{name} is the name of an earlier column"
-            name = _free(name or f"column_{place}", taken, always=name in names)
-            notes.append(Note(name, f"name of column {place}", reason))
+            name = _free(name or f"column_{number}", used, always=name in names)
+            notes.append(Note(name, f"name of column {number}", reason))
         elif name != cell:
-            notes.append(Note(name, f"name of column {place}", "without the blanks around it"))
+            notes.append(Note(name, f"name of column {number}", "without the blanks around it"))
         names.append(name)
-        taken.add(name)
+        used.add(name)
     return names, notes
 
 
-def _free(base: str, taken: set[str], always: bool) -> str:
-    if base not in taken and not always:
+def _free(base: str, used: set[str], always: bool) -> str:
+    if base not in used and not always:
         return base
     number = 2
-    while f"{base}_{number}" in taken:
+    while f"{base}_{number}" in used:
         number += 1
     return f"{base}_{number}"

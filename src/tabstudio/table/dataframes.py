@@ -107,7 +107,7 @@ def _of_array(data: np.ndarray[Any, Any], what: str) -> pl.DataFrame:
         return _of_columns({name: data[name] for name in data.dtype.names}, what)
     if data.ndim != 2:
         raise DataError(f"{what}: an array of shape (rows, columns) was expected, got shape {data.shape}")
-    return _of_columns({f"x{place}": data[:, place] for place in range(data.shape[1])}, what)
+    return _of_columns({f"x{column}": data[:, column] for column in range(data.shape[1])}, what)
 
 
 def _of_columns(columns: dict[str, Any], what: str) -> pl.DataFrame:

@@ -32,12 +32,12 @@ def load_files(
     for file in files:
         if file.format == "text":
             text = open_text(file, separator_of(config), config.encoding)
-            frame, found = read_text(text, as_text, words)
-            found = [*text.notes, *found]
+            frame, file_notes = read_text(text, as_text, words)
+            file_notes = [*text.notes, *file_notes]
             separator, encoding = text.dialect.separator, text.dialect.encoding
         else:
-            frame, found = _read_typed(file)
-        notes += [note for note in found if note not in notes]
+            frame, file_notes = _read_typed(file)
+        notes += [note for note in file_notes if note not in notes]
         frames.append(_aligned(frame, frames[0].columns, files[0], file) if frames else frame)
     frame = _stack(frames)
     paths = tuple(str(file.path) for file in files)
@@ -67,11 +67,11 @@ def _read_typed(file: TableFile) -> tuple[pl.DataFrame, list[Note]]:
 
 
 def _aligned(frame: pl.DataFrame, names: list[str], first: TableFile, file: TableFile) -> pl.DataFrame:
-    expected, found = set(names), set(frame.columns)
-    if expected == found:
+    expected, columns = set(names), set(frame.columns)
+    if expected == columns:
         return frame.select(names)
-    lacks = f"; it lacks {', '.join(map(repr, sorted(expected - found)))}" if expected - found else ""
-    more = f"; it has also {', '.join(map(repr, sorted(found - expected)))}" if found - expected else ""
+    lacks = f"; it lacks {', '.join(map(repr, sorted(expected - columns)))}" if expected - columns else ""
+    more = f"; it has also {', '.join(map(repr, sorted(columns - expected)))}" if columns - expected else ""
     raise DataError(f"{file.path}: the columns differ from those of {first.path}{lacks}{more}")
 
 

@@ -82,8 +82,8 @@ def _levels(series: pl.Series) -> Array:
 def _strength(level: Array, truth: Array, fold: Array, target: Target) -> Strength:
     predicted = np.empty_like(truth)
     for k in range(_FOLDS):
-        seen, held = fold != k, fold == k
-        predicted[held] = _means(level[seen], truth[seen], int(level.max()) + 1)[level[held]]
+        train, held = fold != k, fold == k
+        predicted[held] = _means(level[train], truth[train], int(level.max()) + 1)[level[held]]
     if target.task == "regression":
         spread = ((truth - truth.mean()) ** 2).sum()
         return Strength(0.0, float(1 - ((truth - predicted) ** 2).sum() / max(spread, 1e-12)))
@@ -103,8 +103,8 @@ def _means(level: Array, truth: Array, levels: int) -> Array:
 
 def _auc(score: Array, positive: Array) -> float:
     """Area under the ROC curve by mid-ranks."""
-    _, place, count = np.unique(score, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(count) - (count - 1) / 2)[place]
+    _, rank_of_level, count = np.unique(score, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(count) - (count - 1) / 2)[rank_of_level]
     hits = int(positive.sum())
     misses = len(positive) - hits
     if hits == 0 or misses == 0:

@@ -56,14 +56,14 @@ def plainly(text: pl.Series, form: str) -> pl.Series:
     shape, _, commas = form.partition(", ")
     before, _, after = shape.partition("#")
     parts = _parts(text)
-    told = _without_commas(parts["sign"] + parts["number"], commas)
-    told = told.set(~parts["before"].is_in(["", before.strip()]), None)
+    numbers = _without_commas(parts["sign"] + parts["number"], commas)
+    numbers = numbers.set(~parts["before"].is_in(["", before.strip()]), None)
     if after.strip() == _LETTERS:
         letters = parts["after"].str.to_lowercase()
         times = letters.replace_strict(_TIMES, default=None, return_dtype=pl.Float64)
-        return told.cast(pl.Float64, strict=False) * times
+        return numbers.cast(pl.Float64, strict=False) * times
     units = pl.Series(["", after.strip()], dtype=pl.String)
-    return told.set(~_singular(parts["after"]).is_in(_singular(units).to_list()), None)
+    return numbers.set(~_singular(parts["after"]).is_in(_singular(units).to_list()), None)
 
 
 def with_unit(numbers: str, form: str) -> str:
@@ -137,9 +137,9 @@ def plain_type(distinct: pl.Series) -> tuple[str, str]:
 
 def _parts(text: pl.Series) -> pl.DataFrame:
     """Sign, unit before, number, unit after; empty where it is left out, all null where nothing fits."""
-    found = text.str.extract_groups(_MEASURE).struct.unnest()
-    fits = found["number"].is_not_null()
-    return found.with_columns(pl.when(fits).then(pl.col("before", "after").fill_null("")))
+    groups = text.str.extract_groups(_MEASURE).struct.unnest()
+    fits = groups["number"].is_not_null()
+    return groups.with_columns(pl.when(fits).then(pl.col("before", "after").fill_null("")))
 
 
 def _singular(units: pl.Series) -> pl.Series:

@@ -89,17 +89,17 @@ def _load(
     return normalise(frame, "the table"), TableSource("table", rows=frame.height), notes
 
 
-def _check_options(frame: pl.DataFrame, target: str | None, config: ReadConfig, place: str) -> None:
+def _check_options(frame: pl.DataFrame, target: str | None, config: ReadConfig, source: str) -> None:
     wanted = dict.fromkeys(config.kinds, "option kind")
     wanted |= dict.fromkeys(config.drop, "option drop") | dict.fromkeys(config.keep, "option keep")
     if target is not None:
         wanted[target] = "target"
-    require_columns(wanted, frame.columns, place)
+    require_columns(wanted, frame.columns, source)
     if target in config.drop:
-        raise ConfigError(f"{place}: the target {target!r} cannot be dropped as well")
+        raise ConfigError(f"{source}: the target {target!r} cannot be dropped as well")
 
 
-def _type(raw: pl.Series, kind: Kind | None, place: str) -> tuple[pl.Series, Typing]:
+def _type(raw: pl.Series, kind: Kind | None, source: str) -> tuple[pl.Series, Typing]:
     """The typed column, and how it was read."""
     own = _kind(raw.dtype)
     if raw.dtype != pl.String and kind in (None, own):
@@ -107,10 +107,10 @@ def _type(raw: pl.Series, kind: Kind | None, place: str) -> tuple[pl.Series, Typ
         reason = _typed_reason(raw) if kind is None else "as told"
         lost = 0 if series is raw else int(raw.is_infinite().sum())
         return series, Typing(own, _dtype(raw.dtype), reason + _infinite(lost))
-    return _type_words(as_words(raw), kind, place)
+    return _type_words(as_words(raw), kind, source)
 
 
-def _type_words(values: pl.Series, kind: Kind | None, place: str) -> tuple[pl.Series, Typing]:
+def _type_words(values: pl.Series, kind: Kind | None, source: str) -> tuple[pl.Series, Typing]:
     """A column of text by what a sample of it holds; where the rest disagrees, by what all of it holds."""
     long = len(values) > _GUESS_ROWS
     sample = values.gather_every(len(values) // _GUESS_ROWS) if long else values
@@ -124,7 +124,7 @@ def _type_words(values: pl.Series, kind: Kind | None, place: str) -> tuple[pl.Se
         message = (
             f"column {values.name!r} cannot be read as a {kind}; correct these rows, or leave the kind out"
         )
-        raise rows_error(place, message, rows)
+        raise rows_error(source, message, rows)
     lost = (
         series.null_count() - values.null_count()
         if typing.kind == "number" and not typing.missing_words
@@ -197,9 +197,9 @@ def _with_role(frame: pl.DataFrame, column: Column, target: str | None, config: 
     return assign_role(frame[column.name], column, keep=column.name in config.keep)
 
 
-def _goal(frame: pl.DataFrame, columns: list[Column], target: str, config: ReadConfig, place: str) -> Target:
+def _goal(frame: pl.DataFrame, columns: list[Column], target: str, config: ReadConfig, source: str) -> Target:
     column = next(column for column in columns if column.name == target)
-    return guess_target(frame[target], column, config.task, config.positive, place)
+    return guess_target(frame[target], column, config.task, config.positive, source)
 
 
 def _notes(schema: Schema) -> list[Note]:

@@ -55,10 +55,10 @@ class KeySet:
         """Which of these keys (n,) are in it: (n,)."""
         size = 8 * len(self.bits)
         marks = np.unpackbits(self.bits).astype(np.bool_)
-        found = np.ones(len(keys), dtype=np.bool_)
+        matches = np.ones(len(keys), dtype=np.bool_)
         for places in _probes(keys, size):
-            found &= marks[places]
-        return found
+            matches &= marks[places]
+        return matches
 
 
 def _probes(keys: Keys, size: int) -> list[Keys]:
@@ -86,8 +86,8 @@ def _words(series: pl.Series) -> Keys:
     words = series.drop_nulls().unique()
     codes: Keys = np.array([_of_word(word) for word in ("", *words)], dtype=np.uint64)
     places = series.cast(pl.Enum(words)).to_physical().cast(pl.Int64) + 1
-    found: Keys = codes[places.fill_null(0).to_numpy()]
-    return found
+    matches: Keys = codes[places.fill_null(0).to_numpy()]
+    return matches
 
 
 def _of_word(word: str) -> np.uint64:

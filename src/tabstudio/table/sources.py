@@ -135,19 +135,19 @@ def named_as_table(path: Path) -> bool:
 
 
 def _of_folder(folder: Path) -> list[TableFile]:
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and named_as_table(path))
-    if not found:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and named_as_table(path))
+    if not paths:
         kinds = ", ".join(_ENDINGS)
         raise DataError(f"{folder}: no table lies in this folder; names that end in {kinds} were expected")
-    return [identify(path) for path in found]
+    return [identify(path) for path in paths]
 
 
 def _of_glob(pattern: Path) -> list[TableFile]:
     anchor = Path(pattern.anchor) if pattern.anchor else Path()
-    found = sorted(p for p in anchor.glob(str(pattern.relative_to(pattern.anchor))) if p.is_file())
-    if not found:
+    paths = sorted(p for p in anchor.glob(str(pattern.relative_to(pattern.anchor))) if p.is_file())
+    if not paths:
         raise DataError(f"{pattern}: no file matches this pattern")
-    return [identify(path) for path in found]
+    return [identify(path) for path in paths]
 
 
 def _near(path: Path) -> str:

@@ -98,13 +98,13 @@ def split(table: Table, config: SplitConfig | None = None) -> Split:
 def _stratified(table: Table, config: SplitConfig) -> Split:
     rng = np.random.default_rng(config.seed)
     unit, notes = _units(table, config)
-    strata, kept, folds, found = _strata(table, unit, config)
-    free = np.flatnonzero(~kept)
+    strata, always_train, folds, found = _strata(table, unit, config)
+    free = np.flatnonzero(~always_train)
     part = np.zeros(len(table), dtype=np.int64)
     part[free] = deal(unit[free], strata[free], [1 - config.test_size, config.test_size], rng)
     train, test = np.flatnonzero(part == 0), np.flatnonzero(part == 1)
     _check_parts(table, train, test, config)
-    held = ~kept[train]
+    held = ~always_train[train]
     fold = np.full(len(train), -1, dtype=np.int16)
     fold[held] = _folds(unit[train][held], strata[train][held], folds, rng)
     how = "stratified by quantiles of the target" if _is_regression(table) else "stratified by class"
@@ -155,8 +155,8 @@ def _groups(series: pl.Series) -> tuple[Array, int, str]:
     number = series.rank("dense").cast(pl.Int64).fill_null(0).to_numpy().copy()
     count = int(number.max(initial=0))
     number[gaps] = count + 1 + np.arange(int(gaps.sum()))
-    said = f"; {int(gaps.sum()):,} rows without one stand alone" if gaps.any() else ""
-    return number_units(number), count, said
+    note = f"; {int(gaps.sum()):,} rows without one stand alone" if gaps.any() else ""
+    return number_units(number), count, note
 
 
 def _is_regression(table: Table) -> bool:

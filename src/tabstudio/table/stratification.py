@@ -18,8 +18,8 @@ def number_units(values: Array) -> Array:
 
 def renumber(values: Array) -> Array:
     """Consecutive numbers in the same order for integers from 0, without sorting."""
-    taken = np.bincount(values) > 0
-    return (np.cumsum(taken) - 1)[values]
+    present = np.bincount(values) > 0
+    return (np.cumsum(present) - 1)[values]
 
 
 def count_units(stratum: Array, unit: Array, strata: int) -> Array:
@@ -65,22 +65,22 @@ def deal(
     size = np.bincount(unit)
     share = np.asarray(shares)[:, None]
     need = share * np.bincount(strata)[None, :]
-    place = np.full(len(size), -1)
-    _deal_large(unit, strata, size, need, place, rng)
+    part = np.full(len(size), -1)
+    _deal_large(unit, strata, size, need, part, rng)
     first = np.zeros(len(size), dtype=np.int64)
     first[unit[::-1]] = strata[::-1]
     for s in range(need.shape[1]):
-        rest = np.flatnonzero((place < 0) & (first == s))
+        rest = np.flatnonzero((part < 0) & (first == s))
         if len(rest):
             turn = int(rng.integers(len(shares))) if rotate else 0
-            place[rest] = _cut(rng.permutation(len(rest)), size[rest], need[:, s], turn)
-    return place[unit]
+            part[rest] = _cut(rng.permutation(len(rest)), size[rest], need[:, s], turn)
+    return part[unit]
 
 
 def _deal_large(
-    unit: Array, strata: Array, size: Array, need: Array, place: Array, rng: np.random.Generator
+    unit: Array, strata: Array, size: Array, need: Array, part: Array, rng: np.random.Generator
 ) -> None:
-    """Place units of several rows one by one, writing into `need` and `place`."""
+    """Place units of several rows one by one, writing into `need` and `part`."""
     large = np.flatnonzero(size > 1)
     large = large[np.lexsort((rng.random(len(large)), -size[large]))][:_WEIGHED_ONE_BY_ONE]
     if len(large) == 0:
@@ -92,7 +92,7 @@ def _deal_large(
         held = np.bincount(strata[order[start[u] : start[u + 1]]], minlength=need.shape[1])
         wanting = (need * (held / total)).sum(axis=1)
         best = int(np.argmax(wanting + 1e-9 * rng.random(len(wanting))))
-        place[u] = best
+        part[u] = best
         need[best] -= held
 
 

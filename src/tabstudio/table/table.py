@@ -134,8 +134,8 @@ def require_columns(wanted: dict[str, str], names: list[str], source: str) -> No
         raise ConfigError("\n".join(f"{source}: {fault}" for fault in faults))
 
 
-def rows_error(place: str, message: str, rows: list[str]) -> DataError:
+def rows_error(source: str, message: str, rows: list[str]) -> DataError:
     """A `DataError` that shows the first faulty rows and counts the rest."""
     shown = "\n".join(f"  {row}" for row in rows[:5])
     more = f"\n  and {len(rows) - 5:,} more" if len(rows) > 5 else ""
-    return DataError(f"{place}: {message}\n{shown}{more}")
+    return DataError(f"{source}: {message}\n{shown}{more}")

@@ -30,14 +30,14 @@ _NEGATIVE = frozenset((
 
 
 def guess_target(
-    values: pl.Series, column: Column, task: Task | None, positive: Label | None, place: str
+    values: pl.Series, column: Column, task: Task | None, positive: Label | None, source: str
 ) -> Target:
     """The target that a column makes, from its present values.
 
     Raises `DataError` where nothing can be learnt: one value, one row per class, a date, words for a
     regression; `ConfigError` where `task` or `positive` do not fit the column.
     """
-    where = f"{place}: target {column.name!r}"
+    where = f"{source}: target {column.name!r}"
     if column.kind == "date":
         raise DataError(f"{where} holds dates: turn it into a number or into classes")
     if values.is_empty():
@@ -55,7 +55,7 @@ def guess_target(
     reason = reason if task in (None, guessed) else f"{task} as told"
     if chosen == "regression":
         return _regression(values, column, reason, where)
-    return _classes(values, column.name, chosen, reason, positive, where, told=task is not None)
+    return _classes(values, column.name, chosen, reason, positive, where, given=task is not None)
 
 
 def _task(values: pl.Series, column: Column, distinct: int) -> tuple[Task, str]:
@@ -88,7 +88,7 @@ def _regression(values: pl.Series, column: Column, reason: str, where: str) -> T
 
 
 def _classes(
-    values: pl.Series, name: str, task: Task, reason: str, positive: Label | None, where: str, *, told: bool
+    values: pl.Series, name: str, task: Task, reason: str, positive: Label | None, where: str, *, given: bool
 ) -> Target:
     counts = values.value_counts(sort=True)
     largest = int(counts["count"][0])
@@ -97,7 +97,7 @@ def _classes(
             f"{where} has another value in each of the {len(values):,} rows:"
             " classes that repeat were expected; is it an id?"
         )
-    if not told and len(counts) > max(20, len(values) // 2):
+    if not given and len(counts) > max(20, len(values) // 2):
         raise DataError(
             f"{where} has {len(counts):,} different values in {len(values):,} rows: these are no classes;"
             " is it an id or free text?"
@@ -116,14 +116,15 @@ def _classes(
 
 
 def _positive(
-    classes: tuple[Label, ...], by_count: list[Any], told: Label | None, where: str
+    classes: tuple[Label, ...], by_count: list[Any], given: Label | None, where: str
 ) -> tuple[Label, str]:
-    if told is not None:
+    if given is not None:
         for label in classes:
-            if label == told or str(label).casefold() == str(told).casefold():
+            if label == given or str(label).casefold() == str(given).casefold():
                 return label, "as told"
         raise ConfigError(
-            f"{where}: option positive: {told!r} is no class; the classes are {', '.join(map(repr, classes))}"
+            f"{where}: option positive: {given!r} is no class; "
+            f"the classes are {', '.join(map(repr, classes))}"
         )
     if not isinstance(classes[0], str):
         return classes[1], "the larger value"

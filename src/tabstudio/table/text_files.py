@@ -58,22 +58,22 @@ class TextFile:
 
 def open_text(file: TableFile, separator: str | None, encoding: str | None) -> TextFile:
     """Sniff a file and unpack and recode it where that is needed. Raises as `sniff` does."""
-    place = str(file.path)
+    source = str(file.path)
     if not file.packing:
         size = file.path.stat().st_size
         head = file.head(HEAD)
-        dialect = sniff(head, size <= HEAD, place, separator, encoding)
+        dialect = sniff(head, size <= HEAD, source, separator, encoding)
         content = file.path if dialect.direct else file.content()
     else:
         content = file.content()
-        dialect = sniff(content[:HEAD], len(content) <= HEAD, place, separator, encoding)
+        dialect = sniff(content[:HEAD], len(content) <= HEAD, source, separator, encoding)
     if isinstance(content, bytes):
-        content = recode(content, dialect, place)
+        content = recode(content, dialect, source)
     names, notes = name_columns(dialect.header)
     return TextFile(file, content, dialect, tuple(names), (*dialect.notes, *notes), told=encoding is not None)
 
 
-def recode(content: bytes, dialect: Dialect, place: str) -> bytes:
+def recode(content: bytes, dialect: Dialect, source: str) -> bytes:
     """The content as UTF-8 with line feeds, without a byte order mark."""
     if dialect.encoding != "utf-8":
         try:
@@ -81,7 +81,7 @@ def recode(content: bytes, dialect: Dialect, place: str) -> bytes:
         except UnicodeDecodeError as error:
             line = content[: error.start].count(b"\n") + 1
             raise DataError(
-                f"{place}: line {line}: the bytes do not fit the encoding {dialect.encoding}"
+                f"{source}: line {line}: the bytes do not fit the encoding {dialect.encoding}"
             ) from error
     if dialect.bare_cr:
         content = content.replace(b"\r", b"\n")
@@ -124,9 +124,9 @@ def _parsed(text: TextFile, as_text: set[str], words: tuple[str, ...]) -> pl.Dat
     if text.size <= _SMALL:
         frame = _scan(text, dict.fromkeys(text.names, pl.String), None)
     else:
-        schema, seen = _sampled_types(text, as_text, words)
+        schema, odd_words = _sampled_types(text, as_text, words)
         try:
-            frame = _scan(text, schema, seen)
+            frame = _scan(text, schema, odd_words)
         except _FAULTS:
             frame = _all_text(text)
     _check_short_rows(text, frame)
@@ -158,15 +158,15 @@ def _sampled_types(
     clean = strip_missing(sample, words)
     schema: dict[str, Any] = {}
     # A word that is told may look like a number, and come only after the sample.
-    seen = {word for word in words if word[:1] in "+-.0123456789"}
+    odd_words = {word for word in words if word[:1] in "+-.0123456789"}
     for raw, series in zip(sample.iter_columns(), clean.iter_columns(), strict=True):
-        seen |= set(raw.filter(series.is_null()).drop_nulls().unique())
+        odd_words |= set(raw.filter(series.is_null()).drop_nulls().unique())
         typing = guess(series, series.name)
         plain = typing.kind == "number" and not (typing.format or typing.missing_words)
         plain = plain and series.name not in as_text and series.null_count() < len(series)
         plain = plain and not raw.str.contains(r"^\s|\s$").any()
         schema[series.name] = {"Int64": pl.Int64, "Float64": pl.Float64}[typing.dtype] if plain else pl.String
-    return schema, sorted(seen) or None
+    return schema, sorted(odd_words) or None
 
 
 def _sample(text: TextFile) -> bytes:
@@ -283,7 +283,7 @@ def _by_csv(text: TextFile) -> pl.DataFrame:
 
 
 def _data_records(text: TextFile) -> Any:
-    place = text.file.path
+    source = text.file.path
     content = text.whole()
     try:
         yield from (
@@ -293,12 +293,12 @@ def _data_records(text: TextFile) -> Any:
         )
     except csv.Error as error:
         raise DataError(
-            f"{place}: {error}: a quote is probably not closed: close it, or double it inside a cell"
+            f"{source}: {error}: a quote is probably not closed: close it, or double it inside a cell"
         ) from error
 
 
 def _ragged(text: TextFile, ragged: list[tuple[int, list[str]]], rows: int) -> DataError:
-    place, width = str(text.file.path), len(text.names)
+    source, width = str(text.file.path), len(text.names)
     lines = [f"line {line}: {len(record)} cells" for line, record in ragged]
     names = ", ".join(text.names) if width < 4 else f"{text.names[0]} ... {text.names[-1]}"
     if len(ragged) == rows and len({len(record) for _, record in ragged}) == 1:
@@ -308,4 +308,4 @@ def _ragged(text: TextFile, ragged: list[tuple[int, list[str]]], rows: int) -> D
             f"quote the cells that hold the separator {text.dialect.separator!r}, or name another separator"
         )
     message = f"{len(ragged):,} of {rows:,} rows do not have the header's {width} cells ({names}); {way_out}"
-    return rows_error(place, message, lines)
+    return rows_error(source, message, lines)
