@@ -15,6 +15,7 @@ from tabstudio import configure, read, split
 from tabstudio.evaluation import evaluate
 from tabstudio.recipes.demo import write_cancer_table
 from tabstudio.recipes.fit import fit
+from tabstudio.recipes.labeled_rows import LabeledRows
 
 AIMS = {"accuracy": 0.97, "roc_auc": 0.994, "recall": 0.95}
 
@@ -31,7 +32,7 @@ def main() -> None:
         config = configure(seed=seed)
         parts = split(table, config.split)
         train, test = table.take(parts.train), table.take(parts.test)
-        fitted = fit(train.frame, table.schema, train.labels(), parts.fold, config)
+        fitted = fit(LabeledRows.of(train, parts.fold), config)
         evaluation = evaluate(
             table.schema.target,
             test.labels(),

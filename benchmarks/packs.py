@@ -24,7 +24,7 @@ from tabstudio.model.networks import NetworkSpec, build
 from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Target
 from tabstudio.training.data import assemble
-from tabstudio.training.loop import fit
+from tabstudio.training.loop import train_epochs
 from tabstudio.training.plan import make_plan
 
 RATE = 1e-3
@@ -96,7 +96,7 @@ def as_a_pack(shape: Shape, x: torch.Tensor, y: torch.Tensor) -> float:
     plan = make_plan(config, network, "binary", rows=shape.rows, folds=0)
     data = assemble(EncodedRows(x.numpy(), codes.numpy(), {}, {}), y.numpy(), nobody, TARGET)
     pack = build(NetworkSpec("mlp", shape.numbers, (), 1, network), plan.seeds)
-    for _ in fit(pack, data, plan):
+    for _ in train_epochs(pack, data, plan):
         pass
     return shape.members * shape.epochs / (time.perf_counter() - started)
 

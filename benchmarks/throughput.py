@@ -25,7 +25,7 @@ from tabstudio.model.networks import NetworkSpec, build
 from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Target
 from tabstudio.training.data import assemble
-from tabstudio.training.loop import LoopState, fit
+from tabstudio.training.loop import LoopState, train_epochs
 from tabstudio.training.plan import make_plan
 
 NUMBERS, HIDDEN, RATE = 28, (256, 256), 1e-3
@@ -106,7 +106,7 @@ def ours(precision: str) -> System:
         pack = build(NetworkSpec("mlp", NUMBERS, (), 1, network), plan.seeds)
         state = LoopState(pack, data, plan)
         started = time.perf_counter()
-        for _ in fit(pack, data, plan, state):
+        for _ in train_epochs(pack, data, plan, state):
             pass
         seconds = time.perf_counter() - started
         with torch.inference_mode():

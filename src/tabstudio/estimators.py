@@ -69,6 +69,7 @@ class _TabularEstimator(BaseEstimator):
 
     def _train(self, frame: pl.DataFrame, labels: np.ndarray, task: Task) -> FittedModel:
         from tabstudio.recipes.fit import fit
+        from tabstudio.recipes.labeled_rows import LabeledRows
 
         if len(frame) != len(labels):
             raise ValueError(
@@ -84,7 +85,7 @@ class _TabularEstimator(BaseEstimator):
             config=ReadConfig(task=task, keep=keep),
         )
         factory = None if isinstance(self.network, str) else self.network
-        return fit(table.frame, table.schema, table.labels(), _folds(table, config), config, network=factory)
+        return fit(LabeledRows.of(table, _folds(table, config)), config, network=factory)
 
     def _config(self) -> TrainConfig:
         options = {name: value for name, value in self.get_params(deep=False).items() if value is not None}

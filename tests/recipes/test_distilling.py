@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -9,7 +11,8 @@ import pytest
 from tabstudio import configure, read
 from tabstudio.recipes import train
 from tabstudio.recipes.distillation import distil
-from tabstudio.recipes.fit import MemberTraining, fit
+from tabstudio.recipes.fit import fit
+from tabstudio.recipes.labeled_rows import LabeledRows
 
 ROWS = 400
 
@@ -32,9 +35,9 @@ def test_one_network_is_nearly_as_good_as_the_ensemble(task):
     rows, score = table(task)
     config = configure(hidden=(32, 32), epochs=40)
     fold = (np.arange(ROWS) % 4).astype(np.int16)
-    learning = MemberTraining(rows.frame, rows.schema, rows.labels(), fold, config)
-    teacher = fit(rows.frame, rows.schema, rows.labels(), fold, config)
-    student = distil(teacher, learning)
+    learning = LabeledRows.of(rows, fold)
+    teacher = fit(learning, config)
+    student = distil(teacher, learning, config)
     assert len(student.model.pack) == 1
     assert len(teacher.model.pack) == 4
     assert "imitates 4" in student.notes[-1]
@@ -55,13 +58,10 @@ def test_labels_of_the_rows_held_out_do_not_reach_the_network():
     rows, _ = table("binary")
     config = configure(hidden=(8,), epochs=4, patience=0)
     fold = (np.arange(ROWS) % 4).astype(np.int16)
-    labels = rows.labels()
-    teacher = fit(rows.frame, rows.schema, labels, fold, config)
-    changed = np.where(fold == 0, 1 - labels, labels)
-    first, second = (
-        distil(teacher, MemberTraining(rows.frame, rows.schema, own, fold, config)).model
-        for own in (labels, changed)
-    )
+    learning = LabeledRows.of(rows, fold)
+    teacher = fit(learning, config)
+    changed = replace(learning, labels=np.where(fold == 0, 1 - learning.labels, learning.labels))
+    first, second = (distil(teacher, own, config).model for own in (learning, changed))
     for a, b in zip(first.pack.parameters(), second.pack.parameters(), strict=True):
         assert np.array_equal(a.detach().numpy(), b.detach().numpy())
 

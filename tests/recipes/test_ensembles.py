@@ -15,6 +15,7 @@ from tabstudio.model.networks import Joined, join
 from tabstudio.model.predictor import Model
 from tabstudio.recipes import train
 from tabstudio.recipes.fit import fit
+from tabstudio.recipes.labeled_rows import LabeledRows
 from tabstudio.recipes.search import fit_by_search
 
 FAST = {"epochs": 6, "network": "mlp", "hidden": (8,), "learning_rate": 0.01}
@@ -28,40 +29,39 @@ def cancer(cancer_csv):
 
 def learning(cancer):
     table, parts = cancer
-    rows = table.take(parts.train)
-    return rows.frame, table.schema, rows.labels(), parts.fold
+    return LabeledRows.of(table.take(parts.train), parts.fold)
 
 
 def test_rounds_of_members_are_weighed_by_their_held_out_predictions(cancer):
-    frame, schema, labels, fold = learning(cancer)
-    fitted = fit(frame, schema, labels, fold, configure(members=20, **FAST))
-    rounds = len(fitted.learned.rounds)
+    rows = learning(cancer)
+    fitted = fit(rows, configure(members=20, **FAST))
+    rounds = len(fitted.outcome.rounds)
     assert 1 <= rounds <= 4
     assert len(fitted.model.pack) == 5 * rounds
     if fitted.model.head.weights is not None:
         assert sum(fitted.model.head.weights) == pytest.approx(1.0)
         assert len(fitted.model.head.weights) == 5 * rounds
-    assert len(fitted.validated) == len(labels)
+    assert len(fitted.validated) == len(rows.labels)
 
 
 def test_held_out_rows_of_a_member_stay_unseen_after_the_selection(cancer):
-    frame, schema, labels, fold = learning(cancer)
-    fitted = fit(frame, schema, labels, fold, configure(members=15, **FAST))
-    inputs = fitted.model.encoder.encode(frame)
+    rows = learning(cancer)
+    fitted = fit(rows, configure(members=15, **FAST))
+    inputs = fitted.model.encoder.encode(rows.frame)
     raw = by_torch(fitted.model.pack)(inputs.numbers, inputs.codes)
-    for c, own in enumerate(fitted.learned.rounds):
+    for c, own in enumerate(fitted.outcome.rounds):
         members = raw[5 * c : 5 * c + 5]
-        np.testing.assert_allclose(own, members[fold, np.arange(len(fold))], atol=1e-4)
+        np.testing.assert_allclose(own, members[rows.fold, np.arange(len(rows.fold))], atol=1e-4)
 
 
 @pytest.mark.parametrize("given", [frozenset(), frozenset({"hidden"})])
 def test_a_search_gives_one_model_of_the_best_trials(cancer, given, tmp_path):
     table, parts = cancer
     config = configure(trials=8, **(FAST | {"hidden": (8, 6)}))
-    fitted = fit_by_search(*learning(cancer), config, given=given | {"network", "epochs"})
+    fitted = fit_by_search(learning(cancer), config, given=given | {"network", "epochs"})
     model = fitted.model
     assert len(model.pack) == 5 * len(fitted.notes)
-    assert len(fitted.learned.rounds) == len(fitted.notes)
+    assert len(fitted.outcome.rounds) == len(fitted.notes)
     test = table.take(parts.test)
     folder = model.save(tmp_path / "model")
     assert sorted(path.name for path in folder.iterdir() if path.suffix == ".safetensors") == [
@@ -75,23 +75,20 @@ def test_a_search_gives_one_model_of_the_best_trials(cancer, given, tmp_path):
 
 
 def test_networks_of_several_shapes_become_one_bundle(cancer, tmp_path):
-    frame, schema, labels, fold = learning(cancer)
-    wide, deep = (
-        fit(frame, schema, labels, fold, configure(**(FAST | {"hidden": hidden}))).model
-        for hidden in ((8,), (6, 4))
-    )
+    rows = learning(cancer)
+    wide, deep = (fit(rows, configure(**(FAST | {"hidden": hidden}))).model for hidden in ((8,), (6, 4)))
     both = Model(
-        schema,
+        rows.schema,
         wide.encoder,
         join([wide.pack, deep.pack]),
-        OutputHead(schema.target, (0.15,) * 5 + (0.05,) * 5),
+        OutputHead(rows.target, (0.15,) * 5 + (0.05,) * 5),
     )
     again = load(both.save(tmp_path / "joined"))
     assert isinstance(again.pack, Joined)
-    np.testing.assert_array_equal(again.predict_proba(frame), both.predict_proba(frame))
-    wide.head = deep.head = OutputHead(schema.target)
-    expected = 0.75 * wide.predict_proba(frame) + 0.25 * deep.predict_proba(frame)
-    np.testing.assert_allclose(again.predict_proba(frame), expected, atol=1e-7)
+    np.testing.assert_array_equal(again.predict_proba(rows.frame), both.predict_proba(rows.frame))
+    wide.head = deep.head = OutputHead(rows.target)
+    expected = 0.75 * wide.predict_proba(rows.frame) + 0.25 * deep.predict_proba(rows.frame)
+    np.testing.assert_allclose(again.predict_proba(rows.frame), expected, atol=1e-7)
 
 
 @pytest.mark.delivers
@@ -142,5 +139,5 @@ def test_rounds_one_after_the_other_have_one_curve_for_each_network(cancer_csv, 
     curves = [client.get_metric_history(run.info.run_id, name) for name in ("train_loss", "val_loss", *names)]
     assert [[point.step for point in curve] for curve in curves] == [list(range(1, 7))] * 6
     for m, curve in enumerate(curves[2:]):
-        told = [epoch.val_loss[m] for epoch in result.fitted.learned.history]
+        told = [epoch.val_loss[m] for epoch in result.fitted.outcome.history]
         assert [point.value for point in curve] == pytest.approx(told)

@@ -262,7 +262,7 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bits(cancer_csv):
     client = MlflowClient(uri, uri)
     assert client.get_run(killed.run_id).info.status == "KILLED"
     points = client.get_metric_history(gone_on.run_id, "train_loss")
-    assert sorted(point.step for point in points) == list(range(1, len(whole.fitted.learned.history) + 1))
+    assert sorted(point.step for point in points) == list(range(1, len(whole.fitted.outcome.history) + 1))
 
 
 def test_a_loss_that_is_not_finite_fails_the_run_and_registers_nothing(cancer_csv):

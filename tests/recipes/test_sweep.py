@@ -122,7 +122,7 @@ def test_the_best_options_train_a_model_of_that_validation_loss(swept, cancer_cs
     assert options["drop"] == ["mean radius"]
     assert f"--config {swept[3] / 'best.toml'}" in swept[0].text()
     result = train(cancer_csv, "diagnosis", references=False, register=False, resamples=0, **options)
-    losses = np.min([epoch.val_loss for epoch in result.fitted.learned.history], axis=0)
+    losses = np.min([epoch.val_loss for epoch in result.fitted.outcome.history], axis=0)
     assert losses.mean() == pytest.approx(best.outcome.loss, rel=5e-3)
 
 
@@ -132,10 +132,10 @@ def test_a_regression_with_little_noise_is_searched_at_the_length_that_pays(tmp_
     options = {"hidden": (32, 32), "folds": 2}
     result = train(table, "y", references=False, register=False, resamples=0, **options)
     usual = sweep(table, "y", trials=2, halving=False, **options).searched.tried[0]
-    plan = result.fitted.learned.plan
+    plan = result.fitted.outcome.plan
     assert usual.options["epochs"] == usual.outcome.trial.training.epochs == plan.epochs > 100
     assert usual.options["dropout"] == plan.dropout[0]
-    losses = np.min([epoch.val_loss for epoch in result.fitted.learned.history], axis=0)
+    losses = np.min([epoch.val_loss for epoch in result.fitted.outcome.history], axis=0)
     assert losses.mean() == pytest.approx(usual.outcome.loss, rel=5e-3)
 
 
@@ -177,11 +177,11 @@ def test_what_cannot_be_trained_longer_is_not_trained_before_the_search(clean, o
 def test_minutes_bound_the_training_before_the_search_too(clean, monkeypatch):
     from tabstudio.recipes import search
 
-    bounds, learn = [], search.train_members
+    bounds, train_members = [], search.train_members
 
     def spied(*given, **named):
-        bounds.append(given[5].minutes)
-        return learn(*given, **named)
+        bounds.append(given[2].minutes)
+        return train_members(*given, **named)
 
     monkeypatch.setattr(search, "train_members", spied)
     sweep(clean, "y", trials=2, hidden=(8,), folds=2, minutes=0.5)

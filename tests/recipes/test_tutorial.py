@@ -14,6 +14,7 @@ from torch import nn
 from tabstudio import configure, read
 from tabstudio.recipes import tutorial
 from tabstudio.recipes.fit import fit
+from tabstudio.recipes.labeled_rows import LabeledRows
 
 
 class ByHand(nn.Module):
@@ -57,12 +58,11 @@ def train_by_hand(path, seed):
 
 def train_by_recipe(path, seed):
     table = read(path, target="diagnosis")
-    config = tutorial.settle(configure(recipe="tutorial", seed=seed))
+    config = tutorial.apply(configure(recipe="tutorial", seed=seed))
     parts = tutorial.split(table, config)
     rows, fold = tutorial.learning(parts)
-    whole = table.take(rows)
-    fitted = fit(whole.frame, whole.schema, whole.labels(), fold, config, choose=False)
-    losses = np.array([(e.train_loss[0], e.val_loss[0]) for e in fitted.learned.history])
+    fitted = fit(LabeledRows.of(table.take(rows), fold), config, choose=False)
+    losses = np.array([(e.train_loss[0], e.val_loss[0]) for e in fitted.outcome.history])
     return losses, fitted, table.take(parts.test)
 
 
@@ -92,7 +92,7 @@ def test_report_and_matrix_are_scikit_learns(cancer_csv):
 
 def test_rows_are_split_as_scikit_learn_splits_them(cancer_csv):
     table = read(cancer_csv, target="diagnosis")
-    parts = tutorial.split(table, tutorial.settle(configure(recipe="tutorial")))
+    parts = tutorial.split(table, tutorial.apply(configure(recipe="tutorial")))
     train, test = train_test_split(np.arange(len(table)), test_size=0.25, random_state=101)
     np.testing.assert_array_equal(parts.train, train)
     np.testing.assert_array_equal(parts.test, test)

@@ -30,7 +30,7 @@ ROWS_OF = TrainingRows(INPUTS, LABELS, FOLD, TARGET, ())
 
 def learned(network: Any, **more: Any) -> Any:
     config = TrainingConfig(epochs=20, batch_size=50, patience=0)
-    return train_members(INPUTS, LABELS, FOLD, TARGET, network, config, **more)
+    return train_members(TrainingRows(INPUTS, LABELS, FOLD, TARGET), network, config, **more)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_what_is_told_is_near_the_truth() -> None:
 @pytest.mark.parametrize("wanted", [6, 9])
 def test_members_are_trained_in_rounds_of_one_for_each_fold(wanted: int) -> None:
     config = TrainingConfig(epochs=3, batch_size=50, members=wanted)
-    result = train_members(INPUTS, LABELS, FOLD, TARGET, NetworkConfig("mlp", (8,)), config)
+    result = train_members(TrainingRows(INPUTS, LABELS, FOLD, TARGET), NetworkConfig("mlp", (8,)), config)
     assert result.rounds.shape == (wanted // 3, ROWS, 1)
     assert result.seeds == result.plan.seeds == tuple(range(wanted))
     assert result.history[-1].val_loss.shape == (wanted,)
@@ -78,9 +78,9 @@ def test_members_are_trained_in_rounds_of_one_for_each_fold(wanted: int) -> None
 def test_rounds_are_the_same_in_one_pack_or_one_by_one(cache: int, monkeypatch: pytest.MonkeyPatch) -> None:
     network = NetworkConfig("tabular", (16,))
     config = TrainingConfig(epochs=6, batch_size=50, members=9, patience=3)
-    usual = train_members(INPUTS, LABELS, FOLD, TARGET, network, config)
+    usual = train_members(TrainingRows(INPUTS, LABELS, FOLD, TARGET), network, config)
     monkeypatch.setattr(packing, "CACHE", cache)
-    other = train_members(INPUTS, LABELS, FOLD, TARGET, network, config)
+    other = train_members(TrainingRows(INPUTS, LABELS, FOLD, TARGET), network, config)
     np.testing.assert_allclose(other.rounds, usual.rounds, rtol=1e-3, atol=1e-3)
     for mine, theirs in zip(other.history[:3], usual.history[:3], strict=True):
         np.testing.assert_allclose(mine.val_loss, theirs.val_loss, rtol=1e-3, atol=1e-4)
@@ -92,12 +92,12 @@ def test_minutes_are_filled_with_rounds_which_can_be_learned_again() -> None:
         TrainingConfig(epochs=30, batch_size=50, minutes=0.05),
     )
     started = time.perf_counter()
-    result = train_members(INPUTS, LABELS, FOLD, TARGET, network, config)
+    result = train_members(TrainingRows(INPUTS, LABELS, FOLD, TARGET), network, config)
     assert time.perf_counter() - started < 6.0
     assert result.decided["members"] == len(result.pack) == 3 * len(result.rounds)
     assert len(result.rounds) > 1
     again = train_members(
-        INPUTS, LABELS, FOLD, TARGET, network, replace(config, minutes=None, **result.decided)
+        TrainingRows(INPUTS, LABELS, FOLD, TARGET), network, replace(config, minutes=None, **result.decided)
     )
     np.testing.assert_array_equal(again.rounds, result.rounds)
     assert again.decided == {}
@@ -122,14 +122,14 @@ def test_a_training_that_is_too_long_is_made_narrower_and_then_shorter(
 def test_a_round_that_time_cuts_off_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     network, config = NetworkConfig("tabular", (32,)), TrainingConfig(epochs=10, batch_size=50, members=9)
     monkeypatch.setattr(packing, "CACHE", 1)
-    whole = train_members(INPUTS, LABELS, FOLD, TARGET, network, config)
+    whole = train_members(TrainingRows(INPUTS, LABELS, FOLD, TARGET), network, config)
 
     def slow(state: Any, *more: Any) -> torch.Tensor:
         time.sleep(0.5 * (state.pack.seeds[0] == 3))
         return loop_step(state, *more)
 
     monkeypatch.setattr(loop, "step", slow)
-    result = train_members(INPUTS, LABELS, FOLD, TARGET, network, replace(config, minutes=0.03))
+    result = train_members(TrainingRows(INPUTS, LABELS, FOLD, TARGET), network, replace(config, minutes=0.03))
     assert result.decided["members"] == len(result.pack) == 3
     assert result.stopped in ("epochs", "patience")
     np.testing.assert_array_equal(result.rounds, whole.rounds[:1])

@@ -19,6 +19,7 @@ from tabstudio.model.encoder import EncodedRows
 from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Target
 from tabstudio.training import checkpoint as checkpoints
+from tabstudio.training.data import TrainingRows
 from tabstudio.training.trainer import Factory, TrainingOutcome, train_members
 
 CONFIG = TrainingConfig(epochs=6, batch_size=32, seed=5)
@@ -37,8 +38,8 @@ def train(network: NetworkConfig | Factory, folder: Path | None = None, **option
     labels = (inputs.numbers[:, 0] > 0).astype(np.int64)
     fold = (np.arange(90) % 3).astype(np.int16)
     target = Target("y", "binary", ("a", "b"), "b")
-    return train_members(  # type: ignore[arg-type]
-        inputs, labels, fold, target, network, config, cardinalities=(12,), checkpoint=folder, **options
+    return train_members(
+        TrainingRows(inputs, labels, fold, target, (12,)), network, config, checkpoint=folder, **options
     )
 
 

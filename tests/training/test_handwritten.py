@@ -11,8 +11,8 @@ from tabstudio.model.encoder import EncodedRows
 from tabstudio.model.networks import NetworkSpec, build
 from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Target
-from tabstudio.training.data import assemble, held_out
-from tabstudio.training.loop import fit
+from tabstudio.training.data import TrainingRows, assemble, held_out
+from tabstudio.training.loop import train_epochs
 from tabstudio.training.plan import make_plan
 from tabstudio.training.trainer import train_members
 
@@ -42,10 +42,7 @@ def test_the_tutorials_losses_equal_those_of_the_handwritten_loop() -> None:
     inputs, labels = table()
     tested = np.arange(300) % 4 == 0
     learned = train_members(
-        inputs,
-        labels,
-        np.where(tested, 0, -1).astype(np.int16),
-        TARGET,
+        TrainingRows(inputs, labels, np.where(tested, 0, -1).astype(np.int16), TARGET),
         TUTORIAL,
         TrainingConfig(
             epochs=50, batch_size=0, learning_rate=1e-4, weight_decay=0.0, patience=0, members=1, seed=7
@@ -85,7 +82,7 @@ def test_a_pack_equals_separate_handwritten_trainings() -> None:
     plan = make_plan(config, TUTORIAL, "binary", rows=300, folds=3)
     data = assemble(inputs, labels, held_out(fold, 3), TARGET)
     pack = build(NetworkSpec("mlp", 8, (), 1, TUTORIAL), plan.seeds)
-    history = list(fit(pack, data, plan))
+    history = list(train_epochs(pack, data, plan))
 
     y = torch.from_numpy(labels).float().view(-1, 1)
     for m, seed in enumerate(plan.seeds):
@@ -126,11 +123,11 @@ def test_a_member_does_not_depend_on_those_beside_it(name: str) -> None:
     inputs = EncodedRows(numbers.numpy(), codes.numpy(), {}, {})
     data = assemble(inputs, labels, np.zeros((3, rows), dtype=bool), target)
     together = build(NetworkSpec(name, 5, (3, 20), 1, network), plan.seeds)
-    history = list(fit(together, data, plan))
+    history = list(train_epochs(together, data, plan))
 
     for m in range(3):
         alone = build(NetworkSpec(name, 5, (3, 20), 1, network), plan.seeds[m : m + 1])
-        own = list(fit(alone, data.members_at([m]), plan.members_at([m])))
+        own = list(train_epochs(alone, data.members_at([m]), plan.members_at([m])))
         for a, b in zip(history, own, strict=True):
             assert a.train_loss[m] == pytest.approx(b.train_loss[0], rel=1e-4)
         with torch.no_grad():

@@ -13,6 +13,7 @@ from tabstudio.errors import ConfigError, TrainingError
 from tabstudio.model.encoder import EncodedRows
 from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Target
+from tabstudio.training.data import TrainingRows
 from tabstudio.training.plan import make_plan
 from tabstudio.training.trainer import train_members
 
@@ -46,13 +47,15 @@ def test_tables_of_every_shape_are_learned(
 ) -> None:
     labels = np.arange(8) % max(len(target.classes), 2)
     learned = train_members(
-        rows(8, numbers, columns),
-        labels.astype(float) if target is REGRESSION else labels,
-        folds(8, 2),
-        target,
+        TrainingRows(
+            rows(8, numbers, columns),
+            labels.astype(float) if target is REGRESSION else labels,
+            folds(8, 2),
+            target,
+            LEVELS[:columns],
+        ),
         network,
         TrainingConfig(epochs=2),
-        cardinalities=LEVELS[:columns],
     )
     assert learned.out_of_fold.shape == (8, target.outputs)
     assert np.isfinite(learned.out_of_fold).all()
@@ -64,13 +67,9 @@ def test_a_table_with_a_pattern_is_learned() -> None:
     inputs = rows(400)
     labels = (inputs.numbers[:, 0] * inputs.numbers[:, 1] > 0).astype(np.int64)
     learned = train_members(
-        inputs,
-        labels,
-        folds(400, 4),
-        BINARY,
+        TrainingRows(inputs, labels, folds(400, 4), BINARY, LEVELS),
         NetworkConfig("tabular", (64, 64)),
         TrainingConfig(epochs=40),
-        cardinalities=LEVELS,
     )
     assert ((learned.out_of_fold[:, 0] > 0) == labels).mean() > 0.85
 
@@ -79,7 +78,7 @@ def test_rows_of_no_fold_are_always_trained_on_and_have_no_held_out_prediction()
     fold = folds(40, 2)
     fold[:10] = -1
     learned = train_members(
-        rows(40), np.arange(40) % 2, fold, BINARY, MLP, TrainingConfig(epochs=1), cardinalities=LEVELS
+        TrainingRows(rows(40), np.arange(40) % 2, fold, BINARY, LEVELS), MLP, TrainingConfig(epochs=1)
     )
     np.testing.assert_array_equal(np.isnan(learned.out_of_fold[:, 0]), np.arange(40) < 10)
 
@@ -87,7 +86,7 @@ def test_rows_of_no_fold_are_always_trained_on_and_have_no_held_out_prediction()
 def test_out_of_fold_outputs_are_those_of_the_members_that_held_the_row_out() -> None:
     inputs, fold = rows(30), folds(30, 3)
     config = TrainingConfig(epochs=3, members=6)
-    learned = train_members(inputs, np.arange(30) % 2, fold, BINARY, TABULAR, config, cardinalities=LEVELS)
+    learned = train_members(TrainingRows(inputs, np.arange(30) % 2, fold, BINARY, LEVELS), TABULAR, config)
     with torch.inference_mode():
         raw = learned.pack(*map(torch.from_numpy, (inputs.numbers, inputs.codes))).numpy()
     expected = np.stack([(raw[f, i] + raw[f + 3, i]) / 2 for i, f in enumerate(fold)])
@@ -98,9 +97,9 @@ def test_labels_of_held_out_rows_do_not_touch_the_member_that_holds_them_out() -
     inputs, fold = rows(40), folds(40, 2)
     labels = np.arange(40) % 2
     config = TrainingConfig(epochs=3, patience=0)
-    first = train_members(inputs, labels, fold, BINARY, TABULAR, config, cardinalities=LEVELS)
+    first = train_members(TrainingRows(inputs, labels, fold, BINARY, LEVELS), TABULAR, config)
     changed = np.where(fold == 0, 1 - labels, labels)
-    second = train_members(inputs, changed, fold, BINARY, TABULAR, config, cardinalities=LEVELS)
+    second = train_members(TrainingRows(inputs, changed, fold, BINARY, LEVELS), TABULAR, config)
     for a, b in zip(first.pack.parameters(), second.pack.parameters(), strict=True):
         assert torch.equal(a[0], b[0])
 
@@ -111,7 +110,7 @@ def test_the_same_seed_gives_the_same_bits(network: NetworkConfig, precision: st
     config = TrainingConfig(epochs=3, batch_size=16, precision=precision, seed=4)  # type: ignore[arg-type]
     runs = [
         train_members(
-            rows(50), np.arange(50) % 2, folds(50, 2), BINARY, network, config, cardinalities=LEVELS
+            TrainingRows(rows(50), np.arange(50) % 2, folds(50, 2), BINARY, LEVELS), network, config
         )
         for _ in range(2)
     ]
@@ -123,13 +122,9 @@ def test_balance_raises_the_rare_class() -> None:
     config = {"epochs": 30, "learning_rate": 0.01}
     raw = [
         train_members(
-            rows(200),
-            labels,
-            folds(200, 2),
-            BINARY,
+            TrainingRows(rows(200), labels, folds(200, 2), BINARY, LEVELS),
             MLP,
-            TrainingConfig(balance=balance, **config),  # type: ignore[arg-type]
-            cardinalities=LEVELS,
+            TrainingConfig(balance=balance, **config),
         ).out_of_fold.mean()
         for balance in (False, True)
     ]
@@ -140,7 +135,7 @@ def test_the_best_epoch_of_each_member_is_kept() -> None:
     inputs, fold = rows(60), folds(60, 2)
     labels = np.random.default_rng(0).integers(0, 2, 60)
     config = TrainingConfig(epochs=40, patience=5, learning_rate=0.05)
-    learned = train_members(inputs, labels, fold, BINARY, MLP, config, cardinalities=LEVELS)
+    learned = train_members(TrainingRows(inputs, labels, fold, BINARY, LEVELS), MLP, config)
     assert learned.stopped == "patience"
     losses = np.stack([epoch.val_loss for epoch in learned.history])
     p = 1 / (1 + np.exp(-learned.out_of_fold[:, 0].astype(float)))
@@ -154,20 +149,16 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_says_where() -> None:
     inputs.numbers[3, 0] = np.inf
     with pytest.raises(TrainingError, match=r"epoch 1: .*not finite.*learning rate of 0\.001.*no checkpoint"):
         train_members(
-            inputs,
-            np.arange(40) % 2,
-            folds(40, 0),
-            BINARY,
+            TrainingRows(inputs, np.arange(40) % 2, folds(40, 0), BINARY, LEVELS),
             MLP,
             TrainingConfig(epochs=3),
-            cardinalities=LEVELS,
         )
 
 
 def test_weights_that_explode_in_the_last_step_give_no_model() -> None:
     config = TrainingConfig(epochs=1, batch_size=0, learning_rate=1e39)
     with pytest.raises(TrainingError, match=r"epoch 1: .*are not finite"):
-        train_members(rows(40), np.arange(40) % 2, folds(40, 0), BINARY, MLP, config, cardinalities=LEVELS)
+        train_members(TrainingRows(rows(40), np.arange(40) % 2, folds(40, 0), BINARY, LEVELS), MLP, config)
 
 
 def test_an_interrupted_training_keeps_what_is_best_so_far() -> None:
@@ -177,13 +168,9 @@ def test_an_interrupted_training_keeps_what_is_best_so_far() -> None:
 
     config = TrainingConfig(epochs=10)
     learned = train_members(
-        rows(40),
-        np.arange(40) % 2,
-        folds(40, 2),
-        BINARY,
+        TrainingRows(rows(40), np.arange(40) % 2, folds(40, 2), BINARY, LEVELS),
         TABULAR,
         config,
-        cardinalities=LEVELS,
         on_epoch=interrupt,
     )
     assert learned.stopped == "interrupted"
@@ -195,7 +182,7 @@ def test_minutes_bound_the_training() -> None:
     config = TrainingConfig(epochs=1_000_000, minutes=0.005, patience=1_000_000, members=2)
     started = time.perf_counter()
     learned = train_members(
-        rows(40), np.arange(40) % 2, folds(40, 2), BINARY, MLP, config, cardinalities=LEVELS
+        TrainingRows(rows(40), np.arange(40) % 2, folds(40, 2), BINARY, LEVELS), MLP, config
     )
     assert time.perf_counter() - started < 5.0
     assert len(learned.history) < 1_000_000
@@ -212,13 +199,9 @@ def test_a_network_of_ones_own_sees_numbers_and_one_hot_codes() -> None:
 
     before = torch.get_rng_state()
     learned = train_members(
-        rows(30),
-        np.arange(30) % 3,
-        folds(30, 3),
-        MULTICLASS,
+        TrainingRows(rows(30), np.arange(30) % 3, folds(30, 3), MULTICLASS, LEVELS),
         factory,
         TrainingConfig(epochs=2),
-        cardinalities=LEVELS,
     )
     assert widths == [(2 + 3 + 30, 3)] * 3
     assert learned.out_of_fold.shape == (30, 3)
@@ -236,19 +219,15 @@ def test_a_network_of_ones_own_sees_numbers_and_one_hot_codes() -> None:
 def test_a_factory_that_does_not_fit_is_refused(factory: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         train_members(
-            rows(20),
-            np.arange(20) % 2,
-            folds(20, 2),
-            BINARY,
-            factory,  # type: ignore[arg-type]
+            TrainingRows(rows(20), np.arange(20) % 2, folds(20, 2), BINARY, LEVELS),
+            factory,
             TrainingConfig(epochs=1),
-            cardinalities=LEVELS,
         )
 
 
 def test_codes_without_cardinalities_are_refused() -> None:
     with pytest.raises(ConfigError, match="hand over cardinalities"):
-        train_members(rows(20), np.arange(20) % 2, folds(20, 2), BINARY, MLP, TrainingConfig())
+        train_members(TrainingRows(rows(20), np.arange(20) % 2, folds(20, 2), BINARY), MLP, TrainingConfig())
 
 
 def test_a_plan_gives_its_reasons_and_refuses_what_does_not_fit() -> None:

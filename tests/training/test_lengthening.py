@@ -34,7 +34,9 @@ def train(
     numbers = rng.standard_normal((ROWS, 3)).astype(np.float32)
     labels = numbers[:, 0] * numbers[:, 1] + 2 * numbers[:, 2] + noise * rng.standard_normal(ROWS)
     inputs = EncodedRows(numbers, np.zeros((ROWS, 0), dtype=np.int64), {}, {})
-    return train_members(inputs, labels, FOLD, TARGET, network, config or TrainingConfig(), **more)
+    return train_members(
+        TrainingRows(inputs, labels, FOLD, TARGET), network, config or TrainingConfig(), **more
+    )
 
 
 def test_with_little_noise_the_epochs_are_more_and_the_error_is_less() -> None:

@@ -20,7 +20,7 @@ from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.table.schema import Target
 from tabstudio.training import optimizer
 from tabstudio.training.data import TrainingTensors, assemble, held_out
-from tabstudio.training.loop import LoopState, fit
+from tabstudio.training.loop import LoopState, train_epochs
 from tabstudio.training.plan import TrainingPlan, make_plan
 
 CLOSE = {"rtol": 1e-3, "atol": 1e-4}
@@ -80,7 +80,7 @@ def trained(
     meanwhile: Callable[[LoopState], None] = lambda _: None,
 ) -> LoopState:
     state = LoopState(pack, data, plan)
-    for _ in fit(pack, data, plan, state):
+    for _ in train_epochs(pack, data, plan, state):
         meanwhile(state)
     state.restore_best()
     return state

@@ -54,13 +54,9 @@ def test_a_trial_is_the_training_with_its_options(network: str) -> None:
     ]
     for outcome in successive_halving(rows, trials, rungs=()):
         alone = train_members(
-            rows.inputs,
-            rows.labels,
-            rows.fold,
-            BINARY,
+            TrainingRows(rows.inputs, rows.labels, rows.fold, BINARY, LEVELS),
             outcome.trial.network,
             outcome.trial.training,
-            cardinalities=LEVELS,
         )
         assert outcome.ending == "finished"
         assert outcome.finalist is not None

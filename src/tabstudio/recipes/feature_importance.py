@@ -9,26 +9,23 @@ import polars as pl
 
 from tabstudio.model.inference.forward import by_torch
 from tabstudio.recipes.fit import FittedModel
+from tabstudio.recipes.labeled_rows import LabeledRows
 
 if TYPE_CHECKING:
     from tabstudio.evaluation import Importance
-    from tabstudio.table import Table
 
 
-def importance_of(fitted: FittedModel, table: Table, fold: np.ndarray) -> Importance:
-    """Permutation importance on held-out rows, each predicted by the members that held it out.
-
-    `table` are the rows of the training, `fold` (rows,) their folds.
-    """
+def importance_of(fitted: FittedModel, rows: LabeledRows) -> Importance:
+    """Return the permutation importance on held-out rows, each predicted by the members that held it out."""
     from tabstudio.evaluation import importance
 
-    held, fold = table.take(fitted.validated), fold[fitted.validated]
-    columns = [column.name for column in table.schema.features]
+    held, fold = rows.frame[fitted.validated], rows.fold[fitted.validated]
+    columns = [column.name for column in rows.schema.features]
 
-    def predict(frame: pl.DataFrame, rows: np.ndarray) -> np.ndarray:
-        return _by_held_out(fitted, frame, fold[rows])
+    def predict(frame: pl.DataFrame, places: np.ndarray) -> np.ndarray:
+        return _by_held_out(fitted, frame, fold[places])
 
-    return importance(columns, held.frame, held.labels(), predict, fitted.model.target)
+    return importance(columns, held, rows.labels[fitted.validated], predict, rows.target)
 
 
 def _by_held_out(fitted: FittedModel, frame: pl.DataFrame, fold: np.ndarray) -> np.ndarray:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from tabstudio.evaluation.calibration import fit_curve, fit_temperature
 from tabstudio.evaluation.decision_threshold import Threshold, choose_threshold
@@ -22,9 +21,11 @@ from tabstudio.model.predictor import Model
 from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.model.profile import profile
 from tabstudio.options import TrainConfig, configure
-from tabstudio.table.schema import Schema, Target
+from tabstudio.recipes.labeled_rows import LabeledRows
 
 if TYPE_CHECKING:
+    from tabstudio.training.loop import Epoch
+    from tabstudio.training.plan import TrainingPlan
     from tabstudio.training.trainer import TrainingOutcome
 
 NetworkFactory = Callable[[int, int], Any]
@@ -42,7 +43,7 @@ class FittedModel:
     """
 
     model: Model
-    learned: TrainingOutcome
+    outcome: TrainingOutcome
     folds: int
     validated: np.ndarray
     validation: np.ndarray
@@ -52,121 +53,91 @@ class FittedModel:
     @property
     def partial(self) -> bool:
         """Whether the training was interrupted: the weights are the best of that moment."""
-        return self.learned.stopped == "interrupted"
+        return self.outcome.stopped == "interrupted"
 
 
 def fit(
-    frame: pl.DataFrame,
-    schema: Schema,
-    labels: np.ndarray,
-    fold: np.ndarray,
+    rows: LabeledRows,
     config: TrainConfig,
     *,
     network: NetworkFactory | None = None,
     choose: bool = True,
-    on_plan: Callable[[Any], None] | None = None,
-    on_epoch: Callable[[Any, Any], None] | None = None,
+    on_plan: Callable[[TrainingPlan], None] | None = None,
+    on_epoch: Callable[[Epoch, TrainingPlan], None] | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
 ) -> FittedModel:
-    """Train on the rows of `frame`, each held out by the members of its `fold`.
+    """Train on the rows, each held out by the members of its fold, and make a model of the members.
 
-    `labels` and `fold` have one entry per row, as `Table.labels` and `Split.fold` give them. Rows that
-    every member holds out (a single fold beside -1) are never seen in training, by the scaler neither.
     `choose` False leaves the probabilities uncalibrated, the threshold at one half and all members alike.
 
     Raises `DataError` where no feature can be used and `TrainingError` where the loss is not finite.
     """
     from tabstudio.training.trainer import train_members
 
-    target = schema.target
-    assert target is not None
-    rows = MemberTraining(frame, schema, labels, fold, config)
-    encoder = fit_encoder(frame, schema, labels, fold, config, coded=network is None)
-    learned = train_members(
-        encoder.encode(frame),
-        labels,
-        fold,
-        target,
+    encoder = fit_encoder(rows, config, coded=network is None)
+    outcome = train_members(
+        rows.encoded(encoder),
         network or config.network,
         config.training,
-        cardinalities=encoder.cardinalities,
         on_plan=on_plan,
         on_epoch=on_epoch,
         checkpoint=checkpoint,
         resume=resume,
     )
-    return settle(rows, encoder, *selected(learned, labels, target, choose=choose), choose=choose)
-
-
-@dataclass(frozen=True)
-class MemberTraining:
-    """The rows that members train on or hold out, and how: see `fit`."""
-
-    frame: pl.DataFrame
-    schema: Schema
-    labels: np.ndarray
-    fold: np.ndarray
-    config: TrainConfig
-
-    @property
-    def seen(self) -> pl.DataFrame:
-        """The rows that some member trains on."""
-        return self.frame.filter(seen_rows(self.fold))
+    chosen = selected(outcome, rows, choose=choose)
+    return assemble_model(rows, config, encoder, *chosen, choose=choose)
 
 
 def selected(
-    learned: TrainingOutcome, labels: np.ndarray, target: Target, *, choose: bool
+    outcome: TrainingOutcome, rows: LabeledRows, *, choose: bool
 ) -> tuple[TrainingOutcome, np.ndarray]:
-    """The members that the best mean of rounds needs, and the weight (c,) of each round that is left."""
-    rounds = len(learned.rounds)
+    """Return the members that the best mean of rounds needs, and the weights (c,) of the rounds left."""
+    rounds = len(outcome.rounds)
     if rounds == 1 or not choose:
-        return learned, np.full(rounds, 1.0 / rounds)
-    weights = weights_of(learned.rounds, labels, target, learned.target_mean, learned.target_scale)
-    kept, size = np.flatnonzero(weights), len(learned.pack) // rounds
-    members = [int(c) * size + m for c in kept for m in range(size)]
-    pack = learned.pack.members(members).eval()
-    return replace(learned, pack=pack, seeds=pack.seeds, rounds=learned.rounds[kept]), weights[kept]
+        return outcome, np.full(rounds, 1.0 / rounds)
+    weights = weights_of(outcome.rounds, rows, outcome.target_mean, outcome.target_scale)
+    chosen, size = np.flatnonzero(weights), len(outcome.pack) // rounds
+    members = [int(c) * size + m for c in chosen for m in range(size)]
+    pack = outcome.pack.members(members).eval()
+    return replace(outcome, pack=pack, seeds=pack.seeds, rounds=outcome.rounds[chosen]), weights[chosen]
 
 
-def weights_of(
-    rounds: np.ndarray, labels: np.ndarray, target: Target, mean: float, scale: float
-) -> np.ndarray:
-    """Weights (c,) of rounds of raw outputs (c, rows, outputs) by greedy selection on held-out rows."""
+def weights_of(rounds: np.ndarray, rows: LabeledRows, mean: float, scale: float) -> np.ndarray:
+    """Return weights (c,) of raw outputs (c, rows, outputs) by greedy selection on held-out rows."""
     known = ~np.isnan(rounds).any(axis=(0, 2))
-    head = OutputHead(target, target_mean=mean, target_scale=scale)
+    head = OutputHead(rows.target, target_mean=mean, target_scale=scale)
     predictions = np.stack([head.answers(raw[None, known]) for raw in rounds])
-    return ensemble_weights(predictions, labels[known], target)
+    return ensemble_weights(predictions, rows.labels[known], rows.target)
 
 
-def settle(
-    rows: MemberTraining,
+def assemble_model(
+    rows: LabeledRows,
+    config: TrainConfig,
     encoder: Encoder | Preprocessing,
-    learned: TrainingOutcome,
+    outcome: TrainingOutcome,
     weights: np.ndarray,
     *,
     choose: bool = True,
 ) -> FittedModel:
     """Calibrate, choose the threshold, and put the model together. `weights` (c,) are the rounds'."""
-    target = rows.schema.target
-    assert target is not None
-    labels, config = rows.labels, rows.config
-    raw = np.tensordot(weights, learned.rounds, axes=1)
+    target, labels = rows.target, rows.labels
+    raw = np.tensordot(weights, outcome.rounds, axes=1)
     validated = np.flatnonzero(~np.isnan(raw).any(axis=1))
     raw = raw[validated]
     classify = target.task != "regression" and len(validated) > 0 and choose
     temperature = fit_temperature(labels[validated], raw, target) if classify else 1.0
     binary = classify and target.task == "binary"
     curve = fit_curve(labels[validated], raw[:, 0] / temperature) if binary else None
-    size = len(learned.pack) // len(weights)
+    size = len(outcome.pack) // len(weights)
     head = OutputHead(
         target,
         None if len(set(weights)) == 1 else tuple(np.repeat(weights / size, size).tolist()),
         temperature,
         curve,
         0.5 if target.task == "binary" else None,
-        learned.target_mean,
-        learned.target_scale,
+        outcome.target_mean,
+        outcome.target_scale,
     )
     validation = head.of_mean(raw)
     threshold = None
@@ -178,29 +149,16 @@ def settle(
     model = Model(
         schema=rows.schema,
         encoder=encoder,
-        pack=learned.pack,
+        pack=outcome.pack,
         head=head,
-        profile=profile(rows.seen, rows.schema),
-        config=configure(config, **learned.decided).flat(),
+        profile=profile(rows.frame.filter(rows.trained), rows.schema),
+        config=configure(config, **outcome.decided).flat(),
     )
-    return FittedModel(model, learned, int(rows.fold.max(initial=-1)) + 1, validated, validation, threshold)
+    return FittedModel(model, outcome, rows.folds, validated, validation, threshold)
 
 
-def fit_encoder(
-    frame: pl.DataFrame,
-    schema: Schema,
-    labels: np.ndarray,
-    fold: np.ndarray,
-    config: TrainConfig,
-    *,
-    coded: bool = True,
-) -> Encoder:
+def fit_encoder(rows: LabeledRows, config: TrainConfig, *, coded: bool = True) -> Encoder:
     """Learn from the rows that some member trains on, for the default network from their labels, too."""
-    seen = seen_rows(fold)
+    frame, scaling = rows.frame.filter(rows.trained), config.network.scaling
     coded = coded and config.network.name == "tabular"
-    return Encoder.fit(frame.filter(seen), schema, config.network.scaling, labels[seen] if coded else None)
-
-
-def seen_rows(fold: np.ndarray) -> np.ndarray:
-    """Which rows some member trains on (rows,): all, or those of no fold where every member holds out one."""
-    return fold < 0 if fold.max(initial=-1) == 0 else np.ones(len(fold), dtype=bool)
+    return Encoder.fit(frame, rows.schema, scaling, rows.labels[rows.trained] if coded else None)

@@ -1,4 +1,4 @@
-"""The steps of a training that a reproduction takes again: prepare, learn, measure. Nothing is tracked."""
+"""The steps of a training that a reproduction takes again: prepare, fit, measure. Nothing is tracked."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from tabstudio.options import TrainConfig
 from tabstudio.recipes import tutorial
+from tabstudio.recipes.labeled_rows import LabeledRows
 from tabstudio.recipes.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from tabstudio.recipes.fit import FittedModel, NetworkFactory
     from tabstudio.recipes.search import TrialOutcome
     from tabstudio.table import Split, Table
+    from tabstudio.training.loop import Epoch
+    from tabstudio.training.plan import TrainingPlan
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,12 @@ class TrainJob:
 class PreparedData:
     """The rows of a job: read, looked at and set apart.
 
-    `learning` are the rows that members train on or hold out, `fold` (rows,) says which.
+    `rows` are those that members train on or hold out.
     """
 
     exploration: Exploration
     parts: Split
-    learning: Table
-    fold: np.ndarray
+    rows: LabeledRows
     test: Table
 
     @property
@@ -113,7 +115,8 @@ def prepare(job: TrainJob, table: Table | None = None) -> PreparedData:
         [*map(str, parts.notes)],
     )
     rows, fold = tutorial.learning(parts) if job.tutorial else (parts.train, parts.fold)
-    return PreparedData(exploration, parts, table.take(rows), fold, table.take(parts.test))
+    labeled = LabeledRows.of(table.take(rows), fold)
+    return PreparedData(exploration, parts, labeled, table.take(parts.test))
 
 
 def _split_roles(config: TrainConfig) -> list[tuple[str, Literal["group", "time", "split"]]]:
@@ -126,34 +129,24 @@ def _split_roles(config: TrainConfig) -> list[tuple[str, Literal["group", "time"
     return [(column, role) for column, role in named if column is not None]
 
 
-def learn(
+def fit_model(
     job: TrainJob,
     data: PreparedData,
-    on_epoch: Callable[[Any, Any], None] | None = None,
+    on_epoch: Callable[[Epoch, TrainingPlan], None] | None = None,
     checkpoint: Path | None = None,
-    on_plan: Callable[[Any], None] | None = None,
+    on_plan: Callable[[TrainingPlan], None] | None = None,
     on_tried: Callable[[Sequence[TrialOutcome]], None] = lambda _: None,
 ) -> FittedModel:
-    """Train or search, calibrate, choose the threshold; errors are those of `fitting.fit`."""
+    """Train or search, calibrate, choose the threshold; errors are those of `tabstudio.recipes.fit.fit`."""
     from tabstudio.recipes.fit import fit
 
     if job.config.search.search:
         from tabstudio.recipes.search import fit_by_search, given_options
 
-        return fit_by_search(
-            data.learning.frame,
-            data.learning.schema,
-            data.learning.labels(),
-            data.fold,
-            job.config,
-            given=given_options(job.config, job.given),
-            on_tried=on_tried,
-        )
+        given = given_options(job.config, job.given)
+        return fit_by_search(data.rows, job.config, given=given, on_tried=on_tried)
     return fit(
-        data.learning.frame,
-        data.learning.schema,
-        data.learning.labels(),
-        data.fold,
+        data.rows,
         job.config,
         network=job.network,
         choose=not job.tutorial,
@@ -167,11 +160,8 @@ def learn(
 def distil(job: TrainJob, data: PreparedData, fitted: FittedModel) -> FittedModel:
     """Put one network in the place of many."""
     from tabstudio.recipes import distillation
-    from tabstudio.recipes.fit import MemberTraining
 
-    learning = data.learning
-    rows = MemberTraining(learning.frame, learning.schema, learning.labels(), data.fold, job.config)
-    return distillation.distil(fitted, rows, job.network)
+    return distillation.distil(fitted, data.rows, job.config, job.network)
 
 
 def measure(job: TrainJob, data: PreparedData, fitted: FittedModel) -> MeasuredModel:
@@ -183,7 +173,7 @@ def measure(job: TrainJob, data: PreparedData, fitted: FittedModel) -> MeasuredM
     assert target is not None
     asked, threshold, labels = job.config.evaluation, fitted.model.threshold, data.test.labels()
     prediction = fitted.model.answers(data.test.frame)
-    held_out = data.learning.labels()[fitted.validated]
+    held_out = data.rows.labels[fitted.validated]
     return MeasuredModel(
         prediction,
         evaluate(target, labels, prediction, threshold=threshold, resamples=asked.resamples),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tabstudio.errors import ConfigError, ModelError
 from tabstudio.recipes import provenance, tutorial
 from tabstudio.recipes.deviations import deviations
-from tabstudio.recipes.pipeline import PreparedData, TrainJob, distil, learn, measure, prepare
+from tabstudio.recipes.pipeline import PreparedData, TrainJob, distil, fit_model, measure, prepare
 from tabstudio.recipes.reporter import Reporter
 from tabstudio.recipes.reproduction import Check, Reproduction
 from tabstudio.registry.compared_model import ComparedModel
@@ -114,10 +114,10 @@ def _again(
     job = _job(side, data, told, reporter)
     prepared = prepare(job, side.table(data))
     reporter.step("the table is the one that it was trained on; training again")
-    fitted = learn(job, prepared, reporter.epoch)
+    fitted = fit_model(job, prepared, reporter.epoch)
     if job.config.training.distill:
         fitted = distil(job, prepared, fitted)
-    now = provenance.environment(fitted.learned.plan.device, fitted.learned.plan.precision)
+    now = provenance.environment(fitted.outcome.plan.device, fitted.outcome.plan.precision)
     checks = (_table_check(side, prepared), *_time_check(side), *_environment_checks(told, now))
     measured = measure(job, prepared, fitted)
     model = fitted.model
@@ -150,7 +150,7 @@ def _job(
         training = replace(training, device=told["device"])
     config = replace(config, training=training)
     if config.recipe == "tutorial":
-        config = tutorial.settle(config)
+        config = tutorial.apply(config)
     source, given = str(data or side.data["source"]), frozenset(report.get("given", ()))
     return TrainJob(source, side.target.name, side.address, config, side.network, reporter, given=given)
 

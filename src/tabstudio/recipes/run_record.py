@@ -66,11 +66,11 @@ def epoch(run: Run, epoch: Epoch, first: int = 0) -> None:
     run.metrics(values, step=epoch.number)
 
 
-def plan(run: Run, learned: TrainingOutcome) -> None:
+def plan(run: Run, outcome: TrainingOutcome) -> None:
     """Record what was chosen where the user left it open."""
-    chosen = {name: value for name, value in learned.plan.to_json().items() if name != "reasons"}
+    chosen = {name: value for name, value in outcome.plan.to_json().items() if name != "reasons"}
     run.params({f"plan.{name}": said(value) for name, value in chosen.items()})
-    run.params({"stopped_by": learned.stopped, "epochs_run": len(learned.history)})
+    run.params({"stopped_by": outcome.stopped, "epochs_run": len(outcome.history)})
 
 
 def trial(recorder: Recorder, parent: Run, tried: TrialOutcome) -> Run:
@@ -112,13 +112,13 @@ def model(
     run: Run, folder: Path, data: PreparedData, assessment: Assessment, card: str, registered: str | None
 ) -> None:
     """Record the model as one that MLflow can load and serve, registered where a name is given."""
-    rows = data.test if len(data.test) else data.learning
+    frame = data.test.frame if len(data.test) else data.rows.frame
     names = [column.name for column in data.table.schema.features]
     run.note(card)
     run.model(
         folder,
         data.table.schema,
-        rows.frame.select(names).head(EXAMPLE_ROWS),
+        frame.select(names).head(EXAMPLE_ROWS),
         registered_name=registered,
         metrics={f"test_{name}": value for name, value in assessment.test.values().items()},
         card=card,

@@ -13,15 +13,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from tabstudio.errors import ConfigError, TrainingError
 from tabstudio.model.encoder import Encoder
 from tabstudio.model.inference.network_inputs import MAX_ONE_HOT
 from tabstudio.model.networks import join
 from tabstudio.options import Declared, NetworkConfig, TrainConfig, configure, searched_options
-from tabstudio.recipes.fit import FittedModel, MemberTraining, fit_encoder, settle, weights_of
-from tabstudio.table.schema import Schema
+from tabstudio.recipes.fit import FittedModel, assemble_model, fit_encoder, weights_of
+from tabstudio.recipes.labeled_rows import LabeledRows
 from tabstudio.training.data import TrainingRows
 from tabstudio.training.extended_training import may_pay
 from tabstudio.training.plan import TrainingPlan, make_plan, sized
@@ -81,37 +80,34 @@ class SearchOutcome:
 
 
 def search(
-    frame: pl.DataFrame,
-    schema: Schema,
-    labels: np.ndarray,
-    fold: np.ndarray,
+    rows: LabeledRows,
     config: TrainConfig,
     *,
     given: frozenset[str] = frozenset(),
     on_tried: Callable[[Sequence[TrialOutcome]], None] = lambda _: None,
 ) -> SearchOutcome:
-    """Try `config.search.trials` sets of options on the rows of `frame`.
+    """Try `config.search.trials` sets of options on the rows.
 
-    `given` names the options that the user has set: they are not searched. `labels` and `fold` have one entry
-    per row. With `config.training.minutes` no trial goes on after that time. `on_tried` is told of each batch
-    of trials. Ctrl-C after the first batch ends in a result marked `interrupted`.
+    `given` names the options that the user has set: they are not searched. With `config.training.minutes` no
+    trial goes on after that time. `on_tried` is called with each batch of trials. Ctrl-C after the first
+    batch ends in a result marked `interrupted`.
 
     Raises `ConfigError` where every option is given, or no rows are held out, and `TrainingError` where no
     trial could be trained to the end.
     """
-    assert schema.target is not None
     ends = math.inf if config.training.minutes is None else time.monotonic() + 60 * config.training.minutes
     config = replace(config, training=replace(config.training, minutes=None))
-    encoder = fit_encoder(frame, schema, labels, fold, config)
-    rows = TrainingRows(encoder.encode(frame), labels, fold, schema.target, encoder.cardinalities)
-    settled = _settled(rows, config, ends)
-    space = SearchSpace.around(configure(config, **settled), rows, given, settled)
+    encoder = fit_encoder(rows, config)
+    encoded = rows.encoded(encoder)
+    longer = _longer_training(encoded, config, ends)
+    space = SearchSpace.around(configure(config, **longer), encoded, given, longer)
     rungs = RUNGS if config.search.halving else ()
     tried: list[TrialOutcome] = []
     interrupted = False
     try:
         for proposals in _proposals(space, config, tried):
-            outcomes = successive_halving(rows, [trial for _, trial in proposals], rungs=rungs, deadline=ends)
+            trials = [trial for _, trial in proposals]
+            outcomes = successive_halving(encoded, trials, rungs=rungs, deadline=ends)
             pairs = zip(proposals, outcomes, strict=True)
             ended = [TrialOutcome(options, outcome) for (options, _), outcome in pairs]
             tried += ended
@@ -132,10 +128,7 @@ def search(
 
 
 def fit_by_search(
-    frame: pl.DataFrame,
-    schema: Schema,
-    labels: np.ndarray,
-    fold: np.ndarray,
+    rows: LabeledRows,
     config: TrainConfig,
     *,
     given: frozenset[str] = frozenset(),
@@ -145,17 +138,15 @@ def fit_by_search(
 
     The trials and their weights are chosen by greedy selection on held-out rows.
     """
-    searched = search(frame, schema, labels, fold, config, given=given, on_tried=on_tried)
-    target = schema.target
-    assert target is not None
+    searched = search(rows, config, given=given, on_tried=on_tried)
     best = searched.ranking[:CANDIDATES]
     finalists = [tried.outcome.finalist for tried in best if tried.outcome.finalist is not None]
     rounds = np.stack([finalist.out_of_fold for finalist in finalists])
     mean, scale = finalists[0].target_mean, finalists[0].target_scale
-    weights = weights_of(rounds, labels, target, mean, scale)
+    weights = weights_of(rounds, rows, mean, scale)
     kept = np.flatnonzero(weights)
     pack = join([finalists[i].pack for i in kept])
-    learned = TrainingOutcome(
+    outcome = TrainingOutcome(
         pack=pack,
         seeds=pack.seeds,
         history=finalists[0].history,
@@ -166,9 +157,7 @@ def fit_by_search(
         plan=best[0].outcome.plan,
         decided={"trials": len(searched.tried)} if len(searched.tried) < config.search.trials else {},
     )
-    fitted = settle(
-        MemberTraining(frame, schema, labels, fold, config), searched.encoder, learned, weights[kept]
-    )
+    fitted = assemble_model(rows, config, searched.encoder, outcome, weights[kept])
     notes = [f"{weights[i]:.0%} {best[i]} (validation loss {best[i].outcome.loss:.4f})" for i in kept]
     return replace(fitted, notes=tuple(notes))
 
@@ -179,8 +168,8 @@ def _usual(config: TrainConfig, rows: TrainingRows) -> tuple[NetworkConfig, Trai
     return network, make_plan(config.training, network, rows.target.task, rows=rows.trained, folds=rows.folds)
 
 
-def _settled(rows: TrainingRows, config: TrainConfig, ends: float) -> dict[str, Any]:
-    """The options that `train` finds to pay where a regression has little noise: it is trained longer.
+def _longer_training(rows: TrainingRows, config: TrainConfig, ends: float) -> dict[str, Any]:
+    """Return the options that `train` finds to pay where a regression has little noise: it is trained longer.
 
     They are found by training once, where longer trainings are possible at all, until `ends` at most.
     """
@@ -188,18 +177,11 @@ def _settled(rows: TrainingRows, config: TrainConfig, ends: float) -> dict[str, 
     if config.training.epochs is not None or not rows.folds or not may_pay(plan, rows.data(plan)):
         return {}
     left = None if math.isinf(ends) else max(ends - time.monotonic(), 0.0) / 60.0
-    learned = train_members(
-        rows.inputs,
-        rows.labels,
-        rows.fold,
-        rows.target,
-        config.network,
-        replace(config.training, members=plan.members, minutes=left),
-        cardinalities=rows.cardinalities,
-    )
-    if learned.stopped == "interrupted":
+    training = replace(config.training, members=plan.members, minutes=left)
+    outcome = train_members(rows, config.network, training)
+    if outcome.stopped == "interrupted":
         raise KeyboardInterrupt
-    return learned.decided if learned.plan.epochs > plan.epochs else {}
+    return outcome.decided if outcome.plan.epochs > plan.epochs else {}
 
 
 def _usual_value(declared: Declared, network: NetworkConfig, plan: TrainingPlan) -> Any:

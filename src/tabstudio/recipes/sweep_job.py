@@ -18,7 +18,7 @@ from tabstudio.recipes import run_record
 from tabstudio.recipes.names import spelled
 from tabstudio.recipes.pipeline import prepare
 from tabstudio.recipes.reporter import Reporter
-from tabstudio.recipes.training_job import asked
+from tabstudio.recipes.training_job import make_job
 from tabstudio.recipes.trial_runs import TrialRuns
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def sweep(
     with Recorder(tracking_uri=tracking_uri) as recorder:
         from tabstudio.recipes.search import given_options, search
 
-        job = asked(source, target, name, None, reporter, False, config, options)
+        job = make_job(source, target, name, None, reporter, False, config, options)
         if job.tutorial:
             raise ConfigError("option recipe: the tutorial leaves nothing open to search; leave --recipe out")
         file = None if output is None else _claimed(Path(output))
@@ -155,15 +155,7 @@ def sweep(
         with recorder.start(experiment=experiment, run_name=f"{job.name} sweep") as run:
             run_record.start(run, job.config, data)
             children = TrialRuns(recorder, run, job.reporter, job.config.search.trials)
-            searched = search(
-                data.learning.frame,
-                data.learning.schema,
-                data.learning.labels(),
-                data.fold,
-                job.config,
-                given=given,
-                on_tried=children.add,
-            )
+            searched = search(data.rows, job.config, given=given, on_tried=children.add)
             _record(run, searched, kept)
             if file is not None:
                 file.write_text(toml(kept | searched.ranking[0].options), encoding="utf-8")

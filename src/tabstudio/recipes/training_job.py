@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +21,7 @@ from tabstudio.errors import ConfigError
 from tabstudio.options import TrainConfig, configure
 from tabstudio.recipes import output_files, provenance, run_record, tutorial
 from tabstudio.recipes.names import stem
-from tabstudio.recipes.pipeline import PreparedData, TrainJob, distil, learn, measure, prepare
+from tabstudio.recipes.pipeline import PreparedData, TrainJob, distil, fit_model, measure, prepare
 from tabstudio.recipes.reporter import Reporter
 from tabstudio.recipes.train_result import Assessment, TrainResult
 from tabstudio.recipes.trial_runs import TrialRuns
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from tabstudio.evaluation.report_content import ReportContent
     from tabstudio.recipes.fit import FittedModel, NetworkFactory
     from tabstudio.tracking import Run
+    from tabstudio.training.loop import Epoch
     from tabstudio.training.plan import TrainingPlan
 
 PATIENCE_WITH_REFERENCES = 60.0
@@ -103,7 +106,7 @@ def train(
     with ExitStack() as stack:
         # First of all: its process imports MLflow while this one imports the rest and works.
         recorder = stack.enter_context(Recorder(tracking_uri=tracking_uri))
-        job = asked(source, target, name, network, reporter, resume, config, options)
+        job = make_job(source, target, name, network, reporter, resume, config, options)
         folder = output_files.claimed(output)
         references = _reference_job(job.config, stack)
         data = prepare(job)
@@ -113,9 +116,8 @@ def train(
         checkpoint = _checkpoint(job, data, recorder.spool)
         with recorder.start(experiment=experiment, run_name=job.name) as run:
             children = TrialRuns(recorder, run, job.reporter, job.config.search.trials)
-            fitted, assessment = _work(
-                job, data, run, children, references, scratch, checkpoint, register=register
-            )
+            training = TrackedTraining(job, data, run, children, references, scratch, checkpoint)
+            fitted, assessment = training.carry_out(register=register)
             if folder is not None:
                 output_files.publish(scratch, folder)
             run.finish("KILLED" if fitted.partial else "FINISHED")
@@ -126,7 +128,7 @@ def train(
     )
 
 
-def asked(
+def make_job(
     source: Any,
     target: str,
     name: str | None,
@@ -136,7 +138,7 @@ def asked(
     config: TrainConfig | None,
     options: dict[str, Any],
 ) -> TrainJob:
-    """Check what was asked for.
+    """Return the training that the arguments and options describe.
 
     Raises `ConfigError` for options that do not exist or fit, and for a name that cannot be registered.
     """
@@ -146,7 +148,7 @@ def asked(
         options["network"], network = network, None
     config = configure(config, **options)
     if config.recipe == "tutorial":
-        config = tutorial.settle(config)
+        config = tutorial.apply(config)
     if config.search.search and (network or resume or config.recipe == "tutorial"):
         raise ConfigError(
             "option search: it tries options of the built-in networks, with the default recipe and from the "
@@ -157,47 +159,153 @@ def asked(
     return TrainJob(source, target, name, config, network, reporter or Reporter(), resume, given)
 
 
-def _work(
-    job: TrainJob,
-    data: PreparedData,
-    run: Run,
-    children: TrialRuns,
-    references: ReferenceJob | None,
-    scratch: Path,
-    checkpoint: Path,
-    *,
-    register: bool,
-) -> tuple[FittedModel, Assessment]:
-    """Explore, train, assess; every result goes into the run as soon as it is there."""
-    from tabstudio.evaluation.model_card import card
+@dataclass(frozen=True)
+class TrackedTraining:
+    """A job whose rows are prepared, and the run that takes what comes of it.
 
-    run_record.start(run, job.config, data)
-    data.exploration.save(scratch / "exploration")
-    run.artifact(scratch / "exploration", "exploration")
-    job.reporter.step("explored the table", _warnings(data))
-    fitted = (
-        _search(job, data, run, children) if job.config.search.search else _fit(job, data, run, checkpoint)
-    )
-    if job.config.training.distill and not fitted.partial:
-        fitted = _distil(job, data, fitted)
-    assessment = _assess(job, data, fitted, None if fitted.partial else references)
-    run_record.assessment(run, assessment, fitted.model.threshold)
-    story = _story(job, data, fitted, assessment)
-    address = f"models:/{job.name}/latest"
-    told = output_files.evaluation(scratch / "evaluation", story, fitted.learned.history, address)
-    run.artifact(scratch / "evaluation", "evaluation")
-    fitted.model.report = {**output_files.numbers(story), "card": told, "given": sorted(job.given)}
-    fitted.model.evidence = data.evidence(assessment.measured.prediction)
-    fitted.model.save(scratch / "model")
-    run_record.model(
-        run,
-        scratch / "model",
-        data,
-        assessment,
-        card(told, address),
-        job.name if register and not fitted.partial else None,
-    )
-    return fitted, assessment
+    `children` are the trials of a search, `references` other models that are trained beside, if any.
+    `scratch` is a folder for files of this job, `checkpoint` where an interrupted training goes on from.
+    """
+
+    job: TrainJob
+    data: PreparedData
+    run: Run
+    children: TrialRuns
+    references: ReferenceJob | None
+    scratch: Path
+    checkpoint: Path
+
+    def carry_out(self, *, register: bool) -> tuple[FittedModel, Assessment]:
+        """Explore, train, assess; every result goes into the run as soon as it is there."""
+        job, run = self.job, self.run
+        run_record.start(run, job.config, self.data)
+        self._keep("exploration", self.data.exploration.save)
+        job.reporter.step("explored the table", _warnings(self.data))
+        fitted = self._search() if job.config.search.search else self._fit()
+        if job.config.training.distill and not fitted.partial:
+            fitted = self._distil(fitted)
+        assessment = self._assess(fitted)
+        run_record.assessment(run, assessment, fitted.model.threshold)
+        self._save(fitted, assessment, register=register and not fitted.partial)
+        return fitted, assessment
+
+    def _keep(self, name: str, save: Callable[[Path], Any]) -> Any:
+        """Let `save` write a folder, and put it among the run's artifacts."""
+        result = save(self.scratch / name)
+        self.run.artifact(self.scratch / name, name)
+        return result
+
+    def _fit(self) -> FittedModel:
+        job, run = self.job, self.run
+        recorded: set[int] = set()
+
+        def on_epoch(epoch: Epoch, plan: TrainingPlan) -> None:
+            recorded.add(epoch.number)
+            job.reporter.epoch(epoch, plan)
+            run_record.epoch(run, epoch, plan.first)
+
+        def on_plan(plan: TrainingPlan) -> None:
+            job.reporter.step(plan.reasons["budget"])
+
+        fitted = fit_model(job, self.data, on_epoch, self.checkpoint, on_plan)
+        outcome = fitted.outcome
+        if not outcome.history:
+            raise KeyboardInterrupt
+        for epoch in outcome.history:  # those of before a training was cut off belong to its curves too
+            if epoch.number not in recorded:
+                run_record.epoch(run, epoch)
+        run_record.plan(run, outcome)
+        networks, epochs = outcome.plan.members, len(outcome.history)
+        job.reporter.step(
+            f"trained {networks} networks for {epochs} epochs, until {outcome.stopped}",
+            [*fitted.model.encoder.notes, *_chosen(outcome.plan), *_threshold(fitted)],
+        )
+        if outcome.stopped in ("epochs", "patience"):
+            shutil.rmtree(self.checkpoint, ignore_errors=True)
+        return fitted
+
+    def _search(self) -> FittedModel:
+        """Try options, and make the model of the best."""
+        fitted = fit_model(self.job, self.data, on_tried=self.children.add)
+        run_record.plan(self.run, fitted.outcome)
+        self.run.params({"ensemble": "\n".join(fitted.notes)})
+        self.job.reporter.step(
+            f"made one model of {len(fitted.model.pack)} networks, of {len(fitted.notes)} of "
+            f"{len(self.children.runs)} trials",
+            [*fitted.model.encoder.notes, *fitted.notes, *_threshold(fitted)],
+        )
+        return fitted
+
+    def _distil(self, fitted: FittedModel) -> FittedModel:
+        """Put one network in the place of many."""
+        student = distil(self.job, self.data, fitted)
+        self.job.reporter.step(f"distilled: {student.notes[-1]}", _threshold(student))
+        return student
+
+    def _assess(self, fitted: FittedModel) -> Assessment:
+        """Measure the model, and hold it against its references on the same rows."""
+        from tabstudio.evaluation import judge
+        from tabstudio.recipes.feature_importance import importance_of
+
+        data, references = self.data, None if fitted.partial else self.references
+        measured = measure(self.job, data, fitted)
+        skipped = fitted.partial or measured.validation is None
+        importance = None if skipped else importance_of(fitted, data.rows)
+        items, notes = references.result(PATIENCE_WITH_REFERENCES) if references is not None else ([], [])
+        labels = data.test.labels()
+        judged = judge(data.rows.target, labels, measured.prediction, measured.test, items, notes)
+        return Assessment(measured, judged, importance)
+
+    def _save(self, fitted: FittedModel, assessment: Assessment, *, register: bool) -> None:
+        """Write the evaluation and the bundle, and record both."""
+        from tabstudio.evaluation.model_card import card
+
+        job, data, model = self.job, self.data, fitted.model
+        content = self._report_content(fitted, assessment)
+        address = f"models:/{job.name}/latest"
+        history = fitted.outcome.history
+        card_data = self._keep(
+            "evaluation", lambda folder: output_files.evaluation(folder, content, history, address)
+        )
+        model.report = {**output_files.numbers(content), "card": card_data, "given": sorted(job.given)}
+        model.evidence = data.evidence(assessment.measured.prediction)
+        folder = model.save(self.scratch / "model")
+        name = job.name if register else None
+        run_record.model(self.run, folder, data, assessment, card(card_data, address), name)
+
+    def _report_content(self, fitted: FittedModel, assessment: Assessment) -> ReportContent:
+        """Return what the report and the card tell of the training."""
+        from tabstudio.evaluation.report_content import ReportContent
+
+        job, data, plan = self.job, self.data, fitted.outcome.plan
+        return ReportContent(
+            job.name,
+            data.table,
+            data.parts,
+            data.exploration.findings,
+            assessment.test,
+            validation=assessment.validation,
+            slices=assessment.measured.slices,
+            references=assessment.references,
+            importance=assessment.importance,
+            threshold=fitted.threshold,
+            temperature=fitted.model.head.temperature,
+            curved=fitted.model.head.curve is not None,
+            training={
+                "recipe": job.config.recipe,
+                "network": repr(fitted.model.pack),
+                "epochs": f"{len(fitted.outcome.history)} of {plan.epochs}",
+                "ended by": fitted.outcome.stopped,
+                "learning rate": ", ".join(sorted({f"{rate:g}" for rate in plan.learning_rate})),
+                "batch size": f"{plan.batch_size or 'all rows'}",
+                "device and precision": f"{plan.device}, {plan.precision}",
+                "seed": f"{plan.seed}",
+            },
+            partial=fitted.partial,
+            validated_on_test=job.tutorial,
+            source=provenance.address(job.source),
+            environment=provenance.environment(plan.device, plan.precision),
+        )
 
 
 def _reference_job(config: TrainConfig, stack: ExitStack) -> ReferenceJob | None:
@@ -239,54 +347,8 @@ def _checkpoint(job: TrainJob, data: PreparedData, spool: Path) -> Path:
     return folder
 
 
-def _fit(job: TrainJob, data: PreparedData, run: Run, checkpoint: Path) -> FittedModel:
-    told: set[int] = set()
-
-    def on_epoch(epoch: Any, plan: Any) -> None:
-        told.add(epoch.number)
-        job.reporter.epoch(epoch, plan)
-        run_record.epoch(run, epoch, plan.first)
-
-    fitted = learn(
-        job, data, on_epoch, checkpoint, on_plan=lambda plan: job.reporter.step(plan.reasons["budget"])
-    )
-    learned = fitted.learned
-    if not learned.history:
-        raise KeyboardInterrupt
-    for epoch in learned.history:  # those of before a training was cut off belong to its curves too
-        if epoch.number not in told:
-            run_record.epoch(run, epoch)
-    run_record.plan(run, learned)
-    threshold = [f"threshold {fitted.threshold.reason}"] if fitted.threshold else []
-    job.reporter.step(
-        f"trained {learned.plan.members} networks for {len(learned.history)} epochs, until {learned.stopped}",
-        [*fitted.model.encoder.notes, *_chosen(learned.plan), *threshold],
-    )
-    if learned.stopped in ("epochs", "patience"):
-        shutil.rmtree(checkpoint, ignore_errors=True)
-    return fitted
-
-
-def _search(job: TrainJob, data: PreparedData, run: Run, children: TrialRuns) -> FittedModel:
-    """Try options, and make the model of the best."""
-    fitted = learn(job, data, on_tried=children.add)
-    run_record.plan(run, fitted.learned)
-    run.params({"ensemble": "\n".join(fitted.notes)})
-    threshold = [f"threshold {fitted.threshold.reason}"] if fitted.threshold else []
-    job.reporter.step(
-        f"made one model of {len(fitted.model.pack)} networks, of {len(fitted.notes)} of "
-        f"{len(children.runs)} trials",
-        [*fitted.model.encoder.notes, *fitted.notes, *threshold],
-    )
-    return fitted
-
-
-def _distil(job: TrainJob, data: PreparedData, fitted: FittedModel) -> FittedModel:
-    """Put one network in the place of many."""
-    student = distil(job, data, fitted)
-    threshold = [f"threshold {student.threshold.reason}"] if student.threshold else []
-    job.reporter.step(f"distilled: {student.notes[-1]}", threshold)
-    return student
+def _threshold(fitted: FittedModel) -> list[str]:
+    return [f"threshold {fitted.threshold.reason}"] if fitted.threshold else []
 
 
 def _chosen(plan: TrainingPlan) -> list[str]:
@@ -294,55 +356,3 @@ def _chosen(plan: TrainingPlan) -> list[str]:
     return [
         f"{name.replace('_', ' ')}: {reason}" for name, reason in plan.reasons.items() if name != "budget"
     ]
-
-
-def _assess(
-    job: TrainJob, data: PreparedData, fitted: FittedModel, references: ReferenceJob | None
-) -> Assessment:
-    """Measure the model, and hold it against its references on the same rows."""
-    from tabstudio.evaluation import judge
-    from tabstudio.recipes.feature_importance import importance_of
-
-    target = data.table.schema.target
-    assert target is not None
-    measured = measure(job, data, fitted)
-    skipped = fitted.partial or measured.validation is None
-    importance = None if skipped else importance_of(fitted, data.learning, data.fold)
-    items, notes = references.result(PATIENCE_WITH_REFERENCES) if references is not None else ([], [])
-    judged = judge(target, data.test.labels(), measured.prediction, measured.test, items, notes)
-    return Assessment(measured, judged, importance)
-
-
-def _story(job: TrainJob, data: PreparedData, fitted: FittedModel, assessment: Assessment) -> ReportContent:
-    """Tell the training as its report and its card tell it."""
-    from tabstudio.evaluation.report_content import ReportContent
-
-    plan = fitted.learned.plan
-    return ReportContent(
-        job.name,
-        data.table,
-        data.parts,
-        data.exploration.findings,
-        assessment.test,
-        validation=assessment.validation,
-        slices=assessment.measured.slices,
-        references=assessment.references,
-        importance=assessment.importance,
-        threshold=fitted.threshold,
-        temperature=fitted.model.head.temperature,
-        curved=fitted.model.head.curve is not None,
-        training={
-            "recipe": job.config.recipe,
-            "network": repr(fitted.model.pack),
-            "epochs": f"{len(fitted.learned.history)} of {plan.epochs}",
-            "ended by": fitted.learned.stopped,
-            "learning rate": ", ".join(sorted({f"{rate:g}" for rate in plan.learning_rate})),
-            "batch size": f"{plan.batch_size or 'all rows'}",
-            "device and precision": f"{plan.device}, {plan.precision}",
-            "seed": f"{plan.seed}",
-        },
-        partial=fitted.partial,
-        validated_on_test=job.tutorial,
-        source=provenance.address(job.source),
-        environment=provenance.environment(plan.device, plan.precision),
-    )

@@ -24,7 +24,7 @@ WARNING = (
 )
 
 
-def settle(config: TrainConfig) -> TrainConfig:
+def apply(config: TrainConfig) -> TrainConfig:
     """Set every choice that the tutorial makes. The seed of the weights and how to read stay as asked for."""
     return replace(
         config,

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tabstudio.errors import ConfigError
 from tabstudio.model.quantile_bins import Edges, quantile_edges
 from tabstudio.table.schema import Target, Task
 
@@ -40,7 +41,15 @@ class TrainingRows:
     labels: np.ndarray
     fold: np.ndarray
     target: Target
-    cardinalities: tuple[int, ...]
+    cardinalities: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        width = self.inputs.codes.shape[1]
+        if len(self.cardinalities) != width:
+            raise ConfigError(
+                f"one cardinality for each of {width} columns of codes was expected, got "
+                f"{len(self.cardinalities)}: hand over cardinalities=encoder.cardinalities"
+            )
 
     @property
     def folds(self) -> int:

@@ -198,7 +198,7 @@ class LoopState:
                     corner(into[name][member : member + 1], tensor[:1]).copy_(tensor[place : place + 1])
 
 
-def fit(
+def train_epochs(
     pack: Pack, data: TrainingTensors, plan: TrainingPlan, state: LoopState | None = None
 ) -> Iterator[Epoch]:
     """Train in place, one epoch per item, until the plan's end, its patience or its minutes.

@@ -24,7 +24,7 @@ from tabstudio.errors import ConfigError
 from tabstudio.model.networks import Pack
 from tabstudio.options import NetworkConfig, TrainingConfig
 from tabstudio.training.data import TrainingRows, assemble, held_out
-from tabstudio.training.loop import Epoch, LoopState, fit, out_of_fold
+from tabstudio.training.loop import Epoch, LoopState, out_of_fold, train_epochs
 from tabstudio.training.packing import PackedTraining, build_pack, kind, parted
 from tabstudio.training.plan import TrainingPlan, make_plan
 
@@ -138,7 +138,7 @@ class _Heat:
         self.data = assemble(rows.inputs, rows.labels, held, rows.target, balance=plan.balance, device=device)
         pack = build_pack(rows, [trial.network for trial in trials], plan).to_device(device)
         self.state = LoopState(pack, self.data, plan, lenient=True)
-        self._epochs = fit(pack, self.data, plan, self.state)
+        self._epochs = train_epochs(pack, self.data, plan, self.state)
 
     def advance(self, share: float, deadline: float) -> None:
         """Train up to this share of the epochs; at least one epoch."""

@@ -12,26 +12,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
-from tabstudio.errors import ConfigError, TrainingError
+from tabstudio.errors import TrainingError
 from tabstudio.model.networks import Pack, join
 from tabstudio.options import NetworkConfig, TrainingConfig
-from tabstudio.table.schema import Target
 from tabstudio.training.budget import SHARE, Afforded, PlannedTraining, afford, seconds_for
 from tabstudio.training.checkpoint import CheckpointWriter, digest
 from tabstudio.training.data import TrainingRows, TrainingTensors
 from tabstudio.training.extended_training import longer
 from tabstudio.training.fold_rounds import count_rounds, rounds_of
-from tabstudio.training.loop import Epoch, LoopState, fit, out_of_fold
+from tabstudio.training.loop import Epoch, LoopState, out_of_fold, train_epochs
 from tabstudio.training.packing import Factory, PackedTraining, build_pack, packs_of
 from tabstudio.training.plan import TrainingPlan
-
-if TYPE_CHECKING:
-    from tabstudio.model.encoder import EncodedRows
 
 DECIDED = "decided.json"
 """What time has decided of a training that can be resumed."""
@@ -64,14 +60,10 @@ class TrainingOutcome:
 
 
 def train_members(
-    inputs: EncodedRows,
-    labels: np.ndarray,
-    fold: np.ndarray,
-    target: Target,
+    rows: TrainingRows,
     network: NetworkConfig | Factory,
     training: TrainingConfig,
     *,
-    cardinalities: Sequence[int] = (),
     on_plan: Callable[[TrainingPlan], Any] | None = None,
     on_epoch: Callable[[Epoch, TrainingPlan], Any] | None = None,
     checkpoint: Path | None = None,
@@ -79,23 +71,13 @@ def train_members(
 ) -> TrainingOutcome:
     """Train one member per fold, or as many as `training.members` says or `training.minutes` has room for.
 
-    `labels` (n,) are indices into the target's classes, or values; (n, classes) are probabilities to be
-    imitated. `fold` (n,) names the fold that holds a row out, -1 for rows that are always trained on.
-    `cardinalities` are the numbers of codes of the columns of `inputs.codes`. `on_plan` is told of the plan
-    of the first round, with what it will take, before the training, `on_epoch` of every epoch. `checkpoint`
-    is a folder that checkpoints are kept in; with `resume` the training goes on from there, to the same bits
-    as one that was never cut off.
+    `on_plan` is called with the plan of the first round, and what it will take, before the training,
+    `on_epoch` after every epoch. `checkpoint` is a folder that checkpoints are kept in; with `resume` the
+    training goes on from there, to the same bits as one that was never cut off.
 
     Raises `ConfigError` for options that do not fit, `TrainingError` where a loss is not finite or the
     checkpoint is of another training. Ctrl-C after the first epoch ends in a result marked `interrupted`.
     """
-    width = inputs.codes.shape[1]
-    if len(cardinalities) != width:
-        raise ConfigError(
-            f"one cardinality for each of {width} columns of codes was expected, got {len(cardinalities)}: "
-            f"hand over cardinalities=encoder.cardinalities"
-        )
-    rows = TrainingRows(inputs, labels, fold, target, tuple(cardinalities))
     size, most = count_rounds(rows, network, training)
     given = training.members is not None
     wanted = PlannedTraining(replace(training, members=size if given else None), size, most, given)
@@ -279,7 +261,7 @@ def _run(
     if keeper is not None and resume:
         keeper.resume()
     try:
-        for epoch in fit(pack, data, plan, state):
+        for epoch in train_epochs(pack, data, plan, state):
             if keeper is not None:
                 keeper.keep()
             on_epoch(epoch)
