@@ -16,7 +16,7 @@ from pathlib import Path
 from tabstudio.serving.metrics import Metrics
 from tabstudio.serving.predictionlog.log_options import LogOptions
 from tabstudio.serving.predictionlog.writer import PredictionLog
-from tabstudio.serving.request_hooks import PredictionRecord
+from tabstudio.serving.request_hooks import CompletedRequest, PredictionRecord
 from tabstudio.table.schema import Column, Schema, Target
 
 COLUMNS = tuple(f"feature {number}" for number in range(30))
@@ -97,7 +97,8 @@ def sqlite(folder: Path, one: PredictionRecord) -> float:
 
 def counted(metrics: Metrics, one: PredictionRecord) -> None:
     """All that a request costs the metrics."""
-    metrics.finished("/v1/models/NAME/predict", "model", 200, 0.0003, 1)
+    request = CompletedRequest({}, "/v1/models/NAME/predict", "model", "1", "live", 200, 0.0003, 1, "r")
+    metrics.request_completed(request)
     metrics.predicted(one)
 
 

@@ -13,12 +13,12 @@ import pytest
 
 from tabstudio.model.profile import profile
 from tabstudio.serving.prediction_form import (
-    ANSWER_HEADERS,
-    PAGE_HEADERS,
     PredictionForm,
+    answer_headers,
     answer_page,
     error_page,
     index_page,
+    page_headers,
 )
 from tabstudio.serving.request_hooks import HttpError
 from tabstudio.table.schema import Column, Schema, Target
@@ -129,7 +129,7 @@ def test_no_page_asks_another_server(name):
             assert attributes.get(key, "/").startswith("/")
 
 
-@pytest.mark.parametrize("headers", [PAGE_HEADERS, ANSWER_HEADERS])
+@pytest.mark.parametrize("headers", [page_headers(), answer_headers()])
 def test_the_policy_allows_our_style_and_nothing_else(headers):
     rules = dict(rule.split(" ", 1) for rule in headers["content-security-policy"].split("; "))
     (style,) = re.findall(r"<style>(.*?)</style>", PAGES["form"], re.DOTALL)

@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from tabstudio.serving.metrics import Metrics
-from tabstudio.serving.request_hooks import PredictionRecord
+from tabstudio.serving.request_hooks import CompletedRequest, PredictionRecord
 
 
 def record(labels=("yes",), classes=("no", "yes"), **changes):
@@ -21,6 +21,10 @@ def record(labels=("yes",), classes=("no", "yes"), **changes):
         "probabilities": None, "classes": classes, "warnings": {},
     }  # fmt: skip
     return PredictionRecord(**(fields | changes))
+
+
+def completed(route, model, status, seconds, rows):
+    return CompletedRequest({}, route, model, "1", "live", status, seconds, rows, "r")
 
 
 def samples(metrics):
@@ -34,9 +38,9 @@ def value(metrics, name, **labels):
 
 def test_requests_latency_and_rows_are_counted():
     metrics = Metrics()
-    metrics.finished("/v1/models/NAME/predict", "cancer", 200, 0.0007, 3)
-    metrics.finished("/v1/models/NAME/predict", "cancer", 200, 0.3, 1)
-    metrics.finished("/v1/models/NAME/predict", "cancer", 422, 99.0, 0)
+    metrics.request_completed(completed("/v1/models/NAME/predict", "cancer", 200, 0.0007, 3))
+    metrics.request_completed(completed("/v1/models/NAME/predict", "cancer", 200, 0.3, 1))
+    metrics.request_completed(completed("/v1/models/NAME/predict", "cancer", 422, 99.0, 0))
     where = {"route": "/v1/models/NAME/predict", "model": "cancer"}
     assert value(metrics, "tabstudio_requests_total", status="200", **where) == 2
     assert value(metrics, "tabstudio_requests_total", status="422", **where) == 1
@@ -62,9 +66,9 @@ def test_predictions_are_counted_by_class_and_values_summed():
 def test_warnings_versions_and_shadows_are_counted():
     metrics = Metrics()
     metrics.predicted(record(warnings={0: [{"column": "city", "code": "unseen", "message": "'X' is new"}]}))
-    metrics.swapped("cancer", "live", "1")
-    metrics.swapped("cancer", "live", "2")
-    metrics.shadowed("cancer", "3", 10, 2)
+    metrics.version_installed("cancer", "live", "1")
+    metrics.version_installed("cancer", "live", "2")
+    metrics.shadow_compared("cancer", "3", 10, 2)
     assert value(metrics, "tabstudio_warnings_total", model="cancer", column="city", code="unseen") == 1
     assert value(metrics, "tabstudio_model_version", model="cancer", role="live", version="2") == 1
     assert (
@@ -92,7 +96,7 @@ def test_workers_are_summed_and_totals_never_fall(tmp_path):
     seen = []
     for _ in range(5):
         for worker in (first, second):
-            worker.finished("/r", "m", 200, 0.1, 1)
+            worker.request_completed(completed("/r", "m", 200, 0.1, 1))
             seen.append(value(worker, "tabstudio_requests_total", **where))
     assert seen == sorted(seen)
     first.snapshot()
@@ -104,7 +108,7 @@ def test_a_dead_workers_counts_stay_and_its_gauges_go(tmp_path):
     dead._numbers.pid = 2**22 + 1  # no process has it
     for worker in (dead, live):
         worker.gauges["in_flight"] = lambda: 3
-        worker.finished("/r", "m", 200, 0.1, 1)
+        worker.request_completed(completed("/r", "m", 200, 0.1, 1))
         worker.snapshot()
     assert value(live, "tabstudio_requests_total", route="/r", model="m", status="200") == 2
     assert value(live, "tabstudio_in_flight", worker="0") == 3
@@ -112,7 +116,7 @@ def test_a_dead_workers_counts_stay_and_its_gauges_go(tmp_path):
 
 def test_openmetrics_is_given_where_it_is_asked_for():
     metrics = Metrics()
-    metrics.finished("/r", 'a"b\n\\', 200, 0.1, 1)
+    metrics.request_completed(completed("/r", 'a"b\n\\', 200, 0.1, 1))
     text, kind = metrics.text("application/openmetrics-text; version=1.0.0")
     assert kind.startswith("application/openmetrics-text")
     families = {family.name: family for family in parse_openmetrics(text.decode())}
@@ -124,7 +128,7 @@ def test_counting_a_request_costs_microseconds_at_most():
     one = record()
     start = time.process_time()
     for _ in range(20_000):
-        metrics.finished("/r", "m", 200, 0.001, 1)
+        metrics.request_completed(completed("/r", "m", 200, 0.001, 1))
         metrics.predicted(one)
     assert (time.process_time() - start) / 20_000 < 20e-6  # about 1 on an idle machine
     assert os.getpid() == metrics._numbers.pid

@@ -1,4 +1,4 @@
-"""The ASGI application of one worker: predictions are answered here, everything else by `pages`."""
+"""The ASGI application of one worker: it answers predictions itself, all else by `ManagementRoutes`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -31,7 +31,6 @@ from tabstudio.serving.mlflow_protocol import MlflowProtocol
 from tabstudio.serving.protocols import (
     NativeProtocol,
     ParsedRequest,
-    Reply,
     RequestContext,
     ServingProtocol,
     native_answer,
@@ -41,58 +40,63 @@ from tabstudio.serving.runtime import ModelAnswer, Runtime
 from tabstudio.serving.serve_options import ServeOptions
 from tabstudio.serving.v2_protocol import V2Protocol
 
+if TYPE_CHECKING:
+    from tabstudio.serving.management_routes import ManagementRoutes
+
 LARGE_BODY_BYTES = 1 << 20
-"""Bodies from here on are read, answered and written in a thread."""
+"""Bodies from this size on are read, answered and written in a thread."""
+MAX_SHADOW_REQUESTS = 64
+"""Requests that wait for shadows at a time; further ones are not sent to them."""
 
 log = logging.getLogger("tabstudio.serving")
-Reload = Callable[[str], Awaitable[dict[str, Any]]]
+Reload = Callable[[str], Awaitable[Mapping[str, Any]]]
 
 
 class PredictionRoute(NamedTuple):
-    """A path that predicts: for which model, in which protocol, and how counters call it."""
+    """A path that predicts: of which model, in which protocol, and its template for counters."""
 
     endpoint: Endpoint
-    speech: ServingProtocol
-    route: str
+    protocol: ServingProtocol
+    template: str
     version: str | None = None
 
 
 class App:
     """Answers for `endpoints` within the bounds of `options`.
 
-    `reload` asks the supervisor for the newest version of a model. `draining` is set when the worker is about
-    to end: it no longer calls itself ready, and answers to the last request.
+    `reload` makes the supervisor look for the newest version of a model. `draining` is set when the worker is
+    about to end: it no longer calls itself ready, and answers to the last request.
     """
 
     def __init__(
         self,
         endpoints: Mapping[str, Endpoint],
         options: ServeOptions,
-        extensions: ServingHooks,
+        hooks: ServingHooks,
         pool: ThreadPoolExecutor,
         reload: Reload,
     ) -> None:
-        self.endpoints, self.options, self.extensions, self.reload = endpoints, options, extensions, reload
+        self.endpoints, self.options, self.hooks, self.reload = endpoints, options, hooks, reload
         self.bounds, self.pool = options.bounds, pool
         self.hosts = AllowedHosts((options.host, *options.hosts))
         self.bodies = BodyReader(options.bounds)
         self.in_flight = 0
         self.draining = False
-        self._hot = self._paths()
-        self._pages: Any = None
-        self._shadows: set[asyncio.Task[None]] = set()
+        self._routes = self._prediction_routes()
+        self._management: ManagementRoutes | None = None
+        self._shadow_tasks: set[asyncio.Task[None]] = set()
 
     @property
     def queue_length(self) -> int:
         """Rows that wait for the network."""
-        return sum(lane.queue_length for endpoint in self.endpoints.values() for lane in endpoint.lanes())
+        return sum(queue.queue_length for endpoint in self.endpoints.values() for queue in endpoint.queues())
 
     def install(self, name: str, runtime: Runtime, role: str, share: float) -> None:
-        """Let a version answer from now on, in its role."""
-        self.extensions.opened(name, runtime.version, role, runtime.schema, runtime.profile)
+        """Serve a version from now on, in its role."""
+        self.hooks.opened(name, runtime.version, role, runtime.schema, runtime.profile)
         self.endpoints[name].install(runtime, role, share, self.pool)
-        if self.extensions.counters:
-            self.extensions.counters.swapped(name, role, runtime.version)
+        if self.hooks.observer:
+            self.hooks.observer.version_installed(name, role, runtime.version)
         log.debug("%s: version %s answers as %s", name, runtime.version, role)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,29 +105,31 @@ class App:
             return
         started = time.monotonic()
         headers = headers_of(scope)
-        asked_id = request_id(headers)
-        hot = self._predicts(scope["path"]) if scope["method"] == "POST" else None
+        own_id = request_id(headers)
+        route = self._route(scope["path"]) if scope["method"] == "POST" else None
         self.in_flight += 1
-        rows, version, role = 0, "", ""
+        name, rows, version, role = "", 0, "", ""
         try:
-            if hot is None:
-                route, status = await self._page(scope, receive, send, headers, asked_id)
-                name = ""
+            if route is None:
+                template, status = await self._management_routes().answer(
+                    scope, receive, send, headers, own_id
+                )
             else:
-                route, name = hot.route, hot.endpoint.name
-                response, rows, lane = await self._answer(hot, scope, receive, headers, asked_id, started)
+                template, name = route.template, route.endpoint.name
+                response, rows, queue = await self._answer(route, scope, receive, headers, own_id, started)
                 status = response.status
-                if lane:
-                    version, role = lane.runtime.version, lane.role
-                await respond(send, response, asked_id)
+                if queue:
+                    version, role = queue.runtime.version, queue.role
+                await respond(send, response, own_id)
         except ClientDisconnected:
             return
         finally:
             self.in_flight -= 1
-        if self.extensions.counters:
+        if self.hooks.observer:
             seconds = time.monotonic() - started
-            done = CompletedRequest(scope, route, name, version, role, status, seconds, rows, asked_id)
-            self.extensions.counters.finished(done)
+            self.hooks.observer.request_completed(
+                CompletedRequest(scope, template, name, version, role, status, seconds, rows, own_id)
+            )
 
     async def predict(
         self, name: str, row: dict[str, Any], *, protocol: str, request_id: str, caller: str
@@ -132,111 +138,112 @@ class App:
         endpoint = self.endpoints.get(name)
         if endpoint is None:
             raise HttpError(404, "UNKNOWN_MODEL", f"there is no model {name[:100]!r}")
-        lane = endpoint.choose(request_id)
-        rows = lane.runtime.contract.take([row], 1)
-        answer = await lane.answer(rows, time.monotonic() + self.bounds.deadline)
-        self._record(lane, rows, answer, protocol, request_id, caller)
-        self._to_shadow(endpoint, lane, rows, answer, request_id)
-        said: dict[str, Any] = msgspec.to_builtins(native_answer(lane.runtime, answer, request_id))
-        return said
+        queue = endpoint.choose(request_id)
+        rows = queue.runtime.contract.take([row], 1)
+        answer = await queue.submit(rows, time.monotonic() + self.bounds.deadline)
+        self._record(queue, rows, answer, protocol, request_id, caller)
+        self._send_to_shadow(endpoint, queue, rows, answer, request_id)
+        content: dict[str, Any] = msgspec.to_builtins(native_answer(queue.runtime, answer, request_id))
+        return content
 
     def admit(self, scope: Scope, headers: dict[bytes, bytes], open_to_all: bool = False) -> str:
-        """Let a request in, and say who asks. Raises `HttpError`."""
+        """Check host, token and load of a request; return the caller's name. Raises `HttpError`."""
         self.hosts.check(headers.get(b"host"))
         caller = ""
-        if self.extensions.authenticate and not open_to_all:
-            caller = self.extensions.authenticate(scope["headers"])
+        if self.hooks.authenticate and not open_to_all:
+            caller = self.hooks.authenticate(scope["headers"])
         if self.in_flight > self.bounds.in_flight:
-            most = self.bounds.in_flight
-            raise HttpError(429, "TOO_MANY_REQUESTS", f"{most:,} requests are being answered", retry_after=1)
+            limit = self.bounds.in_flight
+            raise HttpError(429, "TOO_MANY_REQUESTS", f"{limit:,} requests are being answered", retry_after=1)
         return caller
 
     async def _answer(
         self,
-        hot: PredictionRoute,
+        route: PredictionRoute,
         scope: Scope,
         receive: Receive,
         headers: dict[bytes, bytes],
-        asked_id: str,
+        own_id: str,
         started: float,
     ) -> tuple[Response, int, BatchQueue | None]:
-        lane = None
+        queue = None
         try:
             caller = self.admit(scope, headers)
             key = headers.get(b"x-routing-key")
-            lane = self._lane(hot, key.decode("latin-1") if key else asked_id)
+            queue = self._queue(route, key.decode("latin-1") if key else own_id)
             body = await self.bodies.read(receive, headers)
             try:
                 content_type = headers.get(b"content-type", b"").decode("latin-1")
-                job = _Job(hot, lane, body, RequestContext(asked_id, content_type, headers), caller, started)
+                context = RequestContext(own_id, content_type, headers)
+                call = _PredictionCall(route, queue, body, context, caller, started)
                 if len(body) >= LARGE_BODY_BYTES:
-                    rows, reply = await self._beside(job)
+                    response, rows = await self._answer_in_thread(call)
                 else:
-                    question = hot.speech.read(lane.runtime, body, job.asked, self.bounds.rows)
-                    answer = await lane.answer(question.rows, started + self.bounds.deadline)
-                    rows, reply = self._finish(job, question, answer)
+                    parsed = route.protocol.read(queue.runtime, body, context, self.bounds.rows)
+                    answer = await queue.submit(parsed.rows, started + self.bounds.deadline)
+                    response, rows = self._respond(call, parsed, answer)
+                return response, rows, queue
             finally:
                 self.bodies.release(len(body))
-            return Response(200, reply.body, reply.content_type, reply.headers), rows, lane
-        except HttpError as answered:
-            return error_response(answered, asked_id), 0, lane
+        except HttpError as error:
+            return error_response(error, own_id), 0, queue
         except ClientDisconnected:
             raise
         except Exception:
-            log.exception("request %s failed", asked_id)
-            failed = HttpError(500, "INTERNAL", "the server failed; its log says why")
-            return error_response(failed, asked_id), 0, lane
+            log.exception("request %s failed", own_id)
+            internal = HttpError(500, "INTERNAL", "the server failed; its log says why")
+            return error_response(internal, own_id), 0, queue
 
-    def _lane(self, hot: PredictionRoute, key: str) -> BatchQueue:
-        if hot.version is None:
-            return hot.endpoint.choose(key)
-        return hot.endpoint.lane_of(hot.version)
+    def _queue(self, route: PredictionRoute, key: str) -> BatchQueue:
+        if route.version is None:
+            return route.endpoint.choose(key)
+        return route.endpoint.queue_of(route.version)
 
-    async def _beside(self, job: _Job) -> tuple[int, Reply]:
-        """Do all of it in a thread: the request is a batch by itself."""
-        question, answer, reply = await asyncio.get_running_loop().run_in_executor(
-            self.pool, self._whole, job
-        )
-        self._to_shadow(job.hot.endpoint, job.lane, question.rows, answer, job.asked.request_id)
-        return len(question.rows.raw), reply
+    async def _answer_in_thread(self, call: _PredictionCall) -> tuple[Response, int]:
+        """Read, answer and write in a thread: the request is a batch by itself."""
+        loop = asyncio.get_running_loop()
+        parsed, answer, response = await loop.run_in_executor(self.pool, self._whole_answer, call)
+        self._send_to_shadow(call.route.endpoint, call.queue, parsed.rows, answer, call.context.request_id)
+        return response, len(parsed.rows.raw)
 
-    def _whole(self, job: _Job) -> tuple[ParsedRequest, ModelAnswer, Reply]:
-        if time.monotonic() > job.started + self.bounds.deadline:
+    def _whole_answer(self, call: _PredictionCall) -> tuple[ParsedRequest, ModelAnswer, Response]:
+        if time.monotonic() > call.started + self.bounds.deadline:
             raise deadline_exceeded()
-        runtime, speech = job.lane.runtime, job.hot.speech
-        question = speech.read(runtime, job.body, job.asked, self.bounds.rows)
+        runtime, protocol = call.queue.runtime, call.route.protocol
+        parsed = protocol.read(runtime, call.body, call.context, self.bounds.rows)
         try:
-            answer = runtime.answer(question.rows)
+            answer = runtime.answer(parsed.rows)
         except InputError as error:
             raise invalid_rows(error) from error
-        reply = question.write(answer)
-        self._record(job.lane, question.rows, answer, speech.name, job.asked.request_id, job.caller)
-        return question, answer, reply
+        response = parsed.write(answer)
+        self._record(call.queue, parsed.rows, answer, protocol.name, call.context.request_id, call.caller)
+        return parsed, answer, response
 
-    def _finish(self, job: _Job, question: ParsedRequest, answer: ModelAnswer) -> tuple[int, Reply]:
-        lane, asked = job.lane, job.asked
-        reply = question.write(answer)
-        self._record(lane, question.rows, answer, job.hot.speech.name, asked.request_id, job.caller)
-        self._to_shadow(job.hot.endpoint, lane, question.rows, answer, asked.request_id)
-        return len(question.rows.raw), reply
+    def _respond(
+        self, call: _PredictionCall, parsed: ParsedRequest, answer: ModelAnswer
+    ) -> tuple[Response, int]:
+        response, own_id = parsed.write(answer), call.context.request_id
+        self._record(call.queue, parsed.rows, answer, call.route.protocol.name, own_id, call.caller)
+        self._send_to_shadow(call.route.endpoint, call.queue, parsed.rows, answer, own_id)
+        return response, len(parsed.rows.raw)
 
     def _record(
         self,
-        lane: BatchQueue,
+        queue: BatchQueue,
         rows: RequestRows,
         answer: ModelAnswer,
         protocol: str,
         request_id: str,
         caller: str,
     ) -> None:
-        if not self.extensions.recorders:
+        if not self.hooks.recorders:
             return
-        runtime = lane.runtime
+        runtime = queue.runtime
         record = PredictionRecord(
             request_id,
             runtime.name,
             runtime.version,
-            lane.role,
+            queue.role,
             protocol,
             caller,
             time.time(),
@@ -247,82 +254,76 @@ class App:
             runtime.classes,
             answer.warnings,
         )
-        for recorder in self.extensions.recorders:
+        for recorder in self.hooks.recorders:
             recorder(record)
 
-    def _to_shadow(
-        self, endpoint: Endpoint, lane: BatchQueue, rows: RequestRows, answer: ModelAnswer, request_id: str
+    def _send_to_shadow(
+        self, endpoint: Endpoint, queue: BatchQueue, rows: RequestRows, answer: ModelAnswer, request_id: str
     ) -> None:
-        """Ask the shadow the same rows, after the answer and only while it keeps up."""
+        """Have the shadow predict the same rows, after the answer and only while it keeps up."""
         shadow = endpoint.shadow
-        if shadow is None or len(self._shadows) >= _SHADOWS:
+        if shadow is None or len(self._shadow_tasks) >= MAX_SHADOW_REQUESTS:
             return
-        asking = self._ask_shadow(shadow, lane, rows, answer, request_id)
-        task = asyncio.get_running_loop().create_task(asking)
-        self._shadows.add(task)
-        task.add_done_callback(self._shadows.discard)
+        comparison = self._compare_shadow(shadow, queue, rows, answer, request_id)
+        task = asyncio.get_running_loop().create_task(comparison)
+        self._shadow_tasks.add(task)
+        task.add_done_callback(self._shadow_tasks.discard)
 
-    async def _ask_shadow(
-        self, shadow: BatchQueue, lane: BatchQueue, rows: RequestRows, answer: ModelAnswer, request_id: str
+    async def _compare_shadow(
+        self, shadow: BatchQueue, queue: BatchQueue, rows: RequestRows, answer: ModelAnswer, request_id: str
     ) -> None:
-        contract = shadow.runtime.contract
+        contract, runtime = shadow.runtime.contract, shadow.runtime
         try:
-            if contract.names != lane.runtime.contract.names:
-                names = lane.runtime.contract.names
+            names = queue.runtime.contract.names
+            if contract.names != names:
                 rows = contract.take([dict(zip(names, row, strict=True)) for row in rows.raw], len(rows.raw))
-            until = time.monotonic() + self.bounds.deadline
-            other = await shadow.answer(rows, until)
-        except HttpError as answered:
-            log.warning("shadow %s of %s: %s", shadow.runtime.version, shadow.runtime.name, answered.message)
+            shadow_answer = await shadow.submit(rows, time.monotonic() + self.bounds.deadline)
+        except HttpError as error:
+            log.warning("shadow %s of %s: %s", runtime.version, runtime.name, error.message)
             return
-        self._record(shadow, rows, other, "shadow", request_id, "")
-        if self.extensions.counters:
-            different = sum(a != b for a, b in zip(answer.labels, other.labels, strict=True))
-            runtime = shadow.runtime
-            self.extensions.counters.shadowed(runtime.name, runtime.version, len(rows.raw), different)
+        except Exception:
+            log.exception("shadow %s of %s failed", runtime.version, runtime.name)
+            return
+        self._record(shadow, rows, shadow_answer, "shadow", request_id, "")
+        if self.hooks.observer:
+            different = sum(a != b for a, b in zip(answer.labels, shadow_answer.labels, strict=True))
+            self.hooks.observer.shadow_compared(runtime.name, runtime.version, len(rows.raw), different)
 
-    async def _page(
-        self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes], asked_id: str
-    ) -> tuple[str, int]:
-        if self._pages is None:
+    def _management_routes(self) -> ManagementRoutes:
+        if self._management is None:
             from tabstudio.serving.management_routes import ManagementRoutes
 
-            self._pages = ManagementRoutes(self)
-        route, status = await self._pages.answer(scope, receive, send, headers, asked_id)
-        return str(route), int(status)
+            self._management = ManagementRoutes(self)
+        return self._management
 
-    def _paths(self) -> dict[str, PredictionRoute]:
-        paths: dict[str, PredictionRoute] = {}
-        predict, invocations, inference = NativeProtocol(), MlflowProtocol(), V2Protocol()
+    def _prediction_routes(self) -> dict[str, PredictionRoute]:
+        routes: dict[str, PredictionRoute] = {}
+        native, mlflow, v2 = NativeProtocol(), MlflowProtocol(), V2Protocol()
         for name, endpoint in self.endpoints.items():
-            own = f"/v1/models/{name}"
-            paths[f"{own}/predict"] = PredictionRoute(endpoint, predict, "/v1/models/NAME/predict")
-            paths[f"{own}/invocations"] = PredictionRoute(
-                endpoint, invocations, "/v1/models/NAME/invocations"
-            )
-            paths[f"/v2/models/{name}/infer"] = PredictionRoute(endpoint, inference, "/v2/models/NAME/infer")
+            for template, protocol in (
+                ("/v1/models/NAME/predict", native),
+                ("/v1/models/NAME/invocations", mlflow),
+                ("/v2/models/NAME/infer", v2),
+            ):
+                routes[template.replace("NAME", name)] = PredictionRoute(endpoint, protocol, template)
         first = next(iter(self.endpoints.values()))
-        paths["/invocations"] = PredictionRoute(first, invocations, "/invocations")
-        return paths
+        routes["/invocations"] = PredictionRoute(first, mlflow, "/invocations")
+        return routes
 
-    def _predicts(self, path: str) -> PredictionRoute | None:
-        hot = self._hot.get(path)
-        if hot is None and path.startswith("/v2/models/") and path.endswith("/infer"):
+    def _route(self, path: str) -> PredictionRoute | None:
+        route = self._routes.get(path)
+        if route is None and path.startswith("/v2/models/") and path.endswith("/infer"):
             name, _, version = path[len("/v2/models/") : -len("/infer")].partition("/versions/")
             if name in self.endpoints and version:
-                route = "/v2/models/NAME/versions/VERSION/infer"
-                return PredictionRoute(self.endpoints[name], V2Protocol(), route, version)
-        return hot
+                template = "/v2/models/NAME/versions/VERSION/infer"
+                return PredictionRoute(self.endpoints[name], V2Protocol(), template, version)
+        return route
 
 
-class _Job(NamedTuple):
-    hot: PredictionRoute
-    lane: BatchQueue
+class _PredictionCall(NamedTuple):
+    route: PredictionRoute
+    queue: BatchQueue
     body: bytes
-    asked: RequestContext
+    context: RequestContext
     caller: str
     started: float
-
-
-_SHADOWS = 64
-"""Requests that wait for shadows at a time; further ones are not asked."""

@@ -1,9 +1,9 @@
-"""What a request must look like, compiled from a model's schema.
+"""The request format of a model, compiled from its schema.
 
-A request is read in one go into structures made from the schema, values checked as they are parsed. Only
-where that fails, or where something stands in the body that it passes over, is it read again with care: then
-every fault is found and named by row and column. Both ways accept the same requests and read the same values
-from them (tested over generated requests).
+A request is decoded in one go into structures made from the schema, which check values as they are parsed.
+Only where that fails, or the body holds something that the structures pass over, it is parsed again strictly
+to name every fault by row and column. Both ways accept the same requests and read the same values from them
+(tested over generated requests).
 """
 
 from __future__ import annotations
@@ -19,27 +19,25 @@ from tabstudio.model.encoder import Encoder
 from tabstudio.model.inference.row_encoder import Row
 from tabstudio.model.preprocessing import Preprocessing
 from tabstudio.serving import strict_json
-from tabstudio.serving.request_hooks import HttpError
+from tabstudio.serving.request_hooks import Fault, HttpError
 from tabstudio.table.schema import Column, Schema
 from tabstudio.table.type_inference import Typing, convert, strip_missing
 
 MAX_NAMED_FAULTS = 100
-"""Faults that an answer names; the message says how many there are."""
-
-Fault = dict[str, Any]
+"""Faults that an answer lists; its message tells their number."""
 
 
 class RequestRows(NamedTuple):
-    """Rows that fit: raw values in the order of the features, and the columns that a frame has parsed."""
+    """Checked rows: raw values in the order of the features, and the dates and texts as parsed columns."""
 
     raw: list[Row]
     parsed: dict[str, pl.Series]
 
 
 class Contract:
-    """Takes the body of a request to rows, or refuses it.
+    """Reads the body of a request as rows, or raises `HttpError`.
 
-    `fields` are the features in the order of the schema; extra columns of a row are passed over.
+    `fields` are the features in the order of the schema; extra columns of a row are ignored.
     """
 
     def __init__(self, schema: Schema, encoder: Encoder | Preprocessing) -> None:
@@ -50,8 +48,10 @@ class Contract:
         self.fields = tuple(ContractField(column, levels.get(column.name)) for column in schema.features)
         self.names = tuple(field.name for field in self.fields)
         self.colons_in_names = sum(name.count(":") for name in self.names)
-        self._framed = [(place, field) for place, field in enumerate(self.fields) if field.framed]
-        self._worded = [place for place, field in enumerate(self.fields) if field.worded]
+        self._parsed_fields = [
+            (position, field) for position, field in enumerate(self.fields) if field.parsed
+        ]
+        self._worded = [position for position, field in enumerate(self.fields) if field.worded]
         row = msgspec.defstruct(
             "Row",
             [(f"f{i}", f.annotation, msgspec.field(name=f.name)) for i, f in enumerate(self.fields)],
@@ -63,89 +63,90 @@ class Contract:
         rows: Any = list[values]
         self.decode_tuples: Callable[[bytes], list[Row]] = msgspec.json.Decoder(rows).decode
 
-    def read(self, body: bytes, most: int) -> RequestRows:
-        """Read `{"rows": [{column: value, ...}, ...]}` of at most `most` rows.
+    def read(self, body: bytes, max_rows: int) -> RequestRows:
+        """Read `{"rows": [{column: value, ...}, ...]}` of at most `max_rows` rows.
 
         Raises `HttpError`: 400 for what is no JSON, 413 for too many rows, 422 with all faults.
         """
-        raw = self._quick(body)
+        raw = self._decode_fast(body)
         if raw is None:
-            raw = self._careful(strict_json.parse(body), most)
-        return self.check(raw, most)
+            raw = self._read_strictly(strict_json.parse(body), max_rows)
+        return self.check(raw, max_rows)
 
-    def check(self, raw: list[Row], most: int) -> RequestRows:
-        """Count rows whose values have the right types, and parse dates and texts among them."""
-        _bounded(len(raw), most)
-        if not self._framed:
+    def check(self, raw: list[Row], max_rows: int) -> RequestRows:
+        """Check the number of rows whose values have the right types, and parse their dates and texts."""
+        _check_count(len(raw), max_rows)
+        if not self._parsed_fields:
             return RequestRows(raw, {})
-        parsed, faults = {}, []
-        for place, field in self._framed:
-            parsed[field.name], found = self.parse([row[place] for row in raw], field)
-            faults += found
+        parsed: dict[str, pl.Series] = {}
+        faults: list[Fault] = []
+        for position, field in self._parsed_fields:
+            parsed[field.name], field_faults = self.parse([row[position] for row in raw], field)
+            faults += field_faults
         if faults:
             raise faults_error(faults)
         return RequestRows(raw, parsed)
 
-    def take(self, rows: Sequence[Any], most: int) -> RequestRows:
-        """Check rows that are Python objects already: dictionaries by column.
+    def take(self, rows: Sequence[object], max_rows: int) -> RequestRows:
+        """Check rows that are Python dictionaries by column.
 
         Raises `HttpError` 413 or 422 as `read` does.
         """
-        _bounded(len(rows), most)
-        return self.check(self._tuples(rows), most)
+        _check_count(len(rows), max_rows)
+        return self.check(self._tuples(rows), max_rows)
 
-    def _quick(self, body: bytes) -> list[Row] | None:
-        """Rows of a request that is whole and plain; None where a careful look is due."""
+    def _decode_fast(self, body: bytes) -> list[Row] | None:
+        """Rows of a valid request; None where the body needs the strict parser."""
         try:
-            found = self._decode(body).rows
+            decoded = self._decode(body).rows
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
             return None
         if b"\\" in body:
             return None
-        raw = list(map(msgspec.structs.astuple, found))
+        raw = list(map(msgspec.structs.astuple, decoded))
         expected = 1 + len(raw) * (len(self.fields) + self.colons_in_names) + self.colons_in(raw)
         return raw if strict_json.colons(body) == expected else None
 
     def colons_in(self, raw: list[Row]) -> int:
         """Count the colons within the values."""
-        words = (row[place] for row in raw for place in self._worded)
+        words = (row[position] for row in raw for position in self._worded)
         return sum(word.count(":") for word in words if isinstance(word, str))
 
-    def _careful(self, document: Any, most: int) -> list[Row]:
+    def _read_strictly(self, document: object, max_rows: int) -> list[Row]:
         if not isinstance(document, dict) or not isinstance(document.get("rows"), list):
             raise HttpError(422, "INVALID_REQUEST", 'expected {"rows": [{"column": value, ...}, ...]}')
-        more = [name for name in document if name != "rows"]
-        if more:
+        extra = [name for name in document if name != "rows"]
+        if extra:
             raise HttpError(
-                422, "INVALID_REQUEST", f"beside rows nothing was expected, got {more[0][:100]!r}"
+                422, "INVALID_REQUEST", f"beside rows nothing was expected, got {extra[0][:100]!r}"
             )
-        _bounded(len(document["rows"]), most)
+        _check_count(len(document["rows"]), max_rows)
         return self._tuples(document["rows"])
 
-    def _tuples(self, rows: Sequence[Any]) -> list[Row]:
+    def _tuples(self, rows: Sequence[object]) -> list[Row]:
         faults: list[Fault] = []
-        raw = [self._tuple(place, row, faults) for place, row in enumerate(rows)]
+        raw = [self._tuple(number, row, faults) for number, row in enumerate(rows)]
         if faults:
             raise faults_error(faults)
         return raw
 
-    def _tuple(self, place: int, row: Any, faults: list[Fault]) -> Row:
+    def _tuple(self, number: int, row: object, faults: list[Fault]) -> Row:
         if not isinstance(row, dict):
-            faults.append(fault(place, None, f"an object of columns was expected, got {display_value(row)}"))
+            faults.append(fault(number, None, f"an object of columns was expected, got {display_value(row)}"))
             return ()
         values = []
         for field in self.fields:
             if field.name not in row:
-                faults.append(fault(place, field.name, f"the column is missing; {field.expected}"))
+                faults.append(fault(number, field.name, f"the column is missing; {field.expected}"))
                 continue
             value, message = field.take(row[field.name])
             values.append(value)
             if message:
-                faults.append(fault(place, field.name, message))
+                faults.append(fault(number, field.name, message))
         return tuple(values)
 
     def parse(self, values: list[Any], field: ContractField) -> tuple[pl.Series, list[Fault]]:
-        """Read words of a column as its kind and format say, and the faults of those that do not fit."""
+        """Parse the texts of a column by its kind and format; return the faults of those that do not fit."""
         text = pl.Series(field.name, values, dtype=pl.String)
         column = field.column
         text = strip_missing(text.to_frame(), self.schema.missing_words).to_series()
@@ -158,22 +159,22 @@ class Contract:
 
 
 class ContractField:
-    """One feature: the JSON types it may have, and what a value of another type is told.
+    """One feature: the JSON types it accepts, and the message for a value of another type.
 
-    `levels` are the words that training knew of a category, None where they are not kept. `framed` columns
-    are parsed by a frame (dates, texts), `worded` ones may be strings.
+    `levels` are the categories that training knew, None where they are not kept. `parsed` columns
+    go through polars (dates, texts), `worded` ones may be strings.
     """
 
     def __init__(self, column: Column, levels: Sequence[str] | None) -> None:
         self.column, self.name, self.levels = column, column.name, levels
-        self.framed = column.kind in ("date", "text")
-        self.worded = self.framed or column.kind == "category"
+        self.parsed = column.kind in ("date", "text")
+        self.worded = self.parsed or column.kind == "category"
         self.counted = column.kind == "category" and (levels is None or any(map(_numeric, levels)))
         self.annotation, self.types, what = self._accepted()
         self.expected = f"{what} or null was expected"
 
-    def take(self, value: Any) -> tuple[Any, str | None]:
-        """The value as the quick way has it, and what is wrong with it."""
+    def take(self, value: object) -> tuple[Any, str | None]:
+        """The value as the fast decoder reads it, and what is wrong with it."""
         if value is None or (isinstance(value, self.types) and type(value) is not bool):
             if self.column.kind != "number" or value is None:
                 return value, None
@@ -199,31 +200,36 @@ class ContractField:
 
 
 def faults_error(faults: list[Fault]) -> HttpError:
-    """Answer to rows that do not fit: all faults in the order of the rows."""
+    """Error of rows that do not fit: their faults in the order of the rows."""
     faults = sorted(faults, key=lambda fault: fault["row"])
     first = faults[0]
     where = f"row {first['row']}" + (f", column {first['column']!r}" if first["column"] else "")
-    more = f" (and {len(faults) - 1:,} more faults)" if len(faults) > 1 else ""
-    return HttpError(422, "INVALID_ROWS", f"{where}: {first['message']}{more}", faults[:MAX_NAMED_FAULTS])
+    others = f" (and {len(faults) - 1:,} more faults)" if len(faults) > 1 else ""
+    return HttpError(422, "INVALID_ROWS", f"{where}: {first['message']}{others}", faults[:MAX_NAMED_FAULTS])
 
 
-def display_value(value: Any) -> str:
-    """A value as a message shows it, cut to a bearable length."""
+def display_value(value: object) -> str:
+    """A value as messages show it, at most 80 characters."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "an array"
     text = repr(value) if isinstance(value, str) else msgspec.json.encode(value).decode()
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _bounded(count: int, most: int) -> None:
+def _check_count(count: int, max_rows: int) -> None:
     if not count:
         raise HttpError(422, "NO_ROWS", "at least one row was expected, got none")
-    if count > most:
-        raise HttpError(413, "TOO_MANY_ROWS", f"at most {most:,} rows are answered at a time, got {count:,}")
+    if count > max_rows:
+        raise too_many_rows(count, max_rows)
+
+
+def too_many_rows(count: int, max_rows: int) -> HttpError:
+    """Error of a request with more rows than are answered at a time."""
+    return HttpError(413, "TOO_MANY_ROWS", f"at most {max_rows:,} rows are answered at a time, got {count:,}")
 
 
 def fault(row: int, column: str | None, message: str) -> Fault:
-    """One fault as an answer shows it; rows count from 0, as the request's array does."""
+    """One fault as answers list it; rows count from 0, as in the request's array."""
     return {"row": row, "column": column, "message": message}
 
 

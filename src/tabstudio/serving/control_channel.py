@@ -1,4 +1,8 @@
-"""What supervisor and worker say to each other: one JSON object per line over a socket pair."""
+"""Messages between supervisor and worker: one JSON object per line over a socket pair.
+
+A supervisor sends commands (`command`: start, load, commit, drop, reloaded, stop), a worker events (`event`:
+ready, failed, loaded, refused, committed, reload).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
-LONGEST = 1 << 20
+MAX_LINE_BYTES = 1 << 20
 
 ControlMessage = dict[str, Any]
 
@@ -23,15 +27,15 @@ class ControlChannel:
     async def over(cls, end: socket.socket) -> ControlChannel:
         """Talk over a connected socket, which the channel then owns."""
         end.setblocking(False)
-        return cls(*await asyncio.open_connection(sock=end, limit=LONGEST))
+        return cls(*await asyncio.open_connection(sock=end, limit=MAX_LINE_BYTES))
 
-    def say(self, **word: Any) -> None:
+    def send(self, **message: object) -> None:
         """Send; nothing happens where the other end is gone."""
         if not self._writer.is_closing():
-            self._writer.write(json.dumps(word).encode() + b"\n")
+            self._writer.write(json.dumps(message).encode() + b"\n")
 
-    async def heard(self) -> AsyncIterator[ControlMessage]:
-        """What the other end says, until it is gone."""
+    async def messages(self) -> AsyncIterator[ControlMessage]:
+        """Messages of the other end, until it is gone."""
         try:
             while line := await self._reader.readline():
                 yield json.loads(line)

@@ -1,10 +1,11 @@
-"""Everything that is no prediction: health, what is served, the contract, reloads, pages of extensions.
+"""Everything beside predictions: health, models, OpenAPI, reloads, and the routes of the hooks.
 
-Starlette is imported when the first such request comes; a health check needs none of it.
+Starlette and the pages are imported, in a thread, by the first request that needs them; health does not.
 """
 
 from __future__ import annotations
 
+import asyncio
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabstudio._version import __version__
 from tabstudio.errors import ConfigError
+from tabstudio.report.templates import render
 from tabstudio.serving.http_messages import Message, Receive, Response, Scope, Send, error_response, respond
 from tabstudio.serving.openapi import document
 from tabstudio.serving.protocols import encode
@@ -27,22 +29,15 @@ if TYPE_CHECKING:
 
     from tabstudio.serving.app import App
 
-_WHOLE = ("/health", "/ping", "/v2/health/live", "/v2/health/ready")
-_OPEN = ("/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js")
+_HEALTH = ("/health", "/ping", "/v2/health/live", "/v2/health/ready")
+_OPEN_TO_ALL = (*_HEALTH, "/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js")
 _PREDICTING = (
     "/v1/models/{model}/predict",
     "/v1/models/{model}/invocations",
     "/v2/models/{model}/infer",
     "/v2/models/{model}/versions/{version}/infer",
 )
-_TYPES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
-_DOCS = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>tabstudio</title>
-<link rel="stylesheet" href="docs/swagger-ui.css"></head>
-<body><div id="page"></div><script src="docs/swagger-ui-bundle.js"></script>
-<script>SwaggerUIBundle({url: "openapi.json", dom_id: "#page", tryItOutEnabled: true,
-validatorUrl: null, persistAuthorization: true})</script></body></html>
-"""
+_ASSET_TYPES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 
 
 class ManagementRoutes:
@@ -52,29 +47,30 @@ class ManagementRoutes:
         self.app = app
 
     async def answer(
-        self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes], asked_id: str
+        self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes], own_id: str
     ) -> tuple[str, int]:
         """Answer one request; return its route, for counters, and its status."""
         path = scope["path"]
         try:
-            caller = self.app.admit(scope, headers, open_to_all=path in _WHOLE or path in _OPEN)
-            if path in _WHOLE:
+            caller = self.app.admit(scope, headers, open_to_all=path in _OPEN_TO_ALL)
+            if path in _HEALTH:
                 response = self._health(path, scope["method"])
-                await respond(send, response, asked_id)
+                await respond(send, response, own_id)
                 return path, response.status
             body = await self.app.bodies.read(receive, headers)
-        except HttpError as refused:
-            response = error_response(refused, asked_id)
-            await respond(send, response, asked_id)
+        except HttpError as error:
+            response = error_response(error, own_id)
+            await respond(send, response, own_id)
             return "refused", response.status
-        scope["state"] = {"caller": caller, "request_id": asked_id}
-        told = _Told(send, asked_id)
+        scope["state"] = {"caller": caller, "request_id": own_id}
+        recorder = _StatusRecorder(send, own_id)
         try:
-            await self._starlette(scope, _replayed(body), told.send)
+            starlette = await asyncio.shield(self._starlette)
+            await starlette(scope, _replay(body), recorder.send)
         finally:
             self.app.bodies.release(len(body))
         route = scope.get("route")
-        return getattr(route, "path", "unknown"), told.status
+        return getattr(route, "path", "unknown"), recorder.status
 
     def _health(self, path: str, method: str) -> Response:
         if method not in ("GET", "HEAD"):
@@ -87,7 +83,10 @@ class ManagementRoutes:
         return Response(200 if ready or path == "/health" else 503, b"\n")
 
     @cached_property
-    def _starlette(self) -> Starlette:
+    def _starlette(self) -> asyncio.Future[Starlette]:
+        return asyncio.get_running_loop().run_in_executor(self.app.pool, self._application)
+
+    def _application(self) -> Starlette:
         from starlette.applications import Starlette
         from starlette.exceptions import HTTPException
         from starlette.routing import Route
@@ -100,16 +99,18 @@ class ManagementRoutes:
             Route("/v1/models", self._models),
             Route("/v1/models/{model}", self._model),
             Route("/v1/models/{model}/reload", self._reload, methods=["POST"]),
-            *(Route(path, self._only_known, methods=["POST"]) for path in _PREDICTING),
+            *(Route(path, self._unknown_model, methods=["POST"]) for path in _PREDICTING),
             Route("/v2", self._server),
             Route("/v2/models/{model}", self._metadata),
             Route("/v2/models/{model}/ready", self._ready),
             Route("/v2/models/{model}/versions/{version}", self._metadata),
             Route("/v2/models/{model}/versions/{version}/ready", self._ready),
-            *self.app.extensions.routes(),
+            *self.app.hooks.routes(),
         ]
-        handlers: Any = {HttpError: _refused, HTTPException: _not_found}
-        return Starlette(routes=routes, exception_handlers=handlers)
+        application = Starlette(routes=routes)
+        application.add_exception_handler(HttpError, _on_http_error)
+        application.add_exception_handler(HTTPException, _on_unknown_route)
+        return application
 
     async def _version(self, request: Request) -> Page:
         del request
@@ -121,30 +122,31 @@ class ManagementRoutes:
 
     async def _docs(self, request: Request) -> Page:
         del request
-        return _page(_DOCS.encode(), "text/html")
+        return _page(render("tabstudio.serving", "swagger.html").encode(), "text/html")
 
     async def _asset(self, request: Request) -> Page:
         name = request.path_params["name"]
-        if name not in _TYPES:
+        if name not in _ASSET_TYPES:
             raise HttpError(404, "NOT_FOUND", f"there is no {request.url.path[:100]}")
-        return _page((_assets() / name).read_bytes(), _TYPES[name])
+        content = await asyncio.to_thread((_swagger_files() / name).read_bytes)
+        return _page(content, _ASSET_TYPES[name])
 
     async def _models(self, request: Request) -> Page:
         del request
-        return _json({"models": [self._described(name) for name in self.app.endpoints]})
+        return _json({"models": [self._description(name) for name in self.app.endpoints]})
 
     async def _model(self, request: Request) -> Page:
-        return _json(self._described(self._name(request)))
+        return _json(self._description(self._name(request)))
 
     async def _reload(self, request: Request) -> Page:
         name = self._name(request)
-        failed = await self.app.reload(name)
-        if failed.get("error"):
-            raise HttpError(409, "NOT_RELOADED", failed["error"])
-        return _json(self._described(name))
+        reply = await self.app.reload(name)
+        if reply.get("error"):
+            raise HttpError(409, "NOT_RELOADED", str(reply["error"]))
+        return _json(self._description(name))
 
-    async def _only_known(self, request: Request) -> Page:
-        """Answer to a prediction with a model that is not served; the others never come here."""
+    async def _unknown_model(self, request: Request) -> Page:
+        """Answer to a prediction by a model that is not served; `App` answers all others itself."""
         self._name(request)
         raise HttpError(404, "NOT_FOUND", f"there is no {request.url.path[:100]}")
 
@@ -160,7 +162,7 @@ class ManagementRoutes:
         ]
         outputs += [(f"probability_{name}", "FP64") for name in runtime.class_names]
         inputs = [(field.name, input_type(field)) for field in runtime.contract.fields]
-        versions = [lane.runtime.version for lane in self.app.endpoints[runtime.name].lanes()]
+        versions = [queue.runtime.version for queue in self.app.endpoints[runtime.name].queues()]
         return _json(
             {
                 "name": runtime.name,
@@ -189,16 +191,16 @@ class ManagementRoutes:
 
     def _runtime(self, request: Request) -> Runtime:
         endpoint = self.app.endpoints[self._name(request)]
-        wanted = request.path_params.get("version", endpoint.live.runtime.version)
-        return endpoint.lane_of(wanted).runtime
+        version = request.path_params.get("version", endpoint.live.runtime.version)
+        return endpoint.queue_of(version).runtime
 
-    def _described(self, name: str) -> dict[str, Any]:
+    def _description(self, name: str) -> dict[str, Any]:
         endpoint = self.app.endpoints[name]
         runtime = endpoint.live.runtime
         served = [
-            {"version": lane.runtime.version, "role": lane.role, "sha256": lane.runtime.digest}
-            | ({"share": endpoint.share} if lane.role == "canary" else {})
-            for lane in endpoint.lanes()
+            {"version": queue.runtime.version, "role": queue.role, "sha256": queue.runtime.digest}
+            | ({"share": endpoint.share} if queue.role == "canary" else {})
+            for queue in endpoint.queues()
         ]
         return {
             "name": name,
@@ -212,11 +214,11 @@ class ManagementRoutes:
         }
 
 
-class _Told:
-    """Passes a response on, with the request's id, and remembers its status."""
+class _StatusRecorder:
+    """Sends a response with the request's id, and keeps its status."""
 
-    def __init__(self, send: Send, asked_id: str) -> None:
-        self._send, self._id, self.status = send, asked_id, 500
+    def __init__(self, send: Send, own_id: str) -> None:
+        self._send, self._id, self.status = send, own_id, 500
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -225,7 +227,7 @@ class _Told:
         await self._send(message)
 
 
-def _replayed(body: bytes) -> Receive:
+def _replay(body: bytes) -> Receive:
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
@@ -244,24 +246,28 @@ def _json(content: dict[str, Any], status: int = 200) -> Page:
     return _page(encode(content), status=status)
 
 
-async def _refused(request: Request, refused: HttpError) -> Page:
-    response = error_response(refused, request.scope["state"]["request_id"])
+async def _on_http_error(request: Request, error: Exception) -> Page:
+    assert isinstance(error, HttpError)
+    response = error_response(error, request.scope["state"]["request_id"])
     page = _page(response.body, status=response.status)
     page.headers.update({name.decode(): value.decode() for name, value in response.headers})
     return page
 
 
-async def _not_found(request: Request, fault: Any) -> Page:
+async def _on_unknown_route(request: Request, error: Exception) -> Page:
+    from starlette.exceptions import HTTPException
+
+    assert isinstance(error, HTTPException)
     path, method = request.url.path[:100], request.method[:20]
     code, text = "NOT_FOUND", f"there is no {path}; /docs says what there is"
-    if fault.status_code == 405:
+    if error.status_code == 405:
         code, text = "METHOD_NOT_ALLOWED", f"{path} does not answer to {method}"
-    page = await _refused(request, HttpError(fault.status_code, code, text))
-    page.headers.update(fault.headers or {})
+    page = await _on_http_error(request, HttpError(error.status_code, code, text))
+    page.headers.update(error.headers or {})
     return page
 
 
-def _assets() -> Path:
+def _swagger_files() -> Path:
     try:
         return swagger_files()
     except ConfigError as error:

@@ -1,17 +1,20 @@
-"""What Prometheus asks for: requests, latency, rows, predictions by class, versions, of all workers together.
+"""Prometheus metrics of all workers: requests, latency, rows, predictions by class, versions.
 
-Counting costs well under a microsecond: plain numbers in lists, turned into Prometheus' families only when
-somebody scrapes. Several workers meet in a folder, where each leaves a snapshot of its numbers every second
-and before it answers a scrape itself; only snapshots are summed, so a total never goes down from one scrape
-to the next, whichever worker is asked. The snapshot of a worker that died stays and still counts.
+Counting costs well under a microsecond: plain numbers in lists, turned into Prometheus' families by a scrape
+only. Several workers share a folder, where each writes a snapshot of its numbers every second and before it
+answers a scrape itself; only snapshots are summed, so a total never goes down from one scrape to the next,
+whichever worker answers. The snapshot of a worker that died stays and still counts.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -19,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tabstudio._version import __version__
-from tabstudio.serving.request_hooks import PredictionRecord
+from tabstudio.serving.request_hooks import CompletedRequest, PredictionRecord
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -32,6 +35,8 @@ _BUCKETS = len(BOUNDS) + 1
 _SECONDS, _ROWS = _BUCKETS, _BUCKETS + 1
 
 Key = tuple[str, ...]
+
+logger = logging.getLogger("tabstudio.serving")
 
 
 class WorkerMetrics(msgspec.Struct):
@@ -53,9 +58,9 @@ class WorkerMetrics(msgspec.Struct):
 
 
 class Metrics:
-    """Counts for one worker, and answers scrapes for all that share `folder`; an empty one means it is alone.
+    """Counts for one worker, and answers scrapes for all that share `folder`; "" is for a single worker.
 
-    `gauges` are asked whenever a snapshot is taken, `lost` says how many predictions the log could not keep.
+    `gauges` are read whenever a snapshot is taken; `lost` gives the predictions that the log could not keep.
     """
 
     def __init__(self, folder: str = "", worker: int = 0) -> None:
@@ -66,15 +71,17 @@ class Metrics:
         self._labels: defaultdict[tuple[str, str, str], Counter[Any]] = defaultdict(Counter)
         self._requests: dict[tuple[str, str, int], list[float]] = {}
         self._lock = Lock()
+        self._failing = False
 
-    def finished(self, route: str, model: str, status: int, seconds: float, rows: int) -> None:
+    def request_completed(self, request: CompletedRequest) -> None:
         """Count one HTTP request."""
-        counts = self._requests.get((route, model, status))
+        key = request.route, request.model, request.status
+        counts = self._requests.get(key)
         if counts is None:
-            counts = self._requests[route, model, status] = [0.0] * (_BUCKETS + 2)
-        counts[bisect_left(BOUNDS, seconds)] += 1
-        counts[_SECONDS] += seconds
-        counts[_ROWS] += rows
+            counts = self._requests[key] = [0.0] * (_BUCKETS + 2)
+        counts[bisect_left(BOUNDS, request.seconds)] += 1
+        counts[_SECONDS] += request.seconds
+        counts[_ROWS] += request.rows
 
     def predicted(self, record: PredictionRecord) -> None:
         """Count the labels, or sum the values, of one answered request. Called from any thread."""
@@ -86,48 +93,52 @@ class Metrics:
                 sums = self._numbers.values.setdefault(key, [0.0, 0.0])
                 sums[0] += len(record.labels)
                 sums[1] += sum(record.labels)
-            for several in record.warnings.values() if record.warnings else ():
-                for said in several:
-                    self._warned(record.model, said)
+            for warnings in record.warnings.values() if record.warnings else ():
+                for warning in warnings:
+                    key = record.model, warning["column"], warning["code"]
+                    self._numbers.warnings[key] = self._numbers.warnings.get(key, 0) + 1
 
-    def swapped(self, model: str, role: str, version: str) -> None:
+    def version_installed(self, model: str, role: str, version: str) -> None:
         """Note which version answers in a role from now on."""
         self._numbers.versions[model, role] = version
 
-    def shadowed(self, model: str, version: str, rows: int, different: int) -> None:
+    def shadow_compared(self, model: str, version: str, rows: int, different: int) -> None:
         """Count how often a shadow disagreed with the version that answered."""
         counts = self._numbers.shadows.setdefault((model, version), [0, 0])
         counts[0] += rows
         counts[1] += different
 
     def snapshot(self) -> None:
-        """Leave this worker's numbers where the others find them."""
+        """Write this worker's numbers where the others find them; a full disk is logged once."""
         if self.folder is None:
             return
         path = self.folder / f"metrics-{self._numbers.worker}-{self._numbers.pid}"
-        beside = path.with_name(f".{path.name}")
-        beside.write_bytes(msgspec.msgpack.encode(self._now()))
-        beside.replace(path)
+        draft = path.with_name(f".{path.name}")
+        try:
+            draft.write_bytes(msgspec.msgpack.encode(self._now()))
+            draft.replace(path)
+        except OSError as error:
+            if not self._failing:
+                logger.warning("%s: the metrics cannot be written: %s", path, error.strerror or error)
+            self._failing = True
+        else:
+            self._failing = False
 
     def text(self, accept: str = "") -> tuple[bytes, str]:
         """The page that Prometheus reads, and its content type: OpenMetrics where `accept` asks for it."""
-        from prometheus_client import CollectorRegistry
-        from prometheus_client.exposition import choose_encoder
+        return self.exposition()(accept)
 
-        registry = CollectorRegistry()
-        registry.register(_Collected(self._all()))
-        encoder, content_type = choose_encoder(accept)
-        return encoder(registry), content_type
+    def exposition(self) -> Callable[[str], tuple[bytes, str]]:
+        """Take the numbers as they are now; the function returned writes the page, in any thread."""
+        self.snapshot()
+        own = () if self.folder else (msgspec.msgpack.encode(self._now()),)
+        return partial(_exposition, self.folder, own)
 
     def _count(self, counts: Counter[Any], labels: list[Any]) -> None:
         if len(labels) == 1:  # `update` takes three times as long for one
             counts[labels[0]] += 1
         else:
             counts.update(labels)
-
-    def _warned(self, model: str, said: Mapping[str, Any]) -> None:
-        key = model, str(said.get("column", "")), str(said.get("code", ""))
-        self._numbers.warnings[key] = self._numbers.warnings.get(key, 0) + 1
 
     def _now(self) -> WorkerMetrics:
         numbers = self._numbers
@@ -138,16 +149,21 @@ class Metrics:
                 for key, labels in self._labels.items()
                 for label, count in labels.items()
             }
-        numbers.gauges = {name: float(ask()) for name, ask in self.gauges.items()} | _memory()
+        numbers.gauges = {name: float(read()) for name, read in self.gauges.items()} | _memory()
         numbers.lost = self.lost()
         return numbers
 
-    def _all(self) -> list[WorkerMetrics]:
-        if self.folder is None:
-            return [self._now()]
-        self.snapshot()
-        decode = msgspec.msgpack.Decoder(WorkerMetrics).decode
-        return [decode(path.read_bytes()) for path in sorted(self.folder.glob("metrics-*"))]
+
+def _exposition(folder: Path | None, own: Iterable[bytes], accept: str) -> tuple[bytes, str]:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.exposition import choose_encoder
+
+    snapshots = own if folder is None else (path.read_bytes() for path in sorted(folder.glob("metrics-*")))
+    decode = msgspec.msgpack.Decoder(WorkerMetrics).decode
+    registry = CollectorRegistry()
+    registry.register(_WorkersCollector([decode(snapshot) for snapshot in snapshots]))
+    encoder, content_type = choose_encoder(accept)
+    return encoder(registry), content_type
 
 
 def _memory() -> dict[str, float]:
@@ -173,7 +189,7 @@ _GAUGES = {
 }
 
 
-class _Collected:
+class _WorkersCollector:
     """The workers' numbers as families of Prometheus."""
 
     def __init__(self, workers: list[WorkerMetrics]) -> None:
@@ -192,8 +208,8 @@ class _Collected:
         for key, count in Counter((*k, v) for n in alive for k, v in n.versions.items()).items():
             versions.add_metric(key, count)
         yield versions
-        for name, words in _GAUGES.items():
-            gauge = GaugeMetricFamily(f"tabstudio_{name}", words, labels=("worker",))
+        for name, description in _GAUGES.items():
+            gauge = GaugeMetricFamily(f"tabstudio_{name}", description, labels=("worker",))
             for numbers in alive:
                 if name in numbers.gauges:
                     gauge.add_metric((str(numbers.worker),), numbers.gauges[name])
@@ -245,8 +261,8 @@ class _Collected:
             "Rows asked of a shadow, by whether it gave the label of the version that answered.",
             labels=("model", "version", "same"),
         )
-        for key, (asked, different) in self._summed("shadows").items():
-            shadow.add_metric((*key, "true"), asked - different)
+        for key, (rows, different) in self._summed("shadows").items():
+            shadow.add_metric((*key, "true"), rows - different)
             shadow.add_metric((*key, "false"), different)
         yield from (predictions, warnings, values, shadow)
 
@@ -259,10 +275,10 @@ class _Collected:
 
 
 def _add(sums: dict[Key, list[float]], key: Key, counts: list[float]) -> None:
-    known = sums.get(key)
-    sums[key] = list(counts) if known is None else [a + b for a, b in zip(known, counts, strict=True)]
+    before = sums.get(key)
+    sums[key] = list(counts) if before is None else [a + b for a, b in zip(before, counts, strict=True)]
 
 
 def _cumulative(counts: list[float]) -> list[tuple[str, float]]:
     bounds = [*(str(bound) for bound in BOUNDS), "+Inf"]
-    return [(bound, sum(counts[: place + 1])) for place, bound in enumerate(bounds)]
+    return list(zip(bounds, accumulate(counts[:_BUCKETS]), strict=True))

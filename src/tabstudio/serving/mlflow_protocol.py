@@ -1,8 +1,8 @@
 """MLflow's scoring protocol, with the answers that `mlflow models serve` gives for the same bundle.
 
-Numbers may be given as text and as true or false, and whole columns lose their fractions, since MLflow casts
-them so by the signature. We read further than MLflow: missing values and words that stand for them are taken
-as in training, and text dates by the format that training saw, where MLflow guesses.
+Numbers may be given as text and as true or false, and integer columns lose their fractions, since MLflow
+casts them so by the signature. Beyond MLflow, missing values and words that stand for them are read as in
+training, and text dates by the format of the training rows, where MLflow guesses.
 """
 
 from __future__ import annotations
@@ -18,16 +18,23 @@ import polars as pl
 
 from tabstudio.model.inference.row_encoder import Row
 from tabstudio.serving import strict_json
-from tabstudio.serving.contract import Contract, ContractField, Fault, display_value, fault, faults_error
+from tabstudio.serving.contract import (
+    Contract,
+    ContractField,
+    display_value,
+    fault,
+    faults_error,
+    too_many_rows,
+)
+from tabstudio.serving.http_messages import Response
 from tabstudio.serving.protocols import (
     ParsedRequest,
-    Reply,
     RequestContext,
     answer_columns,
     encode,
     require_json,
 )
-from tabstudio.serving.request_hooks import HttpError
+from tabstudio.serving.request_hooks import Fault, HttpError
 from tabstudio.serving.runtime import ModelAnswer, Runtime
 
 CSV = "text/csv"
@@ -52,28 +59,30 @@ class MlflowProtocol:
 
     name = "invocations"
 
-    def read(self, runtime: Runtime, body: bytes, asked: RequestContext, most: int) -> ParsedRequest:
-        """Read JSON in one of MLflow's four forms, or CSV."""
+    def read(self, runtime: Runtime, body: bytes, context: RequestContext, max_rows: int) -> ParsedRequest:
+        """Read JSON in one of MLflow's four formats, or CSV."""
         contract = runtime.contract
-        if asked.content_type.partition(";")[0].strip().lower() == CSV:
-            raw = _Lenient(runtime).rows(_of_csv(body))
+        if context.content_type.partition(";")[0].strip().lower() == CSV:
+            raw = _LenientContract(runtime).rows(_of_csv(body))
         else:
-            require_json(asked.content_type)
-            quick = _quick(runtime, body)
-            document = _columns(strict_json.parse(body), contract, most) if quick is None else {}
-            raw = _Lenient(runtime).rows(document) if quick is None else quick
-        return ParsedRequest(contract.check(raw, most), lambda answer: _written(runtime, answer))
+            require_json(context.content_type)
+            rows = _decode_split_fast(runtime, body)
+            if rows is None:
+                columns = _columns(strict_json.parse(body), contract, max_rows)
+                rows = _LenientContract(runtime).rows(columns)
+            raw = rows
+        return ParsedRequest(contract.check(raw, max_rows), lambda answer: _written(runtime, answer))
 
 
-def _written(runtime: Runtime, answer: ModelAnswer) -> Reply:
+def _written(runtime: Runtime, answer: ModelAnswer) -> Response:
     """Return `{"predictions": [{"prediction": label, "probability_<class>": p, ...}, ...]}`."""
     columns = answer_columns(runtime, answer)
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return Reply(encode({"predictions": rows}))
+    return Response(200, encode({"predictions": rows}))
 
 
-def _quick(runtime: Runtime, body: bytes) -> list[Row] | None:
-    """Rows of a plain `dataframe_split` whose columns are the features; None where there is more to it."""
+def _decode_split_fast(runtime: Runtime, body: bytes) -> list[Row] | None:
+    """Rows of a valid `dataframe_split` whose columns are the features; None for any other body."""
     contract = runtime.contract
     try:
         split = _decode_split(body).dataframe_split
@@ -82,59 +91,56 @@ def _quick(runtime: Runtime, body: bytes) -> list[Row] | None:
         raw = contract.decode_tuples(split.data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         return None
-    if any(row[place] is None or row[place] % 1 for place in _whole(runtime) for row in raw):
+    if any(row[column] is None or row[column] % 1 for column in _integer_columns(runtime) for row in raw):
         return None
     expected = 3 + bool(split.index) + contract.colons_in_names + contract.colons_in(raw)
     return raw if strict_json.colons(body) == expected else None
 
 
-def _columns(document: Any, contract: Contract, most: int) -> dict[str, list[Any]]:
-    """The columns of a document in any of the four forms, by name."""
+def _columns(document: object, contract: Contract, max_rows: int) -> dict[str, list[Any]]:
+    """The columns of a document in any of the four formats, by name."""
     if not isinstance(document, dict):
-        raise _wrong_form(f"got {display_value(document)}")
-    forms = [name for name in FORMATS if name in document]
-    more = [name for name in document if name not in (*FORMATS, "params")]
-    if len(forms) != 1 or more:
-        raise _wrong_form(f"got {', '.join(map(repr, document)) or 'no field'}"[:300])
+        raise _format_error(f"got {display_value(document)}")
+    formats = [name for name in FORMATS if name in document]
+    extra = [name for name in document if name not in (*FORMATS, "params")]
+    if len(formats) != 1 or extra:
+        raise _format_error(f"got {', '.join(map(repr, document)) or 'no field'}"[:300])
     if document.get("params"):
         raise HttpError(400, "BAD_REQUEST", "the model has no parameters: leave params out")
-    data = document[forms[0]]
-    if forms[0] == "dataframe_split":
-        return _of_split(data, most)
-    if isinstance(data, dict) and forms[0] != "dataframe_records":
+    (form,) = formats
+    data = document[form]
+    if form == "dataframe_split":
+        return _of_split(data, max_rows)
+    if isinstance(data, dict) and form != "dataframe_records":
         return _of_lists(data)
     if not isinstance(data, list) or not data:
-        raise _wrong_form(f"{forms[0]} is {display_value(data)}")
-    if len(data) > most:
-        raise HttpError(
-            413, "TOO_MANY_ROWS", f"at most {most:,} rows are answered at a time, got {len(data):,}"
-        )
+        raise _format_error(f"{form} is {display_value(data)}")
+    if len(data) > max_rows:
+        raise too_many_rows(len(data), max_rows)
     if all(isinstance(row, dict) for row in data):
         names = dict.fromkeys(name for row in data for name in row)
         return {name: [row.get(name) for row in data] for name in names}
-    if forms[0] != "dataframe_records" and all(isinstance(row, list) for row in data):
-        return _by_place(data, contract.names)
-    raise _wrong_form(f"{forms[0]} mixes rows of several forms")
+    if form != "dataframe_records" and all(isinstance(row, list) for row in data):
+        return _by_position(data, contract.names)
+    raise _format_error(f"{form} mixes rows of several forms")
 
 
-def _of_split(data: Any, most: int) -> dict[str, list[Any]]:
+def _of_split(data: object, max_rows: int) -> dict[str, list[Any]]:
     if not isinstance(data, dict) or not {"columns", "data"} <= set(data) <= {"columns", "data", "index"}:
-        raise _wrong_form("dataframe_split needs columns and data, and may have index")
+        raise _format_error("dataframe_split needs columns and data, and may have index")
     rows, names = data["data"], data["columns"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise _wrong_form("columns must be a list of names")
+        raise _format_error("columns must be a list of names")
     if len(set(names)) < len(names):
-        raise _wrong_form("a column stands there twice")
+        raise _format_error("a column stands there twice")
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-        raise _wrong_form("data must be a list of rows, each a list of values")
-    if len(rows) > most:
-        raise HttpError(
-            413, "TOO_MANY_ROWS", f"at most {most:,} rows are answered at a time, got {len(rows):,}"
-        )
-    return _by_place(rows, names)
+        raise _format_error("data must be a list of rows, each a list of values")
+    if len(rows) > max_rows:
+        raise too_many_rows(len(rows), max_rows)
+    return _by_position(rows, names)
 
 
-def _by_place(rows: list[Any], names: Sequence[str]) -> dict[str, list[Any]]:
+def _by_position(rows: list[Any], names: Sequence[str]) -> dict[str, list[Any]]:
     wrong = [
         fault(i, None, f"{len(names)} values were expected, got {len(r)}")
         for i, r in enumerate(rows)
@@ -142,7 +148,7 @@ def _by_place(rows: list[Any], names: Sequence[str]) -> dict[str, list[Any]]:
     ]
     if wrong:
         raise faults_error(wrong)
-    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    return {name: [row[i] for row in rows] for i, name in enumerate(names)}
 
 
 def _of_lists(data: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -152,7 +158,7 @@ def _of_lists(data: Mapping[str, Any]) -> dict[str, list[Any]]:
         for name, values in columns.items()
     }
     if len({len(values) for values in flat.values()}) > 1:
-        raise _wrong_form("the columns have different lengths")
+        raise _format_error("the columns have different lengths")
     return flat
 
 
@@ -168,12 +174,12 @@ def _of_csv(body: bytes) -> dict[str, list[Any]]:
     return {name.strip(): series.to_list() for name, series in frame.to_dict().items()}
 
 
-class _Lenient:
+class _LenientContract:
     """Values as MLflow's clients send them, cast as its signature casts them."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.contract = runtime.contract
-        self.whole = {runtime.contract.names[place] for place in _whole(runtime)}
+        self.integers = {runtime.contract.names[column] for column in _integer_columns(runtime)}
 
     def rows(self, columns: Mapping[str, list[Any]]) -> list[Row]:
         """Rows in the order of the features. Raises `HttpError` with all faults."""
@@ -190,8 +196,8 @@ class _Lenient:
         kind = field.column.kind
         if kind in ("number", "boolean") and any(isinstance(value, str) for value in values):
             words = [str(value).lower() if isinstance(value, bool) else _text(value) for value in values]
-            series, found = self.contract.parse(words, field)
-            faults += found
+            series, text_faults = self.contract.parse(words, field)
+            faults += text_faults
             values = series.to_list()
         elif kind == "date":
             values = self._in_own_format(values, field)
@@ -202,7 +208,7 @@ class _Lenient:
         return [self._take(value, field, row, faults) for row, value in enumerate(values)]
 
     def _in_own_format(self, values: list[Any], field: ContractField) -> list[Any]:
-        """Dates in ISO's form as the column writes them; all others as they are."""
+        """ISO dates rewritten in the column's own format; all other values unchanged."""
         form = field.column.format
         _, faults = self.contract.parse(
             [value if isinstance(value, str) else None for value in values], field
@@ -210,7 +216,7 @@ class _Lenient:
         if not form or not faults:
             return values
         iso = ContractField(replace(field.column, format=""), None)
-        foreign = [faults_row["row"] for faults_row in faults]
+        foreign = [one["row"] for one in faults]
         read, _ = self.contract.parse([values[row] for row in foreign], iso)
         written = dict(zip(foreign, read.dt.strftime(form).to_list(), strict=True))
         return [written.get(row) or value for row, value in enumerate(values)]
@@ -221,22 +227,21 @@ class _Lenient:
         value, message = field.take(value)
         if message:
             faults.append(fault(row, field.name, message))
-        if value is not None and field.name in self.whole:
+        if value is not None and field.name in self.integers:
             return float(math.trunc(value))
         return value
 
 
-def _whole(runtime: Runtime) -> list[int]:
-    """Places of the features that MLflow's signature calls `long`."""
-    fields = enumerate(runtime.contract.fields)
+def _integer_columns(runtime: Runtime) -> list[int]:
+    """Positions of the features that MLflow's signature calls `long`."""
     return [
-        place
-        for place, field in fields
+        position
+        for position, field in enumerate(runtime.contract.fields)
         if field.column.kind == "number" and runtime.signature[field.name] == "long"
     ]
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -246,5 +251,5 @@ def _text(value: Any) -> Any:
     return value if isinstance(value, str) or value is None else display_value(value)
 
 
-def _wrong_form(what: str) -> HttpError:
-    return HttpError(400, "BAD_REQUEST", f"one of the fields {', '.join(FORMATS)} was expected: {what}")
+def _format_error(reason: str) -> HttpError:
+    return HttpError(400, "BAD_REQUEST", f"one of the fields {', '.join(FORMATS)} was expected: {reason}")

@@ -1,7 +1,7 @@
-"""The three ways to ask a model: our own, MLflow's `/invocations`, and the Open Inference Protocol V2.
+"""What the three prediction protocols share, and our own one.
 
-A protocol reads a body to rows that fit the model's contract, and writes its answer. It knows no network and
-no HTTP beyond the content type.
+The others are MLflow's `/invocations` (`mlflow_protocol`) and the Open Inference Protocol (`v2_protocol`). A
+protocol reads a body to rows that fit the model's contract, and writes the answer.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from tabstudio.serving.contract import RequestRows
+from tabstudio.serving.http_messages import Response
 from tabstudio.serving.request_hooks import HttpError
 from tabstudio.serving.runtime import ModelAnswer, Runtime
 
@@ -19,23 +20,15 @@ JSON = "application/json"
 encode = msgspec.json.Encoder().encode
 
 
-class Reply(NamedTuple):
-    """Body and headers of an answer."""
-
-    body: bytes
-    content_type: bytes = b"application/json"
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
 class ParsedRequest(NamedTuple):
     """Rows to predict, and how the answer is written."""
 
     rows: RequestRows
-    write: Callable[[ModelAnswer], Reply]
+    write: Callable[[ModelAnswer], Response]
 
 
 class RequestContext(NamedTuple):
-    """What stands around the rows of a request: its id, its content type, and headers of its protocol."""
+    """What a protocol needs of a request beside its body: id, content type, headers."""
 
     request_id: str
     content_type: str
@@ -43,30 +36,30 @@ class RequestContext(NamedTuple):
 
 
 class ServingProtocol(Protocol):
-    """A protocol."""
+    """Reads requests and writes answers in one format."""
 
     name: str
 
-    def read(self, runtime: Runtime, body: bytes, asked: RequestContext, most: int) -> ParsedRequest:
-        """Rows of a body, at most `most`. Raises `HttpError`."""
+    def read(self, runtime: Runtime, body: bytes, context: RequestContext, max_rows: int) -> ParsedRequest:
+        """Rows of a body, at most `max_rows`. Raises `HttpError`."""
 
 
 class NativeProtocol:
-    """Our own: rows as objects in, label, probabilities and warnings of each out."""
+    """Our own: rows as objects in; label, probabilities and warnings of each out."""
 
     name = "predict"
 
-    def read(self, runtime: Runtime, body: bytes, asked: RequestContext, most: int) -> ParsedRequest:
+    def read(self, runtime: Runtime, body: bytes, context: RequestContext, max_rows: int) -> ParsedRequest:
         """Read `{"rows": [{column: value, ...}, ...]}`."""
-        require_json(asked.content_type)
-        rows = runtime.contract.read(body, most)
+        require_json(context.content_type)
+        rows, own_id = runtime.contract.read(body, max_rows), context.request_id
         return ParsedRequest(
-            rows, lambda answer: Reply(encode(native_answer(runtime, answer, asked.request_id)))
+            rows, lambda answer: Response(200, encode(native_answer(runtime, answer, own_id)))
         )
 
 
 def native_answer(runtime: Runtime, answer: ModelAnswer, request_id: str) -> dict[str, Any]:
-    """An answer as the predict endpoint gives it, its predictions as structures that are quick to encode."""
+    """An answer of the predict endpoint, its predictions as structures that are quick to encode."""
     one, shares = runtime.prediction, runtime.shares
     if answer.probabilities is None:
         predictions = [one(value) for value in answer.labels]
@@ -85,7 +78,7 @@ def native_answer(runtime: Runtime, answer: ModelAnswer, request_id: str) -> dic
 
 
 def require_json(content_type: str) -> None:
-    """Refuse, with 415, a body that does not say it is JSON: a web page of another origin could send it."""
+    """Refuse, with 415, a body that is not declared as JSON: a page of another origin could send it."""
     if content_type != JSON and content_type.partition(";")[0].strip().lower() != JSON:
         raise HttpError(
             415,

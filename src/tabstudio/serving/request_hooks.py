@@ -1,25 +1,30 @@
-"""What stands around the answering of requests: who may ask, who is told, which further pages there are."""
+"""Extension points of a worker: authentication, prediction records, counters, further routes."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tabstudio.table.schema import Schema
 
+if TYPE_CHECKING:
+    from starlette.routing import Route
+
 Headers = Sequence[tuple[bytes, bytes]]
+Fault = dict[str, Any]
+"""`row` (from 0), `column` (None for a whole row) and `message`."""
 
 
 class HttpError(Exception):
-    """A request that is answered with an error: HTTP `status`, a `code` for programs, `faults` for people."""
+    """An error answer: HTTP `status`, a `code` for programs, a message and `faults` for people."""
 
     def __init__(
         self,
         status: int,
         code: str,
         message: str,
-        faults: Sequence[dict[str, Any]] = (),
+        faults: Sequence[Fault] = (),
         retry_after: int | None = None,
     ) -> None:
         super().__init__(message)
@@ -28,7 +33,7 @@ class HttpError(Exception):
 
 
 class PredictionRecord(NamedTuple):
-    """One answered request, for those who keep or count predictions.
+    """One answered request, for the prediction log and the counters.
 
     `role` is live, canary or shadow. `rows` are the raw values in the order of `columns`, `labels` one per
     row (the value of a regression), `probabilities` (rows, classes) or None; `warnings` by row.
@@ -46,7 +51,7 @@ class PredictionRecord(NamedTuple):
     labels: list[Any]
     probabilities: list[list[float]] | None
     classes: tuple[Any, ...]
-    warnings: dict[int, list[dict[str, Any]]]
+    warnings: dict[int, list[dict[str, str]]]
 
 
 class CompletedRequest(NamedTuple):
@@ -68,20 +73,20 @@ class CompletedRequest(NamedTuple):
 
 
 class RequestObserver(Protocol):
-    """Somebody who counts. Called on the loop's thread, so it must be quick."""
+    """Counts what the worker does. Called on the event loop's thread, so it must be quick."""
 
-    def finished(self, done: CompletedRequest) -> None:
+    def request_completed(self, request: CompletedRequest) -> None:
         """One HTTP request was answered."""
 
-    def swapped(self, model: str, role: str, version: str) -> None:
+    def version_installed(self, model: str, role: str, version: str) -> None:
         """A model's version was loaded and answers from now on."""
 
-    def shadowed(self, model: str, version: str, rows: int, different: int) -> None:
-        """A shadow was asked `rows` rows and gave another label to `different` of them."""
+    def shadow_compared(self, model: str, version: str, rows: int, different: int) -> None:
+        """A shadow predicted `rows` rows and gave another label to `different` of them."""
 
 
 class PredictionService(Protocol):
-    """The running worker, as its extensions see it."""
+    """The running worker, as its hooks see it."""
 
     in_flight: int
     """Requests that are being answered."""
@@ -93,21 +98,14 @@ class PredictionService(Protocol):
     async def predict(
         self, name: str, row: dict[str, Any], *, protocol: str, request_id: str, caller: str
     ) -> dict[str, Any]:
-        """Answer one row as the predict endpoint does, recorded and counted alike.
-
-        Raises `HttpError`.
-        """
+        """Answer one row as the predict endpoint does, recorded and counted alike. Raises `HttpError`."""
 
 
-def _nothing(*_: Any) -> None:
+def _ignore(*_: object) -> None:
     return None
 
 
-async def _start(_: PredictionService) -> None:
-    return None
-
-
-async def _stop() -> None:
+async def _ignore_async(*_: object) -> None:
     return None
 
 
@@ -118,13 +116,13 @@ class ServingHooks:
     `opened` is called with a model's name, version, role, schema and profile before it answers its first
     request. `recorders` get the `PredictionRecord` of every answer before it is sent, on the loop's thread or
     a worker thread, and must never block. `authenticate` returns the caller's name or raises `HttpError`.
-    `routes` are Starlette routes, built at the first request that is no prediction.
+    `routes` are Starlette routes, built in a thread at the first request that needs them.
     """
 
-    opened: Callable[[str, str, str, Schema, Mapping[str, Any]], None] = _nothing
+    opened: Callable[[str, str, str, Schema, Mapping[str, Any]], None] = _ignore
     recorders: tuple[Callable[[PredictionRecord], None], ...] = ()
-    counters: RequestObserver | None = None
+    observer: RequestObserver | None = None
     authenticate: Callable[[Headers], str] | None = None
-    routes: Callable[[], list[Any]] = field(default=list)
-    start: Callable[[PredictionService], Awaitable[None]] = _start
-    stop: Callable[[], Awaitable[None]] = _stop
+    routes: Callable[[], list[Route]] = field(default=list)
+    start: Callable[[PredictionService], Awaitable[None]] = _ignore_async
+    stop: Callable[[], Awaitable[None]] = _ignore_async

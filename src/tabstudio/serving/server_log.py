@@ -15,10 +15,10 @@ _OWN = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "taskN
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: `time` (UTC), `level`, `logger`, `message`, and whatever `extra` was given."""
+    """One JSON object a line: `time` (UTC), `level`, `logger`, `message`, and the record's `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write a record, its traceback within the object."""
+        """The record as JSON, its traceback in `exception`."""
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Any] = {
             "time": f"{moment}.{int(record.msecs):03}Z",
@@ -33,7 +33,7 @@ class JsonLines(logging.Formatter):
 
 
 def configure(as_json: bool) -> None:
-    """Send what the server has to say to stderr. Call it once, when a process starts."""
+    """Send the server's log to stderr. Call it once, when a process starts."""
     handler = logging.StreamHandler()
     plain = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s")
     handler.setFormatter(JsonLines() if as_json else plain)

@@ -1,4 +1,7 @@
-"""JSON as RFC 8259 has it and nothing else: no NaN, no figure beyond float64, no key twice, whole UTF-8."""
+"""JSON by RFC 8259, strictly: no NaN, no number beyond float64, no key twice, valid UTF-8.
+
+No JSON library that we have refuses a key that comes twice: msgspec, orjson and pydantic keep the last one.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _COLON = ord(":")
 
 
 def parse(body: bytes) -> Any:
-    """Read a document carefully, at the price of reading it twice.
+    """Parse a document, twice: msgspec checks the grammar, `json` the keys and numbers.
 
     Raises `HttpError` 400 that says what is wrong and, where the parser knows, at which byte.
     """
@@ -24,10 +27,10 @@ def parse(body: bytes) -> Any:
         msgspec.json.decode(body)
         return json.loads(
             body.decode(),
-            object_pairs_hook=_without_twins,
+            object_pairs_hook=_unique_keys,
             parse_constant=_refuse_constant,
             parse_float=_finite,
-            parse_int=_whole,
+            parse_int=_integer,
         )
     except RecursionError:
         raise malformed("it is nested too deeply") from None
@@ -38,24 +41,24 @@ def parse(body: bytes) -> Any:
 
 
 def malformed(reason: str) -> HttpError:
-    """Answer to a body that is no JSON."""
+    """Error of a body that is no JSON."""
     return HttpError(400, "MALFORMED_JSON", f"the body must be strict JSON, but {reason}")
 
 
 def colons(body: bytes) -> int:
-    """Count the colons of a document: no key stands twice where there are as many as there are keys."""
+    """Count the colons of a document: with as many as there are keys, no key is double or unknown."""
     if len(body) < _LONG:
         return body.count(b":")
     return int(np.count_nonzero(np.frombuffer(body, np.uint8) == _COLON))
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice[:100]!r} stands twice in one object")
-    return made
+        double = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {double[:100]!r} stands twice in one object")
+    return content
 
 
 def _refuse_constant(word: str) -> NoReturn:
@@ -69,7 +72,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def _whole(text: str) -> int:
+def _integer(text: str) -> int:
     if len(text) > 310:  # no float64 is longer, and Python's own conversion takes quadratic time
         raise ValueError(f"an integer of {len(text)} digits is beyond the range of float64")
     return int(text)

@@ -1,4 +1,4 @@
-"""Swagger UI, which comes in a wheel: no page asks the internet for it."""
+"""The files of Swagger UI from the installed package: no page loads anything from the internet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tabstudio.errors import ConfigError
 
 def swagger_files() -> Path:
     """Return the folder of its files. Raises `ConfigError` where it is not installed."""
-    found = find_spec("fastapi_swagger")
-    if found is None or not found.submodule_search_locations:
+    package = find_spec("fastapi_swagger")
+    if package is None or not package.submodule_search_locations:
         raise ConfigError("Swagger UI is not installed: pip install fastapi-swagger")
-    return Path(found.submodule_search_locations[0]) / "resources"
+    return Path(package.submodule_search_locations[0]) / "resources"

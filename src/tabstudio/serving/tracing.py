@@ -1,7 +1,7 @@
 """Traces for OpenTelemetry: a server span of every answered request, sent in batches by a thread.
 
 Imported only where traces are asked for; importing it raises `MissingExtraError` without the extra `otel`.
-Where spans go and which are kept, the library reads from its own environment variables, `OTEL_...`.
+The library reads where spans go, and which are kept, from its own environment variables, `OTEL_...`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ except ImportError as error:
     raise MissingExtraError(f"traces need the package {error.name}: pip install 'tabstudio[otel]'") from error
 
 LAST_SECONDS = 3.0
-"""What the last spans get to arrive when a worker ends."""
+"""Time for the last spans to arrive when a worker ends."""
 _LONGEST = 1024
-"""Characters of a path or a client's name that a span keeps: what waits must not grow with requests."""
+"""Characters of a path or user agent that a span keeps, so that waiting spans stay small."""
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
 
@@ -40,7 +40,7 @@ log = logging.getLogger("tabstudio.serving")
 
 
 def check_environment() -> None:
-    """Raise `ConfigError` where the environment asks for what we do not speak."""
+    """Raise `ConfigError` where the environment asks for another transport than HTTP with protobuf."""
     for name in _PROTOCOLS:
         value = os.environ.get(name) or "http/protobuf"
         if value != "http/protobuf":
@@ -55,83 +55,83 @@ class Tracing:
 
     def __init__(self, worker: int) -> None:
         check_environment()
-        heard = _Heard()
+        library_log = _LibraryLog()
         library = logging.getLogger("opentelemetry")
-        library.handlers[:], library.propagate = [heard], False
+        library.handlers[:], library.propagate = [library_log], False
         try:
-            sender = _Sender(OTLPSpanExporter(), heard)
+            exporter = _LoggingExporter(OTLPSpanExporter(), library_log)
             self._provider = TracerProvider(resource=_resource(worker), shutdown_on_exit=False)
-            self._provider.add_span_processor(BatchSpanProcessor(sender))
+            self._provider.add_span_processor(BatchSpanProcessor(exporter))
         except ValueError as error:
             raise ConfigError(f"a setting OTEL_... of the environment is wrong: {error}") from error
         self._tracer = self._provider.get_tracer("tabstudio.serving", __version__)
         self._context = TraceContextTextMapPropagator()
 
-    def finished(self, done: CompletedRequest) -> None:
-        """Make the span of a request that was just answered, below the caller's own where it names one."""
+    def request_completed(self, request: CompletedRequest) -> None:
+        """Make the span of a request that was just answered, below the caller's span where there is one."""
         ended = time.time_ns()
-        method = done.scope["method"] if done.scope["method"] in _METHODS else "HTTP"
+        method = request.scope["method"] if request.scope["method"] in _METHODS else "HTTP"
         span = self._tracer.start_span(
-            f"{method} {done.route}" if done.route.startswith("/") else method,
-            context=self._context.extract(done.scope["headers"], getter=_GETTER),
+            f"{method} {request.route}" if request.route.startswith("/") else method,
+            context=self._context.extract(request.scope["headers"], getter=_GETTER),
             kind=SpanKind.SERVER,
-            attributes=_attributes(done),
-            start_time=ended - int(done.seconds * 1e9),
+            attributes=_attributes(request),
+            start_time=ended - int(request.seconds * 1e9),
         )
-        if done.status >= 500:
+        if request.status >= 500:
             span.set_status(StatusCode.ERROR)
         span.end(ended)
 
     def stop(self) -> None:
         """Send what is left, for `LAST_SECONDS` at most."""
-        ending = Thread(target=self._provider.shutdown, daemon=True)  # a dead collector is not waited for
+        ending = Thread(target=self._provider.shutdown, daemon=True)  # a dead collector may block it
         ending.start()
         ending.join(LAST_SECONDS)
 
 
-def _attributes(done: CompletedRequest) -> dict[str, AttributeValue]:
-    """The semantic conventions' for HTTP servers, and our own."""
-    scope = done.scope
-    told: dict[str, AttributeValue] = {
+def _attributes(request: CompletedRequest) -> dict[str, AttributeValue]:
+    """Attributes of the semantic conventions for HTTP servers, and our own."""
+    scope = request.scope
+    attributes: dict[str, AttributeValue] = {
         "http.request.method": scope["method"] if scope["method"] in _METHODS else "_OTHER",
-        "http.response.status_code": done.status,
+        "http.response.status_code": request.status,
         "url.scheme": scope["scheme"],
         "url.path": scope["path"][:_LONGEST],
         "network.protocol.version": scope["http_version"],
-        "tabstudio.request_id": done.request_id,
+        "tabstudio.request_id": request.request_id,
     }
-    if done.route.startswith("/"):
-        told["http.route"] = done.route
-    if done.status >= 500:
-        told["error.type"] = str(done.status)
+    if request.route.startswith("/"):
+        attributes["http.route"] = request.route
+    if request.status >= 500:
+        attributes["error.type"] = str(request.status)
     for side in ("client", "server"):
         if scope.get(side):
-            told[f"{side}.address"] = scope[side][0]
+            attributes[f"{side}.address"] = scope[side][0]
             if scope[side][1]:
-                told[f"{side}.port"] = scope[side][1]
+                attributes[f"{side}.port"] = scope[side][1]
     if agent := _GETTER.get(scope["headers"], "user-agent"):
-        told["user_agent.original"] = agent[0][:_LONGEST]
-    if done.model:
-        told |= {"tabstudio.model": done.model, "tabstudio.rows": done.rows}
-    if done.version:
-        told |= {"tabstudio.version": done.version, "tabstudio.role": done.role}
-    return told
+        attributes["user_agent.original"] = agent[0][:_LONGEST]
+    if request.model:
+        attributes |= {"tabstudio.model": request.model, "tabstudio.rows": request.rows}
+    if request.version:
+        attributes |= {"tabstudio.version": request.version, "tabstudio.role": request.role}
+    return attributes
 
 
 def _resource(worker: int) -> Resource:
-    """Who sends the spans; what the environment says goes first."""
-    ours: dict[str, AttributeValue] = {
+    """The sender of the spans; the environment's attributes go first."""
+    own: dict[str, AttributeValue] = {
         "service.name": "tabstudio",
         "service.version": __version__,
         "service.instance.id": str(uuid.uuid4()),
         "process.pid": os.getpid(),
         "tabstudio.worker": worker,
     }
-    return Resource.create({**ours, **OTELResourceDetector().detect().attributes})
+    return Resource.create({**own, **OTELResourceDetector().detect().attributes})
 
 
 class _Reader(Getter[Headers]):
-    """Looks headers up as they came."""
+    """Reads the headers of an ASGI scope."""
 
     def get(self, carrier: Headers, key: str) -> list[str] | None:
         name = key.encode()
@@ -144,35 +144,35 @@ class _Reader(Getter[Headers]):
 _GETTER = _Reader()
 
 
-class _Heard(logging.Handler):
-    """Passes on what the library says: of sending once until it works again, else once for each place."""
+class _LibraryLog(logging.Handler):
+    """Logs the library's messages: of sending once until it works again, others once per line of code."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: set[str] = set()
+        self.logged: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         sending = record.name.startswith("opentelemetry.exporter")
-        place = "sending" if sending else f"{record.name}:{record.lineno}"
-        if place in self.said:
+        source = "sending" if sending else f"{record.name}:{record.lineno}"
+        if source in self.logged:
             return
-        self.said.add(place)
+        self.logged.add(source)
         text = "traces do not arrive, requests are answered all the same: %s" if sending else "traces: %s"
         log.warning(text, record.getMessage())
 
 
-class _Sender(SpanExporter):
-    """Sends by another exporter, and says when that works again."""
+class _LoggingExporter(SpanExporter):
+    """Sends by another exporter, and logs when that works again."""
 
-    def __init__(self, exporter: SpanExporter, heard: _Heard) -> None:
-        self._exporter, self._heard = exporter, heard
+    def __init__(self, exporter: SpanExporter, library_log: _LibraryLog) -> None:
+        self._exporter, self._library_log = exporter, library_log
         self._failing = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = self._exporter.export(spans)
         arrived = result is SpanExportResult.SUCCESS
         if arrived and self._failing:
-            self._heard.said.clear()
+            self._library_log.logged.clear()
             log.info("traces arrive again")
         self._failing = not arrived
         return result

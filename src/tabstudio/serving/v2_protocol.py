@@ -1,9 +1,9 @@
 """The Open Inference Protocol, version 2 (KServe, Triton, MLServer): tensors in, tensors out.
 
 A feature is a tensor of its name with one value per row, shape [n] or [n, 1]; a single tensor of shape
-[n, features] under any other name is taken by position. Answers are tensors of the columns that
-`Model.predict_frame` has. Binary tensors, the extension that Triton's clients use by default, are understood
-both ways.
+[n, features] under any other name is read by position. Answers are tensors of the columns that
+`Model.predict_frame` has. Binary tensors, the extension that Triton's clients use by default, are read and
+written.
 
 Source: Open Inference Protocol, https://github.com/kserve/open-inference-protocol, and Triton's
 protocol/extension_binary_data.md.
@@ -18,10 +18,10 @@ import msgspec
 import numpy as np
 
 from tabstudio.serving import strict_json
-from tabstudio.serving.contract import Contract, ContractField, fault, faults_error
+from tabstudio.serving.contract import Contract, ContractField, fault, faults_error, too_many_rows
+from tabstudio.serving.http_messages import Response
 from tabstudio.serving.protocols import (
     ParsedRequest,
-    Reply,
     RequestContext,
     answer_columns,
     encode,
@@ -55,7 +55,7 @@ class _Tensor(msgspec.Struct):
     parameters: dict[str, Any] = {}
 
 
-class _Wanted(msgspec.Struct):
+class _RequestedOutput(msgspec.Struct):
     name: str
     parameters: dict[str, Any] = {}
 
@@ -63,7 +63,7 @@ class _Wanted(msgspec.Struct):
 class _Request(msgspec.Struct):
     inputs: list[_Tensor]
     id: str | None = None
-    outputs: list[_Wanted] | None = None
+    outputs: list[_RequestedOutput] | None = None
     parameters: dict[str, Any] = {}
 
 
@@ -72,49 +72,49 @@ class V2Protocol:
 
     name = "v2"
 
-    def read(self, runtime: Runtime, body: bytes, asked: RequestContext, most: int) -> ParsedRequest:
+    def read(self, runtime: Runtime, body: bytes, context: RequestContext, max_rows: int) -> ParsedRequest:
         """Read tensors to rows."""
-        document, blob = _parts(body, asked)
+        document, blob = _split_body(body, context)
         try:
             request = msgspec.convert(strict_json.parse(document), _Request)
         except msgspec.ValidationError as error:
             raise HttpError(400, "BAD_REQUEST", f"this is no inference request: {error}") from None
         columns = _columns(request, blob, runtime.contract)
         count = len(next(iter(columns.values()), []))
-        if count > most:
-            raise HttpError(
-                413, "TOO_MANY_ROWS", f"at most {most:,} rows are answered at a time, got {count:,}"
-            )
+        if count > max_rows:
+            raise too_many_rows(count, max_rows)
         names = list(columns)
         rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         _check_outputs(request, runtime)
-        taken = runtime.contract.take(rows, most)
-        return ParsedRequest(taken, lambda answer: self._written(runtime, request, answer, asked))
+        checked = runtime.contract.take(rows, max_rows)
+        return ParsedRequest(checked, lambda answer: self._response(runtime, request, answer, context))
 
-    def _written(
-        self, runtime: Runtime, request: _Request, answer: ModelAnswer, asked: RequestContext
-    ) -> Reply:
-        """Write the tensors that were asked for, or all."""
-        wanted = {output.name: output for output in request.outputs or ()}
+    def _response(
+        self, runtime: Runtime, request: _Request, answer: ModelAnswer, context: RequestContext
+    ) -> Response:
+        """Write the requested tensors, or all."""
+        requested = {output.name: output for output in request.outputs or ()}
         all_binary = request.parameters.get("binary_data_output") is True
         blobs: list[bytes] = []
         tensors = []
         for name, values in answer_columns(runtime, answer).items():
-            if wanted and name not in wanted:
+            if requested and name not in requested:
                 continue
-            binary = wanted[name].parameters.get("binary_data", all_binary) if name in wanted else all_binary
-            tensors.append(_written(name, values, datatype(values), binary is True, blobs))
+            binary = (
+                requested[name].parameters.get("binary_data", all_binary) if name in requested else all_binary
+            )
+            tensors.append(_encode_tensor(name, values, datatype(values), binary is True, blobs))
         content = {
             "model_name": runtime.name,
             "model_version": runtime.version,
-            "id": request.id or asked.request_id,
+            "id": request.id or context.request_id,
             "outputs": tensors,
         }
         document = encode(content)
         if not blobs:
-            return Reply(document)
+            return Response(200, document)
         length = (_LENGTH, b"%d" % len(document))
-        return Reply(b"".join([document, *blobs]), b"application/octet-stream", (length,))
+        return Response(200, b"".join([document, *blobs]), b"application/octet-stream", (length,))
 
 
 def input_type(field: ContractField) -> str:
@@ -128,11 +128,11 @@ def datatype(values: list[Any]) -> str:
     return kinds.get(type(values[0]), "BYTES") if values else "BYTES"
 
 
-def _parts(body: bytes, asked: RequestContext) -> tuple[bytes, memoryview]:
-    length = asked.headers.get(_LENGTH)
+def _split_body(body: bytes, context: RequestContext) -> tuple[bytes, memoryview]:
+    length = context.headers.get(_LENGTH)
     if length is None:
-        if asked.content_type:  # Triton's client leaves it out
-            require_json(asked.content_type)
+        if context.content_type:  # Triton's client leaves it out
+            require_json(context.content_type)
         return body, memoryview(b"")
     if not length.isdigit() or int(length) > len(body):
         raise HttpError(400, "BAD_REQUEST", "Inference-Header-Content-Length is no length within the body")
@@ -141,13 +141,13 @@ def _parts(body: bytes, asked: RequestContext) -> tuple[bytes, memoryview]:
 
 def _columns(request: _Request, blob: memoryview, contract: Contract) -> dict[str, list[Any]]:
     if len(request.inputs) == 1 and request.inputs[0].name not in contract.names:
-        return _by_place(request.inputs[0], blob, contract)
+        return _by_position(request.inputs[0], blob, contract)
     columns: dict[str, list[Any]] = {}
     for tensor in request.inputs:
         if tensor.name in columns:
-            raise _wrong(tensor, "stands there twice")
+            raise _tensor_error(tensor, "stands there twice")
         if not tensor.shape or any(width != 1 for width in tensor.shape[1:]):
-            raise _wrong(tensor, f"must have the shape [rows] or [rows, 1], not {tensor.shape[:8]}")
+            raise _tensor_error(tensor, f"must have the shape [rows] or [rows, 1], not {tensor.shape[:8]}")
         values, blob = _values(tensor, blob)
         columns[tensor.name] = values
     missing = [name for name in contract.names if name not in columns]
@@ -158,60 +158,62 @@ def _columns(request: _Request, blob: memoryview, contract: Contract) -> dict[st
     return columns
 
 
-def _by_place(tensor: _Tensor, blob: memoryview, contract: Contract) -> dict[str, list[Any]]:
+def _by_position(tensor: _Tensor, blob: memoryview, contract: Contract) -> dict[str, list[Any]]:
     width = len(contract.fields)
     if len(tensor.shape) != 2 or tensor.shape[1] != width:
-        raise _wrong(
+        raise _tensor_error(
             tensor,
             f"is no feature; by position the shape [rows, {width}] was expected, got {tensor.shape[:8]}",
         )
     values, _ = _values(tensor, blob)
-    return {name: values[place::width] for place, name in enumerate(contract.names)}
+    return {name: values[i::width] for i, name in enumerate(contract.names)}
 
 
 def _values(tensor: _Tensor, blob: memoryview) -> tuple[list[Any], memoryview]:
     count = 1
     for width in tensor.shape:
         if width < 0 or width > 1 << 40:
-            raise _wrong(tensor, f"has the impossible shape {tensor.shape[:8]}")
+            raise _tensor_error(tensor, f"has the impossible shape {tensor.shape[:8]}")
         count *= width
     size = tensor.parameters.get("binary_data_size")
     if tensor.data is None and isinstance(size, int) and not isinstance(size, bool):
         if not 0 <= size <= len(blob):
-            raise _wrong(tensor, f"says {size} binary bytes, {len(blob)} are there")
-        values = _unpacked(tensor, blob[:size], count)
+            raise _tensor_error(tensor, f"says {size} binary bytes, {len(blob)} are there")
+        values = _from_binary(tensor, blob[:size], count)
         blob = blob[size:]
     else:
-        values = _flat(tensor.data, tensor)
+        values = _flatten(tensor.data, tensor)
     if len(values) != count:
-        raise _wrong(tensor, f"has {len(values):,} values, its shape {tensor.shape[:8]} says {count:,}")
+        raise _tensor_error(
+            tensor, f"has {len(values):,} values, its shape {tensor.shape[:8]} says {count:,}"
+        )
     if tensor.datatype == "BYTES":
         return values, blob
     if tensor.datatype not in _DTYPES:
-        raise _wrong(
+        raise _tensor_error(
             tensor, f"has the datatype {tensor.datatype[:40]!r}; known are BYTES, {', '.join(_DTYPES)}"
         )
     return [None if value != value else value for value in values], blob
 
 
-def _flat(data: Any, tensor: _Tensor) -> list[Any]:
+def _flatten(data: object, tensor: _Tensor) -> list[Any]:
     if not isinstance(data, list):
-        raise _wrong(tensor, "has no data")
+        raise _tensor_error(tensor, "has no data")
     depth = 0
     flat: list[Any] = data
     while flat and all(isinstance(part, list) for part in flat):
         depth += 1
         if depth > 8:
-            raise _wrong(tensor, "is nested too deeply")
+            raise _tensor_error(tensor, "is nested too deeply")
         flat = [value for part in flat for value in part]
     return flat
 
 
-def _unpacked(tensor: _Tensor, data: memoryview, count: int) -> list[Any]:
+def _from_binary(tensor: _Tensor, data: memoryview, count: int) -> list[Any]:
     if tensor.datatype != "BYTES":
         dtype = np.dtype(_DTYPES.get(tensor.datatype, "V1"))
         if dtype.kind == "V" or len(data) != count * dtype.itemsize:
-            raise _wrong(
+            raise _tensor_error(
                 tensor, f"has {len(data)} bytes, which are not {count} values of {tensor.datatype[:40]}"
             )
         numbers: list[Any] = np.frombuffer(data, dtype).tolist()
@@ -219,17 +221,19 @@ def _unpacked(tensor: _Tensor, data: memoryview, count: int) -> list[Any]:
     values: list[str] = []
     while data:
         if len(data) < 4 or len(data) < 4 + struct.unpack_from("<I", data)[0]:
-            raise _wrong(tensor, "ends in the middle of a string")
+            raise _tensor_error(tensor, "ends in the middle of a string")
         end = 4 + struct.unpack_from("<I", data)[0]
         try:
             values.append(bytes(data[4:end]).decode())
         except UnicodeDecodeError:
-            raise _wrong(tensor, "has a string that is not UTF-8") from None
+            raise _tensor_error(tensor, "has a string that is not UTF-8") from None
         data = data[end:]
     return values
 
 
-def _written(name: str, values: list[Any], kind: str, binary: bool, blobs: list[bytes]) -> dict[str, Any]:
+def _encode_tensor(
+    name: str, values: list[Any], kind: str, binary: bool, blobs: list[bytes]
+) -> dict[str, Any]:
     tensor: dict[str, Any] = {"name": name, "shape": [len(values)], "datatype": kind}
     if not binary:
         return {**tensor, "data": values}
@@ -243,13 +247,13 @@ def _written(name: str, values: list[Any], kind: str, binary: bool, blobs: list[
 
 
 def _check_outputs(request: _Request, runtime: Runtime) -> None:
-    there = ["prediction", *(f"probability_{name}" for name in runtime.class_names)]
-    unknown = [output.name for output in request.outputs or () if output.name not in there]
+    names = ["prediction", *(f"probability_{name}" for name in runtime.class_names)]
+    unknown = [output.name for output in request.outputs or () if output.name not in names]
     if unknown:
         raise HttpError(
-            400, "BAD_REQUEST", f"there is no output {unknown[0][:100]!r}; there are {', '.join(there)}"
+            400, "BAD_REQUEST", f"there is no output {unknown[0][:100]!r}; there are {', '.join(names)}"
         )
 
 
-def _wrong(tensor: _Tensor, what: str) -> HttpError:
-    return HttpError(400, "BAD_REQUEST", f"the tensor {tensor.name[:100]!r} {what}")
+def _tensor_error(tensor: _Tensor, reason: str) -> HttpError:
+    return HttpError(400, "BAD_REQUEST", f"the tensor {tensor.name[:100]!r} {reason}")

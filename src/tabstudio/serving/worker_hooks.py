@@ -1,4 +1,4 @@
-"""What stands around the answering of requests in a worker: log, metrics, tokens, and the pages for them."""
+"""The hooks of a worker: prediction log, metrics, tokens, traces, and the pages for them."""
 
 from __future__ import annotations
 
@@ -23,34 +23,37 @@ from tabstudio.serving.tokens import token_gate
 from tabstudio.table.schema import Schema
 
 if TYPE_CHECKING:
+    from starlette.routing import Route
+
     from tabstudio.serving.tracing import Tracing
 
 
 def build_hooks(options: ServeOptions, worker: int) -> ServingHooks:
-    """Make what stands around the answering of requests in worker number `worker`, from 0 on.
+    """Build the hooks of worker number `worker`, from 0 on.
 
     Raises `ConfigError` where a token is demanded and there is none, `TabstudioError` where the prediction
     log cannot be written, `MissingExtraError` for traces without the extra `otel`.
     """
-    around = WorkerHooks(options, worker)
+    hooks = WorkerHooks(options, worker)
     return ServingHooks(
-        opened=around.opened,
-        recorders=around.recorders,
-        counters=around,
+        opened=hooks.opened,
+        recorders=hooks.recorders,
+        observer=hooks,
         authenticate=token_gate(options.host),
-        routes=around.routes,
-        start=around.start,
-        stop=around.stop,
+        routes=hooks.routes,
+        start=hooks.start,
+        stop=hooks.stop,
     )
 
 
 class WorkerHooks:
-    """The parts of one worker, put together. `forms` are those of the versions that are live."""
+    """Metrics, log, traces and forms of one worker. `forms` are those of the live versions."""
 
     def __init__(self, options: ServeOptions, worker: int) -> None:
         self.options = options
         self.metrics = Metrics(options.scratch, worker)
-        self.swapped, self.shadowed = self.metrics.swapped, self.metrics.shadowed
+        self.version_installed = self.metrics.version_installed
+        self.shadow_compared = self.metrics.shadow_compared
         self.recorders: tuple[Callable[[PredictionRecord], None], ...] = (self.metrics.predicted,)
         self.log = PredictionLog(options.log) if options.log.enabled else None
         if self.log is not None:
@@ -59,50 +62,50 @@ class WorkerHooks:
         self.tracing = _tracing(worker) if options.trace else None
         self.forms: dict[str, PredictionForm] = {}
         self.service: PredictionService
-        self._ticking: asyncio.Task[None] | None = None
+        self._snapshots: asyncio.Task[None] | None = None
 
     def opened(self, model: str, version: str, role: str, schema: Schema, profile: Mapping[str, Any]) -> None:
-        """Hear of a version before it answers."""
+        """Prepare log and form for a version before it answers."""
         if self.log is not None:
             self.log.opened(model, version, schema)
         if role == "live":
             self.forms[model] = PredictionForm(model, version, schema, profile)
 
-    def finished(self, done: CompletedRequest) -> None:
-        """Count one HTTP request, write a line and make a span where that was asked for."""
-        self.metrics.finished(done.route, done.model, done.status, done.seconds, done.rows)
+    def request_completed(self, request: CompletedRequest) -> None:
+        """Count one HTTP request; write its line and make its span where these are switched on."""
+        self.metrics.request_completed(request)
         if self.options.access_log:
-            server_log.log_access(done)
+            server_log.log_access(request)
         if self.tracing is not None:
-            self.tracing.finished(done)
+            self.tracing.request_completed(request)
 
-    def routes(self) -> list[Any]:
-        """Routes of Starlette: metrics, feedback, forms."""
+    def routes(self) -> list[Route]:
+        """Routes of metrics, feedback and forms."""
         from tabstudio.serving.extra_routes import ExtraRoutes
 
         folder = self.log.folder if self.log is not None else None
         return ExtraRoutes(self.options, self.metrics, self.forms, self.service, folder).routes()
 
     async def start(self, service: PredictionService) -> None:
-        """Begin to look at the running worker."""
+        """Begin to take snapshots of the running worker's metrics."""
         self.service = service
         self.metrics.gauges["in_flight"] = lambda: service.in_flight
         self.metrics.gauges["queue_rows"] = lambda: service.queue_length
-        self._ticking = asyncio.create_task(self._tick())
+        self._snapshots = asyncio.create_task(self._take_snapshots())
 
     async def stop(self) -> None:
-        """Leave the last numbers, bring the log to the disk, send the last spans."""
-        if self._ticking is not None:
-            self._ticking.cancel()
+        """Write the last metrics, bring the log to the disk, send the last spans."""
+        if self._snapshots is not None:
+            self._snapshots.cancel()
             with suppress(asyncio.CancelledError):
-                await self._ticking
+                await self._snapshots
         self.metrics.snapshot()
         if self.log is not None:
             await asyncio.to_thread(self.log.close)
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.stop)
 
-    async def _tick(self) -> None:
+    async def _take_snapshots(self) -> None:
         while True:
             self.metrics.snapshot()
             await asyncio.sleep(SNAPSHOT_SECONDS)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -35,7 +35,7 @@ class StudioProtocol(BoundedProtocol):
 
     limits = BOUNDS
 
-    def described(self, code: str, message: str) -> dict[str, Any]:
+    def error_content(self, code: str, message: str) -> dict[str, object]:
         """An error in the shape of all of the studio's."""
         return {"error": {"code": code.lower(), "message": message}}
 

@@ -22,19 +22,19 @@ from tabstudio.serving.predictionlog import compaction, feedback, writer
 from tabstudio.serving.predictionlog.catalog import LogCatalog, model_folder
 from tabstudio.serving.predictionlog.log_options import LogOptions
 from tabstudio.serving.predictionlog.reader import catalog_models, prediction_log
-from tabstudio.serving.predictionlog.segment import SegmentWriter, is_closed, list_segments
+from tabstudio.serving.predictionlog.segment import SEGMENTS, SegmentWriter, is_closed, list_segments
 from tabstudio.serving.predictionlog.writer import PredictionLog
 from tabstudio.table.schema import Column, Schema, Target
 
 from .helpers import COLUMNS, NOW, SCHEMA, compacted, kept, opened, record, written
 
-COMPACT = writer._Keeper._compact
+COMPACT = writer._Maintenance._compact
 
 
 @pytest.fixture(autouse=True)
 def _no_process_of_its_own(monkeypatch):
     """Compaction runs where a test calls it, not by a clock."""
-    monkeypatch.setattr(writer._Keeper, "_compact", lambda _: None)
+    monkeypatch.setattr(writer._Maintenance, "_compact", lambda _: None)
 
 
 def test_a_prediction_can_be_read_as_soon_as_it_is_recorded():
@@ -327,7 +327,7 @@ def test_an_unknown_model_or_folder_says_what_there_is():
 
 
 def test_workers_start_compaction_in_a_process_of_its_own(monkeypatch):
-    monkeypatch.setattr(writer._Keeper, "_compact", COMPACT)
+    monkeypatch.setattr(writer._Maintenance, "_compact", COMPACT)
     monkeypatch.setattr(writer, "SYNC_SECONDS", 0.05)
     written(record(at=time.time()))
     (old,) = list_segments(Path("log"))
@@ -336,7 +336,7 @@ def test_workers_start_compaction_in_a_process_of_its_own(monkeypatch):
     while old.exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    log._keeper._process.wait()
+    log._maintenance._process.wait()
     log.close()
     assert kept()["request_id"].to_list() == ["r0"]
 
@@ -354,3 +354,54 @@ def test_the_command_shows_versions_last_rows_and_labels(capsys):
     assert last.split() == ["2026-03-04", "05:06:11Z", "r4", "0", "1", "live", "me", "yes", "no"]
     assert run(["predictions", "cancr", "--folder", "log"]) == 1
     assert "did you mean 'cancer'" in capsys.readouterr().err
+
+
+def test_a_segment_that_cannot_be_closed_does_not_end_the_syncing(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(writer, "SYNC_SECONDS", 0.01)
+    log = PredictionLog(LogOptions(folder=str(tmp_path)))
+    segment = SegmentWriter(tmp_path / SEGMENTS)
+    monkeypatch.setattr(segment, "close", failing_close(segment))
+    log._maintenance.retire(segment)
+    wait_for(lambda: "cannot be closed" in caplog.text)
+    log.opened("cancer", "1", SCHEMA)
+    log(record())
+    wait_for(lambda: log._maintenance._synced == log._segment.size)
+    log.close()
+
+
+def failing_close(segment):
+    close = segment.close
+
+    def fail():
+        close()
+        raise OSError(5, "Input/output error")
+
+    return fail
+
+
+def wait_for(condition):
+    until = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_a_segment_that_cannot_be_named_leaves_no_file(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        SegmentWriter(tmp_path / SEGMENTS)
+    assert list((tmp_path / SEGMENTS).iterdir()) == []
+
+
+def test_compaction_removes_segments_of_a_writer_that_was_killed_while_it_made_them(tmp_path):
+    folder = tmp_path / SEGMENTS
+    folder.mkdir()
+    old, fresh = folder / "a.new", folder / "b.new"
+    old.touch()
+    fresh.touch()
+    os.utime(old, (1, 1))
+    compaction.compact(tmp_path, 90, 10)
+    assert [path.name for path in folder.iterdir()] == ["b.new"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -90,9 +92,9 @@ def test_requests_that_come_together_get_their_own_answers(asking: Asking, rows:
             )
 
     passes = []
-    lane = asking.app.endpoints["ills"].live
-    whole = lane.runtime.answer
-    lane.runtime.answer = lambda some: passes.append(len(some.raw)) or whole(some)  # type: ignore[method-assign]
+    queue = asking.app.endpoints["ills"].live
+    whole = queue.runtime.answer
+    queue.runtime.answer = lambda some: passes.append(len(some.raw)) or whole(some)  # type: ignore[method-assign]
     together = [answer.json()["predictions"] for answer in asyncio.run(many())]
     assert sum(passes) == 120
     assert max(passes) > 2
@@ -201,10 +203,10 @@ def test_requests_beyond_the_bound_are_told_to_come_again(model: Model, tmp_path
 
 def test_a_request_that_waited_too_long_is_refused(model: Model, tmp_path: Path, rows: Rows) -> None:
     with in_process({"ills": model}, tmp_path) as asking:
-        lane = asking.app.endpoints["ills"].live
+        queue = asking.app.endpoints["ills"].live
 
         async def late() -> None:
-            await lane.answer(lane.runtime.contract.take(rows[:1], 1), time.monotonic() - 1)
+            await queue.submit(queue.runtime.contract.take(rows[:1], 1), time.monotonic() - 1)
 
         with pytest.raises(Exception, match="deadline passed") as caught:
             asyncio.run(late())
@@ -286,7 +288,7 @@ def test_a_shadow_is_asked_but_never_answers(
 
     async def ask() -> Any:
         answer = await asking._request("POST", PREDICT, {"json": {"rows": rows[:2]}})
-        await asyncio.gather(*asking.app._shadows)
+        await asyncio.gather(*asking.app._shadow_tasks)
         return answer
 
     answer = asyncio.run(ask())
@@ -396,6 +398,54 @@ def test_several_models_have_their_own_paths(
         assert "probability_no" in asking.post("/invocations", {"inputs": rows[:1]}).json()["predictions"][0]
 
 
-def test_a_lane_without_waiting_requests_is_empty(asking: Asking) -> None:
+def test_a_queue_without_waiting_requests_is_empty(asking: Asking) -> None:
     assert isinstance(asking.app.endpoints["ills"].live, BatchQueue)
     assert asking.app.queue_length == 0
+
+
+def test_a_long_gzip_body_is_decompressed_in_a_thread() -> None:
+    """Sixteen megabytes take tens of milliseconds, for which all other requests would wait."""
+    threads: list[int] = []
+
+    class Watched(BodyReader):
+        def _decompress_rest(self, decompressor: Any, length: int) -> bytes:
+            threads.append(threading.get_ident())
+            return super()._decompress_rest(decompressor, length)
+
+    def read(content: bytes) -> bytes:
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": gzip.compress(content), "more_body": False}
+
+        reader = Watched(Bounds())
+        body = asyncio.run(reader.read(receive, {b"content-encoding": b"gzip"}))
+        assert reader.buffered == len(body)
+        return body
+
+    short, long = b"x" * 60_000, b"y" * 1_000_000
+    assert read(short) == short
+    assert threads == []
+    assert read(long) == long
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+
+
+def test_a_shadow_that_fails_is_logged(
+    asking: Asking, rows: Rows, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shadow"
+    shutil.copytree(tmp_path / "ills", folder)
+    shadow = runtime.load(folder, "ills", "2")
+
+    def fail(_: Any) -> Any:
+        raise MemoryError("no room")
+
+    shadow.answer = fail  # type: ignore[method-assign]
+    asking.app.install("ills", shadow, "shadow", 1.0)
+
+    async def ask() -> int:
+        answer = await asking._request("POST", PREDICT, {"json": {"rows": rows[:1]}})
+        await asyncio.gather(*asking.app._shadow_tasks)
+        return answer.status_code
+
+    assert asyncio.run(ask()) == 200
+    assert "shadow 2 of ills failed" in caplog.text

@@ -180,13 +180,13 @@ def test_rows_that_steps_refuse_do_not_spoil_the_batch(tmp_path: Path) -> None:
     scaler = StandardScaler().fit(np.arange(20.0).reshape(10, 2))
     model = model_from_torch(torch.nn.Linear(2, 1), preprocessor=scaler, columns=["a", "b"], target="y")
     with in_process({"m": model}, tmp_path) as asking:
-        lane = asking.app.endpoints["m"].live
+        queue = asking.app.endpoints["m"].live
         rows = [{"a": 1.0, "b": 2.0}, {"a": None, "b": 2.0}, {"a": 3.0, "b": 2.0}]
 
         async def ask() -> list:
             until = time.monotonic() + 10
-            taken = [lane.runtime.contract.take([row], 1) for row in rows]
-            return await asyncio.gather(*(lane.answer(one, until) for one in taken), return_exceptions=True)
+            taken = [queue.runtime.contract.take([row], 1) for row in rows]
+            return await asyncio.gather(*(queue.submit(one, until) for one in taken), return_exceptions=True)
 
         first, second, third = asyncio.run(ask())
         assert getattr(second, "status", None) == 422

@@ -225,9 +225,9 @@ def test_a_silent_collector_does_not_keep_the_server_from_ending(
 def test_nothing_of_it_is_imported_without_the_option() -> None:
     code = (
         "import sys, tabstudio.serving.worker as w\n"
-        "from tabstudio.serving.serve_options import LogOptions, Served, ServeOptions\n"
-        "options = ServeOptions((Served('m', '.'),), log=LogOptions(enabled=False))\n"
-        "assert w.extensions(options, 0).counters.tracing is None\n"
+        "from tabstudio.serving.serve_options import LogOptions, ServedModel, ServeOptions\n"
+        "options = ServeOptions((ServedModel('m', '.'),), log=LogOptions(enabled=False))\n"
+        "assert w.build_hooks(options, 0).observer.tracing is None\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

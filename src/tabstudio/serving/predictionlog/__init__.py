@@ -1,1 +1,1 @@
-"""What was asked, what was answered, and what turned out to be true: the log of every prediction served."""
+"""The log of every prediction served: inputs, answers, and the true labels that came later."""

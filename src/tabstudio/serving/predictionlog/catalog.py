@@ -1,13 +1,13 @@
-"""What a log folder holds: Parquet files, the segments that went into them, and labels that came later.
+"""The catalog of a log folder: Parquet files, the segments that went into them, and later labels.
 
     predictions/
-      log.db                          this catalogue (SQLite, write-ahead)
+      log.db                          this catalog (SQLite, write-ahead)
       key                             the secret of masked values, where columns are masked
-      segments/*.log                  what the workers append to
-      <model>/<day>-<token>.parquet   what became of finished segments
+      segments/*.log                  files that the workers append to
+      <model>/<day>-<token>.parquet   the rows of finished segments
 
-A Parquet file counts when it stands here. The rows of a segment and the segment's name are entered in one
-transaction, so that a reader sees each prediction once, whatever was killed on the way.
+A Parquet file counts when it is listed here. The rows of a segment and the segment's name are entered in one
+transaction, so that a reader sees each prediction once, whatever process was killed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class LogFile:
 
 
 class LogCatalog:
-    """The catalogue of one log folder. Close it, or use it in a `with`.
+    """The catalog of one log folder. Close it, or use it in a `with`.
 
     Raises `TabstudioError` where it cannot be opened or was written by a later tabstudio.
     """
@@ -62,10 +62,10 @@ class LogCatalog:
                 folder / NAME, timeout=30, isolation_level=None, check_same_thread=False
             )
             self.database.execute("PRAGMA journal_mode = WAL")
-            (found,) = self.database.execute("PRAGMA user_version").fetchone()
-            if found not in (0, FORMAT):
+            (version,) = self.database.execute("PRAGMA user_version").fetchone()
+            if version not in (0, FORMAT):
                 raise TabstudioError(
-                    f"{folder / NAME}: format {FORMAT} was expected, this is {found}: upgrade tabstudio"
+                    f"{folder / NAME}: format {FORMAT} was expected, this is {version}: upgrade tabstudio"
                 )
             self.database.executescript(_TABLES + f"PRAGMA user_version = {FORMAT}")
         except (sqlite3.Error, OSError) as error:
@@ -79,7 +79,7 @@ class LogCatalog:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Everything or nothing, durable when it is left."""
+        """A transaction, durable when it is left."""
         self.database.execute("BEGIN IMMEDIATE")
         try:
             yield self.database
@@ -91,15 +91,15 @@ class LogCatalog:
     def files(self, model: str | None = None) -> list[LogFile]:
         """The Parquet files, the oldest first; of one model where it is named."""
         where, values = ("WHERE model = ?", [model]) if model is not None else ("", [])
-        found = self.database.execute(f"SELECT * FROM files {where} ORDER BY first, path", values)  # noqa: S608
-        return [LogFile(*row) for row in found]
+        rows = self.database.execute(f"SELECT * FROM files {where} ORDER BY first, path", values)  # noqa: S608
+        return [LogFile(*row) for row in rows]
 
     def consumed(self) -> set[str]:
-        """Names of the segments whose rows stand in Parquet files."""
+        """Names of the segments whose rows are in Parquet files."""
         return {name for (name,) in self.database.execute("SELECT name FROM segments")}
 
     def publish(self, fresh: Iterable[LogFile], replaced: Iterable[str], segments: Iterable[str]) -> None:
-        """Let files count, others no longer, and segments be consumed, all at once."""
+        """List `fresh` files, drop the replaced ones and mark segments as consumed, in one transaction."""
         with self.transaction() as database:
             database.executemany("DELETE FROM files WHERE path = ?", [(path,) for path in replaced])
             database.executemany(
@@ -109,12 +109,12 @@ class LogCatalog:
             database.executemany("INSERT OR IGNORE INTO segments VALUES (?)", [(name,) for name in segments])
 
     def forget(self, segments: Iterable[str]) -> None:
-        """Let go of the names of segments that are deleted."""
+        """Remove the names of deleted segments."""
         with self.transaction() as database:
             database.executemany("DELETE FROM segments WHERE name = ?", [(name,) for name in segments])
 
 
 def model_folder(model: str) -> str:
-    """A model's name as the name of a folder, whatever characters it has."""
+    """A model's name as a folder name, whatever its characters."""
     name = quote(model, safe=" @+=,")
     return f"%2E{name[1:]}" if name.startswith(".") else name or "%"

@@ -1,8 +1,8 @@
-"""Finished segments become Parquet, and what is too old or too much is removed: in a process of its own.
+"""Compaction of finished segments to Parquet, and removal of old files, in a process of its own.
 
-`python -m tabstudio.serving.predictionlog.compaction FOLDER DAYS GIGABYTES` does it once. Workers start it;
-of several at a time one works and the others leave. It may be killed at any point: a segment is removed
-only when its rows stand in the catalogue.
+`python -m tabstudio.serving.predictionlog.compaction FOLDER DAYS GIGABYTES` runs once. Workers start it; of
+several at a time one works and the others end at once. It may be killed at any point: a segment is removed
+only when its rows are in the catalog.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import polars as pl
 
 from tabstudio.serving.predictionlog.catalog import LogCatalog, LogFile, model_folder
 from tabstudio.serving.predictionlog.record_frames import RecordFrames
-from tabstudio.serving.predictionlog.segment import SEGMENTS, is_closed, list_segments, read_segment
+from tabstudio.serving.predictionlog.segment import DRAFT, SEGMENTS, is_closed, list_segments, read_segment
 
 BATCH_BYTES = 32 * 2**20
 """Segments that are turned into Parquet together."""
 SMALL_BYTES = 4 * 2**20
-"""A Parquet file below this is joined with the next one of its model and day."""
+"""A Parquet file below this size is merged with the next one of its model and day."""
 GRACE_SECONDS = 3600.0
-"""How long a file that no longer counts is left for those who may be reading it."""
+"""Seconds that a file out of the catalog is left for its readers."""
 LOCK = "compaction.lock"
 
 logger = logging.getLogger("tabstudio.serving")
@@ -38,21 +38,21 @@ logger = logging.getLogger("tabstudio.serving")
 def compact(folder: Path, days: float, gigabytes: float) -> None:
     """Turn every finished segment into Parquet, then keep the log within its limits.
 
-    Returns at once where another process is at it.
+    Returns at once while another process does it.
     """
-    with _only_one(folder) as alone:
-        if not alone:
+    with _exclusive(folder) as locked:
+        if not locked:
             return
-        with LogCatalog(folder) as catalogue:
-            _remove_consumed(catalogue)
+        with LogCatalog(folder) as catalog:
+            _remove_consumed(catalog)
             for batch in _batches(path for path in list_segments(folder) if is_closed(path)):
-                _publish(catalogue, batch)
-            _retain(catalogue, days, gigabytes)
-            _sweep(catalogue)
+                _publish(catalog, batch)
+            _retain(catalog, days, gigabytes)
+            _sweep(catalog)
 
 
 @contextmanager
-def _only_one(folder: Path) -> Iterator[bool]:
+def _exclusive(folder: Path) -> Iterator[bool]:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / LOCK).open("ab") as file:
         try:
@@ -76,18 +76,18 @@ def _batches(paths: Iterable[Path]) -> Iterator[list[Path]]:
         yield batch
 
 
-def _publish(catalogue: LogCatalog, batch: Sequence[Path]) -> None:
+def _publish(catalog: LogCatalog, batch: Sequence[Path]) -> None:
     fresh: list[LogFile] = []
     replaced: list[str] = []
     for (model, day), frames in _frames(batch).items():
         small = [
-            file for file in catalogue.files(model) if file.bytes < SMALL_BYTES and _day(file.first) == day
+            file for file in catalog.files(model) if file.bytes < SMALL_BYTES and _day(file.first) == day
         ]
-        before = [pl.read_parquet(catalogue.folder / file.path) for file in small]
-        fresh.append(_write(catalogue.folder, model, day, [*before, *frames]))
+        before = [pl.read_parquet(catalog.folder / file.path) for file in small]
+        fresh.append(_write(catalog.folder, model, day, [*before, *frames]))
         replaced += [file.path for file in small]
-    catalogue.publish(fresh, replaced, [path.name for path in batch])
-    _remove_consumed(catalogue)
+    catalog.publish(fresh, replaced, [path.name for path in batch])
+    _remove_consumed(catalog)
 
 
 def _frames(batch: Iterable[Path]) -> dict[tuple[str, str], list[pl.DataFrame]]:
@@ -115,42 +115,42 @@ def _write(folder: Path, model: str, day: str, frames: Sequence[pl.DataFrame]) -
     path = Path(model_folder(model)) / f"{day}-{secrets.token_hex(6)}.parquet"
     target = folder / path
     target.parent.mkdir(exist_ok=True, mode=0o700)
-    beside = target.with_suffix(".part")
-    with beside.open("wb") as file:
-        beside.chmod(0o600)
+    draft = target.with_suffix(".part")
+    with draft.open("wb") as file:
+        draft.chmod(0o600)
         frame.write_parquet(file, compression="zstd")
         file.flush()
         os.fsync(file.fileno())
-    beside.rename(target)
-    first, last = (frame["time"][place].timestamp() for place in (0, -1))
+    draft.rename(target)
+    first, last = (frame["time"][i].timestamp() for i in (0, -1))
     return LogFile(str(path), model, first, last, len(frame), target.stat().st_size)
 
 
-def _remove_consumed(catalogue: LogCatalog) -> None:
-    names = catalogue.consumed()
+def _remove_consumed(catalog: LogCatalog) -> None:
+    names = catalog.consumed()
     for name in names:
-        (catalogue.folder / SEGMENTS / name).unlink(missing_ok=True)
+        (catalog.folder / SEGMENTS / name).unlink(missing_ok=True)
     if names:
-        catalogue.forget(names)
+        catalog.forget(names)
 
 
-def _retain(catalogue: LogCatalog, days: float, gigabytes: float) -> None:
-    """Let go of files that are too old, then of the oldest until the rest is small enough."""
-    files = catalogue.files()
+def _retain(catalog: LogCatalog, days: float, gigabytes: float) -> None:
+    """Remove files that are too old, then the oldest until the rest is small enough."""
+    files = catalog.files()
     oldest = time.time() - days * 86_400
-    gone = [file for file in files if file.last < oldest]
-    kept = [file for file in files if file.last >= oldest]
-    excess = sum(file.bytes for file in kept) + _bytes(list_segments(catalogue.folder)) - gigabytes * 1e9
-    for file in kept:
+    expired = [file for file in files if file.last < oldest]
+    current = [file for file in files if file.last >= oldest]
+    excess = sum(file.bytes for file in current) + _bytes(list_segments(catalog.folder)) - gigabytes * 1e9
+    for file in current:
         if excess <= 0:
             break
-        gone.append(file)
+        expired.append(file)
         excess -= file.bytes
-    if gone:
-        catalogue.publish([], [file.path for file in gone], [])
-        for file in gone:
-            (catalogue.folder / file.path).unlink(missing_ok=True)
-    with catalogue.transaction() as database:
+    if expired:
+        catalog.publish([], [file.path for file in expired], [])
+        for file in expired:
+            (catalog.folder / file.path).unlink(missing_ok=True)
+    with catalog.transaction() as database:
         database.execute("DELETE FROM feedback WHERE at < ?", (oldest,))
 
 
@@ -158,11 +158,12 @@ def _bytes(paths: Iterable[Path]) -> int:
     return sum(path.stat().st_size for path in paths)
 
 
-def _sweep(catalogue: LogCatalog) -> None:
-    """Delete files that nobody counts: left by a kill, or replaced and no longer read."""
-    counted = {catalogue.folder / file.path for file in catalogue.files()}
-    for path in [*catalogue.folder.glob("*/*.parquet"), *catalogue.folder.glob("*/*.part")]:
-        if path not in counted and time.time() - path.stat().st_mtime > GRACE_SECONDS:
+def _sweep(catalog: LogCatalog) -> None:
+    """Delete files outside of the catalog: left by a killed process, or replaced and no longer read."""
+    listed = {catalog.folder / file.path for file in catalog.files()}
+    patterns = ("*/*.parquet", "*/*.part", f"{SEGMENTS}/*{DRAFT}")
+    for path in (path for pattern in patterns for path in catalog.folder.glob(pattern)):
+        if path not in listed and time.time() - path.stat().st_mtime > GRACE_SECONDS:
             path.unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""What a prediction log keeps, where, and for how long."""
+"""Options of the prediction log: its folder, retention and privacy."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class LogOptions:
             raise ConfigError(f"columns {', '.join(both)}: each can be masked or left out, not both")
 
     def check(self, schemas: Iterable[Schema]) -> None:
-        """Raise `ConfigError` for a masked or left-out column that no served model has: a slip of the pen."""
+        """Raise `ConfigError` for a masked or left-out column that no served model has."""
         known = {column.name for schema in schemas for column in schema.features}
         unknown = [name for name in (*self.mask, *self.leave_out) if name not in known]
         if unknown:

@@ -1,4 +1,4 @@
-"""What of a row may be kept: columns left out, columns kept as keyed hashes."""
+"""Columns that the prediction log leaves out or keeps as keyed hashes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 from tabstudio.serving.predictionlog.log_options import LogOptions
 from tabstudio.serving.predictionlog.segment import Cell
@@ -17,10 +16,10 @@ KEY = "key"
 
 
 class PrivacyFilter:
-    """Reduces rows to what the options allow. Without such options rows pass as they are.
+    """Reduces rows to what the options allow.
 
     A masked value is the first 16 hexadecimal digits of its BLAKE2b hash under a secret key of the log: equal
-    values stay equal within one log, and nobody without the key can try values out.
+    values stay equal within one log, and values cannot be guessed without the key.
     """
 
     def __init__(self, options: LogOptions, folder: Path) -> None:
@@ -28,20 +27,18 @@ class PrivacyFilter:
         self._key = _key(folder) if self.mask else b""
 
     def masked(self, columns: Sequence[str]) -> tuple[str, ...]:
-        """The columns that are kept as hashes."""
+        """The columns that are logged as hashes."""
         return tuple(name for name in columns if name in self.mask)
 
     def kept(self, columns: Sequence[str]) -> tuple[str, ...]:
-        """The columns that are kept at all."""
+        """The columns that are logged."""
         return tuple(name for name in columns if name not in self.leave_out)
 
     def reducer(self, columns: Sequence[str]) -> Callable[[list[Row]], list[Row]] | None:
-        """What makes rows of `columns` fit to be kept; None where they are so already."""
+        """A function that reduces rows of `columns`; None where all may be kept as they are."""
         if not self.mask.intersection(columns) and not self.leave_out.intersection(columns):
             return None
-        plan = [
-            (place, name in self.mask) for place, name in enumerate(columns) if name in self.kept(columns)
-        ]
+        plan = [(i, name in self.mask) for i, name in enumerate(columns) if name in self.kept(columns)]
 
         def reduce(rows: list[Row]) -> list[Row]:
             return [tuple(self._hash(row[i]) if hidden else row[i] for i, hidden in plan) for row in rows]
@@ -54,15 +51,15 @@ class PrivacyFilter:
         return blake2b(cell_text(value).encode(), key=self._key, digest_size=8).hexdigest()
 
 
-def cell_text(value: Any) -> str:
-    """A cell as text: whole numbers without their point, truth as JSON writes it."""
+def cell_text(value: object) -> str:
+    """A cell as text: integral floats without a point, booleans as in JSON."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _key(folder: Path) -> bytes:
-    """The log's secret, made by whoever comes first."""
+    """The log's secret, created by the first process that needs it."""
     path = folder / KEY
     fresh = folder / f".{KEY}.{secrets.token_hex(4)}"
     if not path.exists():

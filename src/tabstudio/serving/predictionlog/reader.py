@@ -1,4 +1,4 @@
-"""The reading end: all predictions of one model as a lazy frame, with the labels that came later."""
+"""The prediction log as a lazy frame, with the labels that came later."""
 
 from __future__ import annotations
 
@@ -43,38 +43,38 @@ def prediction_log(model: str, folder: str | Path | None = None) -> pl.LazyFrame
     --------
     >>> tabstudio.prediction_log("breast-cancer").tail(3).collect()  # doctest: +SKIP
     """
-    place = _existing(folder)
-    with LogCatalog(place) as catalogue:
-        frames, stored = _consistent(catalogue, model)
-        if not frames and not stored:
-            raise DataError(_unknown(catalogue, model))
-        parts = [pl.scan_parquet(place / file.path) for file in stored] + [f.lazy() for f in frames]
+    path = _existing(folder)
+    with LogCatalog(path) as catalog:
+        frames, files = _consistent(catalog, model)
+        if not frames and not files:
+            raise DataError(_unknown_model(catalog, model))
+        parts = [pl.scan_parquet(path / file.path) for file in files] + [f.lazy() for f in frames]
         whole = pl.concat(parts, how="diagonal_relaxed")
-        labels = latest_labels(catalogue, model, whole.collect_schema()["prediction"])
+        labels = latest_labels(catalog, model, whole.collect_schema()["prediction"])
     return whole.join(labels.lazy(), on=["request_id", "row"], how="left").sort("time", "request_id", "row")
 
 
 def logged_models(folder: str | Path | None = None) -> list[str]:
     """Names of the models that have predictions. Raises `DataError` where there is no log."""
-    with LogCatalog(_existing(folder)) as catalogue:
-        return catalog_models(catalogue)
+    with LogCatalog(_existing(folder)) as catalog:
+        return catalog_models(catalog)
 
 
-def catalog_models(catalogue: LogCatalog) -> list[str]:
+def catalog_models(catalog: LogCatalog) -> list[str]:
     """Names of the models that have predictions."""
-    paths, files = _snapshot(catalogue)
-    about = (record for path in paths for record in read_segment(path))
-    return sorted({file.model for file in files} | {r.model for r in about if isinstance(r, SegmentHeader)})
+    paths, files = _snapshot(catalog)
+    records = (record for path in paths for record in read_segment(path))
+    return sorted({file.model for file in files} | {r.model for r in records if isinstance(r, SegmentHeader)})
 
 
-def latest_labels(catalogue: LogCatalog, model: str, dtype: pl.DataType) -> pl.DataFrame:
-    """The label that holds for each row told: `request_id`, `row`, `label` (of `dtype`), time and caller."""
-    found = catalogue.database.execute(
+def latest_labels(catalog: LogCatalog, model: str, dtype: pl.DataType) -> pl.DataFrame:
+    """The latest label of each row: `request_id`, `row`, `label` (of `dtype`), time and caller."""
+    feedback = catalog.database.execute(
         "SELECT request_id, row, label, at, caller FROM feedback WHERE id IN (SELECT MAX(id) FROM feedback "
         "WHERE model IN ('', ?) GROUP BY request_id, row)",
         [model],
     ).fetchall()
-    ids, rows, labels, times, callers = zip(*found, strict=True) if found else ([],) * 5
+    ids, rows, labels, times, callers = zip(*feedback, strict=True) if feedback else ([],) * 5
     words = [cell_text(json.loads(label)) for label in labels]
     return pl.DataFrame(
         {
@@ -88,41 +88,41 @@ def latest_labels(catalogue: LogCatalog, model: str, dtype: pl.DataType) -> pl.D
 
 
 def _existing(folder: str | Path | None) -> Path:
-    place = log_folder(folder)
-    if not (place / SEGMENTS).is_dir() and not (place / NAME).exists():
-        raise DataError(f"{place}: there is no prediction log; `tabstudio serve` writes one")
-    return place
+    path = log_folder(folder)
+    if not (path / SEGMENTS).is_dir() and not (path / NAME).exists():
+        raise DataError(f"{path}: there is no prediction log; `tabstudio serve` writes one")
+    return path
 
 
-def _consistent(catalogue: LogCatalog, model: str) -> tuple[list[pl.DataFrame], list[LogFile]]:
+def _consistent(catalog: LogCatalog, model: str) -> tuple[list[pl.DataFrame], list[LogFile]]:
     """Segments as frames and the Parquet files beside them, each prediction in one of the two."""
     while True:
-        paths, files = _snapshot(catalogue)
+        paths, files = _snapshot(catalog)
         collected = RecordFrames(model)
         try:
             frames = [frame for path in paths for _, frame in collected.take(read_segment(path))]
-        except FileNotFoundError:  # it became Parquet while we looked
+        except FileNotFoundError:  # it became Parquet meanwhile
             continue
         frames += [frame for _, frame in collected.rest()]
         return frames, [file for file in files if file.model == model]
 
 
-def _snapshot(catalogue: LogCatalog) -> tuple[list[Path], list[LogFile]]:
+def _snapshot(catalog: LogCatalog) -> tuple[list[Path], list[LogFile]]:
     """Segments that are not consumed, and the files that count beside them.
 
-    The folder is listed first: what is consumed and removed between the two looks is missed when opened.
+    The folder is listed first: a segment that is consumed and removed in between is missing when opened.
     """
-    paths = list_segments(catalogue.folder)
-    catalogue.database.execute("BEGIN")
+    paths = list_segments(catalog.folder)
+    catalog.database.execute("BEGIN")
     try:
-        consumed, files = catalogue.consumed(), catalogue.files()
+        consumed, files = catalog.consumed(), catalog.files()
     finally:
-        catalogue.database.execute("COMMIT")
+        catalog.database.execute("COMMIT")
     return [path for path in paths if path.name not in consumed], files
 
 
-def _unknown(catalogue: LogCatalog, model: str) -> str:
-    names = catalog_models(catalogue)
+def _unknown_model(catalog: LogCatalog, model: str) -> str:
+    names = catalog_models(catalog)
     near = difflib.get_close_matches(model, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; it knows {', '.join(names) or 'no model'}"
-    return f"{catalogue.folder}: no prediction of {model!r} stands there{hint}"
+    return f"{catalog.folder}: no prediction of {model!r} stands there{hint}"

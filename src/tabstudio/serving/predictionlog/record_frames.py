@@ -1,4 +1,4 @@
-"""Records of segments as frames: one row per row predicted, its columns typed as the model saw them."""
+"""Records of segments as frames: one row per row predicted, typed by the model's schema."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tabstudio.table.schema import Column, Schema
 from tabstudio.table.schema_alignment import conform
 
 ROWS = 16_384
-"""Rows that are turned into a frame at a time."""
+"""Rows of a frame."""
 INPUT, PROBABILITY = "input_", "probability_"
 BASE: dict[str, pl.DataType | type[pl.DataType]] = {
     "time": pl.Datetime("us", "UTC"),
@@ -28,66 +28,70 @@ BASE: dict[str, pl.DataType | type[pl.DataType]] = {
     "warnings": pl.List(pl.String),
 }
 
-Served = tuple[str, str]
+ModelVersion = tuple[str, str]
 
 
 class RecordFrames:
     """Collects records and gives frames of about `ROWS` rows, each of one model version.
 
-    `unreadable` counts rows whose values no longer fit the schema that stands beside them; they are kept
-    without their inputs.
+    `unreadable` counts rows whose values do not fit the schema in their segment; they are kept without their
+    inputs.
     """
 
     def __init__(self, model: str | None = None) -> None:
         self.model = model
         self.unreadable = 0
-        self._abouts: dict[int, SegmentHeader] = {}
-        self._waiting: dict[Served, tuple[SegmentHeader, list[SegmentEntry]]] = {}
-        self._rows: dict[Served, int] = {}
+        self._headers: dict[int, SegmentHeader] = {}
+        self._waiting: dict[ModelVersion, tuple[SegmentHeader, list[SegmentEntry]]] = {}
+        self._rows: dict[ModelVersion, int] = {}
 
     def take(self, records: Iterable[SegmentHeader | SegmentEntry]) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Read a whole segment; give (model, frame) whenever enough rows have come together."""
-        self._abouts = {}
+        """Read a whole segment; give (model, frame) whenever there are enough rows for a frame."""
+        self._headers = {}
         for record in records:
             if isinstance(record, SegmentHeader):
-                self._abouts[record.number] = record
-            elif record.number in self._abouts:
-                yield from self._add(self._abouts[record.number], record)
+                self._headers[record.number] = record
+            elif record.number in self._headers:
+                yield from self._add(self._headers[record.number], record)
 
     def rest(self) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Give what has not filled a frame."""
+        """Give the records that do not fill a frame."""
         for key in list(self._waiting):
             yield self._frame(key)
 
-    def _add(self, about: SegmentHeader, entry: SegmentEntry) -> Iterator[tuple[str, pl.DataFrame]]:
-        if self.model not in (None, about.model):
+    def _add(self, header: SegmentHeader, entry: SegmentEntry) -> Iterator[tuple[str, pl.DataFrame]]:
+        if self.model not in (None, header.model):
             return
-        key = about.model, about.version
-        if key in self._waiting and self._waiting[key][0] != about:
+        key = header.model, header.version
+        if key in self._waiting and self._waiting[key][0] != header:
             yield self._frame(key)  # the same version, but other columns are masked
-        self._waiting.setdefault(key, (about, []))[1].append(entry)
+        self._waiting.setdefault(key, (header, []))[1].append(entry)
         self._rows[key] = self._rows.get(key, 0) + len(entry.rows)
         if self._rows[key] >= ROWS:
             yield self._frame(key)
 
-    def _frame(self, key: Served) -> tuple[str, pl.DataFrame]:
-        about, entries = self._waiting.pop(key)
+    def _frame(self, key: ModelVersion) -> tuple[str, pl.DataFrame]:
+        header, entries = self._waiting.pop(key)
         self._rows.pop(key)
-        schema = Schema.from_json(about.schema)
-        parts = [_facts(about, entries), _answers(schema, entries), self._inputs(about, schema, entries)]
-        return about.model, pl.concat(parts, how="horizontal")
+        schema = Schema.from_json(header.schema)
+        parts = [
+            _request_columns(header, entries),
+            _prediction_columns(schema, entries),
+            self._inputs(header, schema, entries),
+        ]
+        return header.model, pl.concat(parts, how="horizontal")
 
-    def _inputs(self, about: SegmentHeader, schema: Schema, entries: Sequence[SegmentEntry]) -> pl.DataFrame:
+    def _inputs(self, header: SegmentHeader, schema: Schema, entries: Sequence[SegmentEntry]) -> pl.DataFrame:
         rows = [row for entry in entries for row in entry.rows]
-        if not about.columns:
+        if not header.columns:
             return pl.DataFrame(height=len(rows))
-        kept = _as_kept(about, schema)
-        frames = [self._typed(kept, numbered) for numbered in _alike(kept, rows)]
-        typed = pl.concat(frames).sort("place").drop("place")
+        kept = _kept_schema(header, schema)
+        frames = [self._typed(kept, numbered) for numbered in _group_by_types(kept, rows)]
+        typed = pl.concat(frames).sort("position").drop("position")
         return typed.rename({name: INPUT + name for name in typed.columns})
 
     def _typed(self, schema: Schema, rows: list[tuple[int, Row]]) -> pl.DataFrame:
-        places = pl.Series("place", [place for place, _ in rows], dtype=pl.Int64)
+        positions = pl.Series("position", [number for number, _ in rows], dtype=pl.Int64)
         columns = zip(*(row for _, row in rows), strict=True)
         data = {
             column.name: [None if v is None else cell_text(v) for v in values]
@@ -100,7 +104,7 @@ class RecordFrames:
         except InputError:
             self.unreadable += len(rows)
             frame = conform({column.name: [None] * len(rows) for column in schema}, schema)
-        return frame.with_columns(places)
+        return frame.with_columns(positions)
 
 
 def utc_times(seconds: Sequence[float]) -> pl.Series:
@@ -108,15 +112,15 @@ def utc_times(seconds: Sequence[float]) -> pl.Series:
     return pl.Series([round(second * 1e6) for second in seconds], dtype=pl.Int64).cast(BASE["time"])
 
 
-def _facts(about: SegmentHeader, entries: Sequence[SegmentEntry]) -> pl.DataFrame:
+def _request_columns(header: SegmentHeader, entries: Sequence[SegmentEntry]) -> pl.DataFrame:
     counts = np.array([len(entry.rows) for entry in entries])
     request = pl.Series(np.repeat(np.arange(len(entries)), counts))
-    words = ("request_id", "role", "protocol", "caller")
-    per_request = {name: pl.Series([getattr(e, name) for e in entries], dtype=pl.String) for name in words}
+    texts = ("request_id", "role", "protocol", "caller")
+    per_request = {name: pl.Series([getattr(e, name) for e in entries], dtype=pl.String) for name in texts}
     columns = {
         "time": utc_times([entry.at for entry in entries]).gather(request),
         "row": pl.Series(np.arange(len(request)) - np.repeat(counts.cumsum() - counts, counts)),
-        "version": pl.repeat(about.version, len(request), eager=True),
+        "version": pl.repeat(header.version, len(request), eager=True),
         "warnings": _warnings(entries, len(request)),
         **{name: series.gather(request) for name, series in per_request.items()},
     }
@@ -126,15 +130,15 @@ def _facts(about: SegmentHeader, entries: Sequence[SegmentEntry]) -> pl.DataFram
 def _warnings(entries: Sequence[SegmentEntry], rows: int) -> pl.Series:
     if not any(entry.warnings for entry in entries):
         return pl.repeat([], rows, dtype=BASE["warnings"], eager=True)
-    said = [_said(entry, row) for entry in entries for row in range(len(entry.rows))]
-    return pl.Series(said, dtype=BASE["warnings"])
+    texts = [_warning_texts(entry, row) for entry in entries for row in range(len(entry.rows))]
+    return pl.Series(texts, dtype=BASE["warnings"])
 
 
-def _said(entry: SegmentEntry, row: int) -> list[str]:
-    return [": ".join(str(v) for v in said.values()) for said in entry.warnings.get(row, [])]
+def _warning_texts(entry: SegmentEntry, row: int) -> list[str]:
+    return [": ".join(map(str, warning.values())) for warning in entry.warnings.get(row, [])]
 
 
-def _answers(schema: Schema, entries: Sequence[SegmentEntry]) -> pl.DataFrame:
+def _prediction_columns(schema: Schema, entries: Sequence[SegmentEntry]) -> pl.DataFrame:
     assert schema.target is not None
     labels = [label for entry in entries for label in entry.labels]
     if schema.target.task == "regression":
@@ -151,11 +155,11 @@ def _probabilities(entry: SegmentEntry, unknown: list[float | None]) -> Sequence
     return entry.probabilities or [unknown] * len(entry.rows)
 
 
-def _as_kept(about: SegmentHeader, schema: Schema) -> Schema:
-    """The schema of what stands in the rows: only the columns kept, hashes as words."""
-    columns = [schema[name] for name in about.columns]
+def _kept_schema(header: SegmentHeader, schema: Schema) -> Schema:
+    """The schema of the logged rows: only the columns kept, hashes as categories."""
+    columns = [schema[name] for name in header.columns]
     return Schema(
-        tuple(Column(c.name, "category") if c.name in about.masked else c for c in columns),
+        tuple(Column(c.name, "category") if c.name in header.masked else c for c in columns),
         missing_words=schema.missing_words,
     )
 
@@ -164,12 +168,12 @@ def _is_words(column: Column) -> bool:
     return column.kind in ("category", "text")
 
 
-def _alike(schema: Schema, rows: Sequence[Row]) -> Iterator[list[tuple[int, Row]]]:
-    """Numbered rows, parted by which cells are text: a number and its text are read in different ways."""
+def _group_by_types(schema: Schema, rows: Sequence[Row]) -> Iterator[list[tuple[int, Row]]]:
+    """Numbered rows, grouped by which cells are text: numbers and their texts are parsed differently."""
     kinds = [set(map(type, column)) for column in zip(*rows, strict=True)]
     mixed = [
-        place
-        for place, (column, types) in enumerate(zip(schema, kinds, strict=True))
+        i
+        for i, (column, types) in enumerate(zip(schema, kinds, strict=True))
         if not _is_words(column) and str in types and types - {str, type(None)}
     ]
     groups: dict[tuple[bool, ...], list[tuple[int, Row]]] = {}

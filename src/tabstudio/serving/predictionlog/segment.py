@@ -1,9 +1,9 @@
 """A segment: the file that one worker process appends its predictions to.
 
-A record is its length (4 bytes, little-endian) and a MessagePack array: `SegmentHeader` before the first
-prediction of each model version in the file, so that a segment can be read alone; then `SegmentEntry` after
-`SegmentEntry`. One write to the kernel per record, before the answer is sent: `kill -9` cannot take back what
-the page cache holds.
+A record is its length (4 bytes, little-endian) and a MessagePack array: a `SegmentHeader` before the first
+prediction of each model version, so that a segment can be read alone, then a `SegmentEntry` per request. Each
+record is one write to the kernel before the answer is sent: `kill -9` cannot take back what the page cache
+holds.
 
 A row of 30 numbers costs 2 to 3 microseconds this way; a row of SQLite (WAL, commits of 64 rows) cost 9.5
 on the same machine, and every worker would wait for the one lock. The writer holds a lock on its file, which
@@ -26,6 +26,8 @@ from typing import Any
 import msgspec
 
 SEGMENTS = "segments"
+DRAFT = ".new"
+"""Suffix of a segment that is not locked yet; one that is left is removed by compaction."""
 logger = logging.getLogger("tabstudio.serving")
 DAY = 86_400
 _LENGTH = struct.Struct("<I")
@@ -47,8 +49,8 @@ class SegmentHeader(msgspec.Struct, array_like=True, tag=0, frozen=True):
 class SegmentEntry(msgspec.Struct, array_like=True, tag=1, frozen=True):
     """One answered request: `rows` of raw values in the order of the version's columns.
 
-    `labels` are classes or, for a regression, values; `probabilities` stand in the order of the classes.
-    `warnings` name a row's place and what was said of it.
+    `labels` are classes or, for a regression, values; `probabilities` are in the order of the classes,
+    `warnings` by row.
     """
 
     number: int
@@ -74,14 +76,19 @@ class SegmentWriter:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Make the file, locked before anybody can see it. Raises `OSError`."""
+        """Create the file, locked before it is visible. Raises `OSError`."""
         folder.mkdir(exist_ok=True, mode=0o700)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         self.path = folder / f"{stamp}-{os.getpid()}-{secrets.token_hex(4)}.log"
-        hidden = self.path.with_suffix(".new")
-        self.descriptor = os.open(hidden, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
-        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
-        hidden.rename(self.path)
+        draft = self.path.with_suffix(DRAFT)
+        self.descriptor = os.open(draft, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+            draft.rename(self.path)
+        except OSError:
+            os.close(self.descriptor)
+            draft.unlink(missing_ok=True)
+            raise
         self.until = (time.time() // DAY + 1) * DAY
         self.size = 0
 
@@ -100,18 +107,18 @@ class SegmentWriter:
         os.fsync(self.descriptor)
 
     def close(self) -> None:
-        """Give the file free for compaction."""
+        """Release the file for compaction."""
         os.close(self.descriptor)
 
 
 def read_segment(path: Path, *, finished: bool = False) -> Iterator[SegmentHeader | SegmentEntry]:
     """Every whole record of a file, also of one that is being written.
 
-    A torn record ends it: `kill -9` may cut the last write short, before its answer was sent. Of a `finished`
-    file it is told how much is cut off.
+    A torn record ends it: `kill -9` may cut the last write short, before its answer was sent. For a
+    `finished` file the length of the torn rest is logged.
     """
     with path.open("rb") as file:
-        good = 0
+        valid = 0
         while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
             body = file.read(_LENGTH.unpack(head)[0])
             try:
@@ -119,8 +126,8 @@ def read_segment(path: Path, *, finished: bool = False) -> Iterator[SegmentHeade
             except msgspec.MsgspecError:
                 break
             yield record
-            good += len(head) + len(body)
-        rest = path.stat().st_size - good if finished else 0
+            valid += len(head) + len(body)
+        rest = path.stat().st_size - valid if finished else 0
     if rest:
         logger.warning("%s: the last %d bytes are no whole record and are left out", path.name, rest)
 

@@ -1,4 +1,4 @@
-"""A prediction log in a few lines of text."""
+"""A prediction log as a text table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _SHOWN = ("time", "request_id", "row", "version", "role", "caller", "prediction"
 
 
 def summary_table(log: pl.LazyFrame) -> str:
-    """Rows, labels and times of each version and role, a line each."""
+    """Rows, labels and times of each version and role."""
     counts = (
         log.group_by("version", "role")
         .agg(
@@ -20,19 +20,19 @@ def summary_table(log: pl.LazyFrame) -> str:
         .sort("last")
         .collect()
     )
-    return _table(counts)
+    return _text_table(counts)
 
 
 def tail_table(log: pl.LazyFrame, rows: int) -> str:
-    """The last rows: what was asked by whom and answered, and the label that came later."""
-    return _table(log.select(_SHOWN).tail(rows).collect())
+    """The last rows with their caller, prediction and later label."""
+    return _text_table(log.select(_SHOWN).tail(rows).collect())
 
 
-def _table(frame: pl.DataFrame) -> str:
+def _text_table(frame: pl.DataFrame) -> str:
     times = pl.col(pl.Datetime).dt.strftime("%Y-%m-%d %H:%M:%SZ")
-    words = frame.with_columns(times).select(pl.all().cast(pl.String).fill_null("-").replace("", "-"))
-    lines = [words.columns, *words.rows()]
-    widths = [max(len(line[place]) for line in lines) for place in range(words.width)]
+    texts = frame.with_columns(times).select(pl.all().cast(pl.String).fill_null("-").replace("", "-"))
+    lines = [texts.columns, *texts.rows()]
+    widths = [max(len(line[i]) for line in lines) for i in range(texts.width)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines

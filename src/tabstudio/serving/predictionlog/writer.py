@@ -1,8 +1,8 @@
-"""The writing end of the log: one per worker process, on the way of every answer, so it must be quick.
+"""The prediction log's writer: one per worker process, on the way of every answer, so it must be quick.
 
-What is promised: a prediction stands in a file before its answer is sent, and neither an exception nor
-`kill -9` of the process takes it back. A second later it is on the disk, where it outlives the machine's
-power, too. A disk that is full or gone costs records, never an answer: they are counted, and told once.
+A prediction is in a file before its answer is sent, and neither an exception nor `kill -9` of the process
+takes it back. A second later it is on the disk, where it outlives a loss of power, too. A disk that is full
+or gone costs records, never an answer: they are counted, and the failure is logged once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ logger = logging.getLogger("tabstudio.serving")
 
 
 class PredictionLog:
-    """Keeps every `PredictionRecord` that it is called with. Safe to use from several threads.
+    """Writes every `PredictionRecord` that it is called with. Safe to use from several threads.
 
     Raises `TabstudioError` where the folder cannot be written at the start.
     """
@@ -36,13 +36,13 @@ class PredictionLog:
     def __init__(self, options: LogOptions) -> None:
         self.options, self.folder = options, log_folder(options.folder)
         self.lost = 0
-        """Predictions that could not be kept."""
+        """Predictions that could not be written."""
         self._lock = Lock()
-        self._versions: dict[tuple[str, str], _Version] = {}
-        self._told: set[int] = set()
+        self._versions: dict[tuple[str, str], _LoggedVersion] = {}
+        self._written_headers: set[int] = set()
         self._failing = False
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # it holds what people are asked about
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # inputs may be personal data
             self.privacy = PrivacyFilter(options, self.folder)
             self._segment = self._new_segment()
         except OSError as error:
@@ -50,14 +50,14 @@ class PredictionLog:
                 f"the prediction log {self.folder} cannot be written ({error.strerror}): name another folder "
                 "with --log-folder, or serve without it: --no-log"
             ) from error
-        self._keeper = _Keeper(self)
-        self._keeper.start()
+        self._maintenance = _Maintenance(self)
+        self._maintenance.start()
 
     def opened(self, model: str, version: str, schema: Schema) -> None:
-        """Learn what a version's columns are, before its first record comes."""
+        """Register a version's columns before its first record."""
         columns = tuple(column.name for column in schema.features)
         with self._lock:
-            about = SegmentHeader(
+            header = SegmentHeader(
                 len(self._versions),
                 model,
                 version,
@@ -65,44 +65,44 @@ class PredictionLog:
                 self.privacy.kept(columns),
                 self.privacy.masked(columns),
             )
-            self._versions.setdefault((model, version), _Version(about, self.privacy.reducer(columns)))
+            self._versions.setdefault((model, version), _LoggedVersion(header, self.privacy.reducer(columns)))
 
     def __call__(self, record: PredictionRecord) -> None:
-        """Keep one answered request."""
+        """Write one answered request."""
         try:
             with self._lock:
                 self._append(record)
         except OSError as error:
-            self._missed(error, len(record.rows))
+            self._count_lost(error, len(record.rows))
         else:
             if self._failing:
                 self._failing = False
                 logger.warning("%s: the prediction log is written again; %d are lost", self.folder, self.lost)
 
     def close(self) -> None:
-        """Bring everything to the disk and let the file go. Nothing can be recorded after it."""
-        self._keeper.stop()
+        """Bring everything to the disk and close the file. Nothing can be recorded after it."""
+        self._maintenance.stop()
 
     def _append(self, record: PredictionRecord) -> None:
         segment = self._segment
         if segment.size > self.options.segment_bytes or record.at >= segment.until:
             self._segment = self._new_segment()
-            self._keeper.retire(segment)
+            self._maintenance.retire(segment)
             segment = self._segment
         version = self._versions[record.model, record.version]
-        if version.about.number not in self._told:
-            segment.append(version.about)
-            self._told.add(version.about.number)
+        if version.header.number not in self._written_headers:
+            segment.append(version.header)
+            self._written_headers.add(version.header.number)
         try:
             segment.append(version.entry(record, record.rows))
         except OverflowError:  # JSON's integers have no end, a record's have 64 bits
             segment.append(version.entry(record, [_within_64_bits(row) for row in record.rows]))
 
     def _new_segment(self) -> SegmentWriter:
-        self._told.clear()
+        self._written_headers.clear()
         return SegmentWriter(self.folder / SEGMENTS)
 
-    def _missed(self, error: OSError, rows: int) -> None:
+    def _count_lost(self, error: OSError, rows: int) -> None:
         self.lost += rows
         if not self._failing:
             self._failing = True
@@ -113,15 +113,15 @@ class PredictionLog:
             )
 
 
-class _Version:
-    """A served version as the log sees it."""
+class _LoggedVersion:
+    """A served version: its header, and what of its rows may be kept."""
 
-    def __init__(self, about: SegmentHeader, reduce: Callable[[list[Row]], list[Row]] | None) -> None:
-        self.about, self._reduce = about, reduce
+    def __init__(self, header: SegmentHeader, reduce: Callable[[list[Row]], list[Row]] | None) -> None:
+        self.header, self._reduce = header, reduce
 
     def entry(self, record: PredictionRecord, rows: list[Row]) -> SegmentEntry:
         return SegmentEntry(
-            self.about.number,
+            self.header.number,
             record.role,
             record.protocol,
             record.request_id,
@@ -134,8 +134,8 @@ class _Version:
         )
 
 
-class _Keeper(Thread):
-    """Syncs the file once a second, lets finished ones go, and has them compacted in a process of its own."""
+class _Maintenance(Thread):
+    """Syncs the file once a second, closes full ones, and starts their compaction in a process of its own."""
 
     def __init__(self, log: PredictionLog) -> None:
         super().__init__(name="prediction-log", daemon=True)
@@ -151,7 +151,7 @@ class _Keeper(Thread):
 
     def run(self) -> None:
         while not self._ended.wait(SYNC_SECONDS):
-            self._tend()
+            self._sync_and_close()
             if time.monotonic() >= self._due:
                 self._compact()
 
@@ -159,13 +159,13 @@ class _Keeper(Thread):
         self._ended.set()
         self.join()
         self._retired.append(self.log._segment)
-        self._tend()
+        self._sync_and_close()
 
-    def _tend(self) -> None:
+    def _sync_and_close(self) -> None:
         while self._retired:
             segment = self._retired.pop()
             self._sync(segment)
-            segment.close()
+            self._close(segment)
             self._due = time.monotonic()
         segment = self.log._segment
         if segment.size != self._synced and not self._ended.is_set():
@@ -177,6 +177,12 @@ class _Keeper(Thread):
             segment.sync()
         except OSError as error:
             logger.warning("%s: cannot be brought to the disk: %s", segment.path, error.strerror)
+
+    def _close(self, segment: SegmentWriter) -> None:
+        try:
+            segment.close()
+        except OSError as error:  # the descriptor is free all the same
+            logger.warning("%s: cannot be closed: %s", segment.path, error.strerror)
 
     def _compact(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -195,9 +201,9 @@ def _within_64_bits(row: Row) -> Row:
 
 
 def _without_values(warnings: dict[int, list[dict[str, str]]]) -> dict[int, list[dict[str, str]]]:
-    """Which column and what, without the words, which may quote a value that must not be kept."""
-    short = ("column", "code")
+    """Column and code of each warning; its message may quote a value that must not be kept."""
+    fields = ("column", "code")
     return {
-        row: [{key: warning[key] for key in short if key in warning} for warning in several]
-        for row, several in warnings.items()
+        row: [{key: warning[key] for key in fields if key in warning} for warning in of_row]
+        for row, of_row in warnings.items()
     }
