@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked import Forked
 from tests.once import shared_once
 
 from .content import fill
@@ -27,7 +28,7 @@ class Running:
     """A studio that answers: its address, its process, the folder in which it works."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: Forked | subprocess.Popen[bytes]
     folder: Path
     log: Path
 
@@ -42,20 +43,18 @@ class Running:
         return self.process.wait(timeout=30)
 
 
-def start_studio(folder: Path, *options: str, **environment: str) -> Running:
-    """Start a studio on a free port, wait until it tells its address."""
+def start_studio(folder: Path, *options: str, fresh: bool = False, **environment: str) -> Running:
+    """Start a studio on a free port, wait until it tells its address.
+
+    It is forked off a process that has imported what it needs, or a `fresh` one, as in a terminal.
+    """
     log = folder / "studio.log"
-    began = log.stat().st_size if log.exists() else 0
-    quiet = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    log.touch()
+    began = log.stat().st_size
+    quiet = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     settings = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "TABSTUDIO_", "PYTEST"))}
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tabstudio", "studio", "--port", "0", *options],
-            cwd=folder,
-            env=settings | quiet | environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    start = _fresh if fresh else _forked
+    process = start(folder, log, settings | quiet | environment, ["studio", "--port", "0", *options])
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and process.poll() is None:
         found = re.search(r"the studio is at (http://\S+);", log.read_bytes()[began:].decode())
@@ -65,6 +64,17 @@ def start_studio(folder: Path, *options: str, **environment: str) -> Running:
     process.kill()
     process.wait()
     raise AssertionError(f"the studio did not start: {log.read_bytes()[began:].decode()}")
+
+
+def _forked(folder: Path, log: Path, environment: dict[str, str], words: list[str]) -> Forked:
+    code = "import sys; from tabstudio.cli import main; main(sys.argv[1:])"
+    return Forked(code, *words, output=log, folder=folder, environment=environment)
+
+
+def _fresh(folder: Path, log: Path, environment: dict[str, str], words: list[str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-u", "-m", "tabstudio", *words]
+    with log.open("ab") as output:
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
 
 
 @pytest.fixture

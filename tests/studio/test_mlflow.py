@@ -39,7 +39,7 @@ def answering(url: str, seconds: float = 90) -> httpx.Response:
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_it_runs_with_the_studio_answers_to_its_own_names_and_ends_with_it(tmp_path, end):
-    running = start_studio(tmp_path, "--mlflow")
+    running = start_studio(tmp_path, "--mlflow", fresh=True)
     try:
         started = descendants(running.process.pid)
         url = link_of(running.url)
