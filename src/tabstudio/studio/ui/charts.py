@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Required, TypedDict, Unpack
 
 from nicegui import ui
+from nicegui.events import GenericEventArguments
 
 from tabstudio.studio.ui.elements import folded
 from tabstudio.studio.ui.tables import Cell, format_number, table_markup
@@ -15,6 +16,8 @@ DASHES = ("solid", "dashed", "dotted")
 SHOWN = 2000
 """Rows of numbers below one chart; the rest is told."""
 
+Options = dict[str, Any]
+"""Options as ECharts takes them."""
 ChartTable = tuple[Sequence[str], Sequence[Sequence[Cell]]]
 """Headers and rows of the numbers that a chart draws."""
 Lines = Mapping[str, Sequence[tuple[float, float]]]
@@ -30,7 +33,7 @@ class Chart:
     def __init__(
         self,
         title: str,
-        options: dict[str, Any],
+        options: Options,
         numbers: Callable[[], ChartTable],
         *,
         height: int = 280,
@@ -44,7 +47,7 @@ class Chart:
             self.echart.props["aria-label"] = title
             self._details()
 
-    def update(self, options: dict[str, Any], numbers: Callable[[], ChartTable]) -> None:
+    def update(self, options: Options, numbers: Callable[[], ChartTable]) -> None:
         """Draw other data in the same place; what stays the same moves there."""
         self._numbers = numbers
         self.echart.options.clear()
@@ -62,7 +65,7 @@ class Chart:
         with folded("Numbers") as details:
             self._table = ui.html("", sanitize=False).classes("scroll").props('tabindex="0"')
 
-        def turned(event: Any) -> None:
+        def turned(event: GenericEventArguments) -> None:
             self._open = bool(event.args)
             if self._open:
                 self._table.set_content(self._markup())
@@ -101,7 +104,7 @@ class LinePlot(Chart):
         self.update(line_options(series, **self.axes), lambda: points_table(series, self.axes["x"]))
 
 
-def line_options(series: Lines, **axes: Unpack[LineAxes]) -> dict[str, Any]:
+def line_options(series: Lines, **axes: Unpack[LineAxes]) -> Options:
     """Return ECharts options of a `LinePlot`."""
     low, high = axes.get("area", (None, None))
     left, right = axes.get("span", ("dataMin", "dataMax"))
@@ -125,7 +128,7 @@ def line_options(series: Lines, **axes: Unpack[LineAxes]) -> dict[str, Any]:
     }
 
 
-def value_axis(name: str) -> dict[str, Any]:
+def value_axis(name: str) -> Options:
     """Return a horizontal axis of numbers with its name below it."""
     return {"type": "value", "name": name, "nameLocation": "middle", "nameGap": 28}
 
@@ -153,8 +156,8 @@ class BarPlot(Chart):
         self.update(options, lambda: _bar_table(labels, series))
 
 
-def _bar_options(labels: Sequence[str], series: Bars, *, sideways: bool, value: str) -> dict[str, Any]:
-    names: dict[str, Any] = {
+def _bar_options(labels: Sequence[str], series: Bars, *, sideways: bool, value: str) -> Options:
+    names: Options = {
         "type": "category",
         "data": list(labels),
         "axisLabel": {"width": 150, "overflow": "truncate"},
@@ -232,14 +235,14 @@ def parallel(
     title: str,
     dimensions: Sequence[str],
     names: Sequence[str],
-    rows: Sequence[Sequence[Any]],
+    rows: Sequence[Sequence[float | str | None]],
     height: int = 360,
 ) -> Chart:
     """Parallel coordinates: one axis a dimension, one line a row; texts make an axis of categories."""
-    axes: list[dict[str, Any]] = []
+    axes: list[Options] = []
     for index, dimension in enumerate(dimensions):
         values = [row[index] for row in rows if row[index] is not None]
-        axis: dict[str, Any] = {"dim": index, "name": dimension}
+        axis: Options = {"dim": index, "name": dimension}
         if any(isinstance(value, str) for value in values):
             axis |= {"type": "category", "data": sorted({str(value) for value in values})}
         else:
@@ -273,7 +276,7 @@ def parallel(
 
 _DIVERGING = ["#b2480a", "#f4a259", "#fbfaf8", "#5aa2d4", "#004c7a"]
 _SEQUENTIAL = ["#f7fafc", "#9ecae8", "#2f86c1", "#003f66"]
-_AXIS: dict[str, Any] = {
+_AXIS: Options = {
     "axisLine": {"lineStyle": {"color": "var(--line)"}},
     "axisLabel": {"color": "var(--muted)", "hideOverlap": True},
     "nameTextStyle": {"color": "var(--muted)"},
@@ -281,7 +284,7 @@ _AXIS: dict[str, Any] = {
 }
 
 
-def _styled(options: dict[str, Any]) -> dict[str, Any]:
+def _styled(options: Options) -> Options:
     """The options with the colors, axes and texts of the house below what they say themselves."""
     styled = {
         "animationDuration": 250,
@@ -318,7 +321,7 @@ def _styled(options: dict[str, Any]) -> dict[str, Any]:
     return styled
 
 
-def _deep(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def _deep(below: Options, above: Options) -> Options:
     merged = {**below, **above}
     for key in below.keys() & above.keys():
         if isinstance(below[key], dict) and isinstance(above[key], dict):

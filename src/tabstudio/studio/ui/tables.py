@@ -121,7 +121,9 @@ class PageRequest:
     descending: bool = False
 
 
-Fetch = Callable[[PageRequest], Awaitable[tuple[list[dict[str, Any]], int]]]
+QuasarRow = dict[str, Any]
+"""A row of a `PagedTable` by field, or one of its columns, as Quasar takes them."""
+Fetch = Callable[[PageRequest], Awaitable[tuple[list[QuasarRow], int]]]
 
 
 class PagedTable:
@@ -133,7 +135,7 @@ class PagedTable:
 
     def __init__(
         self,
-        columns: list[dict[str, Any]],
+        columns: list[QuasarRow],
         fetch: Fetch,
         *,
         row_key: str = "id",
@@ -163,7 +165,7 @@ class PagedTable:
         self.table.on("request", self._request)
 
     @property
-    def selected(self) -> list[dict[str, Any]]:
+    def selected(self) -> list[QuasarRow]:
         """The ticked rows."""
         return list(self.table.selected)
 

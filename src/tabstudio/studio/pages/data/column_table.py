@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import Any
 
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from tabstudio.studio.pages.data.table_choices import TableChoices
+from tabstudio.studio.services.tables.preview_types import ColumnPreview, SchemaPreview
 from tabstudio.studio.ui.pager import Pager
 from tabstudio.table.schema import KINDS
 
@@ -25,7 +25,8 @@ class ColumnTable:
 
     def __init__(self, choices: TableChoices, changed: Callable[[], None]) -> None:
         self.choices, self.changed = choices, changed
-        self.schema: dict[str, Any] = {"columns": [], "rows": 0}
+        self.columns: list[ColumnPreview] = []
+        self.rows = 1
         self.number = 1
         self.search = ui.input("Search by name", on_change=lambda: self._turn(1))
         self.search.props('outlined dense clearable debounce=200 type="search"').classes("search")
@@ -34,9 +35,9 @@ class ColumnTable:
         self.table.on("change", self._edited, js_handler=_EDITED)
         self.pager = Pager(self._turn, "columns")
 
-    def show(self, schema: dict[str, Any]) -> None:
+    def show(self, schema: SchemaPreview) -> None:
         """Draw the columns of a look; the page of them stays."""
-        self.schema = schema
+        self.columns, self.rows = schema["columns"], schema["rows"] or 1
         self.search.set_visibility(len(schema["columns"]) > LIMIT)
         self._draw()
 
@@ -47,9 +48,7 @@ class ColumnTable:
     def _draw(self) -> None:
         word = (self.search.value or "").casefold()
         matching = [
-            (index, column)
-            for index, column in enumerate(self.schema["columns"])
-            if word in column["name"].casefold()
+            (index, column) for index, column in enumerate(self.columns) if word in column["name"].casefold()
         ]
         shown = matching[(self.number - 1) * LIMIT : self.number * LIMIT]
         head = "".join(f'<th scope="col">{name}</th>' for name in _HEADERS)
@@ -59,9 +58,8 @@ class ColumnTable:
         )
         self.pager.update(self.number, more=len(matching) > self.number * LIMIT)
 
-    def _row(self, index: int, column: dict[str, Any]) -> str:
-        rows = self.schema["rows"] or 1
-        gaps = f"{column['missing']:,} ({column['missing'] / rows:.1%})" if column["missing"] else "0"
+    def _row(self, index: int, column: ColumnPreview) -> str:
+        gaps = f"{column['missing']:,} ({column['missing'] / self.rows:.1%})" if column["missing"] else "0"
         examples = ", ".join(column["examples"])
         return (
             f'<tr><th scope="row">{escape(column["name"])}</th>'
@@ -70,13 +68,13 @@ class ColumnTable:
             f"<td>{escape(examples)}</td><td>{escape(column['reason'])}</td></tr>"
         )
 
-    def _kind(self, index: int, column: dict[str, Any]) -> str:
+    def _kind(self, index: int, column: ColumnPreview) -> str:
         kind = self.choices.options.get("kind", {}).get(column["name"], "")
         guess = column["kind"] if not kind else "guess"
         options = [("", f"{guess} (guessed)" if not kind else guess), *((name, name) for name in KINDS)]
         return _select("kind", index, f"Kind of {column['name']}", options, kind)
 
-    def _use(self, index: int, column: dict[str, Any]) -> str:
+    def _use(self, index: int, column: ColumnPreview) -> str:
         if column["role"] == "target":
             return '<span class="badge info">target</span>'
         used = column["role"] == "feature"
@@ -91,7 +89,7 @@ class ColumnTable:
 
     def _edited(self, event: GenericEventArguments) -> None:
         field, index, value = event.args
-        name = self.schema["columns"][index]["name"]
+        name = self.columns[index]["name"]
         if field == "kind":
             self.choices.read_as(name, value)
         elif value == "yes":

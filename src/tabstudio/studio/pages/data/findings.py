@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from nicegui import ui
 
 from tabstudio.studio.pages.data.table_choices import TableChoices
+from tabstudio.studio.services.tables.preview_types import FindingPreview
 from tabstudio.studio.ui.elements import empty
 
 MOST = 30
@@ -16,7 +16,7 @@ _TO_DROP = ("leak", "cardinality", "missing")
 
 
 def show_findings(
-    findings: Sequence[dict[str, Any]],
+    findings: Sequence[FindingPreview],
     choices: TableChoices,
     changed: Callable[[], None],
     group_by: Callable[[str], None],
@@ -41,7 +41,7 @@ def show_findings(
 
 
 def _way_out(
-    finding: dict[str, Any],
+    finding: FindingPreview,
     choices: TableChoices,
     changed: Callable[[], None],
     group_by: Callable[[str], None],

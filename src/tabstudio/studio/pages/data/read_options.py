@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from nicegui import ui
+from nicegui.events import ValueChangeEventArguments
 
 from tabstudio.studio.pages.data.table_choices import TableChoices
+from tabstudio.studio.services.tables.preview_types import SchemaPreview, TargetPreview
 from tabstudio.studio.ui.elements import folded
 
 _TASKS = {
@@ -40,7 +41,7 @@ class ReadOptionsForm:
         for field in (self.target, self.task, self.positive, self.separator, self.encoding, self.missing):
             field.props("outlined dense options-dense")
 
-    def show(self, schema: dict[str, Any]) -> None:
+    def show(self, schema: SchemaPreview) -> None:
         """Bring the fields up to date; that is no choice of anybody."""
         self.showing = True
         names = {column["name"]: column["name"] for column in schema["columns"]}
@@ -48,11 +49,10 @@ class ReadOptionsForm:
         goal, options = schema["target"], self.choices.options
         self.task.set_visibility(goal is not None)
         self.task.value = options.get("task", "")
-        binary = goal is not None and goal["task"] == "binary"
-        self.positive.set_visibility(binary)
-        if binary:
+        self.positive.set_visibility(goal is not None and goal["task"] == "binary")
+        if goal is not None and goal["task"] == "binary":
             self.positive.set_options({label: label for label in goal["classes"]}, value=goal["positive"])
-        self.reason.text = self._told(goal)
+        self.reason.text = self._target_text(goal)
         self.separator.value, self.encoding.value = options.get("separator", ""), options.get("encoding", "")
         self.separator.props["placeholder"] = repr(schema["separator"])[1:-1] if schema["separator"] else ""
         self.encoding.props["placeholder"] = schema["encoding"] or ""
@@ -60,7 +60,7 @@ class ReadOptionsForm:
         self.missing.props["placeholder"] = " ".join(schema["missing_words"])
         self.showing = False
 
-    def _told(self, goal: dict[str, Any] | None) -> str:
+    def _target_text(self, goal: TargetPreview | None) -> str:
         if goal is None:
             return "Choose the column that a model shall predict."
         more = f" and {goal['more_classes']:,} more" if goal["more_classes"] else ""
@@ -73,8 +73,8 @@ class ReadOptionsForm:
             self.choices.aim(self.target.value or "")
             self.changed()
 
-    def _chosen(self, name: str) -> Callable[[Any], None]:
-        def choose(event: Any) -> None:
+    def _chosen(self, name: str) -> Callable[[ValueChangeEventArguments[str]], None]:
+        def choose(event: ValueChangeEventArguments[str]) -> None:
             if not self.showing:
                 self.choices.set(name, event.value)
                 self.changed()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 from nicegui import ui
 
 from tabstudio.report.text_format import format_tick, shorten
+from tabstudio.studio.services.tables.preview_types import AssociationsPreview, ChartsPreview, PanelPreview
 from tabstudio.studio.ui.charts import BarPlot, LinePlot, heatmap
 from tabstudio.studio.ui.elements import empty, section
 from tabstudio.studio.ui.tables import plain_table
@@ -18,7 +18,7 @@ MOST_BARS = 30
 _CELL, _HEAD = 24, 190
 
 
-def draw_table_charts(charts: Mapping[str, Any], target: str) -> None:
+def draw_table_charts(charts: ChartsPreview, target: str) -> None:
     """Every chart that this table has."""
     with ui.element("div").classes("grid"):
         if charts["classes"] or charts["target"]:
@@ -55,19 +55,20 @@ _ASSOCIATIONS = (
 )
 
 
-def _of_target(charts: Mapping[str, Any]) -> None:
+def _of_target(charts: ChartsPreview) -> None:
     if charts["target"]:
         _histogram(charts["target"], ["all rows"], "Rows by value")
         return
-    counted = charts["classes"][:MOST_BARS]
+    classes = charts["classes"] or []
+    counted = classes[:MOST_BARS]
     labels = [f"{label} ({share:.1%})" for label, _, share in counted]
     rows = {"rows": [count for _, count, _ in counted]}
     BarPlot("Rows of each class", labels, rows, sideways=True, height=_height(len(counted)))
-    if len(charts["classes"]) > MOST_BARS:
-        empty(f"… and {len(charts['classes']) - MOST_BARS:,} smaller classes.")
+    if len(classes) > MOST_BARS:
+        empty(f"… and {len(classes) - MOST_BARS:,} smaller classes.")
 
 
-def _missing(missing: Sequence[Sequence[Any]]) -> None:
+def _missing(missing: Sequence[tuple[str, int, float]]) -> None:
     shown = missing[:MOST_BARS]
     shares = {"percent of the rows": [round(100 * share, 2) for _, _, share in shown]}
     labels = [name for name, _, _ in shown]
@@ -76,7 +77,7 @@ def _missing(missing: Sequence[Sequence[Any]]) -> None:
         empty(f"… and {len(missing) - MOST_BARS:,} columns with fewer gaps.")
 
 
-def _associations(associations: Mapping[str, Any]) -> None:
+def _associations(associations: AssociationsPreview) -> None:
     names = associations["names"]
     heatmap(
         "How each pair of columns goes together",
@@ -95,7 +96,7 @@ def _associations(associations: Mapping[str, Any]) -> None:
 class DistributionCharts:
     """One column at a time, chosen from those that have a picture, the ones most associated first."""
 
-    def __init__(self, charts: Mapping[str, Any], target: str) -> None:
+    def __init__(self, charts: ChartsPreview, target: str) -> None:
         self.charts, self.target = charts, target
         links = {name: (value, how) for name, value, how in charts["associations"]["with_target"]}
         self.panels = {panel["name"]: panel for panel in charts["panels"]}
@@ -136,23 +137,23 @@ def _with_link(name: str, link: tuple[float | None, str] | None) -> str:
     return f"{name} ({link[1]} {link[0]:.2f})"
 
 
-def _histogram(panel: Mapping[str, Any], groups: Sequence[str], title: str) -> None:
-    edges = [_place(panel, edge) for edge in panel["edges"]]
+def _histogram(panel: PanelPreview, groups: Sequence[str], title: str) -> None:
+    edges = [_place(panel, edge) for edge in panel["edges"] or ()]
     labels = [f"{low} to {high}" for low, high in pairwise(edges)]
     BarPlot(title, labels, _percent(panel, groups), value="%", height=300)
 
 
-def _levels(panel: Mapping[str, Any], groups: Sequence[str], title: str) -> None:
+def _levels(panel: PanelPreview, groups: Sequence[str], title: str) -> None:
     BarPlot(title, panel["labels"], _percent(panel, groups), value="%", height=300)
 
 
-def _means(panel: Mapping[str, Any], target: str) -> None:
+def _means(panel: PanelPreview, target: str) -> None:
     title = f"Mean of {shorten(target, 40)}"
-    means = panel["heights"][0]
+    means, spreads = panel["heights"][0], panel["spread"] or []
     if panel["labels"]:
-        BarPlot(title, panel["labels"], {"mean": means, "standard deviation": panel["spread"]}, height=300)
+        BarPlot(title, panel["labels"], {"mean": means, "standard deviation": spreads}, height=300)
         return
-    band = list(zip(panel["edges"], means, panel["spread"], strict=True))
+    band = list(zip(panel["edges"] or (), means, spreads, strict=True))
     LinePlot(
         title,
         {
@@ -165,14 +166,14 @@ def _means(panel: Mapping[str, Any], target: str) -> None:
     )
 
 
-def _percent(panel: Mapping[str, Any], groups: Sequence[str]) -> dict[str, list[float]]:
+def _percent(panel: PanelPreview, groups: Sequence[str]) -> dict[str, list[float]]:
     return {
         group: [round(100 * share, 3) for share in shares]
         for group, shares in zip(groups, panel["heights"], strict=True)
     }
 
 
-def _place(panel: Mapping[str, Any], edge: float) -> str:
+def _place(panel: PanelPreview, edge: float) -> str:
     if not panel["is_date"]:
         return format_tick(edge)
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=edge)).strftime("%Y-%m-%d")

@@ -15,6 +15,7 @@ from tabstudio.studio.pages.data.read_options import ReadOptionsForm
 from tabstudio.studio.pages.data.table_charts import draw_table_charts
 from tabstudio.studio.pages.data.table_choices import TableChoices
 from tabstudio.studio.pages.data.training_form import TrainingForm
+from tabstudio.studio.services.tables.preview_types import ChartsPreview, FindingPreview, SchemaPreview
 from tabstudio.studio.services.tables.previews import PreviewPart, TablePreview
 from tabstudio.studio.ui.elements import heading, problem, section
 from tabstudio.studio.ui.frame import PageView
@@ -67,7 +68,7 @@ class TablePage:
                 self._fail(str(error))
 
     async def _part(
-        self, turn: int, look: TablePreview, name: PreviewPart, show: Callable[[dict[str, Any]], None]
+        self, turn: int, look: TablePreview, name: PreviewPart, show: Callable[[Any], None]
     ) -> None:
         part = await look.part(name)
         if (
@@ -87,21 +88,25 @@ class TablePage:
         self.choices.target = ""
         self.changed()
 
-    def _schema(self, part: dict[str, Any]) -> None:
-        facts = [f"{part['rows']:,} rows", f"{len(part['columns']):,} columns", format_size(part["bytes"])]
+    def _schema(self, part: SchemaPreview) -> None:
+        facts = [
+            f"{part['rows']:,} rows",
+            f"{len(part['columns']):,} columns",
+            format_size(part["bytes"] or 0),
+        ]
         if part["format"] == "text":
-            facts += [f"separated by {_named(part['separator'])}", part["encoding"]]
+            facts += [f"separated by {_named(part['separator'] or '')}", part["encoding"] or ""]
         self.about.text = " · ".join(facts)
         self.reading.show(part)
         self.columns.show(part)
         self.training.show(part)
 
-    def _findings(self, part: dict[str, Any]) -> None:
+    def _findings(self, part: dict[str, list[FindingPreview]]) -> None:
         self.findings.clear()
         with self.findings:
             show_findings(part["findings"], self.choices, self.changed, self.training.group_by)
 
-    def _charts(self, part: dict[str, Any]) -> None:
+    def _charts(self, part: ChartsPreview) -> None:
         self.charts.clear()
         with self.charts:
             draw_table_charts(part, self.choices.target)

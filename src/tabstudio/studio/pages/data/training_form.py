@@ -14,8 +14,10 @@ from tabstudio.recipes.names import stem
 from tabstudio.studio.pages.data.table_choices import TableChoices
 from tabstudio.studio.services.jobs import job_command
 from tabstudio.studio.services.jobs.studio_jobs import JobKind
+from tabstudio.studio.services.tables.preview_types import SchemaPreview
 from tabstudio.studio.ui.addresses import job_page
 from tabstudio.studio.ui.copy_button import copyable_command
+from tabstudio.studio.ui.elements import folded
 from tabstudio.studio.ui.frame import PageView
 
 _OPTIONS = used_by("form")
@@ -38,13 +40,10 @@ class TrainingForm:
             for declared in _OPTIONS:
                 if declared.option.short:
                     self._field(declared)
-        with ui.element("details").classes("numbers"):
-            with ui.element("summary"):
-                ui.label("More options").classes("inline")
-            with ui.element("div").classes("fields wide"):
-                for declared in _OPTIONS:
-                    if not declared.option.short:
-                        self._field(declared)
+        with folded("More options"), ui.element("div").classes("fields wide"):
+            for declared in _OPTIONS:
+                if not declared.option.short:
+                    self._field(declared)
         self.register = ui.switch("Register a version when it is done", value=True, on_change=self._tell)
         with ui.element("div").classes("row-wrap tools"):
             self.button = ui.button("Train", on_click=self._start).props("unelevated no-caps")
@@ -55,7 +54,7 @@ class TrainingForm:
         self.command = copyable_command("")
         self._turned()
 
-    def show(self, schema: dict[str, Any]) -> None:
+    def show(self, schema: SchemaPreview) -> None:
         """Offer the columns of the table."""
         names = [column["name"] for column in schema["columns"] if column["name"] != self.choices.target]
         for declared in _OPTIONS:

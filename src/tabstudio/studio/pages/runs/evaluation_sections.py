@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from nicegui import ui
 
@@ -11,7 +10,7 @@ from tabstudio.evaluation.evaluation_result import NAMES, Evaluation, Evaluation
 from tabstudio.evaluation.report_content import HEADLINE
 from tabstudio.studio.pages.runs.decision_panel import DecisionPanel
 from tabstudio.studio.services.runs.run_evaluation import RunEvaluation
-from tabstudio.studio.ui.charts import BarPlot, Chart, LinePlot, heatmap
+from tabstudio.studio.ui.charts import BarPlot, Chart, LinePlot, Options, heatmap, value_axis
 from tabstudio.studio.ui.elements import facts, section, tag
 from tabstudio.studio.ui.tables import Cell, plain_table
 
@@ -101,11 +100,11 @@ def _areas(curves: tuple[EvaluationCurve, ...]) -> dict[str, list[tuple[float, f
 def calibration(test: Evaluation) -> Chart:
     """Probability against frequency, with the intervals as thin bars."""
     bins = test.calibration
-    options: dict[str, Any] = {
+    options: Options = {
         "legend": {"show": False},
         "tooltip": {"trigger": "item"},
         "grid": {"bottom": 28},
-        "xAxis": _axis("predicted probability") | {"min": 0, "max": 1},
+        "xAxis": value_axis("predicted probability") | {"min": 0, "max": 1},
         "yAxis": {"type": "value", "name": "observed frequency", "min": 0, "max": 1},
         "series": [
             _line("ideal", [[0, 0], [1, 1]], "var(--muted)", 1),
@@ -135,7 +134,7 @@ def _values(test: Evaluation) -> None:
         "legend": {"show": False},
         "tooltip": {"trigger": "item"},
         "grid": {"bottom": 28},
-        "xAxis": _axis("predicted"),
+        "xAxis": value_axis("predicted") | {"scale": True},
         "yAxis": {"type": "value", "name": "actual", "scale": True},
         "series": [
             _line("ideal", [[ends[0], ends[0]], [ends[1], ends[1]]], "var(--muted)", 1),
@@ -153,8 +152,8 @@ def _values(test: Evaluation) -> None:
     plain_table(("Of the rows", "Prediction minus actual, at most"), table, "Residuals")
 
 
-def _line(name: str, points: list[list[float]], colour: str, width: float) -> dict[str, Any]:
-    style = {"color": colour, "width": width}
+def _line(name: str, points: list[list[float]], color: str, width: float) -> Options:
+    style = {"color": color, "width": width}
     return {
         "type": "line",
         "name": name,
@@ -163,10 +162,6 @@ def _line(name: str, points: list[list[float]], colour: str, width: float) -> di
         "lineStyle": style,
         "silent": True,
     }
-
-
-def _axis(name: str) -> dict[str, Any]:
-    return {"type": "value", "name": name, "nameLocation": "middle", "nameGap": 28, "scale": True}
 
 
 def _importance(importance: RunEvaluation) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 from nicegui import ui
@@ -21,7 +21,7 @@ from tabstudio.studio.services.runs.run_store import RunColumns
 from tabstudio.studio.ui.addresses import run_page
 from tabstudio.studio.ui.elements import dialog_card, section
 from tabstudio.studio.ui.frame import PageView
-from tabstudio.studio.ui.tables import PagedTable, PageRequest, format_number
+from tabstudio.studio.ui.tables import PagedTable, PageRequest, QuasarRow, format_number
 
 CHILDREN = 50
 """Runs below one that are shown in its place; all of them have a list of their own."""
@@ -200,7 +200,7 @@ class RunTable:
     async def _refresh(self) -> None:
         await self._guarded(self.table.refresh())
 
-    async def _guarded(self, refreshing: Any) -> None:
+    async def _guarded(self, refreshing: Awaitable[None]) -> None:
         try:
             await refreshing
         except TabstudioError as error:
@@ -209,7 +209,7 @@ class RunTable:
             self.wrong.text = ""
         self.wrong.set_visibility(bool(self.wrong.text))
 
-    async def _fetch(self, request: PageRequest) -> tuple[list[dict[str, Any]], int]:
+    async def _fetch(self, request: PageRequest) -> tuple[list[QuasarRow], int]:
         order, up = request.order or "started", not request.descending and bool(request.order)
         if (order, up) != (self.wanted.order, self.wanted.up):
             self.wanted.order, self.wanted.up = order, up
@@ -218,7 +218,7 @@ class RunTable:
         page = await asyncio.to_thread(
             self.runs.page, query, request.offset, request.limit, children=query.grouped
         )
-        rows: list[dict[str, Any]] = []
+        rows: list[QuasarRow] = []
         for row in page.rows:
             rows.append(self._cells(row))
             if row.id in self.open and row.children:
@@ -228,7 +228,7 @@ class RunTable:
         )
         return rows, page.total
 
-    def _below(self, parent: RunRow) -> list[dict[str, Any]]:
+    def _below(self, parent: RunRow) -> list[QuasarRow]:
         page = self.runs.page(
             RunQuery(parent=parent.id, order=self.wanted.order, descending=not self.wanted.up), 0, CHILDREN
         )
@@ -237,8 +237,8 @@ class RunTable:
             rows[-1] |= {"more": RunFilter(parent=parent.id).address(), "brothers": page.total}
         return rows
 
-    def _cells(self, row: RunRow) -> dict[str, Any]:
-        cells: dict[str, Any] = {
+    def _cells(self, row: RunRow) -> QuasarRow:
+        cells: QuasarRow = {
             "id": row.id,
             "name": row.name,
             "href": run_page(row.id),
@@ -264,7 +264,7 @@ class RunTable:
 
     # columns
 
-    def _columns(self) -> list[dict[str, Any]]:
+    def _columns(self) -> list[QuasarRow]:
         fixed = [
             ("name", "Run", True, "left"),
             ("status", "Status", True, "left"),
@@ -331,7 +331,7 @@ def _said(column: str) -> str:
     return f"{name} (metric)" if kind == "metrics" else f"{name} (parameter)"
 
 
-def _stored(text: Any) -> list[str] | None:
+def _stored(text: object) -> list[str] | None:
     """The columns that this browser has kept, None where it has kept none that make sense."""
     try:
         columns = json.loads(text) if isinstance(text, str) else None

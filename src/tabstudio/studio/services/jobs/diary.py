@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
+DiaryLine = dict[str, Any]
 Ended = Literal["done", "stopped", "failed"]
 Point = tuple[int, float, float | None]
 """An epoch's number, its training loss and its validation loss, None where no rows are held out."""
@@ -26,7 +27,7 @@ class JobDiary:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write(self, what: str, **body: Any) -> None:
+    def write(self, what: str, **body: object) -> None:
         """Append a line; `at` in it is the time, Unix seconds."""
         line = json.dumps(
             {"what": what, "at": round(time.time(), 3), **body}, ensure_ascii=False, default=str
@@ -37,10 +38,10 @@ class JobDiary:
         finally:
             os.close(file)
 
-    def asked(self) -> dict[str, Any]:
-        """The first line: what the job was asked for."""
+    def asked(self) -> DiaryLine:
+        """Return the first line: what the job was asked for."""
         with self.path.open("rb") as file:
-            first: dict[str, Any] = json.loads(file.readline())
+            first: DiaryLine = json.loads(file.readline())
         return first
 
 
@@ -78,7 +79,7 @@ class JobProgress:
     stopping: str = ""
     ended: Ended | None = None
     ended_at: float = 0.0
-    result: dict[str, Any] = field(default_factory=dict)
+    result: DiaryLine = field(default_factory=dict)
     error: str = ""
 
     @property
@@ -95,53 +96,53 @@ class JobProgress:
         """The same, which further lines do not change."""
         return replace(self, steps=self.steps[:], epochs=self.epochs[:], best=self.best[:])
 
-    def take(self, line: dict[str, Any]) -> None:
+    def take(self, line: DiaryLine) -> None:
         """Take in one line."""
         self.told = line["at"]
         hear = getattr(self, f"_on_{line['what']}", None)
         if hear is not None:  # a newer tabstudio may tell more
             hear(line)
 
-    def _on_began(self, line: dict[str, Any]) -> None:
+    def _on_began(self, line: DiaryLine) -> None:
         self.began = line["at"]
 
-    def _on_step(self, line: dict[str, Any]) -> None:
+    def _on_step(self, line: DiaryLine) -> None:
         self.steps.append(JobStep(line["at"], line["title"], tuple(line["lines"])))
         self.seconds_left = None
 
-    def _on_warning(self, line: dict[str, Any]) -> None:
+    def _on_warning(self, line: DiaryLine) -> None:
         first, *rest = line["text"].splitlines() or [""]
         self.steps.append(JobStep(line["at"], first, tuple(rest), warning=True))
 
-    def _on_epoch(self, line: dict[str, Any]) -> None:
+    def _on_epoch(self, line: DiaryLine) -> None:
         self.epochs.append((line["number"], line["train"], line["val"]))
         self.epochs_wanted = line["of"]
         self.rows_per_second, self.seconds_left = line["rows_per_second"], line["left"]
 
-    def _on_trials(self, line: dict[str, Any]) -> None:
+    def _on_trials(self, line: DiaryLine) -> None:
         self.trials, self.trials_wanted, self.seconds_left = line["done"], line["of"], line["left"]
         if line["best"] is not None:
             self.best.append((line["done"], line["best"]))
 
-    def _on_run(self, line: dict[str, Any]) -> None:
+    def _on_run(self, line: DiaryLine) -> None:
         self.run_id = line["id"]
 
-    def _on_stopping(self, line: dict[str, Any]) -> None:
+    def _on_stopping(self, line: DiaryLine) -> None:
         self.stopping = line["who"]
 
-    def _on_result(self, line: dict[str, Any]) -> None:
+    def _on_result(self, line: DiaryLine) -> None:
         self._end("stopped" if line["partial"] else "done", line)
         self.result = line
         self.run_id = line["run_id"] or self.run_id
 
-    def _on_stopped(self, line: dict[str, Any]) -> None:
+    def _on_stopped(self, line: DiaryLine) -> None:
         self._end("stopped", line)
 
-    def _on_failed(self, line: dict[str, Any]) -> None:
+    def _on_failed(self, line: DiaryLine) -> None:
         self._end("failed", line)
         self.error = line["error"]
 
-    def _end(self, how: Ended, line: dict[str, Any]) -> None:
+    def _end(self, how: Ended, line: DiaryLine) -> None:
         self.ended, self.ended_at, self.seconds_left = how, line["at"], None
 
 

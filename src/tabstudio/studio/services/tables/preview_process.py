@@ -11,7 +11,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,12 @@ from tabstudio.errors import TabstudioError
 if TYPE_CHECKING:
     from tabstudio.exploration import Exploration
     from tabstudio.exploration.distribution import Panel
+    from tabstudio.studio.services.tables.preview_types import (
+        ChartsPreview,
+        FindingPreview,
+        PanelPreview,
+        SchemaPreview,
+    )
     from tabstudio.table import Table
 
 NICE = 5
@@ -29,8 +35,6 @@ MOST_CLASSES = 100
 MOST_PANELS = 200
 """So many columns have their distribution drawn, the ones most associated with the target first."""
 _LONGEST = 60
-
-Part = tuple[str, dict[str, Any]]
 
 
 def main() -> int:
@@ -48,7 +52,9 @@ def main() -> int:
     return 0
 
 
-def preview_parts(path: Path, target: str | None, options: dict[str, Any]) -> Iterator[Part]:
+def preview_parts(
+    path: Path, target: str | None, options: dict[str, Any]
+) -> Iterator[tuple[str, Mapping[str, object]]]:
     """Yield `schema`, `findings` and `charts` of a table; `options` are those of `train` for reading.
 
     Raises `DataError` where the table cannot be read, `ConfigError` for options that do not fit it.
@@ -64,8 +70,8 @@ def preview_parts(path: Path, target: str | None, options: dict[str, Any]) -> It
     yield "charts", charts(exploration)
 
 
-def schema(table: Table) -> dict[str, Any]:
-    """What was guessed of a table, with the reason of each guess, and a few values of each column."""
+def schema(table: Table) -> SchemaPreview:
+    """Return what was guessed of a table, with the reason of each guess."""
     source, goal = table.source, table.schema.target
     return {
         "rows": len(table),
@@ -87,8 +93,9 @@ def schema(table: Table) -> dict[str, Any]:
             }
             for column in table.schema
         ],
-        "target": goal
-        and {
+        "target": None
+        if goal is None
+        else {
             "name": goal.name,
             "task": goal.task,
             "classes": [str(label) for label in goal.classes[:MOST_CLASSES]],
@@ -108,8 +115,8 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def findings(exploration: Exploration) -> list[dict[str, Any]]:
-    """What to mind before training, the gravest first."""
+def findings(exploration: Exploration) -> list[FindingPreview]:
+    """Return what to mind before training, the gravest first."""
     return [
         {
             "kind": finding.kind,
@@ -122,20 +129,20 @@ def findings(exploration: Exploration) -> list[dict[str, Any]]:
     ]
 
 
-def charts(exploration: Exploration) -> dict[str, Any]:
-    """The numbers that the page draws: classes, gaps, associations, and each column's spread."""
+def charts(exploration: Exploration) -> ChartsPreview:
+    """Return the numbers that the page draws: classes, gaps, associations, distributions."""
     summary = exploration.summary
     links = summary.associations
-    by_target = [] if links.with_target is None else [[*row] for row in links.with_target.iter_rows()]
+    by_target = () if links.with_target is None else links.with_target.iter_rows()
     return {
-        "classes": None if summary.classes is None else [[*row] for row in summary.classes.iter_rows()],
-        "missing": [[*row] for row in summary.missing.iter_rows()],
-        "numbers": [[*row] for row in summary.numbers.iter_rows()],
+        "classes": None if summary.classes is None else summary.classes.rows(),
+        "missing": summary.missing.rows(),
+        "numbers": summary.numbers.rows(),
         "associations": {
             "names": [*links.names],
             "matrix": [[_finite(value) for value in row] for row in links.matrix.tolist()],
             "left_out": links.left_out,
-            "with_target": [[name, _finite(value), measure] for name, value, measure in by_target],
+            "with_target": [(name, _finite(value), measure) for name, value, measure in by_target],
         },
         "groups": [*exploration.groups.names],
         "target": None if exploration.target_panel is None else _panel(exploration.target_panel),
@@ -144,7 +151,7 @@ def charts(exploration: Exploration) -> dict[str, Any]:
     }
 
 
-def _panel(panel: Panel) -> dict[str, Any]:
+def _panel(panel: Panel) -> PanelPreview:
     return {
         "name": panel.name,
         "shape": panel.shape,
@@ -161,7 +168,7 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _tell(name: str, part: dict[str, Any]) -> None:
+def _tell(name: str, part: Mapping[str, object]) -> None:
     line = json.dumps({"part": name, **part}, ensure_ascii=False)
     sys.stdout.buffer.write(line.encode("utf-8", "replace") + b"\n")
     sys.stdout.buffer.flush()

@@ -8,7 +8,7 @@ import logging
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -33,7 +33,7 @@ log = logging.getLogger("tabstudio.studio")
 class TablePreview:
     """What is seen of one table, read in one way. Its parts come one by one."""
 
-    def __init__(self, path: Path, target: str | None, options: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, target: str | None, options: Mapping[str, object]) -> None:
         self._asked = {"path": str(path), "target": target, "options": dict(options)}
         self._parts: dict[str, dict[str, Any]] = {}
         self._error: TabstudioError | None = None
@@ -46,7 +46,7 @@ class TablePreview:
         return self._error is not None
 
     async def part(self, name: PreviewPart) -> dict[str, Any]:
-        """Wait for a part: see `tabstudio.studio.services.tables.preview_process` for what stands in it.
+        """Wait for a part and return it: one of `preview_types`, findings as `{"findings": [...]}`.
 
         Raises `DataError`, `ConfigError` as `read` does, `TabstudioError` where it took too long or ended.
         """
@@ -114,7 +114,7 @@ class TablePreviews:
 
     def __init__(self, tables: TableFolder) -> None:
         self.tables = tables
-        self._looks: OrderedDict[Any, tuple[TablePreview, asyncio.Task[None]]] = OrderedDict()
+        self._looks: OrderedDict[Hashable, tuple[TablePreview, asyncio.Task[None]]] = OrderedDict()
         self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def look(
@@ -146,7 +146,7 @@ class TablePreviews:
 
         return await self.tables.receive(name, blocks, check, replace=replace)
 
-    async def _at(self, path: Path, target: str | None, options: dict[str, Any]) -> TablePreview:
+    async def _at(self, path: Path, target: str | None, options: dict[str, object]) -> TablePreview:
         about = await asyncio.to_thread(path.stat)
         # The file, not its name: what was looked at when it came is known under the name that it gets.
         file = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
