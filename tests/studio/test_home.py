@@ -84,8 +84,8 @@ def test_a_broken_history_shows_on_home(tmp_path, trained, browse):
 def test_a_process_is_measured_with_its_children():
     import os
 
-    meters = SystemMetrics()
-    assert meters.look(str(os.getpid()))
+    metrics = SystemMetrics()
+    assert metrics.sample(str(os.getpid()))
     ended = threading.Event()
 
     def work() -> None:
@@ -96,24 +96,24 @@ def test_a_process_is_measured_with_its_children():
     thread.start()
     try:
         time.sleep(1.1)
-        meters.look(str(os.getpid()))
+        metrics.sample(str(os.getpid()))
     finally:
         ended.set()
         thread.join()
-    load = meters.load(os.getpid())
+    load = metrics.load(os.getpid())
     assert load is not None
     assert 5 < load.cpu < 400
     assert load.memory > 1e7
-    assert meters.look(str(2**22 + 1)) is None
-    assert meters.load(2**22 + 1) is None
+    assert metrics.sample(str(2**22 + 1)) is None
+    assert metrics.load(2**22 + 1) is None
 
 
 def test_the_machine_is_measured_between_two_looks():
-    meters = SystemMetrics()
-    first = meters.look()
+    metrics = SystemMetrics()
+    first = metrics.sample()
     time.sleep(0.3)
-    assert meters.look() != first
-    readings = meters.machine()
+    assert metrics.sample() != first
+    readings = metrics.machine()
     assert len(readings) == 2
     assert 0 <= readings[1].cpu <= 100
     assert 0 < readings[1].used < readings[1].total

@@ -34,11 +34,11 @@ def tables(tmp_path):
 
 def _run(tables, act):
     async def whole():
-        looks = TablePreviews(tables)
+        previews = TablePreviews(tables)
         try:
-            return await act(looks)
+            return await act(previews)
         finally:
-            await looks.close()
+            await previews.close()
 
     return run(whole())
 
@@ -48,9 +48,9 @@ async def _parts(look):
 
 
 def test_a_look_holds_what_the_page_shows(tables):
-    async def act(looks):
+    async def act(previews):
         return await _parts(
-            await looks.look("table.csv", "y", {"kind": {"town": "category"}, "positive": EVIL})
+            await previews.open("table.csv", "y", {"kind": {"town": "category"}, "positive": EVIL})
         )
 
     schema, found, charts = _run(tables, act)
@@ -74,8 +74,8 @@ def test_a_look_holds_what_the_page_shows(tables):
 
 
 def test_a_regression_and_a_table_without_a_target_are_looked_at(tables):
-    async def act(looks):
-        return [await _parts(await looks.look("table.csv", target)) for target in ("size", None)]
+    async def act(previews):
+        return [await _parts(await previews.open("table.csv", target)) for target in ("size", None)]
 
     (_, _, regression), (schema, _, bare) = _run(tables, act)
     assert regression["target"]["name"] == "size"
@@ -87,13 +87,13 @@ def test_a_regression_and_a_table_without_a_target_are_looked_at(tables):
 
 
 def test_who_looks_twice_is_answered_at_once_until_the_table_changes(tables):
-    async def act(looks):
-        first = await looks.look("table.csv", "y")
+    async def act(previews):
+        first = await previews.open("table.csv", "y")
         await first.part("charts")
-        again = await looks.look("table.csv", "y")
-        other = await looks.look("table.csv", "y", {"drop": ["town"]})
+        again = await previews.open("table.csv", "y")
+        other = await previews.open("table.csv", "y", {"drop": ["town"]})
         (tables.folder / "table.csv").write_text("a,y\n" + "1,x\n2,z\n" * 20)
-        changed = await looks.look("table.csv", "y")
+        changed = await previews.open("table.csv", "y")
         return again is first, other is first, (await changed.part("schema"))["rows"]
 
     assert _run(tables, act) == (True, False, 40)
@@ -113,8 +113,8 @@ def test_who_looks_twice_is_answered_at_once_until_the_table_changes(tables):
     ],
 )
 def test_what_cannot_be_looked_at_is_told_as_everywhere(tables, asked, error, words):
-    async def act(looks):
-        await (await looks.look(*asked)).part("schema")
+    async def act(previews):
+        await (await previews.open(*asked)).part("schema")
 
     with pytest.raises(error, match=words):
         _run(tables, act)
@@ -123,8 +123,8 @@ def test_what_cannot_be_looked_at_is_told_as_everywhere(tables, asked, error, wo
 def test_a_look_that_takes_too_long_is_ended(tables, monkeypatch):
     monkeypatch.setattr(module, "SECONDS", 0.01)
 
-    async def act(looks):
-        await (await looks.look("table.csv")).part("schema")
+    async def act(previews):
+        await (await previews.open("table.csv")).part("schema")
 
     with pytest.raises(TabstudioError, match=r"took more than 0\.01 s"):
         _run(tables, act)
@@ -134,15 +134,15 @@ def test_an_upload_is_read_before_it_counts_and_known_when_it_does(tables):
     async def blocks(content):
         yield content
 
-    async def act(looks):
+    async def act(previews):
         with pytest.raises(ForbiddenError, match="cannot upload a table"):
-            await looks.upload(VIC, "new.csv", blocks(b"a,b\n1,2\n"))
+            await previews.upload(VIC, "new.csv", blocks(b"a,b\n1,2\n"))
         with contextlib.suppress(DataError):
-            await looks.upload(ANN, "bad.csv", blocks(b"\x00\x01\x02"))
-        await looks.upload(ANN, "new.csv", blocks(b"a,b\n" + b"1,2\n3,4\n" * 30))
-        known = len(looks._looks)
-        schema = await (await looks.look("new.csv")).part("schema")
-        return known == len(looks._looks), schema["rows"]
+            await previews.upload(ANN, "bad.csv", blocks(b"\x00\x01\x02"))
+        await previews.upload(ANN, "new.csv", blocks(b"a,b\n" + b"1,2\n3,4\n" * 30))
+        known = len(previews._previews)
+        schema = await (await previews.open("new.csv")).part("schema")
+        return known == len(previews._previews), schema["rows"]
 
     assert _run(tables, act) == (True, 60)
     assert sorted(path.name for path in tables.folder.iterdir()) == ["new.csv", "table.csv"]

@@ -71,18 +71,18 @@ def test_samples_are_kept_until_the_service_starts_anew(monkeypatch):
     ticks = iter(range(0, 100, 2))
     monkeypatch.setattr(service_metrics.time, "time", lambda: float(next(ticks)))
     watched = ServiceMetrics(service)
-    assert len({watched.look("one") for _ in range(2)}) == 2
+    assert len({watched.sample("one") for _ in range(2)}) == 2
     assert [r.asked for r in watched.readings("one")] == [2.0]
-    watched.look("one")
+    watched.sample("one")
     assert watched.readings("one") == []  # it counts from 0 again
-    watched.look("one")
+    watched.sample("one")
     assert [r.asked for r in watched.readings("one")] == [1.0]
     assert watched.readings("two") == []
 
 
 def test_a_service_that_does_not_answer_is_told_and_leaves_no_sample():
     watched = ServiceMetrics(service)
-    assert "does not answer" in str(watched.look("gone"))
+    assert "does not answer" in str(watched.sample("gone"))
     assert watched.samples("gone") == []
     with pytest.raises(ServiceError, match="is stopped: start it first"):
         deployments.request_bytes(Deployment("x", "stopped", "", (), 0, "", Path("log"), "here"), "/metrics")

@@ -41,7 +41,7 @@ def build_app(studio: Studio) -> FastAPI:
             studio.feed.follow("people", sockets.watch, at_least=WATCH_SECONDS)
         yield
         await studio.feed.stop()
-        await studio.looks.close()
+        await studio.previews.close()
         studio.close()
 
     app = FastAPI(title="tabstudio", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)

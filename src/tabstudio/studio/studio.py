@@ -45,7 +45,7 @@ class Studio:
         self.access = Authentication(self.database)
         self.options = decide_login(options, self.access.people)
         self.mlflow_url = web_address(self.tracking_uri)
-        self.traffics = TrafficCache()
+        self.traffic = TrafficCache()
         self.feed = Feed(topic_sources(self))
         self._registry: Registry | None = None
         self._lock = Lock()
@@ -67,21 +67,21 @@ class Studio:
         return Deployments(self.database)
 
     @cached_property
-    def gauges(self) -> ServiceMetrics:
+    def service_metrics(self) -> ServiceMetrics:
         """What the services count of themselves."""
         from tabstudio.studio.services.service_metrics import ServiceMetrics
 
         return ServiceMetrics(lambda name: self.deployments.find(name, ask=False))
 
     @cached_property
-    def meters(self) -> SystemMetrics:
+    def system_metrics(self) -> SystemMetrics:
         """How busy the machine and the processes of jobs are."""
         from tabstudio.studio.services.system_metrics import SystemMetrics
 
         return SystemMetrics()
 
     @cached_property
-    def looks(self) -> TablePreviews:
+    def previews(self) -> TablePreviews:
         """First looks at the tables, shared by all who look. For the event loop of the server."""
         from tabstudio.studio.services.tables.previews import TablePreviews
 

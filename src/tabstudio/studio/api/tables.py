@@ -78,7 +78,7 @@ async def upload(
     replace: Annotated[bool, Query(description="Take the place of a table of that name.")] = False,
 ) -> object:
     """Role: editor. It is taken whole, or not at all, once it was read and found to be a table."""
-    return await context.studio.looks.upload(context.who, name, request.stream(), replace=replace)
+    return await context.studio.previews.upload(context.who, name, request.stream(), replace=replace)
 
 
 @router.get(paths.TABLE_SCHEMA, summary="Types, roles and gaps of the columns, each with its reason")
@@ -111,4 +111,4 @@ async def _part(
     if not isinstance(reading, dict):
         raise ConfigError(f"options: a JSON object was expected, got {options[:100]!r}")
     context.table(name)
-    return await (await context.studio.looks.look(name, target, reading)).part(part)
+    return await (await context.studio.previews.open(name, target, reading)).part(part)

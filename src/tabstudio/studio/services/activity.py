@@ -194,7 +194,9 @@ class ProductionMonitor:
         return replace(health, whole=self._verified[key])
 
     def _counted(self, model: str, served: Sequence[str]) -> tuple[int | None, int | None]:
-        totals = [one for name in served if (one := self.studio.gauges.totals(name, model)) is not None]
+        totals = [
+            one for name in served if (one := self.studio.service_metrics.totals(name, model)) is not None
+        ]
         if not totals:
             return None, None
         return round(sum(one.asked for one in totals)), round(sum(one.failed for one in totals))

@@ -1,4 +1,4 @@
-"""What services count of themselves, looked at once per process and only while somebody watches."""
+"""Request metrics of services, scraped once per process and only while somebody watches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tabstudio.serving.deployments import Deployment
 from tabstudio.studio.services import deployments
 
 SECONDS = 2.0
-"""How often a service is looked at."""
+"""Between two samples of a service."""
 KEPT_SAMPLES = 300
 """Samples of one service that are kept: ten minutes."""
 WINDOW = 5
@@ -22,10 +22,10 @@ WINDOW = 5
 
 
 class MetricSample(NamedTuple):
-    """What a service had counted at a time: predictions asked for, refused (4xx), failed (5xx).
+    """The counters of a service at a time: predictions asked for, refused (4xx), failed (5xx).
 
-    `buckets` are pairs of an upper bound in seconds and how many requests took no longer. `lanes` holds what
-    answered then: model, role and version.
+    `buckets` are pairs of an upper bound in seconds and how many requests took no longer. `lanes` holds the
+    (model, role, version) that answered then.
     """
 
     at: float
@@ -48,15 +48,15 @@ class ServiceRates(NamedTuple):
 
 
 class ServiceMetrics:
-    """Samples by service. `find` gives a service as the tables have it."""
+    """Samples of each service's counters. `find` returns a service by name."""
 
     def __init__(self, find: Callable[[str], Deployment]) -> None:
         self._find = find
         self._samples: dict[str, deque[MetricSample]] = {}
         self._lock = Lock()
 
-    def look(self, name: str) -> Hashable:
-        """Take a sample, unless the service does not answer; what is returned differs with each."""
+    def sample(self, name: str) -> Hashable:
+        """Take a sample, unless the service does not answer; return something that differs each time."""
         try:
             latest = parse_sample(
                 deployments.request_bytes(self._find(name), "/metrics").decode(), time.time()
@@ -66,12 +66,12 @@ class ServiceMetrics:
         with self._lock:
             samples = self._samples.setdefault(name, deque(maxlen=KEPT_SAMPLES))
             if samples and samples[-1].asked > latest.asked:
-                samples.clear()  # it was started anew, and counts from 0
+                samples.clear()  # it was restarted, and counts from 0
             samples.append(latest)
         return latest.at
 
     def totals(self, name: str, model: str) -> ServiceRates | None:
-        """Everything that a service has counted of a model since it started; None where it does not say.
+        """Return what a service has counted of a model since it started; None where it does not say.
 
         Requests are counts here, not rates.
         """
@@ -84,22 +84,22 @@ class ServiceMetrics:
         return rates_between(MetricSample(0.0, 0.0, 0.0, 0.0, ()), latest)
 
     def samples(self, name: str) -> list[MetricSample]:
-        """What was seen of a service, the oldest first."""
+        """Return the samples of a service, the oldest first."""
         with self._lock:
             return list(self._samples.get(name, ()))
 
     def readings(self, name: str) -> list[ServiceRates]:
-        """Rates and latencies of a service as they changed, the oldest first."""
+        """Return rates and latencies of a service, the oldest first."""
         samples = self.samples(name)
         return [
             rates_between(samples[max(0, index - WINDOW)], samples[index])
             for index in range(1, len(samples))
-            if samples[index].at - samples[index - 1].at < 5 * SECONDS  # not across a time when nobody looked
+            if samples[index].at - samples[index - 1].at < 5 * SECONDS  # not across a pause in the sampling
         ]
 
 
 def parse_sample(text: str, at: float, model: str | None = None) -> MetricSample:
-    """The counts in a page for Prometheus, of one model or of all, over all ways to ask for a prediction."""
+    """Parse the counts in a Prometheus page, of one model or of all, over all prediction endpoints."""
     from prometheus_client.parser import text_string_to_metric_families
 
     by_status = {"2": 0.0, "4": 0.0, "5": 0.0}
@@ -108,7 +108,7 @@ def parse_sample(text: str, at: float, model: str | None = None) -> MetricSample
     for family in text_string_to_metric_families(text):
         for name, labels, value in ((one.name, one.labels, one.value) for one in family.samples):
             if not labels.get("model") or model not in (None, labels["model"]):
-                continue  # without a model it is a page of the service's own, no prediction
+                continue  # not a prediction
             if name == "tabstudio_requests_total":
                 by_status[labels["status"][0]] = by_status.get(labels["status"][0], 0.0) + value
             elif name == "tabstudio_request_seconds_bucket":
@@ -121,7 +121,7 @@ def parse_sample(text: str, at: float, model: str | None = None) -> MetricSample
 
 
 def rates_between(first: MetricSample, last: MetricSample) -> ServiceRates:
-    """The rates between two samples."""
+    """Return the rates between two samples."""
     seconds = max(last.at - first.at, 1e-9)
     before = dict(first.buckets)
     fresh = [(bound, count - before.get(bound, 0.0)) for bound, count in last.buckets]
@@ -136,9 +136,9 @@ def rates_between(first: MetricSample, last: MetricSample) -> ServiceRates:
 
 
 def histogram_quantile(buckets: list[tuple[float, float]], share: float) -> float | None:
-    """A quantile in milliseconds of a cumulative histogram, linear within a bucket; None where it is empty.
+    """Return a quantile of a cumulative histogram in milliseconds, linear within a bucket; None if empty.
 
-    As Prometheus' `histogram_quantile`: beyond the last bound, that bound is told.
+    As Prometheus' `histogram_quantile`: beyond the last bound, that bound is returned.
 
     >>> histogram_quantile([(0.001, 5.0), (0.002, 10.0), (float("inf"), 10.0)], 0.95)
     1.9
@@ -155,7 +155,7 @@ def histogram_quantile(buckets: list[tuple[float, float]], share: float) -> floa
 
 
 def format_latency(value: float | None) -> str:
-    """A latency as people read it.
+    """Return a latency as text.
 
     >>> format_latency(1.23456), format_latency(None)
     ('1.23 ms', '–')

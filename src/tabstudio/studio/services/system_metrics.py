@@ -1,4 +1,4 @@
-"""How busy the machine and single processes are: measured once for all browsers, while somebody watches."""
+"""Processor, memory and GPU load of the machine and of processes, measured while somebody watches."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class MachineLoad:
 
 @dataclass(frozen=True, slots=True)
 class ProcessLoad:
-    """A process and its children: percent of one core since the last look, bytes of memory."""
+    """A process and its children: percent of one core since the last sample, bytes of memory."""
 
     at: float
     cpu: float
@@ -52,7 +52,7 @@ class ProcessLoad:
 
 
 class SystemMetrics:
-    """The last readings. `look` is called by the feed, from its threads."""
+    """The last readings. `sample` is called by the feed, from its threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -64,11 +64,11 @@ class SystemMetrics:
         self._gpus_due = 0.0
         self._times = psutil.cpu_times()
 
-    def look(self, pid: str = "") -> Hashable:
-        """Take a reading of the machine, or of the process of that number; each differs from the last."""
+    def sample(self, pid: str = "") -> Hashable:
+        """Measure the machine, or the process of that id; return something that differs each time."""
         if pid:
-            return self._look_at(int(pid))
-        self._look_at_gpus()
+            return self._sample_process(int(pid))
+        self._sample_gpus()
         memory = psutil.virtual_memory()
         used = memory.total - memory.available
         with self._lock:
@@ -80,19 +80,19 @@ class SystemMetrics:
         return reading.at
 
     def machine(self) -> list[MachineLoad]:
-        """What was measured of the machine while somebody watched, the oldest first."""
+        """Return the readings of the machine, the oldest first."""
         with self._lock:
             return list(self._machine)
 
     def load(self, pid: int) -> ProcessLoad | None:
-        """The last reading of a process; None where there is none, or the process has ended."""
+        """Return the last reading of a process; None where there is none, or the process has ended."""
         with self._lock:
             return self._loads.get(pid)
 
-    def _look_at(self, pid: int) -> Hashable:
+    def _sample_process(self, pid: int) -> Hashable:
         known = self.load(pid)
         if known is not None and time.time() - known.at < SECONDS / 2:
-            return known.at  # another page has just looked
+            return known.at  # another page has just measured it
         try:
             process = psutil.Process(pid)
             family = [process, *process.children(recursive=True)]
@@ -117,7 +117,7 @@ class SystemMetrics:
             self._loads[pid] = ProcessLoad(now, share, memory)
         return now
 
-    def _look_at_gpus(self) -> None:
+    def _sample_gpus(self) -> None:
         if self._nvidia is None or time.monotonic() < self._gpus_due:
             return
         self._gpus_due = time.monotonic() + _GPU_SECONDS
@@ -130,9 +130,9 @@ class SystemMetrics:
 
 
 def cpu_percent(before: Any, after: Any) -> float:
-    """Percent of the time between two `psutil.cpu_times()` in which the cores worked.
+    """Return the percent of the time between two `psutil.cpu_times()` in which the cores worked.
 
-    `psutil.cpu_percent` would do, were it always asked by the same thread.
+    `psutil.cpu_percent` measures since the last call of the same thread only.
     """
     spent = {name: max(now - then, 0.0) for name, now, then in zip(after._fields, after, before, strict=True)}
     whole = sum(spent.values()) - spent.get("guest", 0.0) - spent.get("guest_nice", 0.0)  # these are users'
@@ -141,7 +141,7 @@ def cpu_percent(before: Any, after: Any) -> float:
 
 
 def parse_gpus(output: str) -> tuple[GpuLoad, ...]:
-    """What `nvidia-smi` tells, a line for each GPU; what it cannot measure counts as 0.
+    """Parse the output of `nvidia-smi`, a line for each GPU; what it cannot measure counts as 0.
 
     >>> parse_gpus("NVIDIA H100, 37, 1024, 81920")[0].busy
     37.0

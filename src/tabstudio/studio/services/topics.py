@@ -70,13 +70,13 @@ def topic_sources(studio: Studio) -> dict[str, FeedSource]:
         "runs": FeedSource(runs, 2.0),
         "run": FeedSource(run, 1.0),
         "deployments": FeedSource(deployments, 1.0),
-        "service": FeedSource(lambda name: studio.gauges.look(name), service_metrics.SECONDS),
+        "service": FeedSource(lambda name: studio.service_metrics.sample(name), service_metrics.SECONDS),
         "log": FeedSource(log, 0.5),
         "traffic": FeedSource(traffic.traffic_token, 3.0),
         "people": FeedSource(people, 1.0),
         "jobs": FeedSource(jobs, 1.0),
         "job": FeedSource(jobs, 0.5),
-        "meters": FeedSource(lambda pid: studio.meters.look(pid), system_metrics.SECONDS),
+        "system": FeedSource(lambda pid: studio.system_metrics.sample(pid), system_metrics.SECONDS),
     }
 
 

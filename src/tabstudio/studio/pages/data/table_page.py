@@ -57,7 +57,7 @@ class TablePage:
         self.about.text = "Reading …"
         self.wrong.clear()
         try:
-            look = await self.view.studio.looks.look(
+            look = await self.view.studio.previews.open(
                 self.choices.table, self.choices.target or None, self.choices.options
             )
             await self._part(turn, look, "schema", self._schema)

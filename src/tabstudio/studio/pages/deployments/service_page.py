@@ -107,7 +107,7 @@ class ServicePage:
 
     async def _swapped(self) -> None:
         """See whether other versions answer now than those that are told."""
-        samples = self.view.studio.gauges.samples(self.name)
+        samples = self.view.studio.service_metrics.samples(self.name)
         if samples and self.answering and samples[-1].lanes != self.answering:
             await self._inside(await self._find())
 
@@ -168,7 +168,7 @@ class ServiceLoad:
 
     def refresh(self) -> None:
         """Draw the last samples."""
-        metrics = self.view.studio.gauges
+        metrics = self.view.studio.service_metrics
         samples, readings = metrics.samples(self.name), metrics.readings(self.name)
         for name, value in _figures(samples, readings).items():
             self.figures[name].text = value

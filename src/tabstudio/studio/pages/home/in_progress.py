@@ -36,7 +36,7 @@ class InProgress:
         await self.refresh()
         self.view.follow("jobs", self.refresh)
         self.view.follow("runs", self.refresh)
-        self.view.follow("meters", self._measure)
+        self.view.follow("system", self._measure)
 
     async def refresh(self) -> None:
         """Look again, and move what is shown."""
@@ -55,7 +55,7 @@ class InProgress:
         others = runs_in_progress(self.view.studio, jobs)
         working = [job for job in jobs if job.going]
         for job in working:
-            self.view.studio.meters.look(str(job.pid))
+            self.view.studio.system_metrics.sample(str(job.pid))
         return working, others
 
     def _build(self, jobs: list[StudioJob], others: list[RunInProgress]) -> None:
@@ -71,7 +71,7 @@ class InProgress:
 
     async def _measure(self) -> None:
         pids = {card.job.pid for card in self.jobs.values()}
-        await asyncio.to_thread(lambda: [self.view.studio.meters.look(str(pid)) for pid in pids])
+        await asyncio.to_thread(lambda: [self.view.studio.system_metrics.sample(str(pid)) for pid in pids])
         for card in self.jobs.values():
             card.measure()
 
@@ -108,7 +108,7 @@ class JobCard:
 
     def measure(self) -> None:
         """Tell what its process takes."""
-        load = self.view.studio.meters.load(self.job.pid)
+        load = self.view.studio.system_metrics.load(self.job.pid)
         by = f"started by {self.job.actor}"
         usage = "" if load is None else f"{load.cpu:.0f} % of a core · {format_size(load.memory)} · "
         self.load.text = f"{usage}{by}"

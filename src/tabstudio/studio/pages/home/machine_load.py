@@ -19,7 +19,7 @@ class MachineLoadPanel:
     def __init__(self, view: PageView) -> None:
         self.view = view
         self.meters: dict[str, LoadBar] = {}
-        self.place = ui.element("div").classes("meters")
+        self.place = ui.element("div").classes("system")
         self.chart = LinePlot(
             "Percent in use",
             {"processor": [], "memory": []},
@@ -29,11 +29,11 @@ class MachineLoadPanel:
             height=190,
         )
         self.refresh()
-        view.follow("meters", self.refresh)
+        view.follow("system", self.refresh)
 
     def refresh(self) -> None:
         """Show the last readings."""
-        readings = self.view.studio.meters.machine()
+        readings = self.view.studio.system_metrics.machine()
         if not readings:
             return
         last = readings[-1]

@@ -52,7 +52,7 @@ class JobPage:
         self._show(job)
         view.follow(f"job:{job.id}", self.refresh)
         if job.going:
-            view.follow(f"meters:{job.pid}", self._measure)
+            view.follow(f"system:{job.pid}", self._measure)
         view.soon(self._read_output, "2rem")
 
     @property
@@ -114,7 +114,7 @@ class JobPage:
         self._measure()
 
     def _measure(self) -> None:
-        load = self.view.studio.meters.load(self.job.pid) if self.job.going else None
+        load = self.view.studio.system_metrics.load(self.job.pid) if self.job.going else None
         self.facts["CPU"].text = "–" if load is None else f"{load.cpu:.0f} %"
         self.facts["Memory"].text = "–" if load is None else format_size(load.memory)
 

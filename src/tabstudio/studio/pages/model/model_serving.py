@@ -87,7 +87,7 @@ class TrafficCharts:
     async def refresh(self) -> None:
         """Read the log again."""
         hours = float(self.period.value)
-        traffic = await asyncio.to_thread(self.view.studio.traffics.find, self.served, hours)
+        traffic = await asyncio.to_thread(self.view.studio.traffic.find, self.served, hours)
         nothing = f"Nothing was asked in {PERIODS[int(hours)]}."
         self.table.show(TRAFFIC_HEADERS, _rows(traffic), nothing=nothing)
         self.charts.set_visibility(bool(traffic.rows))
@@ -123,7 +123,7 @@ def _rows(traffic: ModelTraffic) -> list[Sequence[Cell]]:
 def _served(view: PageView, name: str) -> list[list[Cell]]:
     served = served_name(name)
     lanes = [lane for lane in all_served_versions(view.studio) if lane.model == served]
-    return [_row(name, lane, view.studio.gauges.totals(lane.service, served)) for lane in lanes]
+    return [_row(name, lane, view.studio.service_metrics.totals(lane.service, served)) for lane in lanes]
 
 
 def _row(model: str, lane: ServedVersion, total: ServiceRates | None) -> list[Cell]:

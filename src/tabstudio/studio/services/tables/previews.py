@@ -1,4 +1,4 @@
-"""Looks at tables on demand: in processes of their own, once for all, kept until the table changes."""
+"""Previews of tables on demand, made by processes of their own, kept until the table changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PreviewPart = Literal["schema", "findings", "charts"]
 READ_OPTIONS = ("separator", "encoding", "missing", "kind", "drop", "keep", "task", "positive")
 """Options of `train` that say how a table is read."""
 SECONDS = 180.0
-"""A look that takes longer is ended."""
+"""A preview that takes longer is ended."""
 AT_ONCE = 2
 _KEPT = 32
 _LONGEST_LINE = 1 << 28
@@ -31,18 +31,18 @@ log = logging.getLogger("tabstudio.studio")
 
 
 class TablePreview:
-    """What is seen of one table, read in one way. Its parts come one by one."""
+    """The preview of one table, read in one way. Its parts come one by one."""
 
     def __init__(self, path: Path, target: str | None, options: Mapping[str, object]) -> None:
-        self._asked = {"path": str(path), "target": target, "options": dict(options)}
+        self._request = {"path": str(path), "target": target, "options": dict(options)}
         self._parts: dict[str, dict[str, Any]] = {}
         self._error: TabstudioError | None = None
-        self._news = asyncio.Condition()
+        self._changed = asyncio.Condition()
         self._over = False
 
     @property
     def failed(self) -> bool:
-        """Whether it has ended without all that was to be seen."""
+        """Whether it has ended without all of its parts."""
         return self._error is not None
 
     async def part(self, name: PreviewPart) -> dict[str, Any]:
@@ -50,32 +50,32 @@ class TablePreview:
 
         Raises `DataError`, `ConfigError` as `read` does, `TabstudioError` where it took too long or ended.
         """
-        async with self._news:
-            await self._news.wait_for(lambda: name in self._parts or self._over)
+        async with self._changed:
+            await self._changed.wait_for(lambda: name in self._parts or self._over)
         if name in self._parts:
             return self._parts[name]
         raise self._error or TabstudioError("the look at the table has ended: open the page again")
 
     async def run(self, turn: asyncio.Semaphore) -> None:
-        """Look, when it is our turn."""
+        """Make the preview, when it is its turn."""
         try:
             async with turn:
-                await self._look()
+                await self._make()
         except TabstudioError as error:
             self._error = error
         finally:
             self._over = True
-            async with self._news:
-                self._news.notify_all()
+            async with self._changed:
+                self._changed.notify_all()
 
-    async def _look(self) -> None:
+    async def _make(self) -> None:
         command = [sys.executable, "-P", "-m", "tabstudio.studio.services.tables.preview_process"]
         process = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=_LONGEST_LINE
         )
         try:
             async with asyncio.timeout(SECONDS):
-                errors, _ = await asyncio.gather(process.stderr.read(), self._hear(process))  # type: ignore[union-attr]
+                errors, _ = await asyncio.gather(process.stderr.read(), self._receive(process))  # type: ignore[union-attr]
         except TimeoutError:
             raise TabstudioError(
                 f"looking at the table took more than {SECONDS:g} s: leave columns out, or look at a part of "
@@ -93,10 +93,10 @@ class TablePreview:
                 else "looking at the table failed by a fault of tabstudio's own: the studio's log tells more"
             )
 
-    async def _hear(self, process: Process) -> None:
+    async def _receive(self, process: Process) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(json.dumps(self._asked).encode())
+        process.stdin.write(json.dumps(self._request).encode())
         process.stdin.close()
         async for line in process.stdout:
             part = json.loads(line)
@@ -104,23 +104,23 @@ class TablePreview:
             if name == "error":
                 self._error = _ERRORS.get(part["kind"], TabstudioError)(part["text"])
                 continue
-            async with self._news:
+            async with self._changed:
                 self._parts[name] = part
-                self._news.notify_all()
+                self._changed.notify_all()
 
 
 class TablePreviews:
-    """All looks at the tables of one folder. For one event loop."""
+    """All previews of the tables of one folder. For one event loop."""
 
     def __init__(self, tables: TableFolder) -> None:
         self.tables = tables
-        self._looks: OrderedDict[Hashable, tuple[TablePreview, asyncio.Task[None]]] = OrderedDict()
+        self._previews: OrderedDict[Hashable, tuple[TablePreview, asyncio.Task[None]]] = OrderedDict()
         self._turn = asyncio.Semaphore(AT_ONCE)
 
-    async def look(
+    async def open(
         self, name: str, target: str | None = None, options: Mapping[str, Any] | None = None
     ) -> TablePreview:
-        """Look at the table of that name; `options` are those of `READ_OPTIONS`.
+        """Return the preview of a table by name, begun or kept; `options` are those of `READ_OPTIONS`.
 
         Raises `DataError` where there is no such table, `ConfigError` for options that do not exist.
         """
@@ -151,17 +151,17 @@ class TablePreviews:
         # The file, not its name: what was looked at when it came is known under the name that it gets.
         file = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
         key = (file, target, json.dumps(options, sort_keys=True))
-        known = self._looks.pop(key, None)
+        known = self._previews.pop(key, None)
         if known is None or known[0].failed:
-            look = TablePreview(path, target, options)
-            known = look, asyncio.create_task(look.run(self._turn), name="a look at a table")
-        self._looks[key] = known
-        while len(self._looks) > _KEPT:
-            self._looks.popitem(last=False)
+            preview = TablePreview(path, target, options)
+            known = preview, asyncio.create_task(preview.run(self._turn), name="preview of a table")
+        self._previews[key] = known
+        while len(self._previews) > _KEPT:
+            self._previews.popitem(last=False)
         return known[0]
 
     async def close(self) -> None:
-        """End what is being looked at."""
-        for _, task in self._looks.values():
+        """End the processes that make previews."""
+        for _, task in self._previews.values():
             task.cancel()
-        await asyncio.gather(*(task for _, task in self._looks.values()), return_exceptions=True)
+        await asyncio.gather(*(task for _, task in self._previews.values()), return_exceptions=True)
