@@ -1,4 +1,4 @@
-"""What happened lately, what goes on now, and how what is in production fares: what Home tells."""
+"""Recent events, runs in progress and the health of models in production, for the page Home."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 EVENTS = 14
 RUNS = 4
-"""Runs of others that are shown as they go on."""
+"""Runs in progress that are shown."""
 _PAGE = 100
 STALE_RUN_SECONDS = 7 * 86_400.0
-"""Seconds after which a run that never told its end is no longer taken for one that goes on."""
+"""Seconds after which a run without an end is no longer taken for one in progress."""
 CURVE_POINTS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class ActivityEvent:
-    """Something that happened at `at` (Unix seconds): a move of a version, the end of a run, a training.
+    """An event at `at` (Unix seconds): a move of a version, the end of a run, a training.
 
     `key` names what it is about: the model and version, MLflow's id of the run, the id of the job.
     """
@@ -51,7 +51,7 @@ class ActivityEvent:
 
 
 def recent_events(studio: Studio, who: Actor, limit: int = EVENTS) -> list[ActivityEvent]:
-    """The newest events, the newest first. A training is told once, by its job where it has one."""
+    """Return the newest events first. A training is one event, that of its job where it has one."""
     jobs = studio.jobs.list(limit)
     ours = {job.progress.run_id for job in jobs}
     rows = studio.runs.page(RunQuery(grouped=True), 0, 2 * limit).rows
@@ -82,14 +82,14 @@ def _of_run(row: RunRow) -> ActivityEvent:
 
 @dataclass(frozen=True, slots=True)
 class RunInProgress:
-    """A run of MLflow's that goes on, and the curves of its losses, or of the first that it measures."""
+    """A run in progress, and the curves of its losses, or of its first metrics."""
 
     row: RunRow
     curves: dict[str, Points]
 
 
 def runs_in_progress(studio: Studio, jobs: Sequence[StudioJob]) -> list[RunInProgress]:
-    """The newest runs that go on and are not those of `jobs`."""
+    """Return the newest runs in progress that are not those of `jobs`."""
     ours = {job.progress.run_id for job in jobs}
     rows = studio.runs.page(RunQuery(status="RUNNING", grouped=True), 0, RUNS + len(ours)).rows
     young = [
@@ -108,7 +108,7 @@ def _curves(studio: Studio, row: RunRow) -> dict[str, Points]:
 
 @dataclass(frozen=True, slots=True)
 class ProductionHealth:
-    """How a model in production fares.
+    """The health of a model in production.
 
     `served` names the services that answer with it, `asked` and `failed` count the predictions of these since
     they were started, None where no service was asked. `lately` counts the rows predicted within the last
@@ -128,33 +128,33 @@ class ProductionHealth:
 
 
 def production_stage(registry: Registry) -> str:
-    """The stage that counts as production: of that name, or the last that holds one version."""
+    """Return the stage that counts as production: of that name, or the last that holds one version."""
     stages = registry.rules.exclusive
     return "production" if "production" in stages or not stages else stages[-1]
 
 
 class ProductionMonitor:
-    """Looks at the models in production; a history is verified once for each length that it has."""
+    """Checks the models in production; a history is verified once for each length that it has."""
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self._verified: dict[tuple[str, str], bool] = {}
-        self._seen: list[ProductionHealth] = []
+        self._last: list[ProductionHealth] = []
         self._at = -math.inf
         self._lock = Lock()
 
     def all(self, who: Actor, older: float = 0.0) -> list[ProductionHealth]:
-        """Every model with a version in production, by name; services and logs are asked.
+        """Return every model with a version in production, by name.
 
-        All browsers together ask once: an answer that is at most `older` seconds old will do.
+        Services and logs are read once for all browsers; the answer may be `older` seconds old.
         """
         called = time.monotonic()
         with self._lock:
             if self._at < called - older:
                 started = time.monotonic()
-                self._seen = self._look(who)
+                self._last = self._look(who)
                 self._at = started
-            return self._seen
+            return self._last
 
     def _look(self, who: Actor) -> list[ProductionHealth]:
         registry = self.studio.registry(who)
@@ -185,7 +185,7 @@ class ProductionMonitor:
         )
 
     def verified(self, who: Actor, health: ProductionHealth) -> ProductionHealth:
-        """The same with its history verified, which takes its time where it is long."""
+        """Return the same with its history verified, which takes long for a long history."""
         registry = self.studio.registry(who)
         move = registry.last_moves([health.model]).get(health.model)
         key = (health.model, move.hash if move else "")

@@ -1,4 +1,4 @@
-"""Services started, stopped and asked by people of the studio: the pages and the REST API ask here."""
+"""Services started, stopped and queried by users of the studio, for the pages and the REST API."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
 
 SECONDS = 2.0
-"""How long a service may think about what it is asked."""
+"""Time limit of a request to a service."""
 _PREDICT_SECONDS = 35.0
 _SERVED = re.compile(r"[\w.\- ]{1,200}")
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
@@ -90,7 +90,7 @@ def remove(studio: Studio, who: Actor, name: str) -> None:
 def serve_arguments(
     model: str, which: str, *, port: int = 0, workers: int = 1, watch: float = 10.0
 ) -> list[str]:
-    """What follows `tabstudio serve` for a registered model; `which` is a stage or the number of a version.
+    """Return the arguments of `tabstudio serve` for a model; `which` is a stage or the number of a version.
 
     >>> serve_arguments("churn (2026)", "production")
     ['churn-2026=models:/churn (2026)@production', '--port', '0', '--workers', '1', '--watch', '10']
@@ -102,30 +102,30 @@ def serve_arguments(
 
 
 def served_name(model: str) -> str:
-    """By what name a registered model is served: its own, where that can stand in a path."""
+    """Return the name that a registered model is served by: its own, where that can stand in a path."""
     return model if _SERVED.fullmatch(model) else service_name(model)
 
 
 def registered_model(service: Deployment, served: str) -> str:
-    """The registered model that a service serves by this name; the name itself where it is of none."""
+    """Return the registered model that a service serves by this name; the name itself where there is none."""
     models = (word.partition("models:/")[2] for word in service.words if "models:/" in word)
     names = (re.split("[@/]", model)[0] for model in models)
     return next((name for name in names if served_name(name) == served), served)
 
 
 def service_name(text: str) -> str:
-    """Any name in the signs that the name of a service may have."""
+    """Return a name in the characters that the name of a service may have."""
     return _ODD.sub("-", text).strip("-._")[:60] or "model"
 
 
 def log_size(studio: Studio, name: str) -> int:
-    """Bytes of a service's output so far."""
+    """Return the bytes of a service's output so far."""
     log = studio.deployments.find(name, ask=False).log
     return log.stat().st_size if log.exists() else 0
 
 
 def log_tail(service: Deployment, lines: int) -> str:
-    """The last lines of a service's output, however long all of it is."""
+    """Return the last lines of a service's output, however long all of it is."""
     if not service.log.exists():
         return ""
     with service.log.open("rb") as file:
@@ -136,7 +136,7 @@ def log_tail(service: Deployment, lines: int) -> str:
 
 
 def served_versions(service: Deployment) -> list[ServedVersion]:
-    """What a running service answers with, asked of itself. Raises `ServiceError` where it does not say."""
+    """Ask a running service which versions it serves. Raises `ServiceError` where it does not answer."""
     return [
         ServedVersion(service.name, model["name"], lane["version"], lane["role"], lane.get("share"))
         for model in request_json(service, "/v1/models")["models"]
@@ -145,7 +145,7 @@ def served_versions(service: Deployment) -> list[ServedVersion]:
 
 
 def all_served_versions(studio: Studio) -> list[ServedVersion]:
-    """What every running service answers with; those that do not say are left out."""
+    """Return what every running service serves; those that do not answer are left out."""
     versions: list[ServedVersion] = []
     for service in studio.deployments.list(ask=False):
         if service.state == "running":
@@ -155,7 +155,7 @@ def all_served_versions(studio: Studio) -> list[ServedVersion]:
 
 
 def row_schemas(service: Deployment) -> dict[str, dict[str, Any]]:
-    """The JSON Schema of a row, by model, as the service's own contract has it."""
+    """Return the JSON Schema of a row by model, from the OpenAPI document of the service."""
     document = request_json(service, "/openapi.json")
     schemas = {}
     for path, operations in document["paths"].items():
@@ -177,7 +177,7 @@ def _dereferenced(document: dict[str, Any], schema: dict[str, Any]) -> dict[str,
 
 
 def predict(service: Deployment, model: str, row: dict[str, Any]) -> dict[str, Any]:
-    """Ask a service about one row. Raises `ServiceError`, with every fault that it names."""
+    """Ask a service about one row. Raises `ServiceError` with every fault that it names."""
     body = json.dumps({"rows": [row]}).encode()
     return request_json(
         service, f"/v1/models/{quote(model, safe='')}/predict", body, seconds=_PREDICT_SECONDS
@@ -187,7 +187,7 @@ def predict(service: Deployment, model: str, row: dict[str, Any]) -> dict[str, A
 def request_json(
     service: Deployment, path: str, body: bytes | None = None, *, seconds: float = SECONDS
 ) -> dict[str, Any]:
-    """What a service answers in JSON. Raises `ServiceError`."""
+    """Return the JSON answer of a service. Raises `ServiceError`."""
     answer: dict[str, Any] = json.loads(request_bytes(service, path, body, seconds=seconds))
     return answer
 
@@ -195,7 +195,7 @@ def request_json(
 def request_bytes(
     service: Deployment, path: str, body: bytes | None = None, *, seconds: float = SECONDS
 ) -> bytes:
-    """What a service of this machine answers. Raises `ServiceError`."""
+    """Return the answer of a service of this machine. Raises `ServiceError`."""
     if not service.url:
         raise ServiceError(f"service {service.name} is {service.state}: start it first")
     headers = {"content-type": "application/json"} if body is not None else {}

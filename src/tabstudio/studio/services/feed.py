@@ -1,4 +1,4 @@
-"""Push: one look at each source for all browsers, and a word to those who follow it when it has changed."""
+"""Push: each source is polled once for all browsers, and its followers are called when it has changed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Token = Callable[[str], Hashable]
 
 @dataclass(frozen=True, slots=True)
 class FeedSource:
-    """`token(rest)` answers, in a thread, something that differs after a change, every `seconds`.
+    """`token(rest)` returns, in a thread, what differs after a change; it is called every `seconds`.
 
-    `rest` is what follows the colon in the name of a topic: for `run:1234`, `run` is asked about `1234`.
+    `rest` is what follows the colon in the name of a topic: `1234` for `run:1234`.
     """
 
     token: Token
@@ -27,30 +27,30 @@ class FeedSource:
 
 @dataclass(slots=True, eq=False)
 class _Followed:
-    """One follower. While it still works on a change, further ones wait, and are told as one.
+    """One follower. While it still works on a change, further ones wait, and become one call.
 
-    `at_least` are the seconds after which it is told without a change, too.
+    `at_least` are the seconds after which it is called without a change, too.
     """
 
-    tell: Follower
+    call: Follower
     at_least: float | None = None
-    told: float = field(default_factory=monotonic)
+    called: float = field(default_factory=monotonic)
     busy: bool = False
     again: bool = False
 
     def overdue(self, now: float) -> bool:
-        return self.at_least is not None and now - self.told >= self.at_least
+        return self.at_least is not None and now - self.called >= self.at_least
 
-    async def hear(self) -> None:
+    async def notify(self) -> None:
         self.again = True
-        self.told = monotonic()
+        self.called = monotonic()
         if self.busy:
             return
         self.busy = True
         try:
             while self.again:
                 self.again = False
-                await _tell(self.tell)
+                await _call(self.call)
         finally:
             self.busy = False
 
@@ -62,7 +62,7 @@ class _Topic:
     followers: list[_Followed] = field(default_factory=list)
     last: Hashable = None
     due: float = 0.0
-    looking: bool = False
+    polling: bool = False
     broken: bool = False
 
 
@@ -78,7 +78,7 @@ class Feed:
     def follow(self, topic: str, follower: Follower, *, at_least: float | None = None) -> Callable[[], None]:
         """Call `follower` after each change, until what is returned is called.
 
-        What comes and goes between two looks leaves no change to see: with `at_least`, `follower` is called
+        What comes and goes between two polls leaves no change to see: with `at_least`, `follower` is called
         when so many seconds have passed without a call, too. Raises `KeyError` for an unknown topic.
         """
         name, _, rest = topic.partition(":")
@@ -95,12 +95,12 @@ class Feed:
         return leave
 
     def touch(self, topic: str) -> None:
-        """Look at a topic at once: this process has just changed it."""
+        """Poll a topic at once: this process has just changed it."""
         if topic in self._topics:
             self._topics[topic].due = 0.0
 
     def start(self) -> None:
-        """Begin to look, on the running event loop."""
+        """Begin to poll, on the running event loop."""
         self._task = asyncio.create_task(self._run(), name="feed")
 
     async def stop(self) -> None:
@@ -114,9 +114,9 @@ class Feed:
         while True:
             now = monotonic()
             for topic in list(self._topics.values()):
-                if topic.due <= now and not topic.looking:
-                    topic.looking = True  # a slow source keeps no other topic waiting
-                    self._spawn(self._look(topic))
+                if topic.due <= now and not topic.polling:
+                    topic.polling = True  # a slow source keeps no other topic waiting
+                    self._spawn(self._poll(topic))
             await asyncio.sleep(0.25)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
@@ -124,7 +124,7 @@ class Feed:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _look(self, topic: _Topic) -> None:
+    async def _poll(self, topic: _Topic) -> None:
         topic.due = monotonic() + topic.source.seconds
         try:
             token = await asyncio.to_thread(topic.source.token, topic.rest)
@@ -134,19 +134,19 @@ class Feed:
             topic.broken, topic.due = True, monotonic() + 5 * topic.source.seconds
             return
         finally:
-            topic.looking = False
+            topic.polling = False
         topic.broken = False
         changed = topic.last is not None and token != topic.last
         topic.last = token
         for follower in topic.followers:
             if changed or follower.overdue(monotonic()):
-                self._spawn(follower.hear())
+                self._spawn(follower.notify())
 
 
-async def _tell(follower: Follower) -> None:
+async def _call(follower: Follower) -> None:
     try:
         answer = follower()
         if answer is not None:
             await answer
-    except Exception:  # one page that cannot draw must not keep the others from being told
+    except Exception:  # one page that cannot draw must not hold up the others
         log.exception("a page could not be brought up to date")

@@ -1,4 +1,4 @@
-"""What can be followed, and how a change of it is seen cheaply."""
+"""The topics that pages follow, and cheap tokens that differ after a change of them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ NEWEST_RUNS, RUNNING_RUNS = 20, 100
 
 
 def topic_sources(studio: Studio) -> dict[str, FeedSource]:
-    """Every topic.
+    """Return the source of every topic.
 
     `registry`, `runs`, `run:ID`, `deployments`, `service:NAME`, `log:NAME`, `traffic`, `people`, `jobs`,
-    `job:ID`, `meters`, `meters:PID`.
+    `job:ID`, `system`, `system:PID`.
     """
 
     def registry(_: str) -> Hashable:

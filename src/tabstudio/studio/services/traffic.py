@@ -1,4 +1,4 @@
-"""What was asked of a registered model, and answered: read from the prediction log."""
+"""The predictions of a registered model in a period, read from the prediction log."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 STALE_SECONDS = 60.0
-"""After so long minutes have gone by, though nothing was asked."""
+"""Age at which traffic is read again though nothing was logged: minutes have passed."""
 POINTS = 60
-"""Points of time that a period is told by."""
+"""Points of time of a period."""
 BINS = 20
 MOST_CLASSES = 12
 Points = list[tuple[float, float]]
@@ -53,14 +53,14 @@ class ModelTraffic:
 
 
 class TrafficCache:
-    """The traffic of models, read once for all browsers until something was asked, or a minute has passed."""
+    """The traffic of models, read once for all browsers until something is logged or a minute has passed."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, float], tuple[Hashable, float, ModelTraffic]] = {}
         self._lock = Lock()
 
     def find(self, model: str, hours: float) -> ModelTraffic:
-        """Return what `traffic` says of a model."""
+        """Return the traffic of a model, at most a minute old."""
         with self._lock:
             known_state, at, traffic = self._known.get((model, hours), (None, 0.0, ModelTraffic(hours)))
             now, state = time.time(), traffic_token("")
@@ -71,7 +71,7 @@ class TrafficCache:
 
 
 def traffic_token(_: str, folder: str | Path | None = None) -> Hashable:
-    """Something that differs when predictions, or labels, have come."""
+    """Return something that differs once predictions or labels are logged."""
     log_path = log_folder(folder)
     return tuple(sorted(_ends([*log_path.glob("segments/*.log"), *log_path.glob("log.db*")])))
 
@@ -79,7 +79,7 @@ def traffic_token(_: str, folder: str | Path | None = None) -> Hashable:
 def read_traffic(
     model: str, *, hours: float = 1.0, folder: str | Path | None = None, now: float | None = None
 ) -> ModelTraffic:
-    """What was asked of a model in the last hours; empty where nothing was, or no log is kept."""
+    """Return the traffic of a model in the last hours; empty where there is none, or no log."""
     import polars as pl
 
     from tabstudio.serving.predictionlog.reader import prediction_log
@@ -87,7 +87,7 @@ def read_traffic(
     until = datetime.fromtimestamp(time.time() if now is None else now, UTC)
     try:
         log = prediction_log(model, folder)
-    except DataError:  # nothing of this model was ever kept here
+    except DataError:  # no prediction of this model was ever logged here
         return ModelTraffic(hours)
     wanted = pl.col("^(time|request_id|version|role|prediction|label|probability_.*)$")
     within = pl.col("time").is_between(until - timedelta(hours=hours), until, closed="right")
@@ -114,7 +114,7 @@ def _lane() -> pl.Expr:
 
 
 def _per_minute(part: pl.DataFrame, until: datetime, hours: float) -> Points:
-    """Requests per minute in `POINTS` equal steps, each told at its end."""
+    """Return requests per minute in `POINTS` equal steps, each at its end."""
     import numpy as np
 
     minutes = 60 * hours / POINTS

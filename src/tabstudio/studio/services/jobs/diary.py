@@ -1,6 +1,6 @@
-"""A job's diary: what it was asked for, and how far it is, one JSON object a line, appended only.
+"""A job's diary: its request and its progress, one JSON object a line, appended only.
 
-The process that works writes it; whoever wants to know reads on from where they left. A line stands in the
+The process of the job writes it; readers read on from where they left. A line stands in the
 kernel's page cache when `write` returns: neither the end of the process nor of the studio takes it back.
 """
 
@@ -47,7 +47,7 @@ class JobDiary:
 
 @dataclass(frozen=True, slots=True)
 class JobStep:
-    """A step that is done, and what came of it, one thought a line; or a warning."""
+    """A finished step with its results, one a line; or a warning."""
 
     at: float
     title: str
@@ -57,12 +57,12 @@ class JobStep:
 
 @dataclass
 class JobProgress:
-    """How far a job is, as its diary tells.
+    """The progress of a job, read from its diary.
 
     `epochs` have ended here, of at most `epochs_wanted`; `trials` have ended of `trials_wanted`, and
-    `best` holds the lowest validation loss after so many of them. `seconds_left` is at most what it will
-    take from `told` (Unix seconds) on, None where nobody knows. `run_id` is MLflow's. `result` is what a job
-    that ended well hands back, `error` why it did not.
+    `best` holds the lowest validation loss after so many of them. `seconds_left` is at most what the rest
+    takes from `told` (Unix seconds) on, None where that is unknown. `run_id` is MLflow's. `result` is the
+    summary of a job that succeeded, `error` why it failed.
     """
 
     began: float = 0.0
@@ -84,7 +84,7 @@ class JobProgress:
 
     @property
     def share(self) -> float | None:
-        """The share that is done, from 0 to 1; None before anybody knows. Most trainings end before 1."""
+        """Return the share that is done, from 0 to 1; None while unknown. Most trainings end before 1."""
         if self.ended == "done":
             return 1.0
         done, wanted = self.epochs[-1][0] if self.epochs else 0, self.epochs_wanted
@@ -93,15 +93,15 @@ class JobProgress:
         return min(done / wanted, 1.0) if wanted else None
 
     def copy(self) -> JobProgress:
-        """The same, which further lines do not change."""
+        """Return a copy that further lines do not change."""
         return replace(self, steps=self.steps[:], epochs=self.epochs[:], best=self.best[:])
 
     def take(self, line: DiaryLine) -> None:
-        """Take in one line."""
+        """Apply one line of the diary."""
         self.told = line["at"]
-        hear = getattr(self, f"_on_{line['what']}", None)
-        if hear is not None:  # a newer tabstudio may tell more
-            hear(line)
+        apply = getattr(self, f"_on_{line['what']}", None)
+        if apply is not None:  # a newer tabstudio may write more
+            apply(line)
 
     def _on_began(self, line: DiaryLine) -> None:
         self.began = line["at"]
@@ -156,7 +156,7 @@ class DiaryReader:
         self._lock = Lock()
 
     def read(self) -> JobProgress:
-        """Take in what is new, and return how far the job is; nothing where there is no diary (yet)."""
+        """Read what is new, and return the progress; an empty one where there is no diary (yet)."""
         with self._lock:
             try:
                 with self.path.open("rb") as file:

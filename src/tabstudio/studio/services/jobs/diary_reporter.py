@@ -1,4 +1,4 @@
-"""A job's reporter that writes into its diary, and what a diary keeps of a result."""
+"""A reporter that writes a job's diary, and the summaries of results that a diary holds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class DiaryReporter(Reporter):
-    """Writes each word as it comes. `minutes` bounds the training, so also what is left of it."""
+    """Writes every report to the diary. `minutes` bounds the training, so also its remaining time."""
 
     def __init__(self, diary: JobDiary, minutes: float | None = None) -> None:
         self.diary = diary
@@ -27,16 +27,16 @@ class DiaryReporter(Reporter):
         self._searching = 0.0
 
     def step(self, title: str, lines: Sequence[str] = ()) -> None:
-        """Keep it, with its time."""
+        """Write a step with its time."""
         self._searching = self._searching or time.monotonic()
         self.diary.write("step", title=title, lines=[*lines])
 
     def warn(self, text: str) -> None:
-        """Keep it, marked as a warning."""
+        """Write a warning."""
         self.diary.write("warning", text=text)
 
     def epoch(self, epoch: Epoch, plan: Any) -> None:
-        """Keep the means over the members, and how long the rest takes, at most."""
+        """Write the mean losses over the members, and how long the rest takes at most."""
         left = epoch.seconds / epoch.number * (plan.epochs - epoch.number)
         ends = math.inf if plan.minutes is None else 60.0 * plan.minutes
         self.diary.write(
@@ -50,7 +50,7 @@ class DiaryReporter(Reporter):
         )
 
     def trials(self, done: int, of: int, best: float | None) -> None:
-        """Keep the lowest loss so far, and how long the rest takes at this pace."""
+        """Write the lowest loss so far, and how long the rest takes at this pace."""
         passed = time.monotonic() - self._searching
         left = min(passed / done * (of - done), max(self._ends - passed, 0.0))
         self.diary.write("trials", done=done, of=of, best=best, left=round(left, 2))
@@ -61,7 +61,7 @@ def _mean(values: np.ndarray) -> float | None:
 
 
 def training_summary(result: TrainResult) -> dict[str, Any]:
-    """What a diary keeps of a training: figures of the test part with their intervals, where the model is."""
+    """Return the summary of a training: test metrics with their intervals, where the model is."""
     figures = {
         name: [None if math.isnan(value) else value for value in (measure.value, measure.low, measure.high)]
         for name, measure in result.evaluation.metrics.items()
@@ -76,7 +76,7 @@ def training_summary(result: TrainResult) -> dict[str, Any]:
 
 
 def search_summary(result: SweepResult) -> dict[str, Any]:
-    """What a diary keeps of a search: the best options, as `train` takes them."""
+    """Return the summary of a search: the best options, as `train` takes them."""
     return _delivered(result.delivery) | {
         "partial": result.searched.interrupted,
         "name": result.name,

@@ -1,4 +1,4 @@
-"""A job as the command that does the same."""
+"""The command line that does the same as a job."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tabstudio.recipes.names import spelled
 
 
 def job_arguments(request: Mapping[str, Any]) -> list[str]:
-    """The words that follow `tabstudio` for what a job was asked for."""
+    """Return the arguments that follow `tabstudio` for the request of a job."""
     return shlex.split(job_command(request))[1:]
 
 
 def job_command(request: Mapping[str, Any]) -> str:
-    """The command, quoted for a shell."""
+    """Return the command, quoted for a shell."""
     parts = [
         "tabstudio",
         request["kind"],

@@ -26,20 +26,20 @@ _LOOK_SECONDS = 0.3
 
 
 def main(path: Path) -> int:
-    """Do what the diary asks for, and write down how it ended. 0: done, 1: failed, 130: stopped."""
+    """Run the request in the diary and write how it ended. Exit status 0: done, 1: failed, 130: stopped."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a studio in the background ignores it
     diary = JobDiary(path)
     try:
         diary.write("began", pid=os.getpid())
-        if DiaryReader(path).read().stopping:  # before we could hear of it
+        if DiaryReader(path).read().stopping:  # before the handler stood
             signal.raise_signal(signal.SIGINT)
         request = diary.asked()
         sys.argv = [
             "tabstudio",
             *job_arguments(request),
-        ]  # the run is told to come from the command that does the same
+        ]  # the source that the run records
         os.nice(NICE)
-        threading.Thread(target=_tell_run, args=(diary,), daemon=True, name="run id").start()
+        threading.Thread(target=_write_run_id, args=(diary,), daemon=True, name="run id").start()
         diary.write("result", **_done(request, diary))
     except KeyboardInterrupt:
         diary.write("stopped")
@@ -76,7 +76,7 @@ def _done(request: dict[str, Any], diary: JobDiary) -> dict[str, Any]:
     return diary_reporter.training_summary(result)
 
 
-def _tell_run(diary: JobDiary) -> None:
+def _write_run_id(diary: JobDiary) -> None:
     """Write MLflow's id of this run to the diary as soon as the process that delivers it knows it.
 
     Each run in the spool is opened once: while MLflow is down, thousands of them may wait there.

@@ -1,4 +1,4 @@
-"""The jobs of one place: started, followed, stopped; known again after the studio was killed."""
+"""Jobs that the studio starts, follows and stops; they are found again after the studio was killed."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ JobKind = Literal["train", "sweep"]
 JobState = Literal["running", "stopping", "done", "stopped", "failed", "died", "elsewhere"]
 
 STOP_SECONDS = 120.0
-"""Seconds that a job may take to keep what it has reached; then it is ended by force."""
+"""Seconds that a stopped job may take to save what it has reached; then it is terminated."""
 KILL_SECONDS = 10.0
-"""Seconds between the two kinds of force."""
+"""Seconds between SIGTERM and SIGKILL."""
 _KNOWN = 200
 _RECENT = select(table).order_by(table.c.started.desc()).limit(200)
 
 
 @dataclass(frozen=True, slots=True)
 class StudioJob:
-    """A job as it is now.
+    """A job and its state.
 
-    `asked` holds kind, table, target, name, options, register, resume, and as `file` the table's name.
-    `died` is one whose process has gone without a word; `elsewhere` one on another machine that has not told
-    how it ended. `started` is UTC.
+    `asked` holds kind, table, target, name, options, register, resume and `file`, the table's name.
+    `died` is a job whose process is gone without an end in the diary; `elsewhere` one on another machine that
+    has not ended. `started` is UTC.
     """
 
     id: str
@@ -68,12 +68,12 @@ class StudioJob:
 
     @property
     def going(self) -> bool:
-        """Whether it works still, as far as one can see from here."""
+        """Whether it still works, as seen from this machine."""
         return self.state in ("running", "stopping")
 
     @property
     def command(self) -> str:
-        """The command that does the same."""
+        """The command line that does the same."""
         return job_command(self.asked)
 
     def to_json(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class StudioJobs:
         register: bool = True,
         resume: bool = False,
     ) -> dict[str, Any]:
-        """What `start` would ask for, checked: see `StudioJob.asked`, and `commands.command` for the command.
+        """Return the checked request of `start`: see `StudioJob.asked`, `job_command` for the command line.
 
         Raises `ConfigError` and `DataError` as `start` does.
         """
@@ -153,7 +153,7 @@ class StudioJobs:
         path = self.tables.find(name)
         return {
             "kind": kind,
-            "table": _near(path),
+            "table": _relative_to_cwd(path),
             "file": name,
             "target": target,
             "name": check_model_name(model or stem(path)),
@@ -163,7 +163,7 @@ class StudioJobs:
         }
 
     def again(self, who: Actor, job_id: str, *, resume: bool = False) -> StudioJob:
-        """Do once more what a job was asked for; `resume` goes on from its last checkpoint.
+        """Start the same job again; `resume` goes on from its last checkpoint.
 
         Raises as `start` does.
         """
@@ -174,18 +174,18 @@ class StudioJobs:
         return self._begin(who, job.asked | {"resume": resume})
 
     def list(self, limit: int = 50) -> list[StudioJob]:
-        """The newest jobs, the newest first."""
+        """Return the newest jobs first."""
         with self.database.reading() as connection:
             rows = connection.execute(select(table).order_by(table.c.started.desc()).limit(limit)).mappings()
-            return [self._seen(row) for row in rows.all()]
+            return [self._job(row) for row in rows.all()]
 
     def find(self, job_id: str) -> StudioJob:
-        """One job. Raises `ConfigError` where there is none of that id."""
+        """Return one job. Raises `ConfigError` where there is none of that id."""
         with self.database.reading() as connection:
-            return self._seen(self._row(connection, job_id))
+            return self._job(self._row(connection, job_id))
 
     def stop(self, who: Actor, job_id: str) -> StudioJob:
-        """Let a job keep what it has reached, and end; by force after `STOP_SECONDS`. Does not wait for it.
+        """Let a job save what it has reached and end, by force after `STOP_SECONDS`. Does not wait for it.
 
         Raises `ForbiddenError` for a viewer, `ConfigError` where it does not run, or runs elsewhere.
         """
@@ -204,7 +204,7 @@ class StudioJobs:
         return self.find(job_id)
 
     def output(self, job_id: str, lines: int = 200) -> tuple[str, ...]:
-        """The last lines that a job's process has printed: warnings of libraries, a fault's traceback."""
+        """Return the last lines of a job's output: warnings of libraries, a traceback."""
         log = self.find(job_id).log
         if not log.exists():
             return ()
@@ -239,7 +239,7 @@ class StudioJobs:
         return self.find(job_id)
 
     def _claim(self, who: Actor, job_id: str, request: dict[str, Any], diary: Path) -> int:
-        """Write the job down as ours to start; says how many others run on this machine."""
+        """Insert the job as this process's to start; return how many others run on this machine."""
         ours = psutil.Process()
         row = {
             "id": job_id,
@@ -254,7 +254,7 @@ class StudioJobs:
             "born": ours.create_time(),
             "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         }
-        most = _most()
+        most = _most_jobs()
         known, working = self._working()
         with self.database.writing() as connection:
             # No diary is read here, everybody else waits: a job that was claimed just now has not ended yet.
@@ -285,7 +285,7 @@ class StudioJobs:
         return row
 
     def _process(self, job_id: str) -> psutil.Process | None:
-        """A job's own process; None where it has gone, or is being started."""
+        """Return a job's process; None where it is gone, or is being started."""
         with self.database.reading() as connection:
             row = self._row(connection, job_id)
         return None if row["pid"] == os.getpid() else processes.find(row["pid"], row["born"])
@@ -307,7 +307,7 @@ class StudioJobs:
             self._over.add(row["id"])  # its diary is not read again to know that
         return row["id"] in self._over
 
-    def _seen(self, row: RowMapping) -> StudioJob:
+    def _job(self, row: RowMapping) -> StudioJob:
         runs = _runs(row)  # before the diary is read: what it writes last is read then
         progress = self._reader(row).read()
         return StudioJob(
@@ -350,15 +350,15 @@ def _size(path: str) -> int:
         return -1
 
 
-def _near(path: Path) -> str:
-    """The path as it is written from the folder in which the job works."""
+def _relative_to_cwd(path: Path) -> str:
+    """Return the path as the job's working folder sees it."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
 
 
-def _most() -> int:
+def _most_jobs() -> int:
     text = setting("TABSTUDIO_TRAININGS")
     if not text.isdecimal() or int(text) < 1:
         raise ConfigError(f"TABSTUDIO_TRAININGS: a whole number above 0 was expected, got {text!r}")
@@ -373,17 +373,17 @@ def _environment(who: Actor, others: int) -> dict[str, str]:
 
 
 def _end(process: psutil.Process) -> None:
-    """Wait for the end that was asked for; use force where it does not come."""
-    if _gone(process, STOP_SECONDS):
+    """Wait for the end of a stopped job; use force where it does not come."""
+    if _wait_for_end(process, STOP_SECONDS):
         return
     with suppress(psutil.NoSuchProcess):
         helpers = process.children(recursive=True)
         process.terminate()
-        if not _gone(process, KILL_SECONDS):
+        if not _wait_for_end(process, KILL_SECONDS):
             processes.kill([process, *helpers])
 
 
-def _gone(process: psutil.Process, seconds: float) -> bool:
+def _wait_for_end(process: psutil.Process, seconds: float) -> bool:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if not processes.alive(process):

@@ -1,1 +1,1 @@
-"""The folder of tables: what lies there, what comes into it, and the first look at a table."""
+"""The folder of tables: listing, uploads and previews."""

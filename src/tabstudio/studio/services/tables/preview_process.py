@@ -38,16 +38,16 @@ _LONGEST = 60
 
 
 def main() -> int:
-    """Look at what the input names, tell it on the output."""
+    """Preview the table that standard input names, write the parts to standard output."""
     os.nice(NICE)
     with suppress(OSError):  # Linux: where memory runs out, this process goes first
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     request = json.load(sys.stdin)
     try:
         for name, part in preview_parts(Path(request["path"]), request["target"], request["options"]):
-            _tell(name, part)
+            _write_part(name, part)
     except TabstudioError as error:
-        _tell("error", {"kind": type(error).__name__, "text": str(error)})
+        _write_part("error", {"kind": type(error).__name__, "text": str(error)})
         return 1
     return 0
 
@@ -168,7 +168,7 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _tell(name: str, part: Mapping[str, object]) -> None:
+def _write_part(name: str, part: Mapping[str, object]) -> None:
     line = json.dumps({"part": name, **part}, ensure_ascii=False)
     sys.stdout.buffer.write(line.encode("utf-8", "replace") + b"\n")
     sys.stdout.buffer.flush()

@@ -21,7 +21,7 @@ from tabstudio.errors import ConfigError, DataError
 from tabstudio.table.sources import identify, named_as_table
 
 MOST_TABLES = 10_000
-"""So many tables are listed; a folder of more is better named more closely."""
+"""Tables that are listed at most."""
 PACKED_FACTOR = 20
 """A packed upload may hold so many times the bytes that an upload may have."""
 _LONGEST_NAME = 200
@@ -54,7 +54,7 @@ class TableFolder:
         self.folder, self.limit = folder, limit
 
     def list(self) -> list[TableEntry]:
-        """Every table, by name; links that lead out of the folder, and hidden files, are left out."""
+        """Return every table by name; links that lead out of the folder, and hidden files, are left out."""
         root = self.folder.resolve()
         entries = []
         for path in sorted(self.folder.rglob("*")) if self.folder.is_dir() else ():
@@ -69,7 +69,7 @@ class TableFolder:
         return entries
 
     def find(self, name: str) -> Path:
-        """The path of the table of that name.
+        """Return the path of the table of that name.
 
         Raises `DataError` where there is none, or where the name leads out of the folder.
         """
@@ -81,7 +81,7 @@ class TableFolder:
         return path
 
     def prepare(self, name: str) -> Path:
-        """The path that an upload of that name will have.
+        """Return the path that an upload of that name will have.
 
         Directories before the name are dropped, as browsers send them, and signs that do no good in a name.
         Raises `ConfigError` for a name that does not end as a table's does.
@@ -106,7 +106,7 @@ class TableFolder:
         *,
         replace: bool = False,
     ) -> TableEntry:
-        """Take in a table whose bytes come block by block; it stands there whole, or not at all.
+        """Store a table whose bytes come block by block: whole, or not at all.
 
         `check` reads it where it lies until then, and raises where it is no table. What has that name
         already stays, unless `replace` is said.
@@ -155,7 +155,7 @@ class TableFolder:
                 )
 
     def clear(self) -> None:
-        """Remove what uploads have left behind that were cut off with their studio, an hour ago or more."""
+        """Remove files of uploads that were cut off an hour ago or more."""
         for part in self.folder.glob(f"{_PART}*"):
             with suppress(FileNotFoundError):
                 if part.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
@@ -173,7 +173,7 @@ def _taken(path: Path) -> NameTakenError:
 
 
 def _put(part: Path, path: Path, *, replace: bool) -> None:
-    """Give the finished file its name in one step, which another upload of that name may have taken."""
+    """Rename the finished file in one step; another upload may have taken the name meanwhile."""
     if replace:
         part.replace(path)
         return
