@@ -24,8 +24,8 @@ import torch
 from torch import nn
 
 from benchmarks.throughput import RATE, Table, made, module
-from tabstudio.autologging.session import Options
-from tabstudio.autologging.starting import start
+from tabstudio.autologging.launch.session import AutologOptions
+from tabstudio.autologging.launch.start import start_session
 from tabstudio.tracking import Recorder
 
 AIMS = {"point": 5.0, "cpu": 60.0, "step": 40.0, "loop": 1.0}
@@ -99,7 +99,7 @@ def _interleaved(measure: Callable[[], list[float]], rounds: int) -> tuple[float
 
 @contextlib.contextmanager
 def _watched(recorder: Recorder) -> Iterator[None]:
-    session = start(Options(silent=True), recorder=recorder, watch_end=False)
+    session = start_session(AutologOptions(silent=True), recorder=recorder, watch_end=False)
     try:
         yield
     finally:

@@ -33,7 +33,7 @@ from tabstudio.errors import (
 
 if TYPE_CHECKING:
     from tabstudio.autologging import autolog
-    from tabstudio.autologging.logmodel import log_model
+    from tabstudio.autologging.launch.log_model import log_model
     from tabstudio.estimators import TabularClassifier, TabularRegressor
     from tabstudio.exploration import explore
     from tabstudio.options import TrainConfig, configure
@@ -89,7 +89,7 @@ _HOMES = {
     "TabularClassifier": "tabstudio.estimators",
     "TabularRegressor": "tabstudio.estimators",
     "TrainConfig": "tabstudio.options",
-    "autolog": "tabstudio.autologging.starting",
+    "autolog": "tabstudio.autologging.launch.start",
     "card": "tabstudio.registry.version_card",
     "check": "tabstudio.table",
     "compare": "tabstudio.registry.comparison",
@@ -97,7 +97,7 @@ _HOMES = {
     "explore": "tabstudio.exploration",
     "export": "tabstudio.serving.export.exporter",
     "load": "tabstudio.registry",
-    "log_model": "tabstudio.autologging.logmodel",
+    "log_model": "tabstudio.autologging.launch.log_model",
     "prediction_log": "tabstudio.serving.predictionlog.reader",
     "read": "tabstudio.table",
     "reproduce": "tabstudio.recipes.reproduction_job",

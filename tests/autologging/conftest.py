@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tabstudio.autologging.session import Options, Session
+from tabstudio.autologging.launch.session import AutologOptions, AutologSession
 from tabstudio.tracking import Run
 from tabstudio.tracking.spool import Journal, RunFolder
 
@@ -98,7 +98,7 @@ def watched(tmp_path, capsys):
     @contextmanager
     def watch(*observers, **options):
         recorder = Spooled(tmp_path / "spool")
-        session = Session(Options(**options), recorder)
+        session = AutologSession(AutologOptions(**options), recorder)
         for observer in observers or _loops():
             session.observe(observer)
         recorded = Recorded()
@@ -114,9 +114,9 @@ def watched(tmp_path, capsys):
 
 
 def _loops():
-    from tabstudio.autologging.watching import Loops
+    from tabstudio.autologging.observers.training_loop import TrainingLoopObserver
 
-    return [Loops()]
+    return [TrainingLoopObserver()]
 
 
 def points(path: Path) -> list:

@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from tabstudio.autologging.figures import Figures
+from tabstudio.autologging.observers.figures import FigureObserver
 
 mpl.use("Agg")
 
@@ -31,7 +31,7 @@ def image(recorded, name):
 
 
 def test_shown_figures_are_kept_by_title_label_or_number_without_a_warning(watched):
-    with watched(Figures()) as recorded:
+    with watched(FigureObserver()) as recorded:
         plt.plot([1, 2])
         plt.title("Loss, over epochs")
         plt.show()
@@ -45,7 +45,7 @@ def test_shown_figures_are_kept_by_title_label_or_number_without_a_warning(watch
 
 
 def test_one_look_is_kept_once(watched, tmp_path):
-    with watched(Figures()) as recorded:
+    with watched(FigureObserver()) as recorded:
         figure, axes = plt.subplots()
         (line,) = axes.plot([1, 2])
         plt.show()
@@ -59,7 +59,7 @@ def test_one_look_is_kept_once(watched, tmp_path):
 
 
 def test_saved_file_is_kept_as_it_is(watched, tmp_path):
-    with watched(Figures()) as recorded:
+    with watched(FigureObserver()) as recorded:
         for number in range(2):
             plt.figure()
             plt.plot([number, 2])
@@ -73,7 +73,7 @@ def test_saved_file_is_kept_as_it_is(watched, tmp_path):
 
 
 def test_what_is_drawn_over_a_shown_figure_is_kept_alone(watched):
-    with watched(Figures()) as recorded:
+    with watched(FigureObserver()) as recorded:
         plt.bar([0, 1], [5, 3], color="red")
         plt.show()
         plt.plot([0, 1], [5, 3], color="blue")
@@ -94,7 +94,7 @@ def test_seaborn_and_pandas_are_kept(watched):
     import seaborn as sns
 
     table = pd.DataFrame({"a": [1, 2, 3, 4], "b": [2, 1, 4, 3]})
-    with watched(Figures()) as recorded:
+    with watched(FigureObserver()) as recorded:
         sns.heatmap(table.corr(), annot=True)
         plt.show()
         table.plot(title="Table")
@@ -106,7 +106,7 @@ def test_nothing_shown_is_no_run_and_everything_is_put_back(watched):
     from matplotlib.figure import Figure
 
     before = plt.show, Figure.show, Figure.savefig
-    with watched(Figures()) as recorded:
+    with watched(FigureObserver()) as recorded:
         assert plt.show is not before[0]
         plt.figure()
         plt.show()
@@ -115,7 +115,7 @@ def test_nothing_shown_is_no_run_and_everything_is_put_back(watched):
 
 
 def test_a_fault_of_ours_leaves_the_users_figure_alone(watched, monkeypatch, tmp_path):
-    observer = Figures()
+    observer = FigureObserver()
     monkeypatch.setattr(observer, "_keep", lambda *_: 1 / 0)
     with watched(observer) as recorded:
         plt.plot([1])

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - as everybody calls it
 from torch import nn
 
-from tabstudio.autologging.losses import Losses
-from tabstudio.autologging.steady import Steady
-from tabstudio.autologging.watching import Loops
+from tabstudio.autologging.epochs.fast_path import FastPath
+from tabstudio.autologging.instrument.loss_functions import LossFunctions
+from tabstudio.autologging.observers.training_loop import TrainingLoopObserver
 
 from .loops import data
 
@@ -100,7 +100,7 @@ def test_a_fault_of_ours_is_told_once_and_the_training_goes_on(watched, monkeypa
     def fault(*_):
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(Loops, "_train_on", fault)
+    monkeypatch.setattr(TrainingLoopObserver, "_train_on", fault)
     losses: list[float] = []
     with watched() as recorded:
         steps(5, lambda loss: losses.append(loss.item()))
@@ -151,7 +151,7 @@ def test_what_was_imported_by_name_is_seen_too(watched, monkeypatch):
     from . import loops
 
     monkeypatch.setattr(loops, "mse_loss", F.mse_loss, raising=False)
-    watching = Losses(lambda *_: None, Steady())
+    watching = LossFunctions(lambda *_: None, FastPath())
     watching.install(torch, lambda function: function)
     assert loops.mse_loss is F.mse_loss
     watching.remove()

@@ -10,8 +10,8 @@ import torchmetrics
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 
-from tabstudio.autologging.scores import Scores
-from tabstudio.autologging.watching import Loops
+from tabstudio.autologging.observers.scores import ScoreObserver
+from tabstudio.autologging.observers.training_loop import TrainingLoopObserver
 
 TRUE = np.array([0, 0, 1, 1, 1, 0])
 FOUND = np.array([0, 1, 1, 1, 0, 0])
@@ -19,7 +19,7 @@ SCORE = np.array([0.1, 0.7, 0.8, 0.6, 0.4, 0.2])
 
 
 def test_values_are_recorded_under_the_functions_name(watched):
-    with watched(Scores()) as recorded:
+    with watched(ScoreObserver()) as recorded:
         accuracy = sklearn.metrics.accuracy_score(TRUE, FOUND)
         area = sklearn.metrics.roc_auc_score(TRUE, SCORE)
         sklearn.metrics.precision_recall_fscore_support(TRUE, FOUND)
@@ -34,7 +34,7 @@ def test_values_are_recorded_under_the_functions_name(watched):
 
 def test_two_places_get_two_names_and_one_place_counts_on(watched):
     y_test = TRUE
-    with watched(Scores()) as recorded:
+    with watched(ScoreObserver()) as recorded:
         scores = [sklearn.metrics.accuracy_score(TRUE, FOUND) for _ in range(3)]
         sklearn.metrics.accuracy_score(y_test, FOUND)
         sklearn.metrics.accuracy_score(y_true=y_test, y_pred=FOUND)
@@ -55,7 +55,7 @@ def test_step_is_the_epoch_of_the_training(watched):
                 optimizer.step()
             sklearn.metrics.log_loss(TRUE, SCORE)
 
-    with watched(Loops(), Scores()) as recorded:
+    with watched(TrainingLoopObserver(), ScoreObserver()) as recorded:
         train()
         train()
     for run in recorded.runs:  # the second training has a run, and an axis, of its own
@@ -65,7 +65,7 @@ def test_step_is_the_epoch_of_the_training(watched):
 
 
 def test_what_libraries_compute_for_themselves_is_not_recorded(watched):
-    with watched(Scores()) as recorded:
+    with watched(ScoreObserver()) as recorded:
         features = np.random.default_rng(0).normal(size=(60, 2))
         labels = (features[:, 0] > 0).astype(int)
         LogisticRegression().fit(features, labels).score(features, labels)
@@ -74,7 +74,7 @@ def test_what_libraries_compute_for_themselves_is_not_recorded(watched):
 
 
 def test_report_becomes_text_metrics_and_a_picture(watched):
-    with watched(Scores()) as recorded:
+    with watched(ScoreObserver()) as recorded:
         text = sklearn.metrics.classification_report(TRUE, FOUND, target_names=["no", "yes"])
         table = sklearn.metrics.classification_report(TRUE, FOUND, output_dict=True)
     run = recorded.runs[0]
@@ -86,7 +86,7 @@ def test_report_becomes_text_metrics_and_a_picture(watched):
 
 
 def test_matrix_becomes_text_metrics_and_a_picture(watched):
-    with watched(Scores()) as recorded:
+    with watched(ScoreObserver()) as recorded:
         matrix = sklearn.metrics.confusion_matrix(TRUE, FOUND)
         sklearn.metrics.confusion_matrix(["a", "b", "b"], y_pred=["b", "b", "a"], labels=["b", "a"])
     run = recorded.runs[0]
@@ -98,7 +98,7 @@ def test_matrix_becomes_text_metrics_and_a_picture(watched):
 
 def test_torchmetrics_by_class_collection_and_function(watched):
     true, score = torch.tensor(TRUE), torch.tensor(SCORE)
-    with watched(Scores()) as recorded:
+    with watched(ScoreObserver()) as recorded:
         accuracy = torchmetrics.classification.BinaryAccuracy()
         for half in (slice(0, 3), slice(3, 6)):
             accuracy.update(score[half], true[half])
@@ -117,12 +117,15 @@ def test_torchmetrics_by_class_collection_and_function(watched):
 
 def test_everything_is_put_back(watched):
     before = sklearn.metrics.accuracy_score, torchmetrics.Metric._wrap_compute
-    with watched(Scores()):
+    with watched(ScoreObserver()):
         assert sklearn.metrics.accuracy_score is not before[0]
     assert (sklearn.metrics.accuracy_score, torchmetrics.Metric._wrap_compute) == before
 
 
 def test_users_exception_is_the_users(watched):
-    with watched(Scores()) as recorded, pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with (
+        watched(ScoreObserver()) as recorded,
+        pytest.raises(ValueError, match="inconsistent numbers of samples"),
+    ):
         sklearn.metrics.accuracy_score([1], [1, 0])
     assert recorded.warnings == []

@@ -7,8 +7,8 @@ import random
 import numpy as np
 import torch
 
-from tabstudio.autologging.seeds import Seeds
-from tabstudio.autologging.watching import Loops
+from tabstudio.autologging.observers.seeds import SeedObserver
+from tabstudio.autologging.observers.training_loop import TrainingLoopObserver
 
 from . import loops
 
@@ -23,7 +23,7 @@ def draw():
 
 def test_seeds_are_parameters(watched):
     plain = draw()
-    with watched(Loops(), Seeds()) as recorded:
+    with watched(TrainingLoopObserver(), SeedObserver()) as recorded:
         assert draw() == plain
         loops.full_batch()
     seeds = {name: value for name, value in recorded.runs[0].params.items() if name.startswith("seed")}
@@ -36,7 +36,7 @@ def test_seeds_are_parameters(watched):
 
 
 def test_a_generator_without_a_seed_is_no_seed(watched):
-    with watched(Loops(), Seeds()) as recorded:
+    with watched(TrainingLoopObserver(), SeedObserver()) as recorded:
         np.random.default_rng()
         random.seed()
         loops.full_batch()

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from tabstudio.autologging.observer import Epoch, Observer, Training
-from tabstudio.autologging.session import Options, Session
-from tabstudio.autologging.starting import autolog, current, start
+from tabstudio.autologging.events import Observer, WatchedEpoch, WatchedTraining
+from tabstudio.autologging.launch.session import AutologOptions, AutologSession
+from tabstudio.autologging.launch.start import autolog, current_session, start_session
 
-__all__ = ["Epoch", "Observer", "Options", "Session", "Training", "autolog", "current", "start"]
+__all__ = [
+    "AutologOptions",
+    "AutologSession",
+    "Observer",
+    "WatchedEpoch",
+    "WatchedTraining",
+    "autolog",
+    "current_session",
+    "start_session",
+]

@@ -32,10 +32,10 @@ def command(
     ] = False,
 ) -> int:
     """Run a PyTorch script or notebook as it is, and log its training to MLflow."""
-    from tabstudio.autologging import Options
-    from tabstudio.autologging.running import run_script
+    from tabstudio.autologging import AutologOptions
+    from tabstudio.autologging.launch.script import run_script
 
-    options = Options(
+    options = AutologOptions(
         experiment,
         run_name or script.stem,
         registered_model_name,
@@ -43,7 +43,7 @@ def command(
         silent=silent,
     )
     if script.suffix == ".ipynb":
-        from tabstudio.autologging.notebook import run_notebook
+        from tabstudio.autologging.launch.notebook import run_notebook
 
         return run_notebook(script, context.args, options)
     return run_script(script, context.args, options)

@@ -1,0 +1,92 @@
+"""Sees the passes of every `DataLoader`: where each begins, and which loop of the user it drives."""
+
+from __future__ import annotations
+
+import math
+import sys
+import weakref
+from collections.abc import Callable
+from types import FrameType, ModuleType
+from typing import Any
+
+from tabstudio._compat.torch_objects import batch_iterator_class
+from tabstudio.autologging.events import LoaderPass
+from tabstudio.autologging.instrument.patches import Patches
+from tabstudio.autologging.trace.call_sites import CodeLoop, loops_of, user_frames
+from tabstudio.autologging.trace.variable_names import names_of, part_of
+
+_VISIT = "_tabstudio_visit"
+
+
+class LoaderPasses:
+    """Numbers the passes.
+
+    `visit` is the one that the last batch came from, `training` holds the parts of data that were trained on.
+    """
+
+    def __init__(self) -> None:
+        self.visit: LoaderPass | None = None
+        self.training: set[int] = set()
+        self._passes = 0
+        self._drivers: set[CodeLoop] = set()
+        self._names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+        self._patches = Patches()
+
+    def drives(self, loop: CodeLoop) -> bool:
+        """Say whether a loader has driven a loop."""
+        return loop in self._drivers
+
+    def install(
+        self, module: ModuleType, guard: Callable[[Callable[..., None]], Callable[..., None]]
+    ) -> None:
+        """Look on where a pass begins, and where each batch is asked for. There is no hook for it."""
+        loader, iterator = module.DataLoader, batch_iterator_class(module)
+        iterate, give = loader.__iter__, iterator.__next__
+        began, asked = guard(self._began), guard(self._asked)
+
+        def watched_iter(self: Any) -> Any:
+            made = iterate(self)
+            began(self, made, sys._getframe(1))
+            return made
+
+        def watched_next(self: Any) -> Any:
+            asked(self, sys._getframe(1))
+            return give(self)
+
+        self._patches.set(loader, "__iter__", watched_iter)
+        self._patches.set(iterator, "__next__", watched_next)
+
+    def remove(self) -> None:
+        """Put everything back."""
+        self._patches.undo()
+
+    def _began(self, loader: Any, iterator: Any, frame: FrameType) -> None:
+        if loader not in self._names:
+            names = list(names_of(loader, frame))
+            self._names[loader] = next((name for name in names if part_of(name)), "")
+        self._passes += 1
+        batch = float(loader.batch_size or math.nan)
+        visit = LoaderPass(self._passes, _part(loader), self._names[loader], batch)
+        setattr(iterator, _VISIT, visit)
+
+    def _asked(self, iterator: Any, frame: FrameType) -> None:
+        self.visit = getattr(iterator, _VISIT, None)
+        if self.visit is not None and not self.visit.began:
+            self.visit.began = True
+            self._drivers.update(_driven(frame))
+
+
+def _part(loader: Any) -> int:
+    """Return what tells the rows of a loader from those of others, not from the same in another order."""
+    plain = type(loader.sampler).__name__ in (
+        "SequentialSampler",
+        "RandomSampler",
+        "_InfiniteConstantSampler",
+    )
+    return id(loader.dataset) if plain else hash((id(loader.dataset), id(loader.sampler)))
+
+
+def _driven(frame: FrameType) -> list[CodeLoop]:
+    """Return the `for` that asks for a batch at this moment; none where `next` is called."""
+    user = next(user_frames(frame), None)
+    return [] if user is None else [loop for loop in loops_of(user.f_code) if loop.start == user.f_lasti]

@@ -1,0 +1,1 @@
+"""How watching begins and ends: `autolog`, scripts, notebooks, spawned processes, `log_model`."""

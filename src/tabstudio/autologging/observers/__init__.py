@@ -1,0 +1,1 @@
+"""The observers of one session: training loop, models, data, figures, scores, output."""

@@ -1,0 +1,73 @@
+"""Lightning runs the loop itself and knows its epochs: what it measures is recorded, nothing is guessed."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from tabstudio.autologging.events import Observer, WatchedEpoch, WatchedTraining
+from tabstudio.autologging.instrument.patches import Patches
+from tabstudio.autologging.trace import run_parameters
+
+if TYPE_CHECKING:
+    from tabstudio.autologging.launch.session import AutologSession
+
+
+class LightningObserver(Observer):
+    """Records what a `Trainer` measures in each epoch. Accelerate needs no help: its loops are the user's."""
+
+    name = "Lightning"
+
+    def install(self, session: AutologSession) -> None:
+        """Look on where a `Trainer` begins to fit, as soon as Lightning is imported."""
+        self._session = session
+        self._patches = Patches()
+        for package in ("lightning.pytorch", "pytorch_lightning"):
+            session.imports.when(package, self._watch)
+
+    def remove(self) -> None:
+        """Put everything back."""
+        self._patches.undo()
+
+    def _watch(self, package: ModuleType) -> None:
+        fit, begins = package.Trainer.fit, self._session.guarded(self, self._begins)
+        session = self._session
+
+        def watched(trainer: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+            begins(package, trainer, model)
+            with session.unwatched():  # the loop inside is Lightning's
+                return fit(trainer, model, *args, **kwargs)
+
+        self._patches.set(package.Trainer, "fit", watched)
+
+    def _begins(self, package: ModuleType, trainer: Any, model: Any) -> None:
+        session = self._session
+        training = session.begin_training()
+        training.models["model"] = model
+        record = self._record
+        suffix = training.suffix
+
+        class Recording(package.Callback):  # type: ignore[name-defined, misc]
+            def on_fit_start(self, trainer: Any, module: Any) -> None:
+                params = run_parameters.model_parameters("model", module)
+                for number, optimizer in enumerate(trainer.optimizers):
+                    params |= run_parameters.optimizer_parameters(
+                        f"optimizer_{number + 1}" if number else "optimizer", optimizer
+                    )
+                params |= run_parameters.environment_parameters()
+                session.params({f"{name}{suffix}": v for name, v in params.items()}, training.run)
+
+            def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+                record(training, trainer)
+
+        trainer.callbacks.append(Recording())
+
+    def _record(self, training: WatchedTraining, trainer: Any) -> None:
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        training.epochs = trainer.current_epoch + 1
+        self._session.metrics(
+            {f"{name}{training.suffix}": value for name, value in values.items()},
+            training.epochs,
+            training.run,
+        )
+        self._session.tell("epoch_ended", training, WatchedEpoch(training.epochs, values))

@@ -1,0 +1,61 @@
+"""The seeds that the user's code gives to Python's and NumPy's random numbers; PyTorch knows its own."""
+
+from __future__ import annotations
+
+import random
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from tabstudio.autologging.events import Observer, WatchedTraining
+from tabstudio.autologging.instrument.patches import Patches
+from tabstudio.autologging.trace import call_arguments
+
+if TYPE_CHECKING:
+    from tabstudio.autologging.launch.session import AutologSession
+
+
+class SeedObserver(Observer):
+    """Notes the last seed of each kind; no random number is drawn and no state is read."""
+
+    name = "seeds"
+
+    def install(self, session: AutologSession) -> None:
+        """Look on where seeds are set. There is no hook for it."""
+        self._session = session
+        self._patches = Patches()
+        self._seeds: dict[str, Any] = {}
+        self._watch(random, "seed", "seed.random")
+        session.imports.when("numpy.random", self._watch_numpy)
+
+    def remove(self) -> None:
+        """Put everything back."""
+        self._patches.undo()
+
+    def training_began(self, training: WatchedTraining) -> None:
+        """What was set until now is what the training began with."""
+        if self._seeds:
+            named = {f"{name}{training.suffix}": seed for name, seed in self._seeds.items()}
+            self._session.params(named, training.run)
+
+    def _watch_numpy(self, module: ModuleType) -> None:
+        self._watch(module, "seed", "seed.numpy")
+        self._watch(module, "default_rng", "seed.numpy.default_rng")
+
+    def _watch(self, module: ModuleType, name: str, called: str) -> None:
+        function, seen = getattr(module, name), self._session.guarded(self, self._was_set)
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            made = function(*args, **kwargs)
+            seen(called, args, kwargs)
+            return made
+
+        self._patches.set_function(module, name, function, watched)
+
+    def _was_set(self, called: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        seed = next(iter((*args, *kwargs.values())), None)
+        if call_arguments.calling_frame() is None:
+            return
+        if isinstance(seed, int | str) or getattr(seed, "ndim", None) == 0:
+            self._seeds[called] = seed
+        else:
+            self._seeds.pop(called, None)
