@@ -14,6 +14,7 @@ from torch import nn
 
 from tabstudio.autologging.epochs.fast_path import FastPath
 from tabstudio.autologging.instrument.loss_functions import LossFunctions
+from tabstudio.autologging.instrument.watched_loop import WatchedLoop
 from tabstudio.autologging.observers.training_loop import TrainingLoopObserver
 
 from .loops import data
@@ -151,7 +152,7 @@ def test_what_was_imported_by_name_is_seen_too(watched, monkeypatch):
     from . import loops
 
     monkeypatch.setattr(loops, "mse_loss", F.mse_loss, raising=False)
-    watching = LossFunctions(lambda *_: None, FastPath())
+    watching = LossFunctions(lambda *_: None, FastPath(WatchedLoop()))
     watching.install(torch, lambda function: function)
     assert loops.mse_loss is F.mse_loss
     watching.remove()

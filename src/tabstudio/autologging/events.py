@@ -80,17 +80,17 @@ class ComputedLoss:
     """A loss that was computed, as it counts in a mean. Its value is None where there are several elements.
 
     `inputs` stays the same as long as the same target tensor goes in. `with_grad` says whether the inputs
-    want gradients, `called` which function of PyTorch was called by which code. `place`, and `visit`, the
-    pass of a data loader, are set where it may be a figure of an evaluation.
+    want gradients, `called` which function of PyTorch was called by which code. `site` and `loader_pass` are
+    set where it may be a figure of an evaluation.
     """
 
-    producer: LossFunction
+    loss_function: LossFunction
     loss: LossValue
     result: torch.Tensor | None
     inputs: int
     with_grad: bool
-    place: CallSite = NOWHERE
-    visit: LoaderPass | None = None
+    site: CallSite = NOWHERE
+    loader_pass: LoaderPass | None = None
     called: tuple[str, CodeType] | None = None
 
 
@@ -98,13 +98,13 @@ class ComputedLoss:
 class BackwardEvent:
     """A backward pass, after so many `steps` of optimizers.
 
-    `visit` numbers the passes of data loaders, `rows` is NaN where it is not known. `inputs` is a number that
-    stays the same as long as the same tensors go in, 0 where that is not known.
+    `loader_pass` numbers the passes of data loaders, `rows` is NaN where it is not known. `inputs` is a
+    number that stays the same as long as the same tensors go in, 0 where that is not known.
     """
 
-    place: CallSite
+    site: CallSite
     losses: dict[str, LossValue]
-    visit: int = 0
+    loader_pass: int = 0
     steps: int = 0
     rows: float = 0.0
     inputs: int = 0
@@ -116,17 +116,17 @@ class EvaluationEvent:
     """A loss that was computed only to look at it. `group` tells one evaluated part from another.
 
     `verified` says whether the network was asked for it: False for a figure of a batch that is trained on,
-    None where that is not known. `of_pass` is `visit` inside a loop over a data loader, 0 elsewhere.
+    None where that is not known. `driving_pass` is `loader_pass` in a loop over a data loader, 0 elsewhere.
     """
 
-    place: CallSite
+    site: CallSite
     group: str
     name: str
     loss: LossValue
-    visit: int = 0
+    loader_pass: int = 0
     steps: int = 0
     verified: bool | None = None
-    of_pass: int = 0
+    driving_pass: int = 0
     time: float = field(default_factory=time.perf_counter)
 
 
@@ -145,7 +145,7 @@ class LossSource:
     loss: LossValue
     name: str = ""
     label: str = ""
-    producer: str = ""
+    loss_function: str = ""
     whole: bool = False
     inputs: int = 0
     parts: dict[str, LossValue] = field(default_factory=dict)

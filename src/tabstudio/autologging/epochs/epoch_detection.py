@@ -115,46 +115,46 @@ class EpochDetector:
         self.by_steps: bool | None = None
         self.count = 0
         self._over, self._driven = over, driven
-        self._made = NOWHERE
+        self._optimizer_sites = NOWHERE
         self._waiting: list[Event] = []
         self._after: list[EvaluationEvent] = []
         self._now = EpochMeans()
         self._key: tuple[Entry, ...] = ()
         self._round: tuple[Any, ...] = ()
-        self._visit = self._steps = self._restarts = 0
+        self._loader_pass = self._steps = self._restarts = 0
         self._at: Any = None
         self._stepless = self._validated = self._is_sure = False
 
-    def inside(self, place: CallSite) -> list[CodeCall]:
+    def inside(self, site: CallSite) -> list[CodeCall]:
         """Return the calls of a place that stand in the loops of the training."""
-        entries = [where for where, _ in place.entries]
+        entries = [where for where, _ in site.entries]
         shared = _common(entries, [where for where, _ in self._key])
         return [where for where in entries[shared:] if isinstance(where, CodeCall)]
 
-    def made(self, place: CallSite) -> None:
+    def made(self, site: CallSite) -> None:
         """An optimizer of this training was made here."""
-        self._made = place
+        self._optimizer_sites = site
 
     def remade(self) -> None:
         """An optimizer was made for what is trained already: in a loop of the training, then."""
-        self._made, self.shape = NOWHERE, None
+        self._optimizer_sites, self.shape = NOWHERE, None
 
-    def stepped(self, place: CallSite) -> None:
+    def stepped(self, site: CallSite) -> None:
         """The first optimizer steps here; told again whenever `shape` is None."""
-        self._begin(LoopNest.of(place, self._made, self._driven))
+        self._begin(LoopNest.of(site, self._optimizer_sites, self._driven))
 
-    def joins(self, place: CallSite) -> bool:
+    def joins(self, site: CallSite) -> bool:
         """Say whether another optimizer that steps here belongs to this training: in the same epoch."""
         if self.shape is None or not self._key:
             return False
-        return self._where_is(place) in ("inside", "middle") and any(
+        return self._where_is(site) in ("inside", "middle") and any(
             isinstance(w, CodeLoop) for w, _ in self._key
         )
 
-    def join(self, place: CallSite) -> None:
+    def join(self, site: CallSite) -> None:
         """Another optimizer steps here: the loops around both are the training's."""
         assert self.shape is not None
-        shape = LoopNest.of(place, self._made, self._driven)
+        shape = LoopNest.of(site, self._optimizer_sites, self._driven)
         shared = 0
         for here, there in zip(self.shape.key, shape.key, strict=False):
             if here != there:
@@ -163,7 +163,7 @@ class EpochDetector:
         if shared < len(self.shape.key):
             self.shape = replace(shape if shared == len(shape.key) else self.shape, key=shape.key[:shared])
             self._key = self._key[:shared]
-            self._round = self._round_of(self._key, self._visit, self._steps)
+            self._round = self._round_of(self._key, self._loader_pass, self._steps)
             self._is_sure = False
 
     def take(self, event: Event) -> None:
@@ -177,11 +177,14 @@ class EpochDetector:
         else:
             self._train(event)
 
-    def goes_on(self, entries: tuple[Entry, ...], visit: int) -> bool:
+    def goes_on(self, entries: tuple[Entry, ...], loader_pass: int) -> bool:
         """Say at little cost that a step here belongs to the epoch of the one before: nearly all do."""
         key = self._key
         return (
-            self._is_sure and visit == self._visit and entries[: len(key)] == key and self.by_steps is False
+            self._is_sure
+            and loader_pass == self._loader_pass
+            and entries[: len(key)] == key
+            and self.by_steps is False
         )
 
     @property
@@ -237,7 +240,7 @@ class EpochDetector:
             self._waiting.append(event)
         if self.shape is not None:
             if isinstance(event, BackwardEvent):
-                self._key = event.place.entries[: len(self.shape.key)]
+                self._key = event.site.entries[: len(self.shape.key)]
             self._decide()
         elif len(self._waiting) >= MOST_WAITING and isinstance(event, BackwardEvent):
             self.without_optimizer()
@@ -254,13 +257,13 @@ class EpochDetector:
         for event in self._waiting:
             passes += isinstance(event, BackwardEvent)
             event.steps = passes
-        self._begin(LoopNest.of(first.place, self._made, self._driven))
+        self._begin(LoopNest.of(first.site, self._optimizer_sites, self._driven))
 
     def _begin(self, shape: LoopNest) -> None:
         self.shape, self._is_sure = shape, False
         first = _first(self._waiting)
         if first is not None:
-            self._key = first.place.entries[: len(shape.key)]
+            self._key = first.site.entries[: len(shape.key)]
         if self.by_steps is None:
             last = shape.key[-1] if shape.key else None
             named = isinstance(last, CodeLoop) and bool(_EPOCH.search(last.name))
@@ -299,8 +302,13 @@ class EpochDetector:
 
     def _train(self, event: BackwardEvent) -> None:
         assert self.shape is not None
-        key = event.place.entries[: len(self.shape.key)]
-        if self._is_sure and key == self._key and event.visit == self._visit and not self.by_steps:
+        key = event.site.entries[: len(self.shape.key)]
+        if (
+            self._is_sure
+            and key == self._key
+            and event.loader_pass == self._loader_pass
+            and not self.by_steps
+        ):
             self._steps = event.steps
             self._take_before()
             self._add(event)
@@ -309,11 +317,11 @@ class EpochDetector:
             self._leave(event)
             return
         self._count_restarts(event)
-        round_ = self._round_of(key, event.visit, event.steps)
+        round_ = self._round_of(key, event.loader_pass, event.steps)
         if self._ends_before(event, round_):
             self._close()
         self._key, self._round = key, round_
-        self._visit, self._steps = event.visit, event.steps
+        self._loader_pass, self._steps = event.loader_pass, event.steps
         self._is_sure = self.shape.data is not None and None not in round_
         self._take_before()
         self._add(event)
@@ -322,7 +330,7 @@ class EpochDetector:
         if self._now.passes:
             self._close()
         if self._stepless:
-            self._begin(LoopNest.of(event.place, self._made, self._driven))
+            self._begin(LoopNest.of(event.site, self._optimizer_sites, self._driven))
             self.take(event)
         else:
             self.shape = None
@@ -361,18 +369,18 @@ class EpochDetector:
         assert self.shape is not None
         if None not in self._round:
             return
-        now, entries = self._now, event.place.entries
+        now, entries = self._now, event.site.entries
         value = entries[len(self._key)][1] if self.shape.data and len(entries) > len(self._key) else None
         back = isinstance(value, int) and isinstance(self._at, int) and value < self._at
         self._restarts += back or now.ended > now.trained > 0.0
         self._at = value
 
-    def _round_of(self, key: tuple[Entry, ...], visit: int, steps: int) -> tuple[Any, ...]:
+    def _round_of(self, key: tuple[Entry, ...], loader_pass: int, steps: int) -> tuple[Any, ...]:
         assert self.shape is not None
         values = tuple([value for where, value in key if isinstance(where, CodeLoop)])
         if self.shape.data is None:  # without a variable an iteration ends with its step
             return (*values, steps if None in values or not values else 0)
-        last = visit if self.shape.driven else self._restarts
+        last = loader_pass if self.shape.driven else self._restarts
         return (*values, last)
 
     def _evaluate(self, event: EvaluationEvent) -> None:
@@ -427,14 +435,14 @@ class EpochDetector:
 
     def _where(self, event: EvaluationEvent) -> Where:
         """Say where an evaluation stands in the loops of the training."""
-        where = self._where_is(event.place)
+        where = self._where_is(event.site)
         assert self.shape is not None
-        other_pass = self.shape.driven and event.visit != self._visit
+        other_pass = self.shape.driven and event.loader_pass != self._loader_pass
         return "inside" if where == "middle" and other_pass else where
 
-    def _where_is(self, place: CallSite) -> Where:
+    def _where_is(self, site: CallSite) -> Where:
         assert self.shape is not None
-        there, matched = place.entries, 0
+        there, matched = site.entries, 0
         for number, (where, value) in enumerate(self._key):
             here, its = there[number] if number < len(there) else (None, None)
             if here is not where and here != where:
@@ -462,12 +470,12 @@ def group_of_pass(event: EvaluationEvent, passes: dict[str, list[int]]) -> str:
     Another pass over the same rows evaluates something else, such as averaged weights: it is a group of its
     own, with its number behind `/`. `passes` are those that were seen, by group.
     """
-    if not event.of_pass:
+    if not event.driving_pass:
         return event.group
     seen = passes.setdefault(event.group, [])
-    if event.of_pass not in seen:
-        seen.append(event.of_pass)
-    number = seen.index(event.of_pass) + 1
+    if event.driving_pass not in seen:
+        seen.append(event.driving_pass)
+    number = seen.index(event.driving_pass) + 1
     return event.group if number == 1 else f"{event.group}/{number}"
 
 

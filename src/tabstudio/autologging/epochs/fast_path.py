@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tabstudio._compat.torch_objects import sequence_number
 from tabstudio.autologging.epochs.training_metrics import FLUSH_SECONDS, BackwardSite, TrainingMetrics
 from tabstudio.autologging.events import BackwardEvent, ComputedLoss, LossFunction, LossSource, UnfinishedStep
+from tabstudio.autologging.instrument.watched_loop import WatchedLoop
 from tabstudio.autologging.trace.call_sites import CallPath, CodeCall, call_site
 from tabstudio.autologging.trace.loss_values import LossValue
 
@@ -29,8 +30,9 @@ class FastPath:
     the last backward pass.
     """
 
-    def __init__(self) -> None:
-        self.on = self.looking = False
+    def __init__(self, loop: WatchedLoop) -> None:
+        self._loop = loop
+        self.on = False
         self.stepped = True
         self.number = self.owner = 0
         self.loss = LossValue(None)
@@ -42,18 +44,23 @@ class FastPath:
 
     def begin(
         self,
-        following: TrainingMetrics,
+        metrics: TrainingMetrics,
         owner: int,
         count: int,
-        site: BackwardSite,
-        producer: LossFunction,
+        backward_site: BackwardSite,
+        loss_function: LossFunction,
         point: CodeCall | None,
-        visit: int,
+        loader_pass: int,
     ) -> None:
         """The steps to come are expected to be like the last one, the `count`-th of the optimizer `owner`."""
         self.on, self.stepped = True, True
-        self.following, self.owner, self.count = following, owner, count
-        self._site, self._producer, self._point, self._visit = site, producer, point, visit
+        self.metrics, self.owner, self.count = metrics, owner, count
+        self._backward_site, self._loss_function, self._point, self._loader_pass = (
+            backward_site,
+            loss_function,
+            point,
+            loader_pass,
+        )
         self._began = self._last = 0.0
         self._thread = get_ident()
 
@@ -63,7 +70,7 @@ class FastPath:
             code is not self._code
             or name is not self._name
             or self.number
-            or self.looking
+            or self._loop.evaluating
             or not self.stepped
             or get_ident() != self._thread
             or result.dim()
@@ -73,20 +80,20 @@ class FastPath:
         self.number = 0 if node is None else sequence_number(node)
         return node is not None
 
-    def takes(self, seen: ComputedLoss, number: int) -> bool:
+    def takes(self, computed: ComputedLoss, number: int) -> bool:
         """Say whether a loss that has come another way is of the same kind, and await its backward pass."""
-        if seen.producer is not self._producer:
+        if computed.loss_function is not self._loss_function:
             return False
-        self.number, self.loss = number, seen.loss
-        if seen.called is not None:
-            self._name, self._code = seen.called
+        self.number, self.loss = number, computed.loss
+        if computed.called is not None:
+            self._name, self._code = computed.called
         return True
 
-    def goes_on(self, number: int, visit: int, frame: FrameType) -> bool:
+    def goes_on(self, number: int, loader_pass: int, frame: FrameType) -> bool:
         """Take a backward pass, and say so, if it is that of the next step. The caller appends to `rows`."""
         if (
             number != self.number
-            or visit != self._visit
+            or loader_pass != self._loader_pass
             or not self.stepped
             or not (self._trail.leads_to(frame) if self._trail is not None else self._finds_way(frame))
         ):
@@ -100,7 +107,7 @@ class FastPath:
         """The step of the backward pass was made."""
         self.stepped = True
         self.count = count = self.count + 1
-        training = self.following.training
+        training = self.metrics.training
         if count > training.steps:
             training.steps = count
         self._began = self._began or self._last
@@ -120,31 +127,33 @@ class FastPath:
         if not self.number:
             return None
         number, self.number = self.number, 0
-        return number, ComputedLoss(self._producer, self.loss, None, 0, True)
+        return number, ComputedLoss(self._loss_function, self.loss, None, 0, True)
 
     def _take_in(self) -> None:
         """Bring the epoch up to date with the steps that were made."""
         losses, self._losses = self._losses, []
         rows, self.rows = self.rows, []
         if losses:
-            following, name = self.following, self._site.name
-            following.epochs.go_on(name, losses, rows, self._last, following.training.steps - 1)
-            following.step_losses(name, losses, self.count - len(losses) + 1)
+            metrics, name = self.metrics, self._backward_site.name
+            metrics.epochs.go_on(name, losses, rows, self._last, metrics.training.steps - 1)
+            metrics.step_losses(name, losses, self.count - len(losses) + 1)
             self._began = 0.0
 
     def _unfinished(self) -> UnfinishedStep:
         assert self._trail is not None
-        loss, rows, site = self._losses.pop(), self.rows.pop(), self._site
+        loss, rows, backward_site = self._losses.pop(), self.rows.pop(), self._backward_site
         event = BackwardEvent(
-            self._trail.place, {}, self._visit, self.following.training.steps, rows, 0, self._last
+            self._trail.site, {}, self._loader_pass, self.metrics.training.steps, rows, 0, self._last
         )
         return UnfinishedStep(
-            event, LossSource(loss, site.name, site.label, site.producer, True), self._point
+            event,
+            LossSource(loss, backward_site.name, backward_site.label, backward_site.loss_function, True),
+            self._point,
         )
 
     def _finds_way(self, frame: FrameType) -> bool:
-        at, epochs = call_site(frame), self.following.epochs
-        if at.point is not self._point or not epochs.goes_on(at.entries, self._visit):
+        at, epochs = call_site(frame), self.metrics.epochs
+        if at.point is not self._point or not epochs.goes_on(at.entries, self._loader_pass):
             return False
         self._trail = CallPath(frame, at, epochs.fixed)
         return True

@@ -27,28 +27,28 @@ class PendingLosses:
 
     def __init__(self, losses: LossFunctions) -> None:
         self._losses = losses
-        self.seen: dict[int, ComputedLoss] = {}
+        self.computed: dict[int, ComputedLoss] = {}
         self._scaled: dict[int, LossSource] = {}
         self._names: dict[CodeCall | None, str] = {}
         self._studied: set[CodeCall | None] = set()
         self._only_summed: set[CodeCall | None] = set()
 
-    def add(self, seen: ComputedLoss) -> None:
+    def add(self, computed: ComputedLoss) -> None:
         """Keep a loss; its graph is not kept."""
-        node = None if seen.result is None else seen.result.grad_fn
+        node = None if computed.result is None else computed.result.grad_fn
         if node is not None:
-            seen.result = None
-            self.put(sequence_number(node), seen)
+            computed.result = None
+            self.put(sequence_number(node), computed)
 
-    def put(self, number: int, seen: ComputedLoss) -> None:
+    def put(self, number: int, computed: ComputedLoss) -> None:
         """Keep a loss that the node of this number has computed."""
-        if len(self.seen) >= _MOST_PENDING:
-            self.seen.clear()
-        self.seen[number] = seen
+        if len(self.computed) >= _MOST_PENDING:
+            self.computed.clear()
+        self.computed[number] = computed
 
     def knows(self, tensor: torch.Tensor) -> bool:
         """Say whether a tensor is a loss that was seen, or a multiple of one."""
-        return autograd_graph.find_ancestor(tensor, self.seen) is not None
+        return autograd_graph.find_ancestor(tensor, self.computed) is not None
 
     def scaled(self, loss: torch.Tensor, result: torch.Tensor) -> None:
         """A loss was multiplied by the factor of a `GradScaler`: what counts is the loss."""
@@ -77,10 +77,10 @@ class PendingLosses:
 
     def only(self, number: int) -> ComputedLoss | None:
         """Return the loss that a node has computed, if it is the only one that waits."""
-        if len(self.seen) != 1 or self._scaled:
+        if len(self.computed) != 1 or self._scaled:
             return None
-        seen = self.seen.get(number)
-        return seen if seen is not None and seen.loss.value is not None else None
+        computed = self.computed.get(number)
+        return computed if computed is not None and computed.loss.value is not None else None
 
     def _was_scaled(self, tensor: torch.Tensor) -> LossSource | None:
         number = autograd_graph.node_number(tensor)
@@ -90,17 +90,25 @@ class PendingLosses:
         """Return the commonest source at little cost: a loss as its producer has returned it."""
         node = tensor.grad_fn
         number = -1 if node is None else int(sequence_number(node))
-        seen = self.seen.get(number)
-        if seen is None or seen.loss.value is None:
+        computed = self.computed.get(number)
+        if computed is None or computed.loss.value is None:
             return None
-        del self.seen[number]
-        producer = seen.producer
-        return LossSource(seen.loss, "", producer.label, producer.name, True, seen.inputs, made_by=producer)
+        del self.computed[number]
+        loss_function = computed.loss_function
+        return LossSource(
+            computed.loss,
+            "",
+            loss_function.label,
+            loss_function.name,
+            True,
+            computed.inputs,
+            made_by=loss_function,
+        )
 
     def unused(self) -> list[ComputedLoss]:
         """Return the losses that no backward pass has asked for, and forget them."""
-        unused = list(self.seen.values())
-        self.seen.clear()
+        unused = list(self.computed.values())
+        self.computed.clear()
         return unused
 
     def _study(
@@ -119,30 +127,32 @@ class PendingLosses:
                 source.loss = LossValue(source.loss.value, watched[0].rows, watched[0].rows)
 
     def _resolve(self, tensor: torch.Tensor) -> LossSource:
-        found = autograd_graph.find_ancestor(tensor, self.seen)
+        found = autograd_graph.find_ancestor(tensor, self.computed)
         if found is not None:
             return self._multiple(tensor, found)
-        parts = [self.seen.pop(number) for number in autograd_graph.find_parts(tensor, self.seen)]
-        rows = max((seen.loss.weight for seen in parts), default=1.0)
-        summed = bool(parts) and all(seen.loss.factor == 1.0 for seen in parts)
+        parts = [self.computed.pop(number) for number in autograd_graph.find_parts(tensor, self.computed)]
+        rows = max((computed.loss.weight for computed in parts), default=1.0)
+        summed = bool(parts) and all(computed.loss.factor == 1.0 for computed in parts)
         named: dict[str, LossValue] = {}
-        labels = Counter(seen.producer.label for seen in parts)
-        for seen in parts:
-            if seen.loss.value is not None and labels[seen.producer.label] <= _MOST_PARTS:
-                named[free_name(seen.producer.label, named)] = seen.loss
+        labels = Counter(computed.loss_function.label for computed in parts)
+        for computed in parts:
+            if computed.loss.value is not None and labels[computed.loss_function.label] <= _MOST_PARTS:
+                named[free_name(computed.loss_function.label, named)] = computed.loss
         inputs = parts[0].inputs if parts else 0
         loss = LossValue(read_later(tensor), 1.0 if summed else rows, rows)
         return LossSource(loss, parts=named, inputs=inputs)
 
     def _multiple(self, tensor: torch.Tensor, found: autograd_graph.LossAncestor) -> LossSource:
         """Divided by a whole number, it is a share of an accumulated gradient: the loss itself counts."""
-        seen = self.seen.pop(found.number)
+        computed = self.computed.pop(found.number)
         share = found.exact and not found.reduced and found.divided == round(found.divided) >= 1
-        loss = seen.loss
+        loss = computed.loss
         if not share or loss.value is None:
             factor = 1.0 if found.reduced == "sum" else loss.factor
             loss = LossValue(read_later(tensor), factor, loss.weight)
-        return LossSource(loss, "", seen.producer.label, seen.producer.name, share, seen.inputs)
+        return LossSource(
+            loss, "", computed.loss_function.label, computed.loss_function.name, share, computed.inputs
+        )
 
 
 def free_name(wanted: str, taken: Container[str]) -> str:

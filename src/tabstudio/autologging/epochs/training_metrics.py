@@ -32,7 +32,7 @@ class BackwardSite:
 
     name: str
     label: str = ""
-    producer: str = ""
+    loss_function: str = ""
     whole: bool = True
 
 
@@ -52,12 +52,12 @@ class TrainingMetrics:
         self.training = training
         self.epochs = EpochDetector(self._over, driven)
         training.now = self._number
-        self.sites: dict[tuple[CodeCall | None, int], BackwardSite] = {}
+        self.backward_sites: dict[tuple[CodeCall | None, int], BackwardSite] = {}
         self.parameters: dict[int, weakref.ref[Any]] = {}
         self._record, self._record_series = record, record_series
         self._tell, self._describe, self._every = tell, describe, every
         self._groups: dict[str, str] = {}
-        self._places: dict[str, CallSite] = {}
+        self._sites: dict[str, CallSite] = {}
         self._names: dict[str, str] = {}
         self._steps: list[tuple[int, str, LossValue]] = []
         self._rates: dict[int, list[Any]] = {}
@@ -74,7 +74,7 @@ class TrainingMetrics:
 
     def evaluated(self, event: EvaluationEvent) -> None:
         """A loss was computed only to be looked at."""
-        self._places.setdefault(event.group, event.place)
+        self._sites.setdefault(event.group, event.site)
         self.epochs.take(event)
 
     def shares(self, parameters: list[Any]) -> bool:
@@ -173,7 +173,7 @@ class TrainingMetrics:
     def _called(self, name: str) -> str:
         """The loss is `loss`; of several, when the first is told, each is called as the user calls it."""
         if name not in self._names:
-            wholes = [site.name for site in self.sites.values()]
+            wholes = [backward_site.name for backward_site in self.backward_sites.values()]
             first = not self._names and len(wholes) == 1 and name == wholes[0]
             wanted = "loss" if first or not name else name
             taken = set(self._names.values())
@@ -196,9 +196,9 @@ class TrainingMetrics:
     def _hint(self, key: str) -> str:
         """What the evaluated part seems to be: as its loader is called, or the innermost code that tells."""
         hint = key.partition("#")[0]
-        if hint or key not in self._places:
+        if hint or key not in self._sites:
             return hint
-        calls = reversed(self.epochs.inside(self._places[key]))
+        calls = reversed(self.epochs.inside(self._sites[key]))
         return next(
             (part for call in calls if (part := variable_names.part_named(call.code, call.start))), ""
         )
@@ -222,17 +222,17 @@ class TrainingMetrics:
 
     def _evaluated_values(self, group: str, means: dict[str, LossMean]) -> Iterator[tuple[str, float]]:
         main = self._main(means)
-        for producer, mean in means.items():
-            label = producer.partition("#")[0]
-            yield f"{group}_{'loss' if producer == main else label}", mean.value
+        for loss_function, mean in means.items():
+            label = loss_function.partition("#")[0]
+            yield f"{group}_{'loss' if loss_function == main else label}", mean.value
 
     def _main(self, means: dict[str, LossMean]) -> str:
         """Which of the evaluated losses is the loss that is trained on; '' where that cannot be told."""
-        sites = list(self.sites.values())
-        if len(sites) != 1 or not sites[0].whole:
+        backward_sites = list(self.backward_sites.values())
+        if len(backward_sites) != 1 or not backward_sites[0].whole:
             return ""
-        if sites[0].producer in means:
-            return sites[0].producer
+        if backward_sites[0].loss_function in means:
+            return backward_sites[0].loss_function
         return next(iter(means)) if len(means) == 1 else ""
 
     def _times(self, stretch: EpochMeans) -> dict[str, float]:
@@ -276,14 +276,14 @@ class TrainingMetrics:
             self._record(self.training, values, max(self.epochs.count, 1))
 
 
-def evaluation_group(place: CallSite, loader: str, loader_key: int, is_training: bool) -> str:
+def evaluation_group(site: CallSite, loader: str, loader_key: int, is_training: bool) -> str:
     """Return what tells one evaluated part from another: a hint at its name, and a key behind `#`."""
     labels = [
-        value for where, value in place.entries if isinstance(where, CodeLoop) and isinstance(value, str)
+        value for where, value in site.entries if isinstance(where, CodeLoop) and isinstance(value, str)
     ]
     if labels and len(labels[-1]) <= 30:
         return f"{part_of(labels[-1])}#label"
     if loader_key:
         return f"{'train' if is_training else part_of(loader)}#{loader_key}"
-    calls = tuple((id(where.code), where.start) for where, _ in place.entries if isinstance(where, CodeCall))
+    calls = tuple((id(where.code), where.start) for where, _ in site.entries if isinstance(where, CodeCall))
     return f"#{calls}"

@@ -38,7 +38,7 @@ class TrainingTracker:
         models: ModelHooks,
         driven: Callable[[CodeLoop], bool],
         settings: Mapping[str, dict[str, Any]],
-        steady: FastPath,
+        fast_path: FastPath,
     ) -> None:
         self.current: TrainingMetrics | None = None
         self.anything_made = False
@@ -48,11 +48,11 @@ class TrainingTracker:
             int, TrainingMetrics
         ] = {}  # by the identity of optimizers, which their trainings hold
         self._steps: dict[int, int] = {}
-        self._made: weakref.WeakKeyDictionary[Any, CallSite] = weakref.WeakKeyDictionary()
-        self._open: list[UnfinishedStep] = []
-        self._early: list[EvaluationEvent] = []
+        self._optimizer_sites: weakref.WeakKeyDictionary[Any, CallSite] = weakref.WeakKeyDictionary()
+        self._open_steps: list[UnfinishedStep] = []
+        self._early_evaluations: list[EvaluationEvent] = []
         self._changes = _Changes()
-        self._steady = steady
+        self._fast_path = fast_path
         self._before: tuple[CodeCall | None, int] | None = None
 
     @property
@@ -60,30 +60,30 @@ class TrainingTracker:
         """The number of steps of the current training."""
         return self.current.training.steps if self.current is not None else 0
 
-    def made(self, optimizer: Any, place: CallSite) -> None:
+    def made(self, optimizer: Any, site: CallSite) -> None:
         """An optimizer was made."""
         self.anything_made = True
-        self._made[optimizer] = place
+        self._optimizer_sites[optimizer] = site
 
     def backward(self, event: BackwardEvent, source: LossSource, point: CodeCall | None, tensor: Any) -> None:
         """A backward pass is made. It counts when a step follows, or when there is no optimizer."""
         self._loosen()
-        if self.current is None and not self.anything_made and len(self._open) < 3:
+        if self.current is None and not self.anything_made and len(self._open_steps) < 3:
             self._changes.look(tensor)
-        self._open.append(UnfinishedStep(event, source, point))
+        self._open_steps.append(UnfinishedStep(event, source, point))
         stepless = self._changes.seen if self.current is None else not self.current.training.optimizers
-        if stepless or len(self._open) >= MOST_WAITING:
+        if stepless or len(self._open_steps) >= MOST_WAITING:
             self.settle()
 
     def evaluated(self, event: EvaluationEvent) -> None:
         """A loss was computed only to be looked at."""
         self._loosen()
-        if self._open:
+        if self._open_steps:
             self.settle()
         if self.current is not None:
             self.current.evaluated(event)
-        elif len(self._early) < 100 * MOST_WAITING:
-            self._early.append(event)
+        elif len(self._early_evaluations) < 100 * MOST_WAITING:
+            self._early_evaluations.append(event)
 
     def trains_again(self, module: Any) -> None:
         """A model that was looked at is about to be trained on again."""
@@ -92,47 +92,49 @@ class TrainingTracker:
 
     def about_to_train(self) -> None:
         """A batch goes into a model that is trained."""
-        if self.current is not None and not self._open:
+        if self.current is not None and not self._open_steps:
             self.current.epochs.about_to_train()
 
     def stepped(self, optimizer: Any, frame: FrameType) -> TrainingMetrics:
         """An optimizer has made a step, no steady one: the backward passes before it are its own."""
         owner = id(optimizer)
         self._loosen()
-        following = self._owners.get(owner)
-        if following is None:
-            following = self._owners[owner] = self._owner(optimizer, call_site(frame))
-            self._introduce(following, optimizer, frame)
-        if following.epochs.shape is None:
-            following.epochs.stepped(call_site(frame))
-        self.current = following
+        metrics = self._owners.get(owner)
+        if metrics is None:
+            metrics = self._owners[owner] = self._owner(optimizer, call_site(frame))
+            self._introduce(metrics, optimizer, frame)
+        if metrics.epochs.shape is None:
+            metrics.epochs.stepped(call_site(frame))
+        self.current = metrics
         count = self._steps[owner] = self._steps.get(owner, 0) + 1
-        open_ = self._open
-        self._commit(following, owner, count)
-        following.training.steps = max(following.training.steps, count)
-        self._look_for_likeness(following, owner, open_)
-        return following
+        open_steps = self._open_steps
+        self._commit(metrics, owner, count)
+        metrics.training.steps = max(metrics.training.steps, count)
+        self._look_for_likeness(metrics, owner, open_steps)
+        return metrics
 
-    def _look_for_likeness(self, following: TrainingMetrics, owner: int, steps: list[UnfinishedStep]) -> None:
+    def _look_for_likeness(self, metrics: TrainingMetrics, owner: int, steps: list[UnfinishedStep]) -> None:
         """Two steps in a row of the same kind in the same epoch: those that come will be so, too."""
         before, self._before = self._before, (steps[0].point, owner) if len(steps) == 1 else None
         if self._before is None or self._before != before:
             return
         (step,) = steps
-        producer = step.source.made_by
-        visit = step.event.visit
-        if producer is not None and following.epochs.goes_on(step.event.place.entries, visit):
-            count, site = self._steps[owner], following.sites[before]
-            self._steady.begin(following, owner, count, site, producer, step.point, visit)
+        loss_function = step.source.made_by
+        loader_pass = step.event.loader_pass
+        if loss_function is not None and metrics.epochs.goes_on(step.event.site.entries, loader_pass):
+            count, backward_site = self._steps[owner], metrics.backward_sites[before]
+            self._fast_path.begin(
+                metrics, owner, count, backward_site, loss_function, step.point, loader_pass
+            )
 
     def _loosen(self) -> None:
         """Something else happens than steps as the one before."""
-        steady = self._steady
-        if not steady.on:
+        fast_path = self._fast_path
+        if not fast_path.on:
             return
-        if (unfinished := steady.end()) is not None:
-            self._open.append(unfinished)
-        self._steps[steady.owner] = steady.count
+        if (unfinished := fast_path.end()) is not None:
+            self._open_steps.append(unfinished)
+        self._steps[fast_path.owner] = fast_path.count
 
     def settle(self) -> None:
         """Decide about backward passes that no step has followed.
@@ -140,7 +142,7 @@ class TrainingTracker:
         Without an optimizer they are the steps, if they changed something. With one they are the rest of an
         accumulated gradient where others of their kind were followed by a step; else something else.
         """
-        if self.current is None and not self.anything_made and self._open and self._changes.seen:
+        if self.current is None and not self.anything_made and self._open_steps and self._changes.seen:
             self.current = self._begin()
             params = run_parameters.environment_parameters()
             params |= self._introduce_models(
@@ -149,17 +151,17 @@ class TrainingTracker:
             self._params(params, self.current)
             self._session.tell("training_began", self.current.training)
         self._loosen()
-        current, open_, self._open = self.current, self._open, []
+        current, open_steps, self._open_steps = self.current, self._open_steps, []
         if current is None:
             return
         if not current.training.optimizers:
-            self._open = open_
+            self._open_steps = open_steps
             self._commit(current, 0)
             current.epochs.without_optimizer()
             return
-        owners = dict(current.sites.keys())
+        owners = dict(current.backward_sites.keys())
         for owner in set(owners.values()):
-            self._open = [backward for backward in open_ if owners.get(backward.point) == owner]
+            self._open_steps = [backward for backward in open_steps if owners.get(backward.point) == owner]
             self._commit(current, owner, current.training.steps + 1)
 
     def end(self) -> None:
@@ -167,60 +169,68 @@ class TrainingTracker:
         self.settle()
         self._end_current()
 
-    def _commit(self, following: TrainingMetrics, owner: int, step: int = 0) -> None:
+    def _commit(self, metrics: TrainingMetrics, owner: int, step: int = 0) -> None:
         losses: dict[str, list[LossValue]] = {}
-        open_, self._open = self._open, []
-        for backward in open_:
-            site, source, event = self._site(following, backward, owner), backward.source, backward.event
-            losses.setdefault(site.name, []).append(source.loss)
-            event.losses = {site.name: source.loss, **source.parts}
-            event.steps = following.training.steps
-            following.epochs.take(event)
+        open_steps, self._open_steps = self._open_steps, []
+        for backward in open_steps:
+            backward_site, source, event = (
+                self._backward_site(metrics, backward, owner),
+                backward.source,
+                backward.event,
+            )
+            losses.setdefault(backward_site.name, []).append(source.loss)
+            event.losses = {backward_site.name: source.loss, **source.parts}
+            event.steps = metrics.training.steps
+            metrics.epochs.take(event)
             if not owner:
-                following.training.steps += 1
-                following.step_loss(site.name, losses.pop(site.name), following.training.steps)
+                metrics.training.steps += 1
+                metrics.step_loss(backward_site.name, losses.pop(backward_site.name), metrics.training.steps)
         for name, several in losses.items():
-            following.step_loss(name, several, step)
+            metrics.step_loss(name, several, step)
 
-    def _site(self, following: TrainingMetrics, backward: UnfinishedStep, owner: int) -> BackwardSite:
+    def _backward_site(self, metrics: TrainingMetrics, backward: UnfinishedStep, owner: int) -> BackwardSite:
         key, source = (backward.point, owner), backward.source
-        site = following.sites.get(key)
-        if site is None:
-            taken = {each.name for each in following.sites.values()}
-            site = following.sites[key] = BackwardSite(free_name(source.name, taken))
-        if source.label and not site.label:
-            name = "loss" if len(following.sites) == 1 else f"loss.{site.name}"
-            settings = self._settings.get(source.producer, {})
-            self._params({name: source.label, **{f"{name}.{k}": v for k, v in settings.items()}}, following)
-        site.label, site.producer, site.whole = source.label, source.producer, source.whole
-        return site
+        backward_site = metrics.backward_sites.get(key)
+        if backward_site is None:
+            taken = {each.name for each in metrics.backward_sites.values()}
+            backward_site = metrics.backward_sites[key] = BackwardSite(free_name(source.name, taken))
+        if source.label and not backward_site.label:
+            name = "loss" if len(metrics.backward_sites) == 1 else f"loss.{backward_site.name}"
+            settings = self._settings.get(source.loss_function, {})
+            self._params({name: source.label, **{f"{name}.{k}": v for k, v in settings.items()}}, metrics)
+        backward_site.label, backward_site.loss_function, backward_site.whole = (
+            source.label,
+            source.loss_function,
+            source.whole,
+        )
+        return backward_site
 
-    def _params(self, params: dict[str, Any], following: TrainingMetrics) -> None:
-        training = following.training
+    def _params(self, params: dict[str, Any], metrics: TrainingMetrics) -> None:
+        training = metrics.training
         named = {f"{name}{training.suffix}": value for name, value in params.items()}
         self._session.params(named, training.run)
 
-    def _owner(self, optimizer: Any, place: CallSite) -> TrainingMetrics:
+    def _owner(self, optimizer: Any, site: CallSite) -> TrainingMetrics:
         """Find the training of an optimizer that steps for the first time."""
         parameters = _parameters(optimizer)
-        for following in reversed(self._all):
-            if following.shares(parameters):
-                following.epochs.remade()
-                return following
+        for metrics in reversed(self._all):
+            if metrics.shares(parameters):
+                metrics.epochs.remade()
+                return metrics
         current = self.current
-        if current is None or (current.training.optimizers and not current.epochs.joins(place)):
+        if current is None or (current.training.optimizers and not current.epochs.joins(site)):
             current = self._begin()
         elif current.training.optimizers:
-            current.epochs.join(place)
+            current.epochs.join(site)
         if not current.training.optimizers:
-            current.epochs.made(self._made.get(optimizer, NOWHERE))
+            current.epochs.made(self._optimizer_sites.get(optimizer, NOWHERE))
         return current
 
     def _begin(self) -> TrainingMetrics:
         self._end_current()
         training = self._session.begin_training()
         options = self._session.options
-        following = TrainingMetrics(
+        metrics = TrainingMetrics(
             training,
             self._record,
             self._record_series,
@@ -229,19 +239,19 @@ class TrainingTracker:
             self._driven,
             options.log_every_n_step,
         )
-        self._all.append(following)
-        early, self._early = self._early, []
+        self._all.append(metrics)
+        early, self._early_evaluations = self._early_evaluations, []
         for event in early:
-            following.evaluated(event)
-        return following
+            metrics.evaluated(event)
+        return metrics
 
-    def _introduce(self, following: TrainingMetrics, optimizer: Any, frame: FrameType) -> None:
+    def _introduce(self, metrics: TrainingMetrics, optimizer: Any, frame: FrameType) -> None:
         """Record what a training is made of, as far as its optimizers so far tell."""
-        training = following.training
+        training = metrics.training
         first = not training.optimizers
-        alone = first and all(id(made) in self._owners for made in self._made)
+        alone = first and all(id(made) in self._owners for made in self._optimizer_sites)
         parameters = _parameters(optimizer)
-        following.parameters |= {id(p): weakref.ref(p) for p in parameters}
+        metrics.parameters |= {id(p): weakref.ref(p) for p in parameters}
         called = "optimizer" if alone else variable_names.name_of(optimizer, frame) or "optimizer"
         called = free_name(called, training.optimizers)
         training.optimizers[called] = optimizer
@@ -253,7 +263,7 @@ class TrainingTracker:
                 params |= run_parameters.scheduler_parameters(
                     "scheduler" if alone else f"scheduler.{called}", value
                 )
-        self._params(params, following)
+        self._params(params, metrics)
         self._session.tell("training_began" if first else "training_grew", training)
 
     def _introduce_models(

@@ -21,11 +21,11 @@ _VISIT = "_tabstudio_visit"
 class LoaderPasses:
     """Numbers the passes.
 
-    `visit` is the one that the last batch came from, `training` holds the parts of data that were trained on.
+    `loader_pass` is that of the last batch, `training` holds the parts of data that were trained on.
     """
 
     def __init__(self) -> None:
-        self.visit: LoaderPass | None = None
+        self.loader_pass: LoaderPass | None = None
         self.training: set[int] = set()
         self._passes = 0
         self._drivers: set[CodeLoop] = set()
@@ -66,13 +66,13 @@ class LoaderPasses:
             self._names[loader] = next((name for name in names if part_of(name)), "")
         self._passes += 1
         batch = float(loader.batch_size or math.nan)
-        visit = LoaderPass(self._passes, _part(loader), self._names[loader], batch)
-        setattr(iterator, _VISIT, visit)
+        loader_pass = LoaderPass(self._passes, _part(loader), self._names[loader], batch)
+        setattr(iterator, _VISIT, loader_pass)
 
     def _asked(self, iterator: Any, frame: FrameType) -> None:
-        self.visit = getattr(iterator, _VISIT, None)
-        if self.visit is not None and not self.visit.began:
-            self.visit.began = True
+        self.loader_pass = getattr(iterator, _VISIT, None)
+        if self.loader_pass is not None and not self.loader_pass.began:
+            self.loader_pass.began = True
             self._drivers.update(_driven(frame))
 
 

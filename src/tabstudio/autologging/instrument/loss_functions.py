@@ -32,15 +32,15 @@ _MORE_NAMES = ("cross_entropy", "binary_cross_entropy", "binary_cross_entropy_wi
 class LossFunctions:
     """Watches everything that computes a loss and tells `seen`, with the frame that called it."""
 
-    def __init__(self, seen: Callable[[ComputedLoss, FrameType], None], steady: FastPath) -> None:
-        self._seen, self._steady = seen, steady
+    def __init__(self, seen: Callable[[ComputedLoss, FrameType], None], fast_path: FastPath) -> None:
+        self._on_loss, self._fast_path = seen, fast_path
         self._patches = Patches()
         self._handles: list[Any] = []
         self._watched: set[int] = set()
         self._within = self._inputs = 0
         self._target: weakref.ref[torch.Tensor] | None = None
         self._inner: list[tuple[float, bool]] = []
-        self._producers: dict[tuple[Any, ...], LossFunction] = {}
+        self._loss_functions: dict[tuple[Any, ...], LossFunction] = {}
         self._criteria: dict[int, tuple[weakref.ref[Any], LossFunction]] = {}
         self.settings: dict[str, dict[str, Any]] = {}
 
@@ -96,10 +96,10 @@ class LossFunctions:
         self._patches.set(owner, name, self._watched_function(function))
         return True
 
-    def _producer(self, key: tuple[Any, ...], label: str) -> LossFunction:
-        known = self._producers.get(key)
+    def _loss_function(self, key: tuple[Any, ...], label: str) -> LossFunction:
+        known = self._loss_functions.get(key)
         if known is None or known.label != label:  # another object may have come to the same place in memory
-            known = self._producers[key] = LossFunction(label, f"{label}#{len(self._producers)}")
+            known = self._loss_functions[key] = LossFunction(label, f"{label}#{len(self._loss_functions)}")
         return known
 
     def _enter(self) -> None:
@@ -125,7 +125,7 @@ class LossFunctions:
         ]
 
     def _watched_function(self, function: Any) -> Any:
-        key, label, told = ("function", id(function)), function.__name__, self._guard(self._returned)
+        key, label, report = ("function", id(function)), function.__name__, self._guard(self._returned)
 
         @functools.wraps(function)
         def watched(*args: Any, **kwargs: Any) -> Any:
@@ -134,7 +134,7 @@ class LossFunctions:
                 result = function(*args, **kwargs)
             finally:
                 self._within -= 1
-            told(key, label, result, args, kwargs, sys._getframe(1))
+            report(key, label, result, args, kwargs, sys._getframe(1))
             return result
 
         return watched
@@ -144,20 +144,20 @@ class LossFunctions:
     ) -> None:
         rows = max((rows for rows, _ in self._inner), default=0.0) or rows_of((*args, *kwargs.values()))
         summed = bool(self._inner) and all(summed for _, summed in self._inner)
-        for place, tensor in _scalars(result):
-            self._tell(self._producer((*key, place), label), tensor, args, rows, summed, frame)
+        for position, tensor in _scalars(result):
+            self._tell(self._loss_function((*key, position), label), tensor, args, rows, summed, frame)
 
     def _wrapped(self, function: Any, name: str) -> Any:
         from torch.compiler import is_compiling
 
-        told = self._of_function
+        report = self._of_function
 
         @functools.wraps(function)
         def watched(*args: Any, **kwargs: Any) -> Any:
             if is_compiling():
                 return function(*args, **kwargs)
             result = function(*args, **kwargs)
-            told(name, result, args, kwargs, sys._getframe(1))
+            report(name, result, args, kwargs, sys._getframe(1))
             return result
 
         # TorchScript compiles what these names say instead of what stands here.
@@ -173,45 +173,49 @@ class LossFunctions:
         if self._within:
             self._inner.append((rows, summed))
             return
-        steady = self._steady
+        fast_path = self._fast_path
         if (
-            steady.on
+            fast_path.on
             and type(result) is self._kind
             and self._transforms() is None
-            and steady.expects(name, frame.f_code, result)
+            and fast_path.expects(name, frame.f_code, result)
         ):
             value = self._item(result) if result.is_cpu else read_later(result)
-            steady.loss = LossValue(value, 1.0 if summed else rows or 1.0, rows or 1.0)
+            fast_path.loss = LossValue(value, 1.0 if summed else rows or 1.0, rows or 1.0)
             return
         if frame.f_globals is not self._loss_modules:
-            producer = self._producer(("function", name), name)
+            loss_function = self._loss_function(("function", name), name)
         else:
-            producer = self._criterion(frame.f_locals["self"])
-        self._tell(producer, result, args, rows, summed, frame, (name, frame.f_code))
+            loss_function = self._criterion(frame.f_locals["self"])
+        self._tell(loss_function, result, args, rows, summed, frame, (name, frame.f_code))
 
     def _criterion(self, criterion: Any) -> LossFunction:
         known = self._criteria.get(id(criterion))
         if known is not None and known[0]() is criterion:
             return known[1]
         label, settings = type(criterion).__name__, run_parameters.criterion_parameters(criterion)
-        producer = self._gone(label, settings)
-        if producer is None:
-            producer = self._producer(("module", len(self.settings)), label)
-            self.settings[producer.name] = settings
-        self._criteria[id(criterion)] = weakref.ref(criterion), producer
-        return producer
+        loss_function = self._gone(label, settings)
+        if loss_function is None:
+            loss_function = self._loss_function(("module", len(self.settings)), label)
+            self.settings[loss_function.name] = settings
+        self._criteria[id(criterion)] = weakref.ref(criterion), loss_function
+        return loss_function
 
     def _gone(self, label: str, settings: dict[str, Any]) -> LossFunction | None:
         """Find the like of a criterion that is no more: some make theirs anew for every loss."""
-        for key, (criterion, producer) in list(self._criteria.items()):
-            if criterion() is None and producer.label == label and self.settings[producer.name] == settings:
+        for key, (criterion, loss_function) in list(self._criteria.items()):
+            if (
+                criterion() is None
+                and loss_function.label == label
+                and self.settings[loss_function.name] == settings
+            ):
                 del self._criteria[key]
-                return producer
+                return loss_function
         return None
 
     def _tell(
         self,
-        producer: LossFunction,
+        loss_function: LossFunction,
         result: Any,
         args: Any,
         rows: float,
@@ -225,8 +229,8 @@ class LossFunctions:
         value = read_later(result) if result.numel() == 1 else None
         loss = LossValue(value, 1.0 if summed else rows, rows)
         with_grad = result.requires_grad or any(isinstance(v, kind) and v.requires_grad for v in args)
-        seen = ComputedLoss(producer, loss, result, self._number(args), with_grad, called=called)
-        self._seen(seen, frame)
+        seen = ComputedLoss(loss_function, loss, result, self._number(args), with_grad, called=called)
+        self._on_loss(seen, frame)
 
     def _number(self, args: tuple[Any, ...]) -> int:
         for target in reversed(args):
@@ -262,9 +266,9 @@ def _scalars(result: Any) -> Iterator[tuple[Any, Any]]:
         items = result.items()
     else:
         items = [("", result)]
-    for place, value in items:
+    for position, value in items:
         if getattr(value, "ndim", None) == 0 and value.is_floating_point():
-            yield place, value
+            yield position, value
 
 
 def _imported_by_name(functions: set[Any]) -> Iterator[tuple[ModuleType, str, Any]]:

@@ -8,7 +8,6 @@ nothing calls a validation loss is let pass, an accuracy above all.
 from __future__ import annotations
 
 import ast
-import math
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from types import CodeType, FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tabstudio.autologging.instrument.patches import Patches
+from tabstudio.autologging.instrument.watched_loop import WatchedLoop
 from tabstudio.autologging.trace import call_arguments, variable_names
 
 if TYPE_CHECKING:
@@ -36,27 +36,23 @@ class ReadSite:
 
 
 class LossReads:
-    """Tells of numbers that are read: the value, the place, and the frame.
+    """Tells of numbers that are read while a network is evaluated: the value, the place, and the frame."""
 
-    `wanted` says whether a network was asked without training it, `rows` how many rows it got.
-    """
-
-    def __init__(self, read: Callable[[float, ReadSite, FrameType], None]) -> None:
-        self.wanted = False
-        self.rows = math.nan
-        self._read = read
+    def __init__(self, read: Callable[[float, ReadSite, FrameType], None], loop: WatchedLoop) -> None:
+        self._read, self._loop = read, loop
         self._patches = Patches()
         self._sites: dict[tuple[int, int], tuple[CodeType, ReadSite | None]] = {}
 
     def install(self, torch: ModuleType, guard: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
         """Listen to `Tensor.item`, `float(tensor)` and `ReduceLROnPlateau.step`."""
         kind, plateau = torch.Tensor, torch.optim.lr_scheduler.ReduceLROnPlateau
+        loop = self._loop
         step, was_read, was_given = plateau.step, guard(self._was_read), guard(self._was_given)
 
         def listening(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
             def watched(tensor: Any) -> Any:
                 value = read(tensor)
-                if self.wanted:
+                if loop.evaluating:
                     was_read(tensor, value, sys._getframe(1))
                 return value
 

@@ -26,6 +26,7 @@ from tabstudio.autologging.instrument.loss_reads import BY_HAND, LossReads, Read
 from tabstudio.autologging.instrument.model_hooks import ModelHooks
 from tabstudio.autologging.instrument.module_pickling import HookFreePickling
 from tabstudio.autologging.instrument.patches import Patches
+from tabstudio.autologging.instrument.watched_loop import WatchedLoop
 from tabstudio.autologging.trace.call_sites import CallSite, call_site
 from tabstudio.autologging.trace.loss_values import LossValue
 
@@ -46,26 +47,17 @@ class TrainingLoopObserver(Observer):
         self._session = session
         self._patches = Patches()
         self._handles: list[Any] = []
-        self._steady = FastPath()
-        self._losses = LossFunctions(self._computed, self._steady)
+        self._loop = WatchedLoop()
+        self._fast_path = FastPath(self._loop)
+        self._losses = LossFunctions(self._computed, self._fast_path)
         self._loaders = LoaderPasses()
         self._models = ModelHooks(self._guard(self._before_forward))
         self._unhooked = HookFreePickling()
-        self._reads = LossReads(self._read)
+        self._reads = LossReads(self._read, self._loop)
         self._pending = PendingLosses(self._losses)
         self._trainings = TrainingTracker(
-            session, self._models, self._loaders.drives, self._losses.settings, self._steady
+            session, self._models, self._loaders.drives, self._losses.settings, self._fast_path
         )
-        self._in_backward = 0
-        self._step_began = self._step_went_back = False
-        self._looking: bool | None = None
-        self._looked: set[int] = set()
-        self._trains = False
-        self._evaluated_in: Any = None
-        self._read_at: dict[int, ReadSite] = {}
-        self._rows = math.nan
-        self._asked = 0.0
-        self._thread = 0
         session.imports.when("torch", self._install)
 
     def remove(self) -> None:
@@ -115,19 +107,20 @@ class TrainingLoopObserver(Observer):
         self._patches.set(kind, "__init__", watched)
 
     def _patch_backward(self, autograd: Any) -> None:
+        loop = self._loop
         backward, grad = autograd.backward, autograd.grad
-        asked, asked_grad = self._guard(self._backward_asked), self._guard(self._gradient_asked)
+        network_rows, on_gradient = self._guard(self._backward_asked), self._guard(self._gradient_asked)
 
         def watched(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-            asked(tensors, sys._getframe(1))
-            self._in_backward += 1
+            network_rows(tensors, sys._getframe(1))
+            loop.in_backward += 1
             try:
                 return backward(tensors, *args, **kwargs)
             finally:
-                self._in_backward -= 1
+                loop.in_backward -= 1
 
         def watched_grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            asked_grad(outputs, inputs, sys._getframe(1))
+            on_gradient(outputs, inputs, sys._getframe(1))
             return grad(outputs, inputs, *args, **kwargs)
 
         self._patches.set(autograd, "backward", watched)
@@ -143,45 +136,53 @@ class TrainingLoopObserver(Observer):
 
         self._patches.set(kind, "scale", watched)
 
-    def _computed(self, seen: ComputedLoss, frame: FrameType) -> None:
+    def _computed(self, computed: ComputedLoss, frame: FrameType) -> None:
         """A loss was computed: to train on, or to look at."""
-        result = seen.result
-        if self._in_backward or result is None or (get_ident() != self._thread and not self._is_here()):
+        loop = self._loop
+        result = computed.result
+        if loop.in_backward or result is None or (get_ident() != loop.thread and not self._is_here()):
             return
         self._recall()
         if result.requires_grad:
-            if self._looking:  # in evaluation mode; whether to train on it will show
-                seen.place, seen.visit = call_site(frame), self._loaders.visit
-            self._pending.add(seen)
-        elif not seen.with_grad and seen.loss.value is not None:
-            seen.place, seen.visit = call_site(frame), self._loaders.visit
-            self._evaluated(seen, self._looking)
+            if loop.evaluating:  # in evaluation mode; whether to train on it will show
+                computed.site, computed.loader_pass = call_site(frame), self._loaders.loader_pass
+            self._pending.add(computed)
+        elif not computed.with_grad and computed.loss.value is not None:
+            computed.site, computed.loader_pass = call_site(frame), self._loaders.loader_pass
+            self._evaluated(computed, loop.evaluating)
 
-    def _evaluated(self, seen: ComputedLoss, verified: bool | None) -> None:
-        self._evaluated_in = self._trainings.current
-        self._evaluate(seen.place, seen.visit, seen.producer.name, seen.loss, verified)
+    def _evaluated(self, computed: ComputedLoss, verified: bool | None) -> None:
+        self._loop.evaluated_training = self._trainings.current
+        self._evaluate(
+            computed.site, computed.loader_pass, computed.loss_function.name, computed.loss, verified
+        )
 
     def _evaluate(
         self, at: CallSite, last: LoaderPass | None, name: str, loss: LossValue, verified: bool | None
     ) -> None:
-        visit = last if self._is_driven(at) else None
-        part = visit.part if visit is not None else 0
-        group = evaluation_group(at, visit.name if visit else "", part, part in self._loaders.training)
+        loader_pass = last if self._is_driven(at) else None
+        part = loader_pass.part if loader_pass is not None else 0
+        group = evaluation_group(
+            at, loader_pass.name if loader_pass else "", part, part in self._loaders.training
+        )
         number = last.number if last is not None else 0
         steps = self._trainings.steps
-        of_pass = number if visit is not None else 0
-        self._trainings.evaluated(EvaluationEvent(at, group, name, loss, number, steps, verified, of_pass))
+        driving_pass = number if loader_pass is not None else 0
+        self._trainings.evaluated(
+            EvaluationEvent(at, group, name, loss, number, steps, verified, driving_pass)
+        )
 
     def _read(self, value: float, site: ReadSite, frame: FrameType) -> None:
         """The user reads what is called a validation loss, where no function has ever computed one."""
+        loop = self._loop
         current = self._trainings.current
-        if current is None or current is self._evaluated_in or self._in_backward or not self._is_here():
+        if current is None or current is loop.evaluated_training or loop.in_backward or not self._is_here():
             return
-        if self._read_at.setdefault(id(current), site) is not site:
+        if loop.read_sites.setdefault(id(current), site) is not site:
             return  # the same once more, as a list's item, say
-        rows = 1.0 if not site.reduced or math.isnan(self._reads.rows) else self._reads.rows
+        rows = 1.0 if not site.reduced or math.isnan(loop.evaluated_rows) else loop.evaluated_rows
         loss = LossValue(value, 1.0 if site.reduced == "sum" else rows, rows)
-        self._evaluate(call_site(frame), self._loaders.visit, BY_HAND, loss, True)
+        self._evaluate(call_site(frame), self._loaders.loader_pass, BY_HAND, loss, True)
 
     def _is_driven(self, at: CallSite) -> bool:
         """Say whether a place is inside a loop over a data loader."""
@@ -189,21 +190,22 @@ class TrainingLoopObserver(Observer):
 
     def _before_forward(self, module: torch.nn.Module, args: Any) -> None:
         """A model that is trained is about to compute: to be trained, or to be looked at."""
-        if self._in_backward or self._is_compiling() or (get_ident() != self._thread and not self._is_here()):
+        loop = self._loop
+        if loop.in_backward or self._is_compiling() or (get_ident() != loop.thread and not self._is_here()):
             return
-        looking = not (module.training and self._grads_wanted())
-        self._looking = self._reads.wanted = self._steady.looking = looking
-        if looking:
-            self._looked.add(id(module))
-            self._reads.rows = _rows_in(args)
+        evaluating = not (module.training and self._grads_wanted())
+        loop.evaluating = evaluating
+        if evaluating:
+            loop.evaluated_models.add(id(module))
+            loop.evaluated_rows = _rows_in(args)
             return
-        if self._looked and id(module) in self._looked:
-            self._looked.discard(id(module))
+        if loop.evaluated_models and id(module) in loop.evaluated_models:
+            loop.evaluated_models.discard(id(module))
             self._trainings.trains_again(module)
-        rows, asked = _rows_in(args), self._asked
-        self._rows = rows if asked in (0.0, rows) else math.nan  # which of several, nobody can tell
-        self._asked = rows
-        if not self._steady.on:
+        rows, network_rows = _rows_in(args), loop.forward_rows
+        loop.rows = rows if network_rows in (0.0, rows) else math.nan  # which of several, nobody can tell
+        loop.forward_rows = rows
+        if not self._fast_path.on:
             self._trainings.about_to_train()
 
     def _loss_scaled(self, outputs: Any, result: Any) -> None:
@@ -212,14 +214,15 @@ class TrainingLoopObserver(Observer):
             self._pending.scaled(outputs, result)
 
     def _backward_asked(self, tensors: Any, frame: FrameType) -> None:
-        if self._in_backward or (get_ident() != self._thread and not self._is_here()):
+        loop = self._loop
+        if loop.in_backward or (get_ident() != loop.thread and not self._is_here()):
             return
-        if self._step_began:  # a closure may be called many times in a step: its first loss is the step's
-            if self._step_went_back:
+        if loop.in_step:  # a closure may be called many times in a step: its first loss is the step's
+            if loop.went_back_in_step:
                 self._pending.unused()
                 return
-            self._step_went_back = True
-        if self._steady.on and self._goes_on(tensors, frame):
+            loop.went_back_in_step = True
+        if self._fast_path.on and self._goes_on(tensors, frame):
             return
         self._recall()
         for tensor in (tensors,) if isinstance(tensors, self._torch.Tensor) else tuple(tensors):
@@ -228,36 +231,37 @@ class TrainingLoopObserver(Observer):
 
     def _goes_on(self, tensor: Any, frame: FrameType) -> bool:
         """Take a backward pass that is as the one before, as nearly all are, and say so."""
+        loop = self._loop
         node = tensor.grad_fn if type(tensor) is self._torch.Tensor else None
         if node is None:
             return False
-        steady, number, visit = self._steady, sequence_number(node), self._loaders.visit
-        if not steady.number:
+        fast_path, number, loader_pass = self._fast_path, sequence_number(node), self._loaders.loader_pass
+        if not fast_path.number:
             only = self._pending.only(number)
-            if only is None or not steady.takes(only, number):
+            if only is None or not fast_path.takes(only, number):
                 return False
-            self._pending.seen.clear()
-        elif self._pending.seen:
+            self._pending.computed.clear()
+        elif self._pending.computed:
             return False
-        if not steady.goes_on(number, visit.number if visit is not None else 0, frame):
+        if not fast_path.goes_on(number, loader_pass.number if loader_pass is not None else 0, frame):
             return False
-        rows, loss = self._rows, steady.loss
-        steady.rows.append(rows if rows == loss.weight else _plausible(rows, loss, visit))
-        self._rows, self._asked = math.nan, 0.0
-        if self._looking is not False:
+        rows, loss = loop.rows, fast_path.loss
+        fast_path.rows.append(rows if rows == loss.weight else _plausible(rows, loss, loader_pass))
+        loop.rows, loop.forward_rows = math.nan, 0.0
+        if loop.evaluating is not False:
             self._looks_no_more()
         return True
 
     def _recall(self) -> None:
         """What was taken for the loss of a step like the one before is pending like any other."""
-        recalled = self._steady.recall()
+        recalled = self._fast_path.recall()
         if recalled is not None:
             self._pending.put(*recalled)
 
     def _gradient_asked(self, outputs: Any, inputs: Any, frame: FrameType) -> None:
         """A loop without an optimizer may ask for gradients in this way."""
         self._recall()
-        if self._in_backward or self._trainings.anything_made or not self._is_here():
+        if self._loop.in_backward or self._trainings.anything_made or not self._is_here():
             return
         tensors = (inputs,) if isinstance(inputs, self._torch.Tensor) else tuple(inputs)
         is_loss = isinstance(outputs, self._torch.Tensor) and self._pending.knows(outputs)
@@ -265,61 +269,64 @@ class TrainingLoopObserver(Observer):
             self._train_on(outputs, frame)
 
     def _train_on(self, tensor: torch.Tensor, frame: FrameType) -> None:
-        if not self._trains:
-            self._trains = True
+        loop = self._loop
+        if not loop.trains:
+            loop.trains = True
             self._session.muted = _rank() != 0
         if self._session.muted:
             return
-        at, last = call_site(frame), self._loaders.visit
+        at, last = call_site(frame), self._loaders.loader_pass
         number = last.number if last is not None else 0
-        asked, self._rows, self._asked = self._rows, math.nan, 0.0
+        network_rows, loop.rows, loop.forward_rows = loop.rows, math.nan, 0.0
         point = at.point
         source = self._pending.source(tensor, frame, point)
-        if self._pending.seen:
+        if self._pending.computed:
             self._look_at_unused()
         if last is not None and self._is_driven(at):
             self._loaders.training.add(last.part)
         known = source.label or source.parts or source.loss.weight != 1.0
-        rows = _plausible(asked, source.loss, last) if known else asked
+        rows = _plausible(network_rows, source.loss, last) if known else network_rows
         event = BackwardEvent(at, {}, number, self._trainings.steps, rows, source.inputs)
         self._looks_no_more()
         self._trainings.backward(event, source, point, tensor)
 
     def _looks_no_more(self) -> None:
-        self._looking = None if self._models.compiled else False
-        self._reads.wanted = self._steady.looking = False
+        self._loop.evaluating = None if self._models.compiled else False
 
     def _look_at_unused(self) -> None:
         """What had a graph, but no backward pass came, was only looked at, if it was in evaluation mode."""
         self._recall()
-        for seen in self._pending.unused():
-            if seen.place.entries and seen.loss.value is not None:
-                self._evaluated(seen, True)
+        for computed in self._pending.unused():
+            if computed.site.entries and computed.loss.value is not None:
+                self._evaluated(computed, True)
 
     def _optimizer_made(self, optimizer: Any, frame: FrameType) -> None:
         if self._is_here():
             self._trainings.made(optimizer, call_site(frame))
 
     def _before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        self._step_began, self._step_went_back = True, False
+        loop = self._loop
+        loop.in_step, loop.went_back_in_step = True, False
 
     def _after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        self._step_began = False
-        if get_ident() != self._thread and not self._is_here():
+        loop = self._loop
+        loop.in_step = False
+        if get_ident() != loop.thread and not self._is_here():
             return
-        steady = self._steady
-        if not steady.on or steady.stepped or steady.owner != id(optimizer):
+        fast_path = self._fast_path
+        if not fast_path.on or fast_path.stepped or fast_path.owner != id(optimizer):
             self._recall()
             self._trainings.stepped(optimizer, sys._getframe(1)).stepped(optimizer)
         else:
-            steady.step()
-            steady.following.stepped(optimizer)
+            fast_path.step()
+            fast_path.metrics.stepped(optimizer)
 
     def _is_here(self) -> bool:
         """Say whether this is the thread that trains: the first one that was seen."""
+        loop = self._loop
         here = get_ident()
-        self._thread = self._thread or here
-        return self._thread == here
+        loop.thread = loop.thread or here
+        return loop.thread == here
 
 
 def _rows_in(args: Any) -> float:
@@ -330,15 +337,17 @@ def _rows_in(args: Any) -> float:
     return float(shape[0])
 
 
-def _plausible(asked: float, loss: LossValue, visit: LoaderPass | None) -> float:
+def _plausible(network_rows: float, loss: LossValue, loader_pass: LoaderPass | None) -> float:
     """Return how many rows a batch has, NaN where that cannot be told.
 
-    The network got `asked`, and the loss has gone over so many as it weighs: words of sentences, it may be.
+    The network got `network_rows`; the loss has gone over as many as it weighs, words of sentences perhaps.
     """
-    most = visit.batch if visit is not None else math.nan
-    if math.isnan(asked):
+    most = loader_pass.batch if loader_pass is not None else math.nan
+    if math.isnan(network_rows):
         return math.nan if loss.weight > most or loss.weight == 1.0 else loss.weight
-    return asked if asked in (loss.weight, most) or asked < most < loss.weight else math.nan
+    return (
+        network_rows if network_rows in (loss.weight, most) or network_rows < most < loss.weight else math.nan
+    )
 
 
 def _rank() -> int:

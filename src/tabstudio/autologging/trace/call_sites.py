@@ -157,15 +157,15 @@ def call_site(frame: FrameType | None) -> CallSite:
 
 
 class CallPath:
-    """The way to a point of execution: seen again at less cost than its `place` is found.
+    """The way to a point of execution: seen again at less cost than its `site` is found.
 
     Of the loops around, those among the first `fixed` entries of the place have to be in the same iteration.
     """
 
-    def __init__(self, frame: FrameType | None, place: CallSite, fixed: int) -> None:
-        self.place = place
+    def __init__(self, frame: FrameType | None, site: CallSite, fixed: int) -> None:
+        self.site = site
         self._frames: list[tuple[CodeType, int, _Point | None, list[tuple[str, Any]]]] = []
-        left = list(place.entries)
+        left = list(site.entries)
         while frame is not None and left:
             code, offset = frame.f_code, frame.f_lasti
             known = _KNOWN.get(id(code)) or _look(code)
