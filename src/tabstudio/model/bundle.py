@@ -20,9 +20,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import secrets
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tabstudio._util.atomic_files import draft_path, sync
 from tabstudio._version import __version__
 from tabstudio.errors import ModelError
 from tabstudio.model.encoder import Encoder
@@ -70,15 +68,12 @@ def save(model: Model, folder: str | Path) -> Path:
     files = _files(model)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
-        try:
-            beside.mkdir()
-            _write(files, beside)
-            beside.rename(folder)
-        except BaseException:
-            shutil.rmtree(beside, ignore_errors=True)
-            raise
-        _flush(folder.parent)
+        with draft_path(folder) as draft:
+            draft.mkdir()
+            for name, data in files.items():
+                (draft / name).write_bytes(data)
+                sync(draft / name)
+        sync(folder.parent)
     except OSError as error:
         raise ModelError(f"{folder}: the model cannot be written: {error.strerror or error}") from error
     return folder
@@ -221,26 +216,6 @@ def _manifest(files: Mapping[str, bytes]) -> bytes:
     entries = {name: {"sha256": _sha256(data), "bytes": len(data)} for name, data in files.items()}
     manifest = {"format": FORMAT, "tabstudio": __version__, "files": entries}
     return _dump({**manifest, "sha256": _sha256(_dump(manifest))})
-
-
-def _write(files: Mapping[str, bytes], folder: Path) -> None:
-    for name, data in files.items():
-        with (folder / name).open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    _flush(folder)
-
-
-def _flush(folder: Path) -> None:
-    """Make the names in a folder durable; Windows does so by itself and cannot open folders."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read(folder: Path) -> dict[str, bytes]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -13,6 +11,7 @@ from typing import IO, Any
 
 import polars as pl
 
+from tabstudio._util.atomic_files import draft_path
 from tabstudio.errors import ConfigError, InputError, TabstudioError
 from tabstudio.model.predictor import Model
 from tabstudio.options import ReadConfig
@@ -175,17 +174,11 @@ def _check(source: Path, output: Path, overwrite: bool) -> None:
 @contextmanager
 def _appearing(output: Path) -> Iterator[IO[bytes]]:
     """A file beside `output` that takes its name when all went well and is deleted when not."""
-    beside = output.with_name(f".{output.name}.{secrets.token_hex(4)}")
     try:
-        with beside.open("xb") as file:
+        with draft_path(output) as draft, draft.open("xb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(output)
     except OSError as error:
         raise TabstudioError(f"{output}: the output cannot be written: {error.strerror or error}") from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _predict(model: Model, chunk: pl.DataFrame, source: Path, done: int) -> pl.DataFrame:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tabstudio._util.atomic_files import write_atomic
 from tabstudio._version import __version__
 from tabstudio.serving.request_hooks import CompletedRequest, PredictionRecord
 
@@ -113,10 +114,8 @@ class Metrics:
         if self.folder is None:
             return
         path = self.folder / f"metrics-{self._numbers.worker}-{self._numbers.pid}"
-        draft = path.with_name(f".{path.name}")
         try:
-            draft.write_bytes(msgspec.msgpack.encode(self._now()))
-            draft.replace(path)
+            write_atomic(path, msgspec.msgpack.encode(self._now()), durable=False)
         except OSError as error:
             if not self._failing:
                 logger.warning("%s: the metrics cannot be written: %s", path, error.strerror or error)

@@ -12,7 +12,6 @@ import fcntl
 import hmac
 import ipaddress
 import logging
-import os
 import re
 import secrets
 import time
@@ -23,6 +22,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
+from tabstudio._util.atomic_files import draft_path
 from tabstudio.errors import ConfigError
 from tabstudio.serving.request_hooks import Headers, HttpError
 from tabstudio.settings import setting
@@ -205,10 +205,7 @@ def _changing(path: Path) -> Iterator[list[AccessToken]]:
 
 
 def _write(path: Path, tokens: Sequence[AccessToken]) -> None:
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.writelines(f"{token.name} sha256:{token.digest} {token.created}\n" for token in tokens)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    lines = (f"{token.name} sha256:{token.digest} {token.created}\n" for token in tokens)
+    with draft_path(path) as draft:
+        draft.touch(0o600, exist_ok=False)
+        draft.write_text("".join(lines))

@@ -29,6 +29,7 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Any
 
+from tabstudio._util.atomic_files import write_atomic
 from tabstudio.errors import TrackingError
 from tabstudio.tracking.mlflow_names import Names
 
@@ -99,7 +100,7 @@ class RunFolder:
 
     def save(self) -> None:
         """Write the state, whole or not at all."""
-        _replace(self.path / "state.json", json.dumps(asdict(self.state)))
+        write_atomic(self.path / "state.json", json.dumps(asdict(self.state)).encode(), durable=False)
 
     def claim(self) -> bool:
         """Take the right to deliver this run. The kernel gives it back when this process ends."""
@@ -243,7 +244,7 @@ class Journal:
             self._descriptor = self._next()
             here = {"id": self.id, "pid": os.getpid(), "host": socket.gethostname(), "started": time.time()}
             self._about = {**here, "cwd": str(Path.cwd()), **about}
-            _replace(self.path / "about.json", json.dumps(self._about))
+            write_atomic(self.path / "about.json", json.dumps(self._about).encode(), durable=False)
         except OSError as error:
             raise TrackingError(
                 f"the spool {spool} cannot be written ({error.strerror}); "
@@ -260,7 +261,7 @@ class Journal:
         """Change where the run shall go, before anybody delivers it."""
         self._about |= where
         try:
-            _replace(self.path / "about.json", json.dumps(self._about))
+            write_atomic(self.path / "about.json", json.dumps(self._about).encode(), durable=False)
         except OSError as error:
             self._missed(error)
 
@@ -364,9 +365,3 @@ def _copy(source: Path | bytes, to: Path) -> None:
         shutil.copytree(source, to)
     else:
         shutil.copyfile(source, to)
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(text)
-    temporary.replace(path)

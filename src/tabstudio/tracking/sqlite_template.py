@@ -7,7 +7,6 @@ version of MLflow and SQLAlchemy.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
+from tabstudio._util.atomic_files import draft_path
 from tabstudio.settings import setting
 
 Opened = TypeVar("Opened")
@@ -66,27 +66,20 @@ def _is_sound(template: Path) -> bool:
 
 
 def _copied(template: Path, path: Path) -> bool:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        shutil.copyfile(template, draft)
-        os.link(draft, path)  # fails where another process has made the file meanwhile
-    except OSError as error:
+        with draft_path(path, durable=False, overwrite=False) as draft:
+            shutil.copyfile(template, draft)
+    except OSError as error:  # another process has made the file meanwhile, for example
         print(f"the database is set up by MLflow: {error}")  # noqa: T201 - to the process's log
         return False
-    finally:
-        draft.unlink(missing_ok=True)
     return True
 
 
 def _keep(path: Path, template: Path) -> None:
-    draft = template.with_name(f".{template.name}.{os.getpid()}.part")
     try:
         template.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with draft_path(template, durable=False) as draft:
             _copy_empty(path, draft)
-            draft.replace(template)
-        finally:
-            draft.unlink(missing_ok=True)
     except (OSError, sqlite3.Error) as error:
         print(f"no template of the database is kept: {error}")  # noqa: T201 - to the process's log
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tabstudio._util.atomic_files import draft_path
 from tabstudio.errors import TrainingError
 from tabstudio.model.networks import Pack
 from tabstudio.training.data import TrainingTensors
@@ -89,15 +89,11 @@ def save(folder: Path, state: LoopState, key: str) -> None:
         "members": state.members.tolist(),
         "history": [_plain(epoch) for epoch in state.history],
     }
-    part = folder / f"{FILE}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(_tensors(state), part, metadata={"state": json.dumps(told)})
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(folder / FILE)
+        with draft_path(folder / FILE) as draft:
+            save_file(_tensors(state), draft, metadata={"state": json.dumps(told)})
     except Exception as error:
-        part.unlink(missing_ok=True)
         raise TrainingError(f"{folder}: the checkpoint cannot be written: {error}") from error
 
 

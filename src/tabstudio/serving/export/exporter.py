@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Literal, get_args
 
+from tabstudio._util.atomic_files import draft_path
 from tabstudio.errors import ConfigError, TabstudioError
 from tabstudio.model.predictor import Model
 from tabstudio.report.text_format import format_size
@@ -85,14 +84,11 @@ def export(model: Model, path: str | Path, to: Format) -> ExportResult:
         raise ConfigError(f"{path}: this exists: choose another path, or delete it")
     if not path.parent.is_dir():
         raise ConfigError(f"{path}: the folder {path.parent} does not exist: make it first")
-    beside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
-        checked = _written(model, beside, to)
-        beside.rename(path)
+        with draft_path(path, durable=False) as draft:
+            checked = _written(model, draft, to)
     except OSError as error:
         raise TabstudioError(f"{path}: the model cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(beside) if beside.is_dir() else beside.unlink(missing_ok=True)
     return ExportResult(path, to, _bytes(path), checked)
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import polars as pl
 
+from tabstudio._util.atomic_files import draft_path
 from tabstudio.serving.predictionlog.catalog import LogCatalog, LogFile, model_folder
 from tabstudio.serving.predictionlog.record_frames import RecordFrames
 from tabstudio.serving.predictionlog.segment import DRAFT, SEGMENTS, is_closed, list_segments, read_segment
@@ -115,13 +116,9 @@ def _write(folder: Path, model: str, day: str, frames: Sequence[pl.DataFrame]) -
     path = Path(model_folder(model)) / f"{day}-{secrets.token_hex(6)}.parquet"
     target = folder / path
     target.parent.mkdir(exist_ok=True, mode=0o700)
-    draft = target.with_suffix(".part")
-    with draft.open("wb") as file:
-        draft.chmod(0o600)
-        frame.write_parquet(file, compression="zstd")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(target)
+    with draft_path(target) as draft:
+        draft.touch(0o600)
+        frame.write_parquet(draft, compression="zstd")
     first, last = (frame["time"][i].timestamp() for i in (0, -1))
     return LogFile(str(path), model, first, last, len(frame), target.stat().st_size)
 

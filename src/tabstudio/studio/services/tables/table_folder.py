@@ -6,9 +6,7 @@ an absolute path, not by a link that leads out.
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 import time
 import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from tabstudio._util.atomic_files import DRAFT_PREFIX, draft_path
 from tabstudio.errors import ConfigError, DataError
 from tabstudio.table.sources import identify, named_as_table
 
@@ -25,7 +24,6 @@ MOST_TABLES = 10_000
 PACKED_FACTOR = 20
 """A packed upload may hold so many times the bytes that an upload may have."""
 _LONGEST_NAME = 200
-_PART = ".part-"
 _ABANDONED_SECONDS = 3600.0
 _BLOCK = 1 << 22
 
@@ -117,29 +115,23 @@ class TableFolder:
         if path.exists() and not replace:
             raise _taken(path)
         self.folder.mkdir(parents=True, exist_ok=True)
-        file, temporary = tempfile.mkstemp(prefix=_PART, suffix=path.name, dir=self.folder)
-        part = Path(temporary)
         try:
-            with os.fdopen(file, "wb") as stream:
-                size = 0
-                async for block in blocks:
-                    size += len(block)
-                    if size > self.limit:
-                        raise UploadTooLargeError(
-                            f"{path.name}: at most {self.limit:,} bytes may be uploaded"
-                        )
-                    stream.write(block)
-            try:
-                await check(part)
-            except DataError as error:
-                text = str(error).replace(str(part), path.name).replace(part.name, path.name)
-                raise type(error)(text) from error
-            part.chmod(0o644)
-            _put(part, path, replace=replace)
-        finally:
-            part.unlink(missing_ok=True)
+            with draft_path(path, durable=False, overwrite=replace) as draft:
+                await self._write(draft, path.name, blocks)
+                await _check_draft(draft, path.name, check)
+        except FileExistsError as error:
+            raise _taken(path) from error
         about = path.stat()
         return TableEntry(path.name, about.st_size, about.st_mtime)
+
+    async def _write(self, draft: Path, name: str, blocks: AsyncIterator[bytes]) -> None:
+        with draft.open("xb") as stream:
+            size = 0
+            async for block in blocks:
+                size += len(block)
+                if size > self.limit:
+                    raise UploadTooLargeError(f"{name}: at most {self.limit:,} bytes may be uploaded")
+                stream.write(block)
 
     def check_packing(self, path: Path) -> None:
         """Raise `UploadTooLargeError` for a packed file that would fill the memory when read whole."""
@@ -156,7 +148,7 @@ class TableFolder:
 
     def clear(self) -> None:
         """Remove files of uploads that were cut off an hour ago or more."""
-        for part in self.folder.glob(f"{_PART}*"):
+        for part in self.folder.glob(f"{DRAFT_PREFIX}*"):
             with suppress(FileNotFoundError):
                 if part.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
                     part.unlink()
@@ -172,12 +164,10 @@ def _taken(path: Path) -> NameTakenError:
     )
 
 
-def _put(part: Path, path: Path, *, replace: bool) -> None:
-    """Rename the finished file in one step; another upload may have taken the name meanwhile."""
-    if replace:
-        part.replace(path)
-        return
+async def _check_draft(draft: Path, name: str, check: Callable[[Path], Awaitable[object]]) -> None:
+    """Read an uploaded file before it has its name; what is said of it names it as the user does."""
     try:
-        os.link(part, path)
-    except FileExistsError as error:
-        raise _taken(path) from error
+        await check(draft)
+    except DataError as error:
+        message = str(error).replace(str(draft), name).replace(draft.name, name)
+        raise type(error)(message) from error
