@@ -16,7 +16,6 @@ from tabstudio.model.encoder import Encoder
 from tabstudio.model.networks import NetworkSpec, build
 from tabstudio.model.predictor import Model
 from tabstudio.options import NetworkConfig, ReadConfig
-from tabstudio.serving import batch_scoring
 from tabstudio.serving.batch_scoring import score
 from tabstudio.table import read
 
@@ -183,7 +182,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     if when == "while writing":
         monkeypatch.setattr(Path, "open", lambda self, mode: Full(self, mode))
     else:
-        monkeypatch.setattr(batch_scoring.os, "fsync", refuse)
+        monkeypatch.setattr("os.fsync", refuse)
     with pytest.raises(TabstudioError, match=r"cannot be written: .*No space left on device"):
         score(model, path, f"out{suffix}", rows=64)
     assert [p.name for p in Path().iterdir()] == ["in.csv"]

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
+from tabstudio._util.atomic_files import DRAFT_PREFIX
 from tabstudio.errors import ConfigError, DataError
-from tabstudio.studio.services.tables import table_folder as module
 from tabstudio.studio.services.tables.table_folder import NameTakenError, TableFolder, UploadTooLargeError
 from tabstudio.table.sources import identify
 
@@ -147,7 +147,7 @@ def test_an_upload_that_is_cut_off_leaves_nothing_behind(folder):
 
 
 def test_what_a_killed_studio_has_left_is_removed_later(folder):
-    old, young = folder / f"{module._PART}old.csv", folder / f"{module._PART}young.csv"
+    old, young = folder / f"{DRAFT_PREFIX}old.csv", folder / f"{DRAFT_PREFIX}young.csv"
     old.write_bytes(CSV)
     young.write_bytes(CSV)
     os.utime(old, (0, 0))

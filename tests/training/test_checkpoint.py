@@ -137,7 +137,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_no_half_file(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(TrainingError, match="No space left on device"):
         train(TABULAR, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == [checkpoints.FILE]
