@@ -1,4 +1,4 @@
-"""Requests and what other people said to them, read from the history: nothing of it is kept elsewhere."""
+"""Requests for approval and their answers, read from the history: nothing of it is kept elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tabstudio.registry.hash_chain import HistoryChain
 from tabstudio.registry.records import Transition, TransitionKind
 from tabstudio.registry.stage_rules import Stage
 
-_REMEMBERED = 100
+_SEARCHED_REQUESTS = 100
 """How many requests are looked through for open ones."""
 _KINDS: tuple[TransitionKind, ...] = ("request", "approve", "reject", "promote")
 
@@ -42,7 +42,7 @@ class ApprovalRequest:
 
 
 def requests(chain: HistoryChain, version: int, created: int) -> list[ApprovalRequest]:
-    """Every request for a version, the newest first."""
+    """Return every request for a version, the newest first."""
     rows = [row for row in chain.of_version(version, _KINDS) if row.created == created]
     return [_request(row, rows) for row in rows if row.kind == "request"]
 
@@ -58,19 +58,17 @@ def open_request(
 
 
 def all_open(chain: HistoryChain) -> list[ApprovalRequest]:
-    """The open requests of a model, the newest first."""
-    asked = chain.rows(limit=_REMEMBERED, kinds=("request",))
-    made = [
+    """Return the open requests of a model, the newest first."""
+    return [
         request
-        for row in asked
+        for row in chain.rows(limit=_SEARCHED_REQUESTS, kinds=("request",))
         for request in requests(chain, row.version, row.created)
-        if request.asked == row
+        if request.asked == row and request.closed is None
     ]
-    return [request for request in made if request.closed is None]
 
 
 def check_approved(request: ApprovalRequest | None, stage: Stage, name: str, version: int) -> None:
-    """Let a promotion pass that enough other people agreed to.
+    """Check that enough other people agreed to a promotion.
 
     Raises `RegistryError` saying what is missing, and how to get it.
     """
@@ -93,7 +91,7 @@ def check_approved(request: ApprovalRequest | None, stage: Stage, name: str, ver
 def check_may_answer(
     kind: Literal["approve", "reject"], request: ApprovalRequest, stage: Stage, actor: str
 ) -> None:
-    """Let an answer pass from a person who may give it: everybody may take their own request back.
+    """Check that a person may give an answer: everybody may take their own request back.
 
     Raises `RegistryError` saying why not.
     """
@@ -113,12 +111,11 @@ def same_person(one: str, other: str) -> bool:
     return one.strip().casefold() == other.strip().casefold()
 
 
-def _request(asked: Transition, rows: list[Transition]) -> ApprovalRequest:
-    answers = [row for row in reversed(rows) if row.refers == asked.number]
-    approvals = tuple(row for row in answers if row.kind == "approve")
-    return ApprovalRequest(
-        asked, approvals, next((row for row in answers if row.kind in ("reject", "promote")), None)
-    )
+def _request(row: Transition, rows: list[Transition]) -> ApprovalRequest:
+    answers = [answer for answer in reversed(rows) if answer.refers == row.number]
+    approvals = tuple(answer for answer in answers if answer.kind == "approve")
+    closed = next((answer for answer in answers if answer.kind in ("reject", "promote")), None)
+    return ApprovalRequest(row, approvals, closed)
 
 
 def _people(number: int) -> str:

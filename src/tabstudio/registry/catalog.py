@@ -33,7 +33,7 @@ class RegisteredModel:
     description: str = ""
 
     def to_json(self) -> dict[str, object]:
-        """A plain dictionary for `json.dumps`."""
+        """Return a plain dictionary for `json.dumps`."""
         return plain(self)
 
 
@@ -61,7 +61,7 @@ def as_version(version: MlflowVersion, moved: Transition | None, aliases: Mappin
 
 
 def metric_names(versions: Iterable[ModelVersion]) -> list[str]:
-    """The metrics of versions: those of the test part where there are any, the best known first."""
+    """Return the versions' metrics: those of the test part where there are any, the best known first."""
     known = list(dict.fromkeys(name for version in versions for name in version.metrics))
     tested = [name for name in known if name.startswith("test_")] or known
     first = [f"test_{name}" for name in _FIRST_METRICS] + list(_FIRST_METRICS)
@@ -84,7 +84,7 @@ def _with_run(version: ModelVersion, run: Run) -> ModelVersion:
 
 
 def _metrics(values: Mapping[str, float]) -> dict[str, VersionMetric]:
-    """The figures of a run, `x_low` and `x_high` as the interval of `x`; those of parts (`a/b`) left out."""
+    """Return a run's figures, `x_low` and `x_high` as the interval of `x`; those of parts (`a/b`) go."""
     finite = {name: value for name, value in sorted(values.items()) if math.isfinite(value)}
     ends = {f"{name}{end}" for name in finite for end in ("_low", "_high")}
     return {
@@ -100,7 +100,7 @@ def _dataset(used: DatasetInput) -> dict[str, str]:
 
 
 def size_of(source: str | None) -> int | None:
-    """Bytes of artifacts that lie on this machine, None where they do not."""
+    """Return the bytes of artifacts that lie on this machine, None where they do not."""
     folder = Path((source or "").removeprefix("file://"))
     if not source or not folder.is_absolute() or not folder.is_dir():
         return None

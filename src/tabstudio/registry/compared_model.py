@@ -1,4 +1,4 @@
-"""One of the models that are compared, judged or made again: its bundle, read as far as is needed."""
+"""A model that is compared, judged or reproduced: its bundle, read as far as is needed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ComparedModel:
 
     @cached_property
     def record(self) -> BundleRecord:
-        """What the bundle says, held against its manifest. Raises `ModelError` where it is damaged."""
+        """What the bundle says, checked against its manifest. Raises `ModelError` where it is damaged."""
         return record(self.folder)
 
     @cached_property
@@ -85,7 +85,7 @@ class ComparedModel:
         return None if value is None else float(value)
 
     def table(self, data: str | Path | None = None) -> Table:
-        """The very table that it was trained on, from where it lay or from `data`.
+        """Return the very table that it was trained on, from where it lay or from `data`.
 
         Raises `DataError` where it is not there any more, or its content is another one.
         """
@@ -112,7 +112,7 @@ class ComparedModel:
         return table
 
     def test_rows(self, columns: tuple[str, ...]) -> pl.DataFrame:
-        """These columns of the rows that its evidence is about, from the very table.
+        """Return these columns of the rows that its evidence is about, from the very table.
 
         Raises `DataError` where the table is gone or changed, `ConfigError` for a column it does not have.
         """

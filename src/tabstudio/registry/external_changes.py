@@ -1,4 +1,4 @@
-"""What was changed in MLflow behind our back: the difference between what it shows and what we wrote."""
+"""Changes made in MLflow itself: the difference between what it shows and what our history says."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ class ExternalChange:
 
 
 def holders(chain: HistoryChain, mirror: MlflowStages) -> dict[str, Transition | None]:
-    """How the version in each exclusive stage got there."""
+    """Return the row that put the version of each exclusive stage there; None where it is empty."""
     return {stage: chain.holder(stage) for stage in mirror.rules.exclusive}
 
 
-def find_changes(chain: HistoryChain, seen: MlflowState, mirror: MlflowStages) -> list[ExternalChange]:
-    """Every move that MLflow shows and the history does not know, those out of a stage first.
+def find_changes(chain: HistoryChain, state: MlflowState, mirror: MlflowStages) -> list[ExternalChange]:
+    """Return every move that MLflow shows and the history does not have, those out of a stage first.
 
     Where alias and stage say different things, the one that changed is believed; where both changed, the
-    alias is, since that is what clients load by. `seen` must hold the version in each exclusive stage.
+    alias is, since that is what clients load by. `state` must hold the version in each exclusive stage.
     """
-    return _Comparison(chain, seen, mirror).moves()
+    return _Comparison(chain, state, mirror).moves()
 
 
 class _Comparison:
-    def __init__(self, chain: HistoryChain, seen: MlflowState, mirror: MlflowStages) -> None:
-        self.chain, self.seen, self.mirror = chain, seen, mirror
-        known = chain.stages(seen.created)
+    def __init__(self, chain: HistoryChain, state: MlflowState, mirror: MlflowStages) -> None:
+        self.chain, self.state, self.mirror = chain, state, mirror
+        moves = chain.stages(state.created)
         # A version that was deleted and made anew is another one: what its number did before is not its own.
-        self.own = {n: row for n, row in known.items() if row.created == seen.created[n]}
-        self.found: dict[int, ExternalChange] = {}
+        self.own = {n: row for n, row in moves.items() if row.created == state.created[n]}
+        self.changes: dict[int, ExternalChange] = {}
 
     def moves(self) -> list[ExternalChange]:
         for stage, holder in holders(self.chain, self.mirror).items():
             self._compare_holder(stage, holder)
-        for number in self.seen.stages if self.mirror.has_stages else ():
+        for number in self.state.stages if self.mirror.has_stages else ():
             self._compare_stage(number)
-        return sorted(self.found.values(), key=lambda move: move.to_stage is not None)
+        return sorted(self.changes.values(), key=lambda move: move.to_stage is not None)
 
     def _compare_holder(self, stage: str, holder: Transition | None) -> None:
         old = holder.version if holder else None
-        if holder is not None and self.seen.created.get(holder.version) != holder.created:
-            self.found[holder.version] = ExternalChange(
+        if holder is not None and self.state.created.get(holder.version) != holder.created:
+            self.changes[holder.version] = ExternalChange(
                 holder.version, holder.created, stage, None, "the version was deleted in MLflow"
             )
             old = None
@@ -64,31 +64,31 @@ class _Comparison:
         if new is not None:
             self._move(new, stage, why)
 
-    def _new_holder(self, stage: str, told: int | None, old: int | None) -> tuple[int | None, str]:
-        """The version that MLflow has in a stage, given that `old` of ours is still there."""
-        alias = self.seen.aliases.get(stage)
-        if alias != told:
+    def _new_holder(self, stage: str, written: int | None, old: int | None) -> tuple[int | None, str]:
+        """Return the version that MLflow has in a stage, and why, given that `old` of ours is still there."""
+        alias = self.state.aliases.get(stage)
+        if alias != written:
             return alias, f"the alias @{stage} was {'moved' if alias else 'removed'} in MLflow"
         if not self.mirror.has_stages or mlflow_stage(stage) == NO_STAGE:
             return old, ""
-        inside = [n for n, name in self.seen.stages.items() if name == mlflow_stage(stage)]
+        inside = [n for n, name in self.state.stages.items() if name == mlflow_stage(stage)]
         others = [n for n in inside if self._stage_of(n) != stage]
         if others or (old is not None and old not in inside):
             return max(others, default=None), f"the stage {mlflow_stage(stage)} was changed in MLflow"
         return old, ""
 
     def _leave(self, number: int, stage: str, why: str, *, replaced: bool) -> None:
-        """What became of the version that was in a stage: where MLflow put it, or where ours go."""
-        shown = self.seen.stages.get(number, NO_STAGE)
+        """Move the version that was in a stage: where MLflow put it, or where ours go."""
+        shown = self.state.stages.get(number, NO_STAGE)
         if shown != mlflow_stage(stage):
             self._move(number, self.mirror.ours(shown), why)
         else:
             self._move(number, self.mirror.rules.stage(stage).displaced_to if replaced else None, why)
 
     def _compare_stage(self, number: int) -> None:
-        """A version that MLflow has in a stage of many, or in none: archived there, or taken out."""
-        own, shown = self._stage_of(number), self.seen.stages[number]
-        if number in self.found or shown == mlflow_stage(own):
+        """Move a version that MLflow has in a stage of many, or in none: archived there, or taken out."""
+        own, shown = self._stage_of(number), self.state.stages[number]
+        if number in self.changes or shown == mlflow_stage(own):
             return
         to_stage = self.mirror.ours(shown)
         if to_stage in self.mirror.rules.exclusive:  # one of several there; the highest was taken above
@@ -97,9 +97,9 @@ class _Comparison:
             self._move(number, to_stage, f"the stage was changed to {shown} in MLflow")
 
     def _move(self, number: int, to_stage: str | None, why: str) -> None:
-        created = self.seen.created.get(number)
+        created = self.state.created.get(number)
         if created is not None:
-            self.found[number] = ExternalChange(number, created, self._stage_of(number), to_stage, why)
+            self.changes[number] = ExternalChange(number, created, self._stage_of(number), to_stage, why)
 
     def _stage_of(self, number: int) -> str | None:
         row = self.own.get(number)

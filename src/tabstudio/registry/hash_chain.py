@@ -50,63 +50,61 @@ class HistoryChain:
         self.head = self._head()
         self._time = ""
 
-    # what was
-
     def number_at(self, time: str) -> int:
-        """The number of the last row at or before a time; 0 where there is none."""
+        """Return the number of the last row at or before a time; 0 where there is none."""
         query = select(h.c.number).where(self._mine, h.c.time <= time)
         query = query.order_by(h.c.time.desc(), h.c.number.desc()).limit(1)
         return self.connection.execute(query).scalar() or 0
 
     def row(self, number: int) -> Transition | None:
-        """One row, None where it is not there."""
+        """Return one row, None where it is not there."""
         return self._first(select(h).where(self._mine, h.c.number == number))
 
     def rows(
         self, *, before: int | None = None, limit: int, kinds: Sequence[TransitionKind] = ()
     ) -> list[Transition]:
-        """Up to `limit` rows below the number `before`, the newest first."""
+        """Return up to `limit` rows below the number `before`, the newest first."""
         query = select(h).where(self._mine).order_by(h.c.number.desc()).limit(limit)
         if before is not None:
             query = query.where(h.c.number < before)
         return self._all(query.where(h.c.kind.in_(kinds)) if kinds else query)
 
     def oldest_first(self) -> Iterator[Transition]:
-        """Every row, in the order in which it was written."""
+        """Go through every row, in the order in which it was written."""
         query = select(h).where(self._mine).order_by(h.c.number)
         for row in self.connection.execute(query, execution_options={"yield_per": 1000}).mappings():
             yield transition(dict(row))
 
     def of_version(self, version: int, kinds: Sequence[TransitionKind] = MOVES) -> list[Transition]:
-        """Every row of a version, the newest first."""
+        """Return every row of a version, the newest first."""
         query = select(h).where(self._mine, h.c.version == version, h.c.kind.in_(kinds))
         return self._all(query.order_by(h.c.number.desc()))
 
     def members(self, stage: str, *, until: int | None = None, limit: int = 1) -> list[Transition]:
-        """How the versions that are in a stage (at row `until`) got there, the newest first."""
+        """Return the rows that put the versions of a stage (at row `until`) there, the newest first."""
         until = self.head.number if until is None else until
         later = h.alias()
-        left = exists().where(
+        left_later = exists().where(
             later.c.model == h.c.model,
             later.c.version == h.c.version,
             later.c.number > h.c.number,
             later.c.number <= until,
             later.c.kind.in_(MOVES),
         )
-        query = select(h).where(self._mine, h.c.to_stage == stage, h.c.number <= until, _MOVED, ~left)
+        query = select(h).where(self._mine, h.c.to_stage == stage, h.c.number <= until, _MOVED, ~left_later)
         return self._all(query.order_by(h.c.number.desc()).limit(limit))
 
     def holder(self, stage: str) -> Transition | None:
-        """How the version that is in an exclusive stage got there."""
+        """Return the row that put the version of an exclusive stage there; None where it is empty."""
         return next(iter(self.members(stage)), None)
 
     def entries(self, stage: str, limit: int) -> list[Transition]:
-        """The last `limit` rows that put a version into a stage, the oldest first."""
+        """Return the last `limit` rows that put a version into a stage, the oldest first."""
         query = select(h).where(self._mine, h.c.to_stage == stage, _MOVED)
         return self._all(query.order_by(h.c.number.desc()).limit(limit))[::-1]
 
     def stages(self, versions: Iterable[int]) -> dict[int, Transition]:
-        """How versions got into the stage that they are in; versions that never moved are left out."""
+        """Return the last move of each version; versions that never moved are left out."""
         newest = (
             select(func.max(h.c.number).label("number"))
             .where(self._mine, _MOVED, h.c.version.in_(list(versions)))
@@ -117,24 +115,22 @@ class HistoryChain:
         return {row.version: row for row in self._all(query)}
 
     def stage_of(self, version: int, created: int) -> str | None:
-        """The stage of a version; moves of another one that had its number before do not count."""
-        moved = self.stages([version]).get(version)
-        return moved.to_stage if moved and moved.created == created else None
+        """Return the stage of a version; moves of another one that had its number before do not count."""
+        move = self.stages([version]).get(version)
+        return move.to_stage if move and move.created == created else None
 
     def touched(self) -> dict[int, str | None]:
-        """The stage of each version that moved since MLflow was told last."""
+        """Return the stage of each version that moved since MLflow was told last."""
         query = select(h.c.version).where(self._mine, _MOVED, h.c.number > self.head.mirrored).distinct()
         versions = list(self.connection.execute(query).scalars())
         return {version: row.to_stage for version, row in self.stages(versions).items()}
 
     def concerned_stages(self) -> set[str]:
-        """The stages that versions came from or went to since MLflow was told last."""
+        """Return the stages that versions came from or went to since MLflow was told last."""
         query = select(h.c.from_stage, h.c.to_stage).where(
             self._mine, _MOVED, h.c.number > self.head.mirrored
         )
         return {stage for row in self.connection.execute(query) for stage in row if stage}
-
-    # what is written
 
     def append(
         self,
@@ -151,7 +147,7 @@ class HistoryChain:
         refers: int | None = None,
     ) -> Transition:
         """Add a row, and write the new end of the chain down."""
-        facts: dict[str, object] = {
+        row: dict[str, object] = {
             "model": self.model,
             "number": self.head.number + 1,
             "kind": kind,
@@ -167,10 +163,10 @@ class HistoryChain:
             "refers": refers,
             "previous": self.head.hash,
         }
-        facts["hash"] = hash_of(facts)
-        self.connection.execute(h.insert().values(facts))
-        self.note_state(head=facts["number"], hash=facts["hash"])
-        return transition(facts)
+        row["hash"] = hash_of(row)
+        self.connection.execute(h.insert().values(row))
+        self.note_state(head=row["number"], hash=row["hash"])
+        return transition(row)
 
     def note_state(self, **values: object) -> None:
         """Write down how far the chain, or MLflow, has come."""
@@ -178,13 +174,11 @@ class HistoryChain:
         self.head = self._head()
 
     def _now(self) -> str:
-        """One time for all rows of a transaction, and never before the row before: lookups count on both."""
+        """Return one time for all rows of a transaction, never before the last row: lookups count on both."""
         if not self._time:
             query = select(h.c.time).where(self._mine, h.c.number == self.head.number)
             self._time = max(now(), self.connection.execute(query).scalar() or "")
         return self._time
-
-    # how it is asked
 
     @property
     def _mine(self) -> ColumnElement[bool]:
@@ -204,12 +198,12 @@ class HistoryChain:
 
 
 def now() -> str:
-    """The time as our tables keep it: UTC, ISO 8601, six digits."""
+    """Return the time as our tables keep it: UTC, ISO 8601, six digits."""
     return stamp(datetime.now(UTC))
 
 
 def stamp(time: datetime) -> str:
-    """A time with its zone, as our tables keep it.
+    """Return a time with its zone, as our tables keep it.
 
     >>> stamp(datetime(2026, 3, 1, 12, tzinfo=UTC))
     '2026-03-01T12:00:00.000000Z'
@@ -218,15 +212,15 @@ def stamp(time: datetime) -> str:
 
 
 def canonical(value: object) -> str:
-    """JSON with one spelling for each value. Raises `ValueError` for a figure that is not finite."""
+    """Return JSON with one spelling for each value. Raises `ValueError` for a figure that is not finite."""
     return _encode(value)
 
 
 def hash_of(row: Mapping[str, object]) -> str:
-    """SHA-256 over everything that a row says, as hex."""
+    """Return the SHA-256 over everything that a row says, as hex."""
     return hashlib.sha256(canonical({name: row[name] for name in _HASHED}).encode()).hexdigest()
 
 
 def transition(row: Mapping[str, Any]) -> Transition:
-    """A row of the table as a `Transition`."""
+    """Return a row of the table as a `Transition`."""
     return Transition(**{**row, "evidence": Evidence.from_json(json.loads(row["evidence"]))})

@@ -44,7 +44,7 @@ class Verification:
         return not self.faults
 
     def to_json(self) -> dict[str, object]:
-        """A plain dictionary for `json.dumps`."""
+        """Return a plain dictionary for `json.dumps`."""
         return asdict(self) | {"whole": self.whole, "faults": [asdict(fault) for fault in self.faults]}
 
 
@@ -57,13 +57,13 @@ class History:
 
     @contextmanager
     def reading(self, model: str) -> Iterator[HistoryChain]:
-        """One model's history at one moment."""
+        """Open one model's history at one moment."""
         with self.database.reading() as connection:
             yield HistoryChain(connection, model)
 
     @contextmanager
     def writing(self, model: str) -> Iterator[HistoryChain]:
-        """One model's history, which nobody else writes meanwhile; undone where the block raises."""
+        """Open one model's history, which nobody else writes meanwhile; undone where the block raises."""
         with self.database.writing() as connection:
             dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
             fresh = {
@@ -79,7 +79,7 @@ class History:
             yield HistoryChain(connection, model)
 
     def last_moves(self, models: Iterable[str]) -> dict[str, Transition]:
-        """The newest move of each of these models, in one question."""
+        """Return the newest move of each of these models, in one query."""
         newest = (
             select(history.c.model, func.max(history.c.number).label("number"))
             .where(history.c.model.in_(list(models)), history.c.kind.in_(MOVES))
@@ -92,13 +92,13 @@ class History:
             return {row["model"]: transition(dict(row)) for row in rows}
 
     def recent(self, limit: int) -> list[Transition]:
-        """The newest rows of all models together, the newest first."""
+        """Return the newest rows of all models together, the newest first."""
         newest = select(history).order_by(history.c.time.desc(), history.c.number.desc()).limit(limit)
         with self.database.reading() as connection:
             return [transition(dict(row)) for row in connection.execute(newest).mappings()]
 
     def verify(self, model: str, anchor: str = "") -> Verification:
-        """Hold every row against its hash and its neighbours, the last against what is kept beside.
+        """Check every row against its hash and its neighbours, the last against what is kept beside.
 
         `anchor` is what MLflow keeps of the end of the chain, as `anchor_of` writes it.
         """
@@ -111,22 +111,22 @@ class History:
         return Verification(model, number, last, tuple(faults))
 
     def anchor_of(self, number: int, row_hash: str) -> str:
-        """What MLflow is told of the end of a chain: this database, the row's number and its hash."""
+        """Return what MLflow is told of the end of a chain: this database, the row's number and its hash."""
         return f"{self.identity} {number} {row_hash}"
 
     def missing(self, anchor: str, connection: Connection, model: str) -> str:
         """Say what MLflow's anchor knows that the rows do not; empty where they agree."""
         if not anchor:
             return ""
-        told = parts_of(anchor)
-        if told is None:
+        end = parse_anchor(anchor)
+        if end is None:
             return f"MLflow's note of the end of the history was edited: {anchor[:80]!r}"
-        query = select(history.c.hash).where(history.c.model == model, history.c.number == told.number)
-        found = connection.execute(query).scalar()
-        if found == told.hash:
+        query = select(history.c.hash).where(history.c.model == model, history.c.number == end.number)
+        row_hash = connection.execute(query).scalar()
+        if row_hash == end.hash:
             return ""
-        state = "another one now" if found else "gone"
-        return f"MLflow was told of row {told.number} ({told.hash[:12]}), which is {state}"
+        state = "another one now" if row_hash else "gone"
+        return f"MLflow was told of row {end.number} ({end.hash[:12]}), which is {state}"
 
     def _against(self, anchor: str, connection: Connection, model: str, head: ChainHead) -> list[ChainFault]:
         lost = select(history.c.number, history.c.reason).where(
@@ -148,8 +148,8 @@ class Anchor:
     hash: str
 
 
-def parts_of(anchor: str) -> Anchor | None:
-    """Take apart what `History.anchor_of` wrote; None for anything else."""
+def parse_anchor(anchor: str) -> Anchor | None:
+    """Return what `History.anchor_of` wrote; None for anything else."""
     parts = anchor.split()
     if len(parts) != 3 or not parts[1].isdigit():
         return None
@@ -157,7 +157,7 @@ def parts_of(anchor: str) -> Anchor | None:
 
 
 def _walk(connection: Connection, model: str) -> tuple[list[ChainFault], int, str]:
-    """The faults between neighbours; number and hash of the last row."""
+    """Return the faults between neighbours, and number and hash of the last row."""
     faults: list[ChainFault] = []
     number, previous = 0, START
     query = select(history).where(history.c.model == model).order_by(history.c.number)

@@ -107,20 +107,20 @@ class RegistryClient:
         One is asked for, and all others of its experiment come in a second request.
         """
         wanted = dict.fromkeys(run_ids)
-        found: dict[str, Run] = {}
+        runs: dict[str, Run] = {}
         while wanted:
             first = next(iter(wanted))
             del wanted[first]
             try:
                 with self.asking(f"look at run {first}"):
-                    found[first] = self.mlflow.get_run(first)
-                    others = self._runs_beside(found[first], list(wanted)) if wanted else []
+                    runs[first] = self.mlflow.get_run(first)
+                    others = self._runs_beside(runs[first], list(wanted)) if wanted else []
             except MissingError:
                 continue
             for run in others:
-                found[run.info.run_id] = run
+                runs[run.info.run_id] = run
                 del wanted[run.info.run_id]
-        return found
+        return runs
 
     def _runs_beside(self, run: Run, run_ids: list[str]) -> list[Run]:
         from mlflow.entities import ViewType

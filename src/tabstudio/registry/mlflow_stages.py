@@ -1,4 +1,4 @@
-"""What MLflow shows of our stages: aliases, and its deprecated stages while it has them. One adapter.
+"""Our stages in MLflow: aliases, and its deprecated stages while it has them.
 
 An exclusive stage is an alias of the same name, so `models:/NAME@production` works for every client. Staging,
 Production and Archived are kept in step, so `models:/NAME/Production`, `current_stage` and the old pages tell
@@ -65,9 +65,9 @@ class MlflowStages:
         versions |= {int(v.version): v for v in changed}
         aliased = {int(number) for alias, number in model.aliases.items() if alias in self.rules.exclusive}
         for number in (aliased | set(numbers)) - set(versions):
-            found = self.version(name, number)
-            if found is not None:
-                versions[number] = found
+            version = self.version(name, number)
+            if version is not None:
+                versions[number] = version
         return state_of(model, versions.values(), len(changed))
 
     def version(self, name: str, number: int) -> ModelVersion | None:
@@ -81,7 +81,7 @@ class MlflowStages:
     def apply(
         self, name: str, stages: Mapping[int, str | None], holders: Mapping[str, int | None], anchor: str
     ) -> list[int]:
-        """Bring MLflow in step: aliases of `holders`, the stages of versions, the anchor. May be repeated.
+        """Set what MLflow shows: aliases of `holders`, the stages of versions, the anchor. May be repeated.
 
         Aliases are moved first: from one request to the next, clients load the new version. Returns the
         versions that are not there any more.
@@ -101,8 +101,8 @@ class MlflowStages:
         return missing
 
     def _changed(self, name: str, since: int) -> list[ModelVersion]:
-        """Versions that changed at or after a time, the newest change first."""
-        found: list[ModelVersion] = []
+        """Return the versions that changed at or after a time, the newest change first."""
+        changed: list[ModelVersion] = []
         token: str | None = None
         with self.client.asking(f"look at the versions of {name!r}"):
             while True:
@@ -112,10 +112,10 @@ class MlflowStages:
                     order_by=["last_updated_timestamp DESC"],
                     page_token=token,
                 )
-                found += [version for version in page if version.last_updated_timestamp >= since]
+                changed += [version for version in page if version.last_updated_timestamp >= since]
                 token = page.token
                 if not token or not page or page[-1].last_updated_timestamp < since:
-                    return found
+                    return changed
 
 
 def mlflow_stage(stage: str | None) -> str:
@@ -128,7 +128,7 @@ def mlflow_stage(stage: str | None) -> str:
 
 
 def state_of(model: RegisteredModel, versions: Iterable[ModelVersion], looked_at: int = 0) -> MlflowState:
-    """Put what MLflow says of a model and some of its versions together."""
+    """Return what MLflow says of a model and some of its versions."""
     by_number = {int(v.version): v for v in versions}
     return MlflowState(
         aliases={alias: int(number) for alias, number in model.aliases.items()},

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tabstudio.errors import ConflictError, RegistryError, TabstudioError, TrackingError
 from tabstudio.registry.external_changes import find_changes, holders
 from tabstudio.registry.hash_chain import ChainHead, HistoryChain
-from tabstudio.registry.history import History, parts_of
+from tabstudio.registry.history import History, parse_anchor
 from tabstudio.registry.mlflow_stages import NO_STAGE, MlflowStages, MlflowState, mlflow_stage
 from tabstudio.registry.records import Evidence, ModelVersion, Transition, TransitionKind
 from tabstudio.registry.webhooks import enqueue
@@ -33,7 +33,10 @@ _MANY = 200
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What a decision was made on: the rows that put the version, and the stage's holder, where they are."""
+    """What a decision was made on: the rows that put the version, and the stage's holder, where they are.
+
+    Numbers of rows; 0 where there is none.
+    """
 
     version: int = 0
     holder: int = 0
@@ -114,14 +117,14 @@ class MlflowSync:
         """
         name, number = move.version.model, move.version.number
         with self.history.writing(name) as chain:
-            is_there = chain.stage_of(number, move.version.created) == move.to_stage
-            if is_there or _basis(chain, number, move.to_stage) != basis:
+            is_done = chain.stage_of(number, move.version.created) == move.to_stage
+            if is_done or _basis(chain, number, move.to_stage) != basis:
                 raise ConflictError(_conflict(chain, move))
             if check is not None:
                 check(chain)
             rows = self._write(chain, move)
             enqueue(chain.connection, self.rules, rows)
-        self._tell_now(move)
+        self._tell_written(move)
         return rows
 
     def note(self, move: Move, check: Callable[[HistoryChain], object] | None = None) -> Transition:
@@ -131,7 +134,7 @@ class MlflowSync:
                 check(chain)
             row = _append(chain, move, from_stage=move.version.stage)
             enqueue(chain.connection, self.rules, [row])
-        self._tell_now(move)
+        self._tell_written(move)
         return row
 
     def _write(self, chain: HistoryChain, move: Move) -> list[Transition]:
@@ -154,7 +157,7 @@ class MlflowSync:
             )
         return rows
 
-    def _tell_now(self, move: Move) -> None:
+    def _tell_written(self, move: Move) -> None:
         """Tell MLflow what was just written; where that fails, the error says what is done and what not."""
         name = move.version.model
         try:
@@ -198,7 +201,7 @@ class MlflowSync:
 
     def _check_home(self, name: str, head: ChainHead, anchor: str) -> None:
         """A model has one history. Two databases that both write one would tell MLflow different things."""
-        ours, end = self.history.database.address, parts_of(anchor)
+        ours, end = self.history.database.address, parse_anchor(anchor)
         if end is not None and end.database != self.history.identity:
             raise RegistryError(
                 f"{name}: its history is kept in another database than {ours}; name that one in "

@@ -198,7 +198,7 @@ class AddressResolver:
         for version in model.latest_versions:
             if version.current_stage == wanted:
                 return version
-        raise self._unknown(_what_there_is(model, alias, wanted, [v.version for v in newest]))
+        raise self._unknown(_alternatives(model, alias, wanted, [v.version for v in newest]))
 
     def _registered(self, name: str) -> RegisteredModel:
         try:
@@ -236,7 +236,7 @@ class AddressResolver:
         return ModelError(f"model {self.address}: {reason}")
 
 
-def _what_there_is(model: RegisteredModel, alias: str, wanted: str, newest: list[str]) -> str:
+def _alternatives(model: RegisteredModel, alias: str, wanted: str, newest: list[str]) -> str:
     what = f"alias @{alias}" if alias else f"version {wanted}"
     known = f"its versions are {', '.join(sorted(map(str, newest), key=int)) or 'none'}"
     aliases = ", ".join(f"@{name}" for name in sorted(model.aliases))

@@ -1,4 +1,4 @@
-"""What two models say of the same rows, that neither was trained on."""
+"""The predictions of two models for the same rows, which neither was trained on."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PairedPredictions:
-    """The answers of two models to the same n rows.
+    """The predictions of two models for the same n rows.
 
-    `labels` (n,) are places in the target's classes or values; `first` and `second` are (n, classes)
-    probabilities or (n,) values. `numbers` (n,) are the rows' places in `source`, counted from 0. `columns`
+    `labels` (n,) are class indices or values; `first` and `second` are (n, classes) probabilities or (n,)
+    values. `numbers` (n,) are the rows' positions in `source`, counted from 0. `columns`
     holds the columns that were asked for. `how` says which rows these are, `notes` what was left out.
     """
 
@@ -51,7 +51,7 @@ def pair(
     *,
     trusting: bool = False,
 ) -> PairedPredictions:
-    """Bring two models' answers to the same rows together.
+    """Return two models' predictions for the same rows.
 
     With `data` both predict those of its rows that neither was trained on; see `unseen_rows` for `trusting`.
     Without, the answers that the
@@ -68,7 +68,7 @@ def pair(
         return _on_data(first, second, target, rows, columns)
     common = _in_common(first, second)
     if common.whole:
-        return _kept(first, second, target, common, columns)
+        return _from_bundles(first, second, target, common, columns)
     reasons = []
     for owner, other in ((first, second), (second, first)):
         try:
@@ -77,12 +77,12 @@ def pair(
             reasons.append(str(error))
     if not len(common.mine):
         raise DataError("\n".join(["the two models have no test row in common", *reasons]))
-    return _kept(first, second, target, common, columns, tuple(reasons))
+    return _from_bundles(first, second, target, common, columns, tuple(reasons))
 
 
 @dataclass(frozen=True)
 class _Common:
-    """Places of the same rows in the evidence of both; `whole` where they are all rows of both."""
+    """Positions of the same rows in the evidence of both; `whole` where they are all rows of both."""
 
     mine: npt.NDArray[np.int64]
     other: npt.NDArray[np.int64]
@@ -90,25 +90,25 @@ class _Common:
 
 
 def _in_common(first: ComparedModel, second: ComparedModel) -> _Common:
-    """The rows that both were tested on, by what their bundles keep."""
+    """Return the rows that both were tested on, by what their bundles keep."""
     one, two = first.evidence, second.evidence
     if _features(first.record.schema) != _features(second.record.schema):
         return _Common(np.empty(0, np.int64), np.empty(0, np.int64), whole=False)
     if np.array_equal(one.keys, two.keys) and np.array_equal(one.labels, two.labels):
-        places = np.arange(len(one.keys))
-        return _Common(places, places, whole=True)
+        rows = np.arange(len(one.keys))
+        return _Common(rows, rows, whole=True)
     order = np.argsort(two.keys, kind="stable")
-    place = np.minimum(np.searchsorted(two.keys, one.keys, sorter=order), len(order) - 1)
-    found = two.keys[order[place]] == one.keys
-    found &= ~one.trained.contains(one.keys) & ~two.trained.contains(one.keys)
-    return _Common(np.flatnonzero(found), order[place[found]], whole=False)
+    nearest = np.minimum(np.searchsorted(two.keys, one.keys, sorter=order), len(order) - 1)
+    shared = two.keys[order[nearest]] == one.keys
+    shared &= ~one.trained.contains(one.keys) & ~two.trained.contains(one.keys)
+    return _Common(np.flatnonzero(shared), order[nearest[shared]], whole=False)
 
 
 def _features(schema: Schema) -> set[tuple[str, str]]:
     return {(column.name, column.kind) for column in schema.features}
 
 
-def _kept(
+def _from_bundles(
     first: ComparedModel,
     second: ComparedModel,
     target: Target,
@@ -136,29 +136,29 @@ def _kept(
 def _on_table(
     owner: ComparedModel, other: ComparedModel, target: Target, columns: tuple[str, ...], *, swapped: bool
 ) -> PairedPredictions:
-    """The test rows of one model, read from its own table; the other model answers them now."""
+    """Return the test rows of one model, read from its own table; the other model predicts them now."""
     evidence, table = owner.evidence, owner.table()
     tested = table.frame[evidence.numbers]
-    seen = other.evidence.trained.contains(
+    trained = other.evidence.trained.contains(
         feature_keys(conform(tested, other.record.schema), other.record.schema)
     )
-    if seen.all():
+    if trained.all():
         raise DataError(f"{other.address} was trained on every test row of {owner.address}")
-    rows = np.flatnonzero(~seen)
+    rows = np.flatnonzero(~trained)
     tested = tested[rows]
-    answered = other.model.answers(tested)
+    predictions = other.model.answers(tested)
     mine = evidence.predictions[rows]
-    left_out = f"{int(seen.sum()):,} test rows were left out: {other.address} was trained on them"
+    left_out = f"{int(trained.sum()):,} test rows were left out: {other.address} was trained on them"
     return PairedPredictions(
         target,
         evidence.labels[rows],
-        answered if swapped else mine,
-        mine if swapped else answered,
+        predictions if swapped else mine,
+        mine if swapped else predictions,
         evidence.numbers[rows],
         table.source.name,
         tested.select([table.column(name) for name in columns]),
         f"{len(rows):,} test rows of {owner.address}, read from {table.source.name}",
-        (left_out,) if seen.any() else (),
+        (left_out,) if trained.any() else (),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a move is held against before anything is written: reason, right, order of stages, gates, way back."""
+"""Checks of a move before anything is written: reason, right, order of stages, gates, way back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tabstudio.registry.hash_chain import HistoryChain
 from tabstudio.registry.records import GateResult, ModelVersion, Transition
 from tabstudio.registry.stage_rules import Stage, StageRules
 
-_REMEMBERED = 1000
+_SEARCHED_ENTRIES = 1000
 """How many entries into a stage a rollback looks back at."""
 
 
@@ -34,13 +34,13 @@ def check_order(rules: StageRules, chain: HistoryChain, version: ModelVersion, s
     """Raise `RegistryError` where a version is in a stage already, or has left out the one before."""
     if version.stage == stage.name:
         raise RegistryError(f"{version.model} {version.number} is in {stage.name} already")
-    before = rules.before(stage.name)
-    if not rules.in_order or before is None:
+    previous = rules.before(stage.name)
+    if not rules.in_order or previous is None:
         return
-    passed = [row.to_stage for row in chain.of_version(version.number) if row.created == version.created]
-    if before.name not in passed:
+    visited = [row.to_stage for row in chain.of_version(version.number) if row.created == version.created]
+    if previous.name not in visited:
         raise RegistryError(
-            f"{version.model} {version.number} must have been in {before.name} before it goes to "
+            f"{version.model} {version.number} must have been in {previous.name} before it goes to "
             f"{stage.name} (in_order, from {rules.source})"
         )
 
@@ -61,16 +61,16 @@ def target_of_rollback(chain: HistoryChain, stage: str, to_version: int | None =
 
     Raises `RegistryError` where there is none, or the named one was never there.
     """
-    entries = chain.entries(stage, _REMEMBERED)
+    entries = chain.entries(stage, _SEARCHED_ENTRIES)
     holder = chain.holder(stage)
     now = holder.version if holder else None
     if to_version is None:
-        before = [version for version in _stack(entries) if version != now]
-        if not before:
+        earlier = [version for version in _holders(entries) if version != now]
+        if not earlier:
             raise RegistryError(
                 f"{chain.model}: no version was in {stage} before" + (f" {now}" if now else "")
             )
-        return before[-1]
+        return earlier[-1]
     if to_version == now:
         raise RegistryError(f"{chain.model} {to_version} is in {stage} already")
     if to_version not in (row.version for row in entries):
@@ -80,12 +80,12 @@ def target_of_rollback(chain: HistoryChain, stage: str, to_version: int | None =
     return to_version
 
 
-def _stack(entries: Sequence[Transition]) -> list[int]:
-    """The versions of a stage one after the other, as if what was rolled back had not been."""
-    stack: list[int] = []
+def _holders(entries: Sequence[Transition]) -> list[int]:
+    """Return the versions that a stage held one after the other, without those that were rolled back."""
+    versions: list[int] = []
     for row in entries:
-        if row.kind == "rollback" and row.version in stack:
-            del stack[stack.index(row.version) + 1 :]
-        elif not stack or stack[-1] != row.version:
-            stack.append(row.version)
-    return stack
+        if row.kind == "rollback" and row.version in versions:
+            del versions[versions.index(row.version) + 1 :]
+        elif not versions or versions[-1] != row.version:
+            versions.append(row.version)
+    return versions

@@ -90,8 +90,8 @@ class RegistryReader:
             raise ModelError(f"{name} has no version {which}; its newest versions are {known}")
         with self._history.reading(name) as chain:
             move = chain.stages([number]).get(number)
-        (found,) = with_runs(self.client, [as_version(version, move, dict.fromkeys(version.aliases, number))])
-        return found
+        aliases = dict.fromkeys(version.aliases, number)
+        return with_runs(self.client, [as_version(version, move, aliases)])[0]
 
     def current(self, name: str, stage: str) -> ModelVersion | None:
         """Return the version that is in an exclusive stage, None where the stage is empty."""

@@ -1,4 +1,4 @@
-"""What the registry speaks of: versions, gates, evidence, transitions. Plain data, and its JSON.
+"""The data of the registry: versions, gates, evidence, transitions, and their JSON.
 
 A text beside a type, `Annotated[int, "..."]`, is what the documentation of the REST API says of the field.
 """
@@ -85,7 +85,7 @@ class ModelVersion:
         return f"models:/{self.model}/{self.number}"
 
     def to_json(self) -> dict[str, object]:
-        """A plain dictionary for `json.dumps`."""
+        """Return a plain dictionary for `json.dumps`."""
         return plain(self) | {"address": self.address}
 
 
@@ -116,21 +116,22 @@ class Evidence:
     facts: Mapping[str, object] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
-        """A plain dictionary for `json.dumps`; what is empty is left out."""
+        """Return a plain dictionary for `json.dumps`; what is empty is left out."""
         return {name: value for name, value in plain(self).items() if value}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evidence:
-        """The evidence that `to_json` wrote; what a newer tabstudio has added is kept in `facts`."""
+        """Return the evidence that `to_json` wrote; what a newer tabstudio has added is kept in `facts`."""
         known = {f.name for f in fields(cls)}
-        made: dict[str, Any] = {name: value for name, value in data.items() if name in known}
-        made["metrics"] = {name: VersionMetric(**value) for name, value in data.get("metrics", {}).items()}
-        made["gates"] = tuple(GateResult(**gate) for gate in data.get("gates", ()))
-        for name in ("datasets", "approvals"):
-            made[name] = tuple(data.get(name, ()))
-        more = {name: value for name, value in data.items() if name not in known}
-        made["facts"] = {**data.get("facts", {}), **more}
-        return cls(**made)
+        newer = {name: value for name, value in data.items() if name not in known}
+        return cls(
+            metrics={name: VersionMetric(**value) for name, value in data.get("metrics", {}).items()},
+            gates=tuple(GateResult(**gate) for gate in data.get("gates", ())),
+            datasets=tuple(data.get("datasets", ())),
+            bundle=data.get("bundle", ""),
+            approvals=tuple(data.get("approvals", ())),
+            facts={**data.get("facts", {}), **newer},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +164,11 @@ class Transition:
         return f"{self.model} {self.version}: {way} ({self.kind} by {self.actor}, {self.time})"
 
     def to_json(self) -> dict[str, object]:
-        """A plain dictionary for `json.dumps`."""
+        """Return a plain dictionary for `json.dumps`."""
         return plain(self) | {"evidence": self.evidence.to_json()}
 
 
 def plain(value: Any) -> dict[str, object]:
-    """A dataclass as JSON has it: tuples become lists."""
-    made: dict[str, object] = json.loads(json.dumps(asdict(value)))
-    return made
+    """Return a dataclass as JSON has it: tuples become lists."""
+    content: dict[str, object] = json.loads(json.dumps(asdict(value)))
+    return content

@@ -33,9 +33,12 @@ def register(client: RegistryClient, model_id: str, name: str) -> int:
         version = client.mlflow.create_model_version(
             name, f"models:/{model_id}", run_id=model.source_run_id, tags=_tags(model), model_id=model_id
         )
-        told = [*json.loads(model.tags.get(VERSIONS_TAG, "[]")), {"name": name, "version": version.version}]
+        versions = [
+            *json.loads(model.tags.get(VERSIONS_TAG, "[]")),
+            {"name": name, "version": version.version},
+        ]
         # What `mlflow.register_model` sets, too: MLflow's page of the model shows its versions by this tag.
-        client.mlflow.set_logged_model_tags(model_id, {VERSIONS_TAG: json.dumps(told)})
+        client.mlflow.set_logged_model_tags(model_id, {VERSIONS_TAG: json.dumps(versions)})
         _describe(client, model, version)
     return int(version.version)
 
@@ -66,6 +69,6 @@ def _describe(client: RegistryClient, model: LoggedModel, version: ModelVersion)
     except MissingError:
         return
     address = f"models:/{version.name}/{version.version}"
-    told = abridged(note, DESCRIPTION_LENGTH, f"tabstudio card {address}")
-    if told:
-        client.mlflow.update_model_version(version.name, version.version, told)
+    description = abridged(note, DESCRIPTION_LENGTH, f"tabstudio card {address}")
+    if description:
+        client.mlflow.update_model_version(version.name, version.version, description)

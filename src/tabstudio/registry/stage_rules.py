@@ -37,7 +37,7 @@ DEFAULT_ORDER = ("staging", "production", "archived")
 ARCHIVE = "archived"
 _FILES = ("tabstudio.toml", "pyproject.toml")
 _NAME = re.compile(r"(?!v\d+$)(?!latest$|none$)[a-z][a-z0-9_-]{0,63}")
-_Made = TypeVar("_Made")
+_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class StageRules:
-    """All stages in their order, and who is told. `source` is the file they are from."""
+    """All stages in their order, and who is file. `source` is the file they are from."""
 
     stages: tuple[Stage, ...]
     in_order: bool = False
@@ -91,17 +91,17 @@ class StageRules:
     def before(self, name: str) -> Stage | None:
         """Return the stage that comes before, None before the first."""
         names = [stage.name for stage in self.stages]
-        place = names.index(name)
-        return self.stages[place - 1] if place else None
+        index = names.index(name)
+        return self.stages[index - 1] if index else None
 
     def stage(self, name: str) -> Stage:
         """Look a stage up. Raises `RegistryError` with the nearest name."""
-        found = {stage.name: stage for stage in self.stages}
-        if name.lower() in found:
-            return found[name.lower()]
-        near = difflib.get_close_matches(name.lower(), found, n=1, cutoff=0.5)
+        stages = {stage.name: stage for stage in self.stages}
+        if name.lower() in stages:
+            return stages[name.lower()]
+        near = difflib.get_close_matches(name.lower(), stages, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise RegistryError(f"stage {name!r}: {hint}The stages are {', '.join(found)} (from {self.source})")
+        raise RegistryError(f"stage {name!r}: {hint}The stages are {', '.join(stages)} (from {self.source})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,45 +134,44 @@ def find_rules(folder: Path | None = None) -> StageRules:
     Raises `ConfigError` as `make_rules` does.
     """
     folder = (folder or Path.cwd()).absolute()
-    for place in _project(folder):
-        for name in _FILES:
-            table = _table(place / name)
-            if table is not None:
-                return make_rules(table, str(place / name))
+    for path in (parent / name for parent in _project(folder) for name in _FILES):
+        table = _table(path)
+        if table is not None:
+            return make_rules(table, str(path))
     return make_rules({})
 
 
 def make_rules(table: Mapping[str, object], source: str = "the defaults") -> StageRules:
-    """Make the rules that a `[registry]` table describes.
+    """Return the rules that a `[registry]` table describes.
 
     Raises `ConfigError` naming every fault of it.
     """
     faults: list[str] = []
-    told = _fitting(_File, table, "", faults) or _File()
+    file = _parsed(_File, table, "", faults) or _File()
     faults += [
         f"order: {name!r} is no name of a stage, such as staging"
-        for name in told.order
+        for name in file.order
         if not _NAME.fullmatch(name)
     ]
     faults += [
-        f"stages.{name}: the order is {', '.join(told.order)}"
-        for name in told.stages
-        if name not in told.order
+        f"stages.{name}: the order is {', '.join(file.order)}"
+        for name in file.stages
+        if name not in file.order
     ]
-    stages = [_stage(name, told, faults) for name in dict.fromkeys(told.order)]
-    webhooks = [_webhook(hook, f"webhooks[{n}]", faults) for n, hook in enumerate(told.webhooks)]
+    stages = [_stage(name, file, faults) for name in dict.fromkeys(file.order)]
+    webhooks = [_webhook(hook, f"webhooks[{n}]", faults) for n, hook in enumerate(file.webhooks)]
     if faults:
         raise ConfigError("\n".join(f"{source}: registry: {fault}" for fault in faults))
-    return StageRules(tuple(s for s in stages if s), told.in_order, tuple(w for w in webhooks if w), source)
+    return StageRules(tuple(s for s in stages if s), file.in_order, tuple(w for w in webhooks if w), source)
 
 
 def _project(folder: Path) -> list[Path]:
-    """A folder and those above it that belong to the same project, the nearest first."""
+    """Return a folder and those above it that belong to the same project, the nearest first."""
     above = [folder, *folder.parents]
     for mark in (".git", "pyproject.toml"):
-        for place, candidate in enumerate(above):
+        for index, candidate in enumerate(above):
             if (candidate / mark).exists():
-                return above[: place + 1]
+                return above[: index + 1]
     return [folder]
 
 
@@ -189,18 +188,18 @@ def _table(path: Path) -> Mapping[str, object] | None:
     return table
 
 
-def _stage(name: str, told: _File, faults: list[str]) -> Stage | None:
-    place, given = f"stages.{name}", told.stages.get(name, {})
-    exclusive = given.get("exclusive", name != ARCHIVE)
-    room = ARCHIVE if exclusive and ARCHIVE in told.order and name != ARCHIVE else None
-    given = {"name": name, "exclusive": exclusive, "displaced_to": room} | given
-    stage = _fitting(Stage, given, place, faults)
+def _stage(name: str, file: _File, faults: list[str]) -> Stage | None:
+    place, table = f"stages.{name}", file.stages.get(name, {})
+    exclusive = table.get("exclusive", name != ARCHIVE)
+    room = ARCHIVE if exclusive and ARCHIVE in file.order and name != ARCHIVE else None
+    table = {"name": name, "exclusive": exclusive, "displaced_to": room} | table
+    stage = _parsed(Stage, table, place, faults)
     if stage is None:
         return None
     if stage.displaced_to is not None and (
-        stage.displaced_to not in told.order or stage.displaced_to == name
+        stage.displaced_to not in file.order or stage.displaced_to == name
     ):
-        faults.append(f"{place}.displaced_to: another stage of {', '.join(told.order)} was expected")
+        faults.append(f"{place}.displaced_to: another stage of {', '.join(file.order)} was expected")
     if stage.approvers and stage.approvals > len(stage.approvers):
         faults.append(f"{place}.approvals: there are {len(stage.approvers)} approvers, got {stage.approvals}")
     if stage.gates:
@@ -213,8 +212,8 @@ def _stage(name: str, told: _File, faults: list[str]) -> Stage | None:
     return stage
 
 
-def _webhook(given: dict[str, object], place: str, faults: list[str]) -> Webhook | None:
-    hook = _fitting(Webhook, given, place, faults)
+def _webhook(table: dict[str, object], place: str, faults: list[str]) -> Webhook | None:
+    hook = _parsed(Webhook, table, place, faults)
     if hook is not None and not hook.url.startswith(("http://", "https://")):
         faults.append(
             f"{place}.url: an address with http:// or https:// was expected, got {receiver(hook.url)}"
@@ -222,13 +221,13 @@ def _webhook(given: dict[str, object], place: str, faults: list[str]) -> Webhook
     return hook
 
 
-def _fitting(kind: type[_Made], given: Mapping[str, object], place: str, faults: list[str]) -> _Made | None:
-    """Make one part of the rules; what does not fit is added to `faults`."""
-    if not given:
+def _parsed(kind: type[_Part], table: Mapping[str, object], place: str, faults: list[str]) -> _Part | None:
+    """Return one part of the rules, None where it does not fit: that is added to `faults`."""
+    if not table:
         return kind()
     known = [f.name for f in fields(kind)]  # type: ignore[arg-type]
     try:
-        made: _Made = TypeAdapter(kind).validate_python(dict(given))
+        part: _Part = TypeAdapter(kind).validate_python(dict(table))
     except ValidationError as error:
         for fault in error.errors():
             where = ".".join(str(part) for part in (place, *fault["loc"]) if part != "")
@@ -239,4 +238,4 @@ def _fitting(kind: type[_Made], given: Mapping[str, object], place: str, faults:
             else:
                 faults.append(f"{where}: {fault['msg']}, got {fault['input']!r}")
         return None
-    return made
+    return part

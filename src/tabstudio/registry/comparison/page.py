@@ -37,66 +37,70 @@ CAPTIONS = {
 }
 
 
-def save(found: Comparison, folder: Path) -> Path:
+def save(comparison: Comparison, folder: Path) -> Path:
     """Write the report, its pictures and its numbers into a folder; those of a former comparison go.
 
     Raises `TabstudioError` where it cannot be written.
     """
-    images = {name: png(figure) for name, figure in pictures(found).items()}
+    images = {name: png(figure) for name, figure in pictures(comparison).items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in CAPTIONS.keys() - images.keys():
             (folder / f"{name}.png").unlink(missing_ok=True)
         for name, image in images.items():
             (folder / f"{name}.png").write_bytes(image)
-        (folder / "report.html").write_text(page(found, images).html(), encoding="utf-8")
-        (folder / "comparison.json").write_text(json.dumps(found.to_json(), indent=1), encoding="utf-8")
+        (folder / "report.html").write_text(page(comparison, images).html(), encoding="utf-8")
+        (folder / "comparison.json").write_text(json.dumps(comparison.to_json(), indent=1), encoding="utf-8")
     except OSError as error:
         raise TabstudioError(f"{folder}: the comparison cannot be written: {error.strerror}") from error
     return folder
 
 
-def page(found: Comparison, images: Mapping[str, bytes]) -> Page:
+def page(comparison: Comparison, images: Mapping[str, bytes]) -> Page:
     """The comparison as a page; `images` are its pictures as PNG."""
-    made = Page("Which model is better?", f"{found.target.name}, {found.how}")
-    made.section("Result", *_result(found, images))
-    if found.slices:
-        head = slice_headers(found)
-        made.section("By slice", TableBlock(head, slice_rows(found)), *_drawn(("slices",), images))
-    made.section("Decisions", *(TextBlock(sentence) for sentence in decisions(found)), *_flips(found))
-    made.section("Answers", *_drawn(("answers", "calibration", "roc", "threshold"), images))
-    if found.schema:
-        breaking = [str(change) for change in found.schema if change.breaking]
-        others = [TextBlock(str(change)) for change in found.schema if not change.breaking]
-        made.section(
+    report = Page("Which model is better?", f"{comparison.target.name}, {comparison.how}")
+    report.section("Result", *_result(comparison, images))
+    if comparison.slices:
+        head = slice_headers(comparison)
+        report.section("By slice", TableBlock(head, slice_rows(comparison)), *_drawn(("slices",), images))
+    report.section(
+        "Decisions", *(TextBlock(sentence) for sentence in decisions(comparison)), *_flips(comparison)
+    )
+    report.section("Answers", *_drawn(("answers", "calibration", "roc", "threshold"), images))
+    if comparison.schema:
+        breaking = [str(change) for change in comparison.schema if change.breaking]
+        others = [TextBlock(str(change)) for change in comparison.schema if not change.breaking]
+        report.section(
             "What callers of A meet with B", *(CalloutBlock("warning", text) for text in breaking), *others
         )
-    for title, rows in differences(found):
-        made.section(title.capitalize(), TableBlock(("", "A", "B"), rows))
-    return made
+    for title, rows in differences(comparison):
+        report.section(title.capitalize(), TableBlock(("", "A", "B"), rows))
+    return report
 
 
-def _result(found: Comparison, images: Mapping[str, bytes]) -> list[Block]:
+def _result(comparison: Comparison, images: Mapping[str, bytes]) -> list[Block]:
     shown = [
-        found[name] for name in HEADLINE[found.target.task] if any(g.metric == name for g in found.metrics)
+        comparison[name]
+        for name in HEADLINE[comparison.target.task]
+        if any(g.metric == name for g in comparison.metrics)
     ]
     return [
-        TableBlock(("", "model"), [("A", found.first), ("B", found.second)]),
+        TableBlock(("", "model"), [("A", comparison.first), ("B", comparison.second)]),
         FactsBlock([(f"{NAMES[gap.metric]}, B minus A", signed(gap.difference)) for gap in shown]),
-        CalloutBlock("info", found.verdict),
-        *(CalloutBlock("info", note) for note in found.notes),
-        TableBlock(HEADERS, [gap_cells(gap) for gap in found.metrics]),
+        CalloutBlock("info", comparison.verdict),
+        *(CalloutBlock("info", note) for note in comparison.notes),
+        TableBlock(HEADERS, [gap_cells(gap) for gap in comparison.metrics]),
         *_drawn(("differences",), images),
     ]
 
 
-def _flips(found: Comparison) -> list[Block]:
-    if not found.flips.rows:
+def _flips(comparison: Comparison) -> list[Block]:
+    if not comparison.flips.rows:
         return []
-    shown = found.flips.rows[:MOST_ROWS]
-    caption = f"Rows of {found.source}, counted from 1, the widest apart first"
-    if found.flips.count > len(shown):
-        caption += f"; {len(shown):,} of {found.flips.count:,}, more in comparison.json"
+    shown = comparison.flips.rows[:MOST_ROWS]
+    caption = f"Rows of {comparison.source}, counted from 1, the widest apart first"
+    if comparison.flips.count > len(shown):
+        caption += f"; {len(shown):,} of {comparison.flips.count:,}, more in comparison.json"
     return [TableBlock(FLIP_HEADERS, [flip_cells(flip) for flip in shown], f"{caption}.")]
 
 

@@ -21,28 +21,30 @@ A, B = PALETTE[0], PALETTE[1]
 MOST_LINES, MOST_POINTS = 25, 4000
 
 
-def pictures(found: Comparison) -> dict[str, Figure]:
+def pictures(comparison: Comparison) -> dict[str, Figure]:
     """All pictures that a comparison allows, by name, in the order of its report."""
-    gaps = [(NAMES[gap.metric], gap) for gap in found.metrics]
+    gaps = [(NAMES[gap.metric], gap) for gap in comparison.metrics]
     drawn = {"differences": forest("B minus A, each on its own scale", gaps)}
-    if found.slices:
+    if comparison.slices:
         metric = next(
-            name for name in DECISIVE[found.target.task] if any(gap.metric == name for gap in found.metrics)
+            name
+            for name in DECISIVE[comparison.target.task]
+            if any(gap.metric == name for gap in comparison.metrics)
         )
         parts = [
             (f"{part.column}: {part.level} ({part.rows:,})", gap)
-            for part in found.slices
+            for part in comparison.slices
             for gap in part.metrics
             if gap.metric == metric
         ]
         if parts:
             drawn["slices"] = forest(f"{NAMES[metric]}, B minus A, by slice", parts, shared=True)
-    drawn["answers"] = answers_picture(found)
-    if found.target.task != "regression":
-        drawn["calibration"] = calibration_picture(found)
-    if found.target.task == "binary":
-        drawn["roc"] = roc_picture(found)
-        drawn["threshold"] = threshold_picture(found)
+    drawn["answers"] = answers_picture(comparison)
+    if comparison.target.task != "regression":
+        drawn["calibration"] = calibration_picture(comparison)
+    if comparison.target.task == "binary":
+        drawn["roc"] = roc_picture(comparison)
+        drawn["threshold"] = threshold_picture(comparison)
     return drawn
 
 
@@ -78,22 +80,22 @@ def _reach(gap: MetricGap) -> float:
     return max(ends, default=1.0)
 
 
-def answers_picture(found: Comparison) -> Figure:
+def answers_picture(comparison: Comparison) -> Figure:
     """What B says against what A says, row by row, coloured by what is true."""
-    labels, first, second = found.answers
+    labels, first, second = comparison.answers
     step = max(1, len(labels) // MOST_POINTS)
     labels, first, second = labels[::step], first[::step], second[::step]
-    if found.target.task == "regression":
+    if comparison.target.task == "regression":
         ends = (float(min(first.min(), second.min())), float(max(first.max(), second.max())))
         chart = LineChart("Answers, row by row", ("A predicts", "B predicts"), ends, ends, size=SQUARE)
         chart.dashes((ends[0], ends[0]), (ends[1], ends[1]))
         chart.cloud(first, second, A)
         return chart.figure()
-    positive = positive_place(found.target)
-    what, one, two, marked = _claims(found, positive, labels, first, second)
+    positive = positive_place(comparison.target)
+    what, one, two, marked = _claims(comparison, positive, labels, first, second)
     chart = LineChart("Answers, row by row", (f"A: {what}", f"B: {what}"), UNIT, UNIT, size=SQUARE)
     chart.dashes((0.0, 0.0), (1.0, 1.0))
-    one_cut, two_cut = found.thresholds
+    one_cut, two_cut = comparison.thresholds
     if one_cut is not None and two_cut is not None:
         chart.dashes((one_cut, 0.0), (one_cut, 1.0), A)
         chart.dashes((0.0, two_cut), (1.0, two_cut), B)
@@ -103,7 +105,7 @@ def answers_picture(found: Comparison) -> Figure:
 
 
 def _claims(
-    found: Comparison,
+    comparison: Comparison,
     positive: int | None,
     labels: np.ndarray,
     first: np.ndarray,
@@ -111,18 +113,18 @@ def _claims(
 ) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
     """The axis's name, both models' probabilities, and which rows are marked."""
     if positive is not None:
-        what = f"probability of {shorten(found.target.classes[positive], 18)}"
+        what = f"probability of {shorten(comparison.target.classes[positive], 18)}"
         return what, first[:, positive], second[:, positive], labels == positive
     rows = np.arange(len(labels))
     parted = first.argmax(axis=1) != second.argmax(axis=1)
     return "probability of the true class", first[rows, labels], second[rows, labels], parted
 
 
-def calibration_picture(found: Comparison) -> Figure:
+def calibration_picture(comparison: Comparison) -> Figure:
     """Frequency against probability of both models."""
     chart = LineChart("Calibration", ("predicted probability", "observed frequency"), UNIT, UNIT, size=SQUARE)
     chart.dashes((0.0, 0.0), (1.0, 1.0))
-    for name, colour, evaluation in zip("AB", (A, B), found.evaluations, strict=True):
+    for name, colour, evaluation in zip("AB", (A, B), comparison.evaluations, strict=True):
         bins = evaluation.calibration
         for held in bins:
             chart.line((held.predicted,) * 2, (held.low, held.high), colour + "60", width=1.2)
@@ -133,22 +135,22 @@ def calibration_picture(found: Comparison) -> Figure:
     return chart.figure("top left")
 
 
-def roc_picture(found: Comparison) -> Figure:
+def roc_picture(comparison: Comparison) -> Figure:
     """The ROC curves of both models."""
     labels = ("false positive rate", "true positive rate")
     chart = LineChart("ROC curves", labels, UNIT, UNIT, size=SQUARE)
     chart.dashes((0.0, 0.0), (1.0, 1.0))
-    for name, colour, evaluation in zip("AB", (A, B), found.evaluations, strict=True):
+    for name, colour, evaluation in zip("AB", (A, B), comparison.evaluations, strict=True):
         for curve in evaluation.roc:
             chart.line(curve.x, curve.y, colour, label=f"{name}, AUC {number(curve.area)}")
     return chart.figure("bottom right")
 
 
-def threshold_picture(found: Comparison) -> Figure:
+def threshold_picture(comparison: Comparison) -> Figure:
     """F1 of both models by threshold, the ones in use marked."""
-    labels = (f"threshold on the probability of {shorten(found.target.positive)}", "F1")
+    labels = (f"threshold on the probability of {shorten(comparison.target.positive)}", "F1")
     chart = LineChart("F1 by threshold", labels, UNIT, UNIT)
-    for name, colour, evaluation in zip("AB", (A, B), found.evaluations, strict=True):
+    for name, colour, evaluation in zip("AB", (A, B), comparison.evaluations, strict=True):
         points = evaluation.thresholds
         chart.line([p.threshold for p in points], [p.f1 for p in points], colour, label=name)
         if evaluation.threshold is not None:

@@ -1,4 +1,4 @@
-"""What a comparison found, as data; its text, its JSON and its folder of pictures."""
+"""The result of a comparison: its data, its text, its JSON."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Comparison:
         return f"Beyond chance, {', and '.join(parts)}."
 
     def text(self) -> str:
-        """A report for the terminal."""
+        """Return a report for the terminal."""
         parts = [
             f"A  {self.first}\nB  {self.second}",
             "\n".join([self.how, *self.notes]),
@@ -117,7 +117,7 @@ class Comparison:
         return "\n\n".join(parts)
 
     def to_json(self) -> dict[str, object]:
-        """A plain dictionary for `json.dumps`."""
+        """Return a plain dictionary for `json.dumps`."""
         made: dict[str, object] = {
             name: getattr(self, name)
             for name in ("first", "second", "rows", "source", "how", "notes", "verdict", "thresholds")
@@ -155,7 +155,7 @@ FLIP_HEADERS = ("row", "actual", "A says", "B says", "right")
 
 
 def gap_cells(gap: MetricGap) -> tuple[str, ...]:
-    """The cells of one measure, to stand under `HEADERS`."""
+    """Return the cells of one measure, below `HEADERS`."""
     return (
         NAMES[gap.metric],
         number(gap.first),
@@ -167,77 +167,79 @@ def gap_cells(gap: MetricGap) -> tuple[str, ...]:
 
 
 def signed(value: float) -> str:
-    """A difference with its sign."""
+    """Return a difference with its sign."""
     return f"+{number(value)}" if value > 0 else number(value)
 
 
 def letter(winner: str | None) -> str:
-    """A or B, as tables call the first and the second."""
+    """Return A or B, as tables call the first and the second."""
     return {"first": "A", "second": "B"}.get(winner or "", "-")
 
 
-def slice_headers(found: Comparison) -> list[str]:
-    """Headers of the table of slices: the differences of the measures that a reader wants first."""
-    return ["slice", "rows", *(f"{NAMES[name]}, B - A" for name in HEADLINE[found.target.task])]
+def slice_headers(comparison: Comparison) -> list[str]:
+    """Return the headers of the table of slices: differences of the measures that a reader wants first."""
+    return ["slice", "rows", *(f"{NAMES[name]}, B - A" for name in HEADLINE[comparison.target.task])]
 
 
-def slice_rows(found: Comparison) -> list[list[str]]:
-    """One row per level, to stand under `slice_headers`."""
+def slice_rows(comparison: Comparison) -> list[list[str]]:
+    """Return one row per level, below `slice_headers`."""
     rows = []
-    for part in found.slices:
+    for part in comparison.slices:
         gaps = {gap.metric: gap for gap in part.metrics}
         cells = [
             f"{signed(gaps[name].difference)} {gaps[name].interval}".strip()
             if name in gaps
             else "not defined"
-            for name in HEADLINE[found.target.task]
+            for name in HEADLINE[comparison.target.task]
         ]
         rows.append([f"{part.column}: {part.level}", f"{part.rows:,}", *cells])
     return rows
 
 
-def decisions(found: Comparison) -> list[str]:
-    """How the decisions differ: thresholds, and how often each is right, a sentence each."""
-    counts = found.flips
-    if found.target.task == "regression":
+def decisions(comparison: Comparison) -> list[str]:
+    """Return a sentence each on how the decisions differ: thresholds, and how often each is right."""
+    counts = comparison.flips
+    if comparison.target.task == "regression":
         nearer = f"A is nearer to the label in {counts.only_first:,} rows, B in {counts.only_second:,}"
         return [f"{nearer}, equally near both in {counts.both:,}."]
-    parted = f"{counts.count:,} of {found.rows:,} rows are answered differently"
+    parted = f"{counts.count:,} of {comparison.rows:,} rows are answered differently"
     alone = f"A alone is right in {counts.only_first:,}, B alone in {counts.only_second:,}"
     sentences = [f"{parted}. {alone}, both in {counts.both:,}, neither in {counts.neither:,}."]
-    one, two = found.thresholds
+    one, two = comparison.thresholds
     if one is not None and two is not None:
-        sentences.append(f"A row is called {found.target.positive} from {one:.4g} by A, from {two:.4g} by B.")
+        sentences.append(
+            f"A row is called {comparison.target.positive} from {one:.4g} by A, from {two:.4g} by B."
+        )
     return sentences
 
 
 def flip_cells(flip: Flip) -> tuple[str, ...]:
-    """The cells of one row, to stand under `FLIP_HEADERS`."""
-    answers = [_said(flip.first), _said(flip.second)]
+    """Return the cells of one row, below `FLIP_HEADERS`."""
+    answers = [_cell(flip.first), _cell(flip.second)]
     if flip.sure is not None:
         answers = [f"{answer} ({sure:.3f})" for answer, sure in zip(answers, flip.sure, strict=True)]
-    return (f"{flip.number:,}", _said(flip.label), *answers, letter(flip.right))
+    return (f"{flip.number:,}", _cell(flip.label), *answers, letter(flip.right))
 
 
-def _said(value: object) -> str:
+def _cell(value: object) -> str:
     return number(value) if isinstance(value, float) else shorten(value, 30)
 
 
-def differences(found: Comparison) -> list[tuple[str, list[tuple[str, str, str]]]]:
-    """What else differs between the two, by title: (name, of A, of B)."""
+def differences(comparison: Comparison) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """Return what else differs between the two, by title: (name, of A, of B)."""
     named: Sequence[tuple[str, tuple[tuple[str, object, object], ...]]] = (
-        ("configuration", found.config),
-        ("data", found.data),
-        ("made with", found.environment),
+        ("configuration", comparison.config),
+        ("data", comparison.data),
+        ("made with", comparison.environment),
     )
     return [
-        (title, [(name.replace("_", " "), _plain(one), _plain(two)) for name, one, two in rows])
+        (title, [(name.replace("_", " "), _setting(one), _setting(two)) for name, one, two in rows])
         for title, rows in named
         if rows
     ]
 
 
-def _plain(value: object) -> str:
+def _setting(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return "not set" if value is None else shorten(format_value(value), 40)

@@ -1,4 +1,4 @@
-"""A version before the gates of a stage, and what can be found out about it."""
+"""A version before the gates of a stage, and what is known of it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class GateCandidate:
 
     @cached_property
     def metrics(self) -> Mapping[str, Measure]:
-        """What was measured on the test part: from the bundle, or from the run where the bundle has nothing.
+        """What was measured on the test part, by the bundle, or by the run where the bundle has nothing.
 
         Raises `ModelError` where the figures are not honest.
         """
@@ -69,27 +69,27 @@ class GateCandidate:
         return {name: Measure(**from_plain(values)) for name, values in measured.items()}
 
     def slices(self, column: str) -> tuple[Slice, ...]:
-        """The levels of a column: as they were measured in the training, else measured now on the test rows.
+        """Return the levels of a column as the training measured them, else measured now on the test rows.
 
         Where a file was named they are measured on those of its rows that the model was not trained on.
 
         Raises `DataError` where the rows are not there, `ConfigError` where they lack the column.
         """
-        side = self.candidate
+        model = self.candidate
         if self.data is not None:
             from tabstudio.registry.unseen_rows import unseen_rows
 
-            rows = unseen_rows(self.data, (side,))
-            frame = rows.columns((column,), side.record.schema)
-            labels, predictions = rows.labels, side.model.answers(rows.frame)
+            rows = unseen_rows(self.data, (model,))
+            frame = rows.columns((column,), model.record.schema)
+            labels, predictions = rows.labels, model.model.answers(rows.frame)
         else:
             self._check_honest()
-            kept = [Slice.from_json(part) for part in side.record.report.get("slices", ())]
-            if found := tuple(part for part in kept if part.column == column):
-                return found
-            frame = side.test_rows((column,))
-            labels, predictions = side.evidence.labels, side.evidence.predictions
-        return evaluate_slices((column,), frame, side.target, labels, predictions, threshold=side.threshold)
+            measured = [Slice.from_json(part) for part in model.record.report.get("slices", ())]
+            if levels := tuple(part for part in measured if part.column == column):
+                return levels
+            frame = model.test_rows((column,))
+            labels, predictions = model.evidence.labels, model.evidence.predictions
+        return evaluate_slices((column,), frame, model.target, labels, predictions, threshold=model.threshold)
 
     def _check_honest(self) -> None:
         if self.candidate.data.get("validated_on_test"):
@@ -99,12 +99,12 @@ class GateCandidate:
             )
 
     def notes(self) -> list[dict[str, Any]]:
-        """What the history has noted of the version, newest first."""
+        """Return what the history has noted of the version, newest first."""
         return [dict(note.evidence.facts) for note in self.registry.notes(self.version)]
 
 
 def require_measure(metrics: Mapping[str, Measure], name: str) -> Measure:
-    """A measure with its interval. Raises `ModelError` where the one or the other was not recorded."""
+    """Return a measure with its interval. Raises `ModelError` where the one or the other was not recorded."""
     if name not in metrics:
         raise ModelError(f"{name} was not measured; there is {', '.join(sorted(metrics)) or 'nothing'}")
     measure = metrics[name]

@@ -1,4 +1,4 @@
-"""All gates of a stage, judged one by one: what one of them finds or fails to find hides no other."""
+"""All gates of a stage, judged one by one: a gate that fails hides no other."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def judge(
 
 
 def loads(registry: RegistryReader, version: ModelVersion) -> GateResult:
-    """Whether a version's files are whole and it answers; of another library, whether they are there."""
+    """Judge whether a version's files are whole and it answers; of another library, that they are there."""
     case = GateCandidate(registry, version, None)
     (result,) = _attempt("loads", partial(_loads, case))
     return result
@@ -47,15 +47,15 @@ def loads(registry: RegistryReader, version: ModelVersion) -> GateResult:
 
 def _loads(case: GateCandidate) -> GateResult:
     if case.foreign:
-        told = "it was not loaded: that could run code of its own"
-        return GateResult("loads", True, "a model of another library", "its files are there", told)
+        message = "it was not loaded: that could run code of its own"
+        return GateResult("loads", True, "a model of another library", "its files are there", message)
     from tabstudio.registry.gates import model_gates
 
     return model_gates.loads(case)
 
 
 def _trials(case: GateCandidate, gates: StageGates) -> Iterator[tuple[str, _Trial]]:
-    """Every gate by name, in order; torch is imported by those alone that need the model."""
+    """Go through every gate by name, in order; torch is imported by those alone that need the model."""
     from tabstudio.registry.gates import metric_gates, model_gates
 
     if not _is_foreign(case):
@@ -89,8 +89,8 @@ def _is_foreign(case: GateCandidate) -> bool:
 
 def _attempt(name: str, trial: _Trial) -> list[GateResult]:
     try:
-        found = trial()
-        return [found] if isinstance(found, GateResult) else list(found)
+        result = trial()
+        return [result] if isinstance(result, GateResult) else list(result)
     except ForeignModelError:
         message = "this is a model of another library: only its figures can be judged"
         return [GateResult(name, False, "could not be judged", "", message)]

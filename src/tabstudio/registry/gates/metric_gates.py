@@ -34,57 +34,57 @@ def calibration(case: GateCandidate, bound: float) -> GateResult:
     return GateResult("calibration", passed, str(measure), _required("calibration_error", bound), message)
 
 
-def levels(case: GateCandidate, asked: SliceGate) -> Iterator[GateResult]:
+def levels(case: GateCandidate, gate: SliceGate) -> Iterator[GateResult]:
     """Every level of enough rows must reach each bound."""
-    parts = case.slices(asked.column)
-    judged = [part for part in parts if part.rows >= asked.min_rows]
-    small = [f"{part.level} ({part.rows})" for part in parts if part.rows < asked.min_rows]
-    left_out = f"not judged, of fewer than {asked.min_rows} rows: {', '.join(small)}" if small else ""
+    parts = case.slices(gate.column)
+    judged = [part for part in parts if part.rows >= gate.min_rows]
+    small = [f"{part.level} ({part.rows})" for part in parts if part.rows < gate.min_rows]
+    left_out = f"not judged, of fewer than {gate.min_rows} rows: {', '.join(small)}" if small else ""
     if not judged:
-        raise DataError(f"no level of {asked.column} has {asked.min_rows} test rows; {left_out}")
-    for name, bound in asked.metrics.items():
-        yield _worst(asked, judged, name, bound, left_out)
+        raise DataError(f"no level of {gate.column} has {gate.min_rows} test rows; {left_out}")
+    for name, bound in gate.metrics.items():
+        yield _worst(gate, judged, name, bound, left_out)
 
 
-def _worst(asked: SliceGate, judged: list[Slice], name: str, bound: float, left_out: str) -> GateResult:
+def _worst(gate: SliceGate, judged: list[Slice], name: str, bound: float, left_out: str) -> GateResult:
     short = [part for part in judged if not _reaches(name, part.metrics[name], bound)]
     worst = max(judged, key=lambda part: _shortfall(name, part.metrics[name], bound))
-    told = [f"{part.level}: {part.metrics[name]} of {part.rows:,} rows" for part in short]
+    shortfalls = [f"{part.level}: {part.metrics[name]} of {part.rows:,} rows" for part in short]
     return GateResult(
-        f"slices.{asked.column}.{name}",
+        f"slices.{gate.column}.{name}",
         not short,
         f"{worst.level}: {worst.metrics[name]}",
         f"{_required(name, bound)}, on every level",
-        "; ".join([*told, *([left_out] if left_out else [])]),
+        "; ".join([*shortfalls, *([left_out] if left_out else [])]),
     )
 
 
-def no_worse(case: GateCandidate, asked: NoWorseGate) -> GateResult:
+def no_worse(case: GateCandidate, rule: NoWorseGate) -> GateResult:
     """By paired bootstrap on rows that neither was trained on, against the version in the stage."""
     task = case.candidate.target.task
-    name = asked.metric or DECISIVE[task][0]
-    gate, required = f"no_worse.{name}", _not_worse(asked)
+    name = rule.metric or DECISIVE[task][0]
+    gate, required = f"no_worse.{name}", _not_worse(rule)
     if case.served is None:
         what = "nothing is in the stage" if case.current is None else "it is in the stage already"
         return GateResult(gate, True, what, required)
     pairs = pair(case.candidate, case.served, case.data)
     thresholds = (case.candidate.threshold, case.served.threshold)
-    found = compare(pairs.target, pairs.labels, pairs.first, pairs.second, thresholds=thresholds)
-    if name not in found:
-        raise ModelError(f"{name} is not defined on {pairs.how}; there is {', '.join(found)}")
-    difference = found[name]
+    differences = compare(pairs.target, pairs.labels, pairs.first, pairs.second, thresholds=thresholds)
+    if name not in differences:
+        raise ModelError(f"{name} is not defined on {pairs.how}; there is {', '.join(differences)}")
+    difference = differences[name]
     notes = "; ".join((pairs.how, *pairs.notes))
     measured = f"{number(difference.first)} against {number(difference.second)} of {case.served.address}"
     measured += (
         f", difference {number(difference.value)} [{number(difference.low)}, {number(difference.high)}]"
     )
-    return GateResult(gate, _holds(difference, asked.margin), measured, required, notes)
+    return GateResult(gate, _holds(difference, rule.margin), measured, required, notes)
 
 
-def _not_worse(asked: NoWorseGate) -> str:
-    if asked.margin is None:
+def _not_worse(rule: NoWorseGate) -> str:
+    if rule.margin is None:
         return "not worse beyond chance"
-    return f"not worse by more than {number(asked.margin)}, with 95 % confidence"
+    return f"not worse by more than {number(rule.margin)}, with 95 % confidence"
 
 
 def _holds(difference: Difference, margin: float | None) -> bool:

@@ -39,10 +39,10 @@ def schema(case: GateCandidate, how: str) -> GateResult:
     required = "the same columns and classes" if how == "strict" else "requests of today still fit"
     if case.served is None:
         return GateResult("schema", True, "nothing else is in the stage", required)
-    found = changes(case.served.record.schema, case.candidate.record.schema)
-    wrong = [change for change in found if change.breaking or how == "strict"]
-    measured = f"{len(found)} changes, {len(wrong)} that break" if found else "no change"
-    return GateResult("schema", not wrong, measured, required, "; ".join(map(str, found)))
+    differences = changes(case.served.record.schema, case.candidate.record.schema)
+    breaking = [change for change in differences if change.breaking or how == "strict"]
+    measured = f"{len(differences)} changes, {len(breaking)} that break" if differences else "no change"
+    return GateResult("schema", not breaking, measured, required, "; ".join(map(str, differences)))
 
 
 def loads(case: GateCandidate) -> GateResult:
@@ -65,10 +65,10 @@ def latency(case: GateCandidate, bound: LatencyGate) -> Iterator[GateResult]:
         if most is None:
             continue
         frame = _rows(case, rows)
-        taken = _milliseconds(partial(model.predict_frame, frame), tries)
+        median = _milliseconds(partial(model.predict_frame, frame), tries)
         what = "a row" if rows == 1 else f"{rows:,} rows"
         yield GateResult(
-            f"latency.{name}", taken <= most, f"{taken:.2f} ms for {what}", f"at most {most:g} ms"
+            f"latency.{name}", median <= most, f"{median:.2f} ms for {what}", f"at most {most:g} ms"
         )
 
 
@@ -76,16 +76,16 @@ def reproduces(case: GateCandidate) -> GateResult:
     """The history notes that this very bundle was made again, to the same bits."""
     required = "made again to the same bits"
     digest = case.candidate.record.digest
-    found = [note["reproduction"] for note in case.notes() if "reproduction" in note]
-    found = [note for note in found if note["bundle"] == digest]
+    reproductions = [note["reproduction"] for note in case.notes() if "reproduction" in note]
+    reproductions = [reproduction for reproduction in reproductions if reproduction["bundle"] == digest]
     way = f"run `tabstudio reproduce {case.version.address} --record`"
-    if not found:
+    if not reproductions:
         raise ModelError(f"no reproduction of this version was recorded: {way}")
-    latest = found[0]
+    latest = reproductions[0]
     if latest["identical"]:
         return GateResult("reproduces", True, "identical", required)
-    told = "; ".join(latest["differences"][:3])
-    return GateResult("reproduces", False, "it came out different", required, f"{told}: {way} again")
+    differences = "; ".join(latest["differences"][:3])
+    return GateResult("reproduces", False, "it came out different", required, f"{differences}: {way} again")
 
 
 def _rows(case: GateCandidate, rows: int) -> pl.DataFrame:
@@ -97,9 +97,9 @@ def _rows(case: GateCandidate, rows: int) -> pl.DataFrame:
 
 def _milliseconds(call: Callable[[], object], tries: int) -> float:
     call()  # the first one sets threads and buffers up
-    taken = []
+    milliseconds = []
     for _ in range(tries):
         start = time.perf_counter()
         call()
-        taken.append(1e3 * (time.perf_counter() - start))
-    return statistics.median(taken)
+        milliseconds.append(1e3 * (time.perf_counter() - start))
+    return statistics.median(milliseconds)
