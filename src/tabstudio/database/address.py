@@ -1,4 +1,4 @@
-"""Where our own tables are: as the user says, else in a file beside MLflow's."""
+"""The address of our own tables: the user's, else a file beside MLflow's."""
 
 from __future__ import annotations
 

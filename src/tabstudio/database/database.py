@@ -1,10 +1,10 @@
-"""One database of ours, opened: transactions for readers and writers, tables brought up to date first."""
+"""Our database: transactions for readers and writers; its tables are brought up to date when it opens."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
@@ -15,6 +15,9 @@ from tabstudio.database.address import sqlite_path
 from tabstudio.database.tables import HEAD, VERSION_TABLE
 from tabstudio.errors import ConfigError, DatabaseError
 from tabstudio.settings import shown
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import DBAPIConnection
 
 SECONDS = 30
 """How long a writer waits for another one before it gives up."""
@@ -54,7 +57,7 @@ class Database:
 
         Raises `DatabaseError` where the database cannot be used.
         """
-        with self._told(), self.engine.connect() as connection, connection.begin():
+        with self._translated(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -67,7 +70,7 @@ class Database:
         Raises `DatabaseError` where the database cannot be used.
         """
         with (
-            self._told(),
+            self._translated(),
             self.engine.connect().execution_options(**{_WRITING: True}) as connection,
             connection.begin(),
         ):
@@ -100,15 +103,15 @@ class Database:
 
     def _bring_up_to_date(self) -> None:
         with self.reading() as connection:
-            found = revision(connection)
-        if found != HEAD:
+            current = revision(connection)
+        if current != HEAD:
             from tabstudio.database.migration import upgrade
 
             upgrade(self)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Say in one sentence what a driver says in many lines."""
+    def _translated(self) -> Iterator[None]:
+        """Raise what a driver says in many lines as one sentence."""
         try:
             yield
         except SQLAlchemyError as error:
@@ -122,11 +125,11 @@ def revision(connection: Connection) -> str | None:
     """Return the newest migration that the database has seen; None for a database without our tables."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
-    found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - our own name
-    return None if found is None else str(found)
+    number = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - our own name
+    return None if number is None else str(number)
 
 
-def _prepare(connection: Any, _record: Any) -> None:
+def _prepare(connection: DBAPIConnection, _record: object) -> None:
     connection.isolation_level = None  # we say ourselves where a transaction begins
     cursor = connection.cursor()
     # A reader does not wait for the writer; FULL: what was committed survives a power cut.

@@ -35,13 +35,13 @@ def upgrade(database: Database) -> None:
     with database.writing() as connection:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
-        found = revision(connection)
-        if found == HEAD:
+        current = revision(connection)
+        if current == HEAD:
             return
         config = _config(connection)
-        _check_known(found, config, database.address)
-        if found is not None and database.path is not None:
-            _back_up(database.path, found)
+        _check_known(current, config, database.address)
+        if current is not None and database.path is not None:
+            _back_up(database.path, current)
         command.upgrade(config, "head")
 
 
@@ -54,18 +54,18 @@ def _config(connection: Connection) -> Config:
     return config
 
 
-def _check_known(found: str | None, config: Config, address: str) -> None:
+def _check_known(current: str | None, config: Config, address: str) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if found is not None and found not in known:
+    if current is not None and current not in known:
         raise DatabaseError(
-            f"{address}: a newer tabstudio made these tables (migration {found}, this one knows {HEAD}); "
+            f"{address}: a newer tabstudio made these tables (migration {current}, this one knows {HEAD}); "
             "install that version, or name another database in TABSTUDIO_DATABASE_URL"
         )
 
 
-def _back_up(path: Path, found: str) -> Path:
+def _back_up(path: Path, current: str) -> Path:
     """Copy the file, with what other processes have written last; the writer's lock is already ours."""
-    copy = path.with_name(f"{path.stem}.before-{found}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}{path.suffix}")
+    copy = path.with_name(f"{path.stem}.before-{current}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}{path.suffix}")
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)
     return copy

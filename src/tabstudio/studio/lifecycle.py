@@ -1,4 +1,4 @@
-"""Versions moved from stage to stage by people of the studio: the pages and the REST API ask here.
+"""Moves of versions from stage to stage by people of the studio, for the pages and the REST API.
 
 Whether somebody's role allows it is checked first, then the registry decides as it does for the command line.
 """
@@ -99,7 +99,7 @@ def reject(
     studio: Studio, who: Actor, name: str, version: int, *, reason: str, to: str | None = None
 ) -> Done:
     """Close the open request for a version; one's own with the role editor. Raises as the registry does."""
-    role: Role = "editor" if _asked_by(studio, who, name, version) else "approver"
+    role: Role = "editor" if _has_asked(studio, who, name, version) else "approver"
     who.check(role, f"turn the request for {name} {version} down")
     return _act(studio, who, _noting(name, lambda r: r.reject(name, version, to=to, reason=reason)))
 
@@ -125,9 +125,9 @@ def _act(studio: Studio, who: Actor, move: Callable[[Registry], Noticed[Transiti
     return Done(tuple(rows), (*rows.notices, *waiting))
 
 
-def _asked_by(studio: Studio, who: Actor, name: str, version: int) -> bool:
-    asked = studio.registry(who).requests(name, version)
-    return any(request.closed is None and same_person(request.asked.actor, who.name) for request in asked)
+def _has_asked(studio: Studio, who: Actor, name: str, version: int) -> bool:
+    requests = studio.registry(who).requests(name, version)
+    return any(r.closed is None and same_person(r.asked.actor, who.name) for r in requests)
 
 
 def _moved(row: Transition) -> str:

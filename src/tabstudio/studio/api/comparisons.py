@@ -29,10 +29,10 @@ def card(context: Context, model: Address) -> shapes.Card:
     from tabstudio.registry import version_card
 
     check_address(model)
-    found = version_card.card(
+    model_card = version_card.card(
         model, tracking_uri=context.studio.tracking_uri, registry_uri=context.studio.registry_uri
     )
-    return shapes.Card.model_validate(found.to_json())
+    return shapes.Card.model_validate(model_card.to_json())
 
 
 @router.get(paths.COMPARE, summary="Compare two models on rows that neither was trained on")
@@ -40,8 +40,8 @@ def compare(
     context: Context, first: Address, second: Address, data: Data = None, slices: Slices = None
 ) -> shapes.ComparisonReport:
     """Role: viewer."""
-    found = _compared(context, first, second, data, slices)
-    return shapes.ComparisonReport(text=found.text(), comparison=found.to_json())
+    comparison = _compared(context, first, second, data, slices)
+    return shapes.ComparisonReport(text=comparison.text(), comparison=comparison.to_json())
 
 
 @router.get(
@@ -54,10 +54,10 @@ def report(
     context: Context, first: Address, second: Address, data: Data = None, slices: Slices = None
 ) -> Response:
     """Role: viewer."""
-    found = _compared(context, first, second, data, slices)
+    comparison = _compared(context, first, second, data, slices)
     packed = io.BytesIO()
     with tempfile.TemporaryDirectory(prefix="tabstudio-compare-") as folder:
-        found.save(folder)
+        comparison.save(folder)
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(Path(folder).iterdir()):
                 archive.write(path, path.name)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 
 from tabstudio.errors import ConfigError
 from tabstudio.remote import paths, shapes
-from tabstudio.studio.api.request_context import Context, found
+from tabstudio.studio.api.request_context import Context, find_or_404
 from tabstudio.studio.services import deployments as services
 from tabstudio.studio.services.traffic import ModelTraffic, read_traffic
 
@@ -46,7 +46,7 @@ def start(context: Context, body: shapes.ServiceBody) -> object:
 @router.get(paths.DEPLOYMENT, summary="One service", response_model=shapes.Service)
 def deployment(context: Context, name: str) -> object:
     """Role: viewer."""
-    return found(context.studio.deployments.find, name)
+    return find_or_404(context.studio.deployments.find, name)
 
 
 @router.post(
@@ -56,21 +56,21 @@ def deployment(context: Context, name: str) -> object:
 )
 def stop(context: Context, name: str) -> object:
     """Role: editor."""
-    found(context.studio.deployments.find, name)
+    find_or_404(context.studio.deployments.find, name)
     return services.stop(context.studio, context.who, name)
 
 
 @router.get(paths.DEPLOYMENT_LOG, summary="The last lines of its output")
 def log(context: Context, name: str, lines: Annotated[int, Query(ge=1, le=10_000)] = 100) -> shapes.Log:
     """Role: viewer."""
-    found(context.studio.deployments.find, name)
+    find_or_404(context.studio.deployments.find, name)
     return shapes.Log(lines=[line.rstrip("\n") for line in context.studio.deployments.output(name, lines)])
 
 
 @router.delete(paths.DEPLOYMENT, summary="Stop a service and forget it, with its output")
 def remove(context: Context, name: str) -> shapes.Gone:
     """Role: editor."""
-    found(context.studio.deployments.find, name)
+    find_or_404(context.studio.deployments.find, name)
     services.remove(context.studio, context.who, name)
     return shapes.Gone()
 

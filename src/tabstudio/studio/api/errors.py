@@ -1,4 +1,4 @@
-"""Every refusal of the REST API in one shape, with a code that a program can act on."""
+"""Errors of the REST API in one shape, with a code that a program can act on."""
 
 from __future__ import annotations
 

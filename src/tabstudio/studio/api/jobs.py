@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from tabstudio.remote import paths
 from tabstudio.remote.shapes import JsonShape
-from tabstudio.studio.api.request_context import Context, found
+from tabstudio.studio.api.request_context import Context, find_or_404
 
 router = APIRouter(tags=["jobs"])
 
@@ -82,13 +82,13 @@ def start(context: Context, body: TrainingBody) -> JobShape:
 @router.get(paths.JOB, summary="One job, with its progress")
 def job(context: Context, job_id: str) -> JobShape:
     """Role: viewer."""
-    return JobShape.model_validate(found(context.studio.jobs.find, job_id).to_json())
+    return JobShape.model_validate(find_or_404(context.studio.jobs.find, job_id).to_json())
 
 
 @router.post(paths.JOB_STOP, summary="Let a job keep what it has reached, and end")
 def stop(context: Context, job_id: str) -> JobShape:
     """Role: editor."""
-    found(context.studio.jobs.find, job_id)
+    find_or_404(context.studio.jobs.find, job_id)
     stopped = context.studio.jobs.stop(context.who, job_id)
     context.studio.feed.touch("jobs")
     return JobShape.model_validate(stopped.to_json())
@@ -97,5 +97,5 @@ def stop(context: Context, job_id: str) -> JobShape:
 @router.get(paths.JOB_OUTPUT, summary="What its process has printed last")
 def output(context: Context, job_id: str, lines: Annotated[int, Query(ge=1, le=10_000)] = 200) -> JobOutput:
     """Role: viewer."""
-    found(context.studio.jobs.find, job_id)
+    find_or_404(context.studio.jobs.find, job_id)
     return JobOutput(lines=list(context.studio.jobs.output(job_id, lines)))

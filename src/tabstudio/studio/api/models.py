@@ -86,9 +86,8 @@ def at(
     """Role: viewer."""
     registry = context.registry
     registry.look(name)
-    found = registry.at(name, time, limit=limit)
-    stages = {stage: [row.to_json() for row in rows] for stage, rows in found.items()}
-    return {"stages": stages}
+    then = registry.at(name, time, limit=limit)
+    return {"stages": {stage: [row.to_json() for row in rows] for stage, rows in then.items()}}
 
 
 @router.get(
@@ -116,9 +115,9 @@ def requests(context: Context, name: str, which: str) -> object:
 )
 def gates(context: Context, name: str, which: str, body: shapes.JudgingBody) -> object:
     """Role: viewer."""
-    found, results = context.registry.judge(name, which, body.to, data=context.table(body.data))
+    candidate, results = context.registry.judge(name, which, body.to, data=context.table(body.data))
     return {
-        "version": found.to_json(),
+        "version": candidate.to_json(),
         "stage": context.registry.rules.stage(body.to).name,
         "passed": all(result.passed for result in results),
         "gates": [asdict(result) for result in results],
@@ -194,13 +193,12 @@ def reject(context: Context, name: str, which: str, body: shapes.AnswerBody) -> 
 
 
 def _number(context: ApiContext, name: str, which: str) -> int:
-    """The number of the version that is meant, whatever it is called by."""
+    """Return the number of the version that is meant, whatever it is called by."""
     return int(which) if which.isdecimal() else context.registry.version(name, which).number
 
 
-def _moved(done: lifecycle.Done) -> object:
-    rows = [row.to_json() for row in done.rows]
-    return {"rows": rows, "notices": list(done.notices)}
+def _moved(done: lifecycle.Done) -> dict[str, object]:
+    return {"rows": [row.to_json() for row in done.rows], "notices": list(done.notices)}
 
 
 def _page(items: Noticed[_Item]) -> dict[str, Any]:

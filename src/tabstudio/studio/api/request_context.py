@@ -1,4 +1,4 @@
-"""Who asks, and the studio that is asked: what every operation gets."""
+"""The context of a request: who asks, and the studio that answers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tabstudio.studio.access.roles import Actor
 from tabstudio.studio.api.errors import NotFoundError
 from tabstudio.studio.studio import Studio
 
-_Found = TypeVar("_Found")
+_Item = TypeVar("_Item")
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at once.")]
 
 
 @dataclass(frozen=True, slots=True)
 class ApiContext:
-    """One question: `who` was found out by the guard, for this request."""
+    """The studio and, as the guard has found, who asks."""
 
     studio: Studio
     who: Actor
@@ -31,20 +31,20 @@ class ApiContext:
         return self.studio.registry(self.who)
 
     def table(self, name: str | None) -> str | None:
-        """The path of one of the studio's tables, by its name there."""
-        return None if name is None else str(found(self.studio.tables.find, name))
+        """Return the path of one of the studio's tables, by its name there."""
+        return None if name is None else str(find_or_404(self.studio.tables.find, name))
 
 
-def found(find: Callable[[str], _Found], name: str) -> _Found:
-    """Look something up by name; that there is nothing is told as such."""
+def find_or_404(find: Callable[[str], _Item], name: str) -> _Item:
+    """Return what `find` knows by a name. Raises `NotFoundError` where there is nothing."""
     try:
         return find(name)
     except (ConfigError, DataError) as error:
         raise NotFoundError(str(error)) from error
 
 
-def _asked(request: Request) -> ApiContext:
+def _context(request: Request) -> ApiContext:
     return ApiContext(request.app.state.studio, request.scope["state"]["who"])
 
 
-Context = Annotated[ApiContext, Depends(_asked)]
+Context = Annotated[ApiContext, Depends(_context)]
