@@ -105,9 +105,10 @@ class ComparedModel:
         expected = self.data.get("fingerprint", "")
         if table.fingerprint != expected:
             raise DataError(
-                f"model {self.address}: {source} is not the table that it was trained on: {_rows(self.data)} "
-                f"of fingerprint {expected[:12]} were expected, it holds {len(table):,} of "
-                f"{table.fingerprint[:12]}; find the former file and name it with --data"
+                f"model {self.address}: {source} is not the table that it was trained on: "
+                f"{_row_count(self.data)} of fingerprint {expected[:12]} were expected, "
+                f"it holds {len(table):,} of {table.fingerprint[:12]}; "
+                "find the former file and name it with --data"
             )
         return table
 
@@ -120,6 +121,6 @@ class ComparedModel:
         return table.frame[self.evidence.numbers].select([table.column(name) for name in columns])
 
 
-def _rows(data: Mapping[str, object]) -> str:
+def _row_count(data: Mapping[str, object]) -> str:
     rows = data.get("rows")
     return "rows" if rows is None else f"{rows:,} rows"

@@ -135,7 +135,7 @@ def find_rules(folder: Path | None = None) -> StageRules:
     """
     folder = (folder or Path.cwd()).absolute()
     for path in (parent / name for parent in _project(folder) for name in _FILES):
-        table = _table(path)
+        table = _registry_table(path)
         if table is not None:
             return make_rules(table, str(path))
     return make_rules({})
@@ -175,7 +175,7 @@ def _project(folder: Path) -> list[Path]:
     return [folder]
 
 
-def _table(path: Path) -> Mapping[str, object] | None:
+def _registry_table(path: Path) -> Mapping[str, object] | None:
     if not path.is_file():
         return None
     try:

@@ -71,7 +71,7 @@ def card(
     """
     text = str(address)
     if not text.startswith(("models:", "runs:")):
-        return _card(text, resolve(text), {})
+        return _with_sections(text, resolve(text), {})
     with (
         Registry(tracking_uri=tracking_uri, registry_uri=registry_uri) as registry,
         Downloads() as downloads,
@@ -79,15 +79,15 @@ def card(
         resolver = AddressResolver(text, registry.client, downloads)
         registered = resolver.version()
         if registered is None:
-            return _card(text, resolver.bundle(), {})
+            return _with_sections(text, resolver.bundle(), {})
         version = registry.version(registered.name, registered.version)
         moves, notes = registry.moves(version), registry.notes(version)
         facts: dict[str, object] = {"stage": version.stage, "moves": [move.to_json() for move in moves]}
         sections, note = _registered(version, moves, notes), version.description
-        return _card(version.address, registry.bundle(version), facts, *sections, description=note)
+        return _with_sections(version.address, registry.bundle(version), facts, *sections, description=note)
 
 
-def _card(
+def _with_sections(
     address: str, folder: Path, facts: dict[str, object], *sections: str, description: str = ""
 ) -> VersionCard:
     report = record(folder).report

@@ -56,7 +56,7 @@ def enqueue(connection: Connection, rules: StageRules, rows: Iterable[Transition
     for row in rows:
         for hook in rules.webhooks:
             if not hook.kinds or row.kind in hook.kinds:
-                connection.execute(deliveries.insert().values(_row(row, hook.url)))
+                connection.execute(deliveries.insert().values(_delivery_row(row, hook.url)))
 
 
 def deliver(database: Database, rules: StageRules, *, limit: int = 20) -> DeliveryResult:
@@ -115,7 +115,7 @@ class _Event:
     attempts: int
 
 
-def _row(event: Transition, url: str) -> dict[str, object]:
+def _delivery_row(event: Transition, url: str) -> dict[str, object]:
     """Return the row of the table for one event and one receiver."""
     event_id, created = str(uuid.uuid4()), now()
     body = {

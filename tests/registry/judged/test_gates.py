@@ -151,7 +151,7 @@ def test_a_damaged_bundle_fails_every_gate_and_hides_none(registry, shelf, tmp_p
     shutil.copytree(shelf.model(1), folder)
     (folder / "weights.safetensors").write_bytes(b"x")
     version = registry.version("cancer", 1)
-    registry._folders[version.address] = folder
+    registry._bundles[version.address] = folder
     declared = {"metrics": {"f1": 0.1}, "loads": True, "size": "10 MiB"}
     results = gates.judge(registry, version, None, Stage("production", gates=declared))
     assert [r.name for r in results] == ["bundle", "metrics.f1", "size", "loads"]

@@ -51,7 +51,7 @@ def loads(case: GateCandidate) -> GateResult:
     shape = f"{len(model.pack)} networks, {model.target.task}"
     if not model.profile.get("columns"):
         return GateResult("loads", True, f"loaded: {shape}", required, "there is no profile to make a row of")
-    answers = model.answers(_rows(case, 1))
+    answers = model.answers(_trial_rows(case, 1))
     return GateResult("loads", len(answers) == 1, f"loaded and answered: {shape}", required)
 
 
@@ -64,7 +64,7 @@ def latency(case: GateCandidate, bound: LatencyGate) -> Iterator[GateResult]:
     ):
         if most is None:
             continue
-        frame = _rows(case, rows)
+        frame = _trial_rows(case, rows)
         median = _milliseconds(partial(model.predict_frame, frame), tries)
         what = "a row" if rows == 1 else f"{rows:,} rows"
         yield GateResult(
@@ -88,7 +88,7 @@ def reproduces(case: GateCandidate) -> GateResult:
     return GateResult("reproduces", False, "it came out different", required, f"{differences}: {way} again")
 
 
-def _rows(case: GateCandidate, rows: int) -> pl.DataFrame:
+def _trial_rows(case: GateCandidate, rows: int) -> pl.DataFrame:
     record = case.candidate.record
     if not record.profile.get("columns"):
         raise ModelError("the bundle has no profile of the training rows, so there is nothing to try it with")

@@ -61,7 +61,7 @@ def _expected(what: str) -> WrapValidator:
     return WrapValidator(validate)
 
 
-def _table(example: str) -> BeforeValidator:
+def _table_or_switch(example: str) -> BeforeValidator:
     """Let a table pass; `true` is an empty one, `false` is None."""
 
     def validate(value: object) -> object:
@@ -98,7 +98,7 @@ def _schema(value: object) -> object:
     return {True: "compatible", False: None}[value] if isinstance(value, bool) else value
 
 
-def _bytes(value: object) -> object:
+def _size_in_bytes(value: object) -> object:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)\s*", value) if isinstance(value, str) else None
     if match and match[2].lower() in _UNITS:
         return int(float(match[1]) * _UNITS[match[2].lower()])
@@ -162,10 +162,10 @@ class StageGates:
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID
 
     metrics: _Bounds | None = None
-    no_worse: Annotated[NoWorseGate | None, _table('{ metric = "roc_auc", margin = 0.01 }')] = None
+    no_worse: Annotated[NoWorseGate | None, _table_or_switch('{ metric = "roc_auc", margin = 0.01 }')] = None
     calibration: Annotated[_Figure, Field(ge=0, le=1), _expected("a bound from 0 to 1")] | None = None
     slices: Annotated[
-        tuple[Annotated[SliceGate, _table('{ column = "sex", metrics = { recall = 0.8 } }')], ...],
+        tuple[Annotated[SliceGate, _table_or_switch('{ column = "sex", metrics = { recall = 0.8 } }')], ...],
         BeforeValidator(_tables),
     ] = ()
     schema: Annotated[
@@ -173,11 +173,11 @@ class StageGates:
         BeforeValidator(_schema),
         _expected('true, "compatible" or "strict"'),
     ] = None
-    latency: Annotated[LatencyGate | None, _table("{ row = 20, batch = 200 }")] = None
+    latency: Annotated[LatencyGate | None, _table_or_switch("{ row = 20, batch = 200 }")] = None
     size: (
         Annotated[
             int,
-            BeforeValidator(_bytes),
+            BeforeValidator(_size_in_bytes),
             Field(strict=True, ge=1),
             _expected('bytes such as "10 MiB" or 10485760'),
         ]

@@ -37,13 +37,13 @@ def models(
     search: Annotated[str, Query(description="Words that the name holds.")] = "",
 ) -> object:
     """Role: viewer."""
-    return _page(context.registry.models(page=page, limit=limit, search=search))
+    return _listed(context.registry.models(page=page, limit=limit, search=search))
 
 
 @router.get(paths.VERSIONS, summary="A model's versions, the newest first", response_model=shapes.Versions)
 def versions(context: Context, name: str, before: Before = None, limit: Limit = 20) -> object:
     """Role: viewer."""
-    return _page(context.registry.versions(name, before=before, limit=limit))
+    return _listed(context.registry.versions(name, before=before, limit=limit))
 
 
 @router.get(
@@ -59,7 +59,7 @@ def version(context: Context, name: str, which: str) -> object:
 @router.get(paths.HISTORY, summary="What happened to a model, the newest first", response_model=shapes.Rows)
 def history(context: Context, name: str, before: Before = None, limit: Limit = 20) -> object:
     """Role: viewer."""
-    return _page(context.registry.history(name, before=before, limit=limit))
+    return _listed(context.registry.history(name, before=before, limit=limit))
 
 
 @router.get(
@@ -105,7 +105,7 @@ def verify(context: Context, name: str) -> object:
 )
 def requests(context: Context, name: str, which: str) -> object:
     """Role: viewer."""
-    return _page(Noticed(context.registry.requests(name, which)))
+    return _listed(Noticed(context.registry.requests(name, which)))
 
 
 @router.post(
@@ -133,7 +133,7 @@ def promote(context: Context, name: str, which: str, body: shapes.PromotionBody)
         context.studio,
         context.who,
         name,
-        _number(context, name, which),
+        _version_number(context, name, which),
         body.to,
         reason=body.reason,
         force=body.force,
@@ -147,7 +147,7 @@ def promote(context: Context, name: str, which: str, body: shapes.PromotionBody)
 )
 def archive(context: Context, name: str, which: str, body: shapes.ReasonBody) -> object:
     """Role: editor."""
-    number = _number(context, name, which)
+    number = _version_number(context, name, which)
     return _moved(lifecycle.archive(context.studio, context.who, name, number, reason=body.reason))
 
 
@@ -172,14 +172,14 @@ def rollback(context: Context, name: str, body: shapes.RollbackBody) -> object:
 )
 def request(context: Context, name: str, which: str, body: shapes.GoalBody) -> object:
     """Role: editor."""
-    number = _number(context, name, which)
+    number = _version_number(context, name, which)
     return _moved(lifecycle.request(context.studio, context.who, name, number, body.to, reason=body.reason))
 
 
 @router.post(paths.APPROVE, summary="Agree to a request", response_model=shapes.Moved)
 def approve(context: Context, name: str, which: str, body: shapes.AnswerBody) -> object:
     """Role: approver. Nobody approves their own."""
-    number = _number(context, name, which)
+    number = _version_number(context, name, which)
     done = lifecycle.approve(context.studio, context.who, name, number, to=body.to, reason=body.reason)
     return _moved(done)
 
@@ -187,12 +187,12 @@ def approve(context: Context, name: str, which: str, body: shapes.AnswerBody) ->
 @router.post(paths.REJECT, summary="Turn a request down, or take one's own back", response_model=shapes.Moved)
 def reject(context: Context, name: str, which: str, body: shapes.AnswerBody) -> object:
     """Role: approver; editor for one's own."""
-    number = _number(context, name, which)
+    number = _version_number(context, name, which)
     done = lifecycle.reject(context.studio, context.who, name, number, to=body.to, reason=body.reason)
     return _moved(done)
 
 
-def _number(context: ApiContext, name: str, which: str) -> int:
+def _version_number(context: ApiContext, name: str, which: str) -> int:
     """Return the number of the version that is meant, whatever it is called by."""
     return int(which) if which.isdecimal() else context.registry.version(name, which).number
 
@@ -201,5 +201,5 @@ def _moved(done: lifecycle.Done) -> dict[str, object]:
     return {"rows": [row.to_json() for row in done.rows], "notices": list(done.notices)}
 
 
-def _page(items: Noticed[_Item]) -> dict[str, Any]:
+def _listed(items: Noticed[_Item]) -> dict[str, Any]:
     return {"items": [item.to_json() for item in items], "notices": list(items.notices)}
