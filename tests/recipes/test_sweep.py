@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tabstudio.cli.options import chosen
+from tabstudio.cli.options import merge_options
 from tabstudio.errors import ConfigError, TrainingError
 from tabstudio.options import configure, load_config
 from tabstudio.recipes import Reporter, sweep, train
@@ -117,7 +117,7 @@ def test_the_reporter_hears_of_every_batch_of_trials(swept):
 
 def test_the_best_options_train_a_model_of_that_validation_loss(swept, cancer_csv):
     best = swept[0].searched.ranking[0]
-    options = chosen(swept[3] / "best.toml")
+    options = merge_options(swept[3] / "best.toml", {})
     assert load_config(swept[3] / "best.toml") == tomllib.loads((swept[3] / "best.toml").read_text())
     assert options["drop"] == ["mean radius"]
     assert f"--config {swept[3] / 'best.toml'}" in swept[0].text()
