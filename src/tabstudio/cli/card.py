@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tabstudio.cli import options as o
-from tabstudio.cli.connections import remote
-from tabstudio.cli.tables import AsJson, as_json
+from tabstudio.cli.connections import open_remote_registry
+from tabstudio.cli.output import AsJson, print_json
 
 if TYPE_CHECKING:
     from tabstudio.registry.version_card import VersionCard
@@ -23,19 +23,19 @@ def command(
     json_: AsJson = False,
 ) -> None:
     """Show a model's card: what it is, its data, how good it is and where not, its limits, its stages."""
-    found = _card(model)
+    card = _card(model)
     if output is not None:
-        found.save(output)
+        card.save(output)
     if json_:
-        as_json(found.to_json())
+        print_json(card.to_json())
     elif output is not None:
         print(f"card: {output}")
     else:
-        print(found.text)
+        print(card.text)
 
 
 def _card(model: str) -> VersionCard:
-    studio = remote()
+    studio = open_remote_registry()
     if studio is not None:
         return studio.card(model)
     from tabstudio.registry.version_card import card

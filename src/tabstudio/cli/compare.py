@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tabstudio.cli import options as o
-from tabstudio.cli.connections import remote
-from tabstudio.cli.tables import AsJson, as_json
+from tabstudio.cli.connections import open_remote_registry
+from tabstudio.cli.output import AsJson, print_json
 
 if TYPE_CHECKING:
     from tabstudio.registry.comparison import Comparison
@@ -33,19 +33,19 @@ def command(
     json_: AsJson = False,
 ) -> None:
     """Compare two models on rows that neither was trained on, with intervals of the differences."""
-    found = _compared(first, second, data, slices or [])
+    comparison = _compare(first, second, data, slices or [])
     if output is not None:
-        found.save(output)
+        comparison.save(output)
     if json_:
-        as_json(found.to_json())
+        print_json(comparison.to_json())
         return
-    print(found.text())
+    print(comparison.text())
     if output is not None:
         print(f"\nreport: {output / 'report.html'}")
 
 
-def _compared(first: str, second: str, data: str | None, slices: list[str]) -> Comparison | RemoteComparison:
-    studio = remote()
+def _compare(first: str, second: str, data: str | None, slices: list[str]) -> Comparison | RemoteComparison:
+    studio = open_remote_registry()
     if studio is not None:
         return studio.compare(first, second, data=data, slices=slices)
     from tabstudio.registry.comparison import compare

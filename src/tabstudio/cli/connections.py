@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 _Listed = TypeVar("_Listed", bound="Noticed[Any]")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The registered model.")]
-Which = Annotated[
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The registered model.")]
+VersionArgument = Annotated[
     str, typer.Argument(metavar="VERSION", help="Its number, `latest`, or the stage that it is in.")
 ]
-Reason = Annotated[str, typer.Option("--reason", "-r", help="Why: kept in the history.")]
-Acting = Annotated[
+ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="Why: kept in the history.")]
+ActorOption = Annotated[
     str | None, typer.Option("--as", metavar="NAME", help="Who acts; else TABSTUDIO_ACTOR or the user.")
 ]
 
 
 @contextmanager
-def registry(actor: str | None = None) -> Iterator[AnyRegistry]:
+def open_registry(actor: str | None = None) -> Iterator[AnyRegistry]:
     """Open the registry for one command.
 
     Raises `ConfigError` where somebody wants to act under another name in a remote studio.
     """
-    far = remote(actor)
+    far = open_remote_registry(actor)
     if far is not None:
         yield far
         return
@@ -63,7 +63,7 @@ def noted(answer: _Listed) -> _Listed:
     return answer
 
 
-def remote(actor: str | None = None) -> RemoteRegistry | None:
+def open_remote_registry(actor: str | None = None) -> RemoteRegistry | None:
     """Return the registry of the studio at `TABSTUDIO_URL`, None where none is named."""
     connection = _studio()
     if connection is None:
@@ -76,7 +76,7 @@ def remote(actor: str | None = None) -> RemoteRegistry | None:
     return RemoteRegistry(connection)
 
 
-def services() -> AnyDeployments:
+def open_deployments() -> AnyDeployments:
     """Open the services that were started by name."""
     connection = _studio()
     if connection is not None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tabstudio.cli.connections import services
+from tabstudio.cli.connections import open_deployments
 from tabstudio.errors import ConfigError
 
 
@@ -24,20 +24,20 @@ def command(
     follow: Annotated[bool, typer.Option("--follow", help="Let logs wait for more.")] = False,
 ) -> None:
     """Start services in the background, list, stop and read them. They outlive the terminal."""
-    opened = services()
+    deployments = open_deployments()
     if action == "list":
-        for one in opened.list():
-            print(f"{one.name:20} {one.state:14} {one.url or '-':28} {' '.join(one.words)}")
+        for service in deployments.list():
+            print(f"{service.name:20} {service.state:14} {service.url or '-':28} {' '.join(service.words)}")
         return
     if not name:
         raise ConfigError(f"which service? tabstudio deployments {action} NAME")
     if action == "start":
-        print(f"{name} answers at {opened.start(name, words or []).url}")
+        print(f"{name} answers at {deployments.start(name, words or []).url}")
     elif action == "stop":
-        print(f"{name} is {opened.stop(name).state}")
+        print(f"{name} is {deployments.stop(name).state}")
     elif action == "remove":
-        opened.remove(name)
+        deployments.remove(name)
         print(f"{name} is forgotten")
     else:
-        for line in opened.output(name, lines, follow):
+        for line in deployments.output(name, lines, follow):
             print(line, end="", flush=True)

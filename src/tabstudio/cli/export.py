@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from tabstudio.cli import options as o
+
 
 def command(
-    model: Annotated[
-        str, typer.Argument(help="models:/NAME/VERSION, models:/NAME@ALIAS, runs:/ID/model or a folder.")
-    ],
+    model: o.Address,
     to: Annotated[
         Literal["onnx", "pt2", "folder"],
         typer.Option(help="onnx (ONNX Runtime), pt2 (torch.export) or folder (the bundle itself)."),

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from tabstudio.cli.connections import Name, Which, registry
+from tabstudio.cli.connections import NameArgument, VersionArgument, open_registry
+from tabstudio.cli.output import AsJson, print_gates, print_json
 from tabstudio.cli.reproduce import DIFFERENT
-from tabstudio.cli.tables import AsJson, as_json, gate_table
 
 
 def command(
-    name: Name,
-    version: Which,
+    name: NameArgument,
+    version: VersionArgument,
     to: Annotated[str, typer.Option("--to", metavar="STAGE", help="The stage whose gates are meant.")],
     data: Annotated[
         str | None,
@@ -26,15 +26,15 @@ def command(
 
     0: it passes. 3: it does not.
     """
-    with registry() as opened:
-        stage = opened.rules.stage(to)
-        found, results = opened.judge(name, version, to, data=data)
+    with open_registry() as registry:
+        stage = registry.rules.stage(to)
+        judged, results = registry.judge(name, version, to, data=data)
     failed = sum(not result.passed for result in results)
     if json_:
-        told = {"version": found.address, "stage": stage.name, "passed": not failed}
-        as_json({**told, "gates": [asdict(result) for result in results]})
+        answer = {"version": judged.address, "stage": stage.name, "passed": not failed}
+        print_json({**answer, "gates": [asdict(result) for result in results]})
     else:
-        print(f"{found.address} before the gates of {stage.name}, of {opened.rules.source}\n")
-        gate_table(results)
+        print(f"{judged.address} before the gates of {stage.name}, of {registry.rules.source}\n")
+        print_gates(results)
         print(f"\n{failed} of {len(results)} gates did not pass" if failed else "\nall gates passed")
     return DIFFERENT if failed else 0

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tabstudio.cli import options as o
-from tabstudio.cli.tables import AsJson, as_json
+from tabstudio.cli.output import AsJson, print_json
 
 DIFFERENT = 3
 """The exit code of a check that was made and whose answer is no."""
@@ -32,10 +32,10 @@ def command(
     from tabstudio.recipes.reproduction_job import reproduce
 
     if json_:
-        found = reproduce(model, data=data, record=record)
-        as_json(found.to_json())
+        reproduction = reproduce(model, data=data, record=record)
+        print_json(reproduction.to_json())
     else:
         with TerminalReporter() as reporter:
-            found = reproduce(model, data=data, record=record, reporter=reporter)
-        print(found.text())
-    return 0 if found.identical else DIFFERENT
+            reproduction = reproduce(model, data=data, record=record, reporter=reporter)
+        print(reproduction.text())
+    return 0 if reproduction.identical else DIFFERENT

@@ -71,7 +71,7 @@ def command(
         from tabstudio.serving import tracing
 
         tracing.check_environment()
-    kept = LogOptions(
+    log_options = LogOptions(
         enabled=log,
         folder=str(log_folder or ""),
         days=log_days,
@@ -88,7 +88,7 @@ def command(
         watch=watch,
         hosts=tuple(allow_host or ()),
         bounds=bounds,
-        log=kept,
+        log=log_options,
         json_logs=json_logs,
         access_log=access_log,
         trace=trace,

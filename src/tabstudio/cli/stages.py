@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tabstudio.cli.connections import Acting, Name, Reason, Which, noted, print_notices, registry
-from tabstudio.cli.tables import AsJson, as_json, gate_table
+from tabstudio.cli.connections import (
+    ActorOption,
+    NameArgument,
+    ReasonOption,
+    VersionArgument,
+    noted,
+    open_registry,
+    print_notices,
+)
+from tabstudio.cli.output import AsJson, print_gates, print_json
 
 if TYPE_CHECKING:
+    from tabstudio.errors import GateError
     from tabstudio.registry.records import Transition
 
-To = Annotated[str, typer.Option("--to", metavar="STAGE", help="The stage it goes to.")]
-ToOpen = Annotated[
+StageOption = Annotated[str, typer.Option("--to", metavar="STAGE", help="The stage it goes to.")]
+OpenStageOption = Annotated[
     str | None, typer.Option("--to", metavar="STAGE", help="The stage, where several requests are open.")
 ]
 
 
 def promote(
-    name: Name,
-    version: Which,
-    to: To,
-    reason: Reason,
+    name: NameArgument,
+    version: VersionArgument,
+    to: StageOption,
+    reason: ReasonOption,
     data: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The table that gates judge on, where it moved.")
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Go on where gates fail; the history says so.")
     ] = False,
-    actor: Acting = None,
+    actor: ActorOption = None,
     json_: AsJson = False,
 ) -> None:
     """Put a version into a stage, if its gates pass.
@@ -41,32 +51,38 @@ def promote(
     from tabstudio.errors import GateError
 
     options: dict[str, Any] = {"data": str(data)} if data else {}
-    with registry(actor) as opened:
+    with open_registry(actor) as registry:
         try:
-            rows = noted(opened.promote(name, version, to, reason=reason, force=force, options=options))
+            rows = noted(registry.promote(name, version, to, reason=reason, force=force, options=options))
         except GateError as error:
-            _refused(error, json_=json_)
+            _print_refusal(error, json_=json_)
             raise
-        exclusive = opened.rules.exclusive
-    _moved(rows, exclusive, json_=json_)
+        exclusive = registry.rules.exclusive
+    _print_transitions(rows, exclusive, json_=json_)
 
 
-def archive(name: Name, version: Which, reason: Reason, actor: Acting = None, json_: AsJson = False) -> None:
+def archive(
+    name: NameArgument,
+    version: VersionArgument,
+    reason: ReasonOption,
+    actor: ActorOption = None,
+    json_: AsJson = False,
+) -> None:
     """Take a version out of its stage, into the archive."""
-    with registry(actor) as opened:
-        rows = noted(opened.archive(name, version, reason=reason))
-        exclusive = opened.rules.exclusive
-    _moved(rows, exclusive, json_=json_)
+    with open_registry(actor) as registry:
+        rows = noted(registry.archive(name, version, reason=reason))
+        exclusive = registry.rules.exclusive
+    _print_transitions(rows, exclusive, json_=json_)
 
 
 def rollback(
-    name: Name,
-    reason: Reason,
+    name: NameArgument,
+    reason: ReasonOption,
     to_version: Annotated[
         int | None, typer.Option(metavar="N", help="A version that was there; else the one before.")
     ] = None,
     stage: Annotated[str, typer.Option(help="The stage to go back in.")] = "production",
-    actor: Acting = None,
+    actor: ActorOption = None,
     json_: AsJson = False,
 ) -> None:
     """Put the version back that was in production before.
@@ -75,47 +91,52 @@ def rollback(
     """
     from tabstudio.errors import GateError
 
-    with registry(actor) as opened:
+    with open_registry(actor) as registry:
         try:
-            rows = noted(opened.rollback(name, reason=reason, to_version=to_version, stage=stage))
+            rows = noted(registry.rollback(name, reason=reason, to_version=to_version, stage=stage))
         except GateError as error:
-            _refused(error, json_=json_)
+            _print_refusal(error, json_=json_)
             raise
-        exclusive = opened.rules.exclusive
-    _moved(rows, exclusive, json_=json_)
+        exclusive = registry.rules.exclusive
+    _print_transitions(rows, exclusive, json_=json_)
 
 
 def request(
-    name: Name, version: Which, to: To, reason: Reason, actor: Acting = None, json_: AsJson = False
+    name: NameArgument,
+    version: VersionArgument,
+    to: StageOption,
+    reason: ReasonOption,
+    actor: ActorOption = None,
+    json_: AsJson = False,
 ) -> None:
     """Ask others to agree that a version goes to a stage."""
-    with registry(actor) as opened:
-        print_notices(opened.look(name))
-        row = opened.request(name, version, to, reason=reason)
-        needed = opened.rules.stage(to).approvals
+    with open_registry(actor) as registry:
+        print_notices(registry.look(name))
+        row = registry.request(name, version, to, reason=reason)
+        needed = registry.rules.stage(to).approvals
     if json_:
-        as_json(row.to_json())
+        print_json(row.to_json())
     else:
         print(f"{name} {row.version}: {row.actor} asks for {row.to_stage}; {needed} to agree:")
         print(f"  tabstudio approve {name} {row.version}")
 
 
 def approve(
-    name: Name,
-    version: Which,
-    to: ToOpen = None,
+    name: NameArgument,
+    version: VersionArgument,
+    to: OpenStageOption = None,
     reason: Annotated[str, typer.Option("--reason", "-r", help="Kept in the history.")] = "",
-    actor: Acting = None,
+    actor: ActorOption = None,
     json_: AsJson = False,
 ) -> None:
     """Agree to a request. Nobody approves their own."""
-    with registry(actor) as opened:
-        print_notices(opened.look(name))
-        row = opened.approve(name, version, to=to, reason=reason)
-        asked = next(r for r in opened.requests(name, row.version) if r.number == row.refers)
-        missing = opened.rules.stage(str(row.to_stage)).approvals - len(asked.approvals)
+    with open_registry(actor) as registry:
+        print_notices(registry.look(name))
+        row = registry.approve(name, version, to=to, reason=reason)
+        request = next(r for r in registry.requests(name, row.version) if r.number == row.refers)
+        missing = registry.rules.stage(str(row.to_stage)).approvals - len(request.approvals)
     if json_:
-        as_json(row.to_json())
+        print_json(row.to_json())
     elif missing > 0:
         print(f"{name} {row.version}: {row.actor} agrees to {row.to_stage}; {missing} more to agree")
     else:
@@ -124,19 +145,19 @@ def approve(
 
 
 def reject(
-    name: Name,
-    version: Which,
-    reason: Reason,
-    to: ToOpen = None,
-    actor: Acting = None,
+    name: NameArgument,
+    version: VersionArgument,
+    reason: ReasonOption,
+    to: OpenStageOption = None,
+    actor: ActorOption = None,
     json_: AsJson = False,
 ) -> None:
     """Turn a request down."""
-    with registry(actor) as opened:
-        print_notices(opened.look(name))
-        row = opened.reject(name, version, to=to, reason=reason)
+    with open_registry(actor) as registry:
+        print_notices(registry.look(name))
+        row = registry.reject(name, version, to=to, reason=reason)
     if json_:
-        as_json(row.to_json())
+        print_json(row.to_json())
     else:
         print(f"{name} {row.version}: {row.actor} turned the request for {row.to_stage} down: {row.reason}")
 
@@ -146,27 +167,25 @@ def webhooks(json_: AsJson = False) -> None:
 
     Every command of the registry sends them, too; this one says how many still wait.
     """
-    from dataclasses import asdict
-
     from tabstudio.registry import Registry
 
-    with Registry() as opened:
-        sent = opened.deliver()
+    with Registry() as registry:
+        sent = registry.deliver()
     if json_:
-        as_json(asdict(sent))
+        print_json(asdict(sent))
         return
     print(f"{sent.delivered} delivered, {sent.waiting} waiting, {sent.given_up} given up")
     for problem in sent.problems:
         print(f"  {problem}")
 
 
-def _moved(rows: Sequence[Transition], exclusive: Sequence[str], *, json_: bool) -> None:
+def _print_transitions(rows: Sequence[Transition], exclusive: Sequence[str], *, json_: bool) -> None:
     if json_:
-        as_json([row.to_json() for row in rows])
+        print_json([row.to_json() for row in rows])
         return
     first = rows[0]
     if first.evidence.gates:
-        gate_table(first.evidence.gates)
+        print_gates(first.evidence.gates)
         print()
     for row in rows:
         print(f"{row.model} {row.version}: {row.from_stage or 'no stage'} → {row.to_stage or 'no stage'}")
@@ -176,15 +195,9 @@ def _moved(rows: Sequence[Transition], exclusive: Sequence[str], *, json_: bool)
         print(f"models:/{first.model}@{first.to_stage} is version {first.version} now")
 
 
-def _refused(error: Any, *, json_: bool) -> None:
+def _print_refusal(error: GateError, *, json_: bool) -> None:
     if json_:
-        as_json({"error": str(error), "gates": [_plain(result) for result in error.results]})
+        print_json({"error": str(error), "gates": [asdict(result) for result in error.results]})
     else:
-        gate_table(error.results)
+        print_gates(error.results)
         print()
-
-
-def _plain(result: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(result)

@@ -60,10 +60,10 @@ def command(
         proxies=tuple(trusted_proxy or ()),
         mlflow=mlflow,
     )
-    serve(options, _tell)
+    serve(options, _print_addresses)
 
 
-def _tell(options: StudioOptions) -> None:
+def _print_addresses(options: StudioOptions) -> None:
     for address in options.public:
         print(f"browsers reach it at {address}")
     print(f"the studio is at {options.url}; Ctrl-C ends it", flush=True)

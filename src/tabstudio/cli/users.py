@@ -44,29 +44,29 @@ def command(
     """Add people to the studio, change what they may do, make tokens for their programs."""
     from tabstudio.studio.access.users import UserStore
 
-    people = UserStore(_database())
+    users = UserStore(_database())
     if action == "list":
-        _list(people)
+        _list(users)
         return
     if not name:
         raise ConfigError(f"who? tabstudio users {action} NAME")
     if action == "add":
-        people.add(name, _role(action, role), None if no_password else _password(password_file))
+        users.add(name, _role(action, role), None if no_password else _password(password_file))
         print(f"{name} is {role} now")
     elif action == "role":
-        people.set_role(name, _role(action, role))
+        users.set_role(name, _role(action, role))
         print(f"{name} is {role} now")
     elif action == "password":
-        people.set_password(name, _password(password_file))
+        users.set_password(name, _password(password_file))
         print(f"{name} has a new password; where they were logged in, they are not any more")
     elif action == "remove":
-        people.remove(name)
+        users.remove(name)
         print(f"{name} has no access any more")
     elif revoke:
-        people.revoke(name, label)
+        users.revoke(name, label)
         print(f"the token of {name} for {label} counts no more")
     else:
-        print(people.token(name, label, days))
+        print(users.token(name, label, days))
         print(
             f"Keep it, it is shown this once. It may do what {name} may: export TABSTUDIO_TOKEN",
             file=sys.stderr,
@@ -80,15 +80,21 @@ def _database() -> Database:
     return Database(database_address(registry_uri=registry_address()))
 
 
-def _list(people: UserStore) -> None:
-    from tabstudio.cli.tables import table
+def _list(users: UserStore) -> None:
+    from tabstudio.cli.output import print_table
 
     rows = [
-        (one.name, one.role, one.created[:10], "yes" if one.password else "no", ", ".join(one.tokens) or "–")
-        for one in people.list()
+        (
+            user.name,
+            user.role,
+            user.created[:10],
+            "yes" if user.password else "no",
+            ", ".join(user.tokens) or "–",
+        )
+        for user in users.list()
     ]
     if rows:
-        table(("name", "role", "since", "password", "tokens"), rows)
+        print_table(("name", "role", "since", "password", "tokens"), rows)
     else:
         print("there is nobody yet; `tabstudio users add NAME --role admin`")
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from tabstudio.cli.connections import Name, noted, print_notices, registry
-from tabstudio.cli.tables import AsJson, as_json, table
+from tabstudio.cli.connections import NameArgument, noted, open_registry, print_notices
+from tabstudio.cli.output import AsJson, print_json, print_table
 from tabstudio.report.text_format import format_age, format_size, format_time, shorten
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ def models(
     json_: AsJson = False,
 ) -> None:
     """List the registered models and what is in their stages."""
-    with registry() as opened:
-        found = noted(opened.models(page=page, limit=limit))
-        stages = opened.rules.exclusive
+    with open_registry() as registry:
+        listed = noted(registry.models(page=page, limit=limit))
+        stages = registry.rules.exclusive
     if json_:
-        as_json([model.to_json() for model in found])
-    elif not found:
+        print_json([model.to_json() for model in listed])
+    elif not listed:
         print("no more models" if page > 1 else "no model is registered yet; `tabstudio train` registers one")
     else:
         rows = [
@@ -44,15 +44,15 @@ def models(
                 *(str(m.stages.get(s, "–")) for s in stages),
                 format_age(m.updated),
             )
-            for m in found
+            for m in listed
         ]
-        table(("model", "newest", *stages, "changed"), rows, right=range(1, len(stages) + 3))
-        if len(found) == limit:
+        print_table(("model", "newest", *stages, "changed"), rows, right=range(1, len(stages) + 3))
+        if len(listed) == limit:
             print(f"more: --page {page + 1}")
 
 
 def versions(
-    name: Name,
+    name: NameArgument,
     before: Annotated[int | None, typer.Option(help="Show versions below this number.")] = None,
     limit: Limit = 20,
     json_: AsJson = False,
@@ -63,15 +63,15 @@ def versions(
     """
     from tabstudio.registry.catalog import metric_names
 
-    with registry() as opened:
-        found = noted(opened.versions(name, before=before, limit=limit))
+    with open_registry() as registry:
+        listed = noted(registry.versions(name, before=before, limit=limit))
     if json_:
-        as_json([version.to_json() for version in found])
+        print_json([version.to_json() for version in listed])
         return
-    if not found:
+    if not listed:
         print(f"{name} has no {'older ' if before else ''}versions")
         return
-    names = metric_names(found)[:SHOWN_METRICS]
+    names = metric_names(listed)[:SHOWN_METRICS]
     rows = [
         (
             str(v.number),
@@ -84,7 +84,7 @@ def versions(
             v.user or "–",
             ", ".join(f"@{alias}" for alias in v.aliases if alias != v.stage),
         )
-        for v in found
+        for v in listed
     ]
     head = (
         "version",
@@ -97,13 +97,13 @@ def versions(
         "by",
         "",
     )
-    table(head, rows, right=(0, len(names) + 4, len(names) + 5))
-    if len(found) == limit and found[-1].number > 1:
-        print(f"older: --before {found[-1].number}")
+    print_table(head, rows, right=(0, len(names) + 4, len(names) + 5))
+    if len(listed) == limit and listed[-1].number > 1:
+        print(f"older: --before {listed[-1].number}")
 
 
 def history(
-    name: Name,
+    name: NameArgument,
     at: Annotated[
         str | None,
         typer.Option(metavar="DATE", help="What was in each stage then: 2026-03-01, or with a time."),
@@ -122,40 +122,40 @@ def history(
 
     Also what was in production on a date, and whether any row of the history was edited or removed.
     """
-    with registry() as opened:
+    with open_registry() as registry:
         if verify:
-            return _verify(opened, name, json_=json_)
-        print_notices(opened.look(name))
+            return _print_verification(registry, name, json_=json_)
+        print_notices(registry.look(name))
         if export is not None:
-            _export(opened, name, export)
+            _write_history(registry, name, export)
         elif at is not None:
-            _at(opened, name, at, limit, json_=json_)
+            _print_stages_at(registry, name, at, limit, json_=json_)
         else:
-            _page(opened.history(name, before=before, limit=limit), name, limit, json_=json_)
+            _print_history(registry.history(name, before=before, limit=limit), name, limit, json_=json_)
     return 0
 
 
-def _verify(opened: AnyRegistry, name: str, *, json_: bool) -> int:
-    found = opened.verify(name)
+def _print_verification(registry: AnyRegistry, name: str, *, json_: bool) -> int:
+    history = registry.verify(name)
     if json_:
-        as_json(found.to_json())
-    elif found.whole:
-        print(f"{name}: all {found.rows:,} rows are as they were written; the last hash is {found.head}")
+        print_json(history.to_json())
+    elif history.whole:
+        print(f"{name}: all {history.rows:,} rows are as they were written; the last hash is {history.head}")
     else:
         print(f"{name}: the history is not as it was written")
-        for fault in found.faults:
+        for fault in history.faults:
             print(f"  {fault}")
-    return 0 if found.whole else 3
+    return 0 if history.whole else 3
 
 
-def _export(opened: AnyRegistry, name: str, path: Path) -> None:
+def _write_history(registry: AnyRegistry, name: str, path: Path) -> None:
     from tabstudio.errors import ConfigError
 
     ending = path.suffix.lower()
     if ending not in (".json", ".csv"):
         raise ConfigError(f"option export: a file ending in .json or .csv was expected, got {path}")
     with path.open("w", encoding="utf-8", newline="") as file:
-        rows = (_write_csv if ending == ".csv" else _write_json)(opened.export(name), file)
+        rows = (_write_csv if ending == ".csv" else _write_json)(registry.export(name), file)
     print(f"{rows:,} rows in {path}")
 
 
@@ -180,26 +180,26 @@ def _write_json(rows: Iterable[Transition], file: TextIO) -> int:
     return written
 
 
-def _at(opened: AnyRegistry, name: str, at: str, limit: int, *, json_: bool) -> None:
-    found = opened.at(name, at, limit=limit)
+def _print_stages_at(registry: AnyRegistry, name: str, at: str, limit: int, *, json_: bool) -> None:
+    stages = registry.at(name, at, limit=limit)
     if json_:
-        as_json({stage: [row.to_json() for row in rows] for stage, rows in found.items()})
+        print_json({stage: [row.to_json() for row in rows] for stage, rows in stages.items()})
         return
     rows = [
         (stage, str(row.version), f"since {format_time(row.time)}", row.actor, row.reason)
-        for stage, members in found.items()
+        for stage, members in stages.items()
         for row in members
     ]
-    empty = [(stage, "–", "", "", "") for stage, members in found.items() if not members]
-    table(
+    empty = [(stage, "–", "", "", "") for stage, members in stages.items() if not members]
+    print_table(
         ("stage", "version", "UTC", "by", "reason"),
-        sorted([*rows, *empty], key=lambda r: list(found).index(r[0])),
+        sorted([*rows, *empty], key=lambda r: list(stages).index(r[0])),
     )
 
 
-def _page(rows: list[Transition], name: str, limit: int, *, json_: bool) -> None:
+def _print_history(rows: list[Transition], name: str, limit: int, *, json_: bool) -> None:
     if json_:
-        as_json([row.to_json() for row in rows])
+        print_json([row.to_json() for row in rows])
         return
     if not rows:
         print(f"nothing happened to {name} yet; `tabstudio promote {name} 1 --to staging --reason ...`")
@@ -216,6 +216,6 @@ def _page(rows: list[Transition], name: str, limit: int, *, json_: bool) -> None
         )
         for row in rows
     ]
-    table(("row", "UTC", "version", "stage", "what", "by", "reason"), cells, right=(0, 2))
+    print_table(("row", "UTC", "version", "stage", "what", "by", "reason"), cells, right=(0, 2))
     if len(rows) == limit and rows[-1].number > 1:
         print(f"older: --before {rows[-1].number}")
