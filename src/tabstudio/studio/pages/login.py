@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from html import escape
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
+from tabstudio.report.templates import render
 from tabstudio.studio.access.authentication import SESSION_DAYS
 from tabstudio.studio.access.logins import PasswordLogins, SlowDownError
 from tabstudio.studio.access.request_claims import COOKIE, client_address
@@ -18,26 +18,6 @@ if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
 
 WRONG = "This name and this password do not belong together."
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Log in · tabstudio</title><link rel="icon" href="/favicon.ico">
-<link rel="stylesheet" href="/static/studio.css"></head>
-<body class="{theme}"><script>
-if (!document.body.className && matchMedia("(prefers-color-scheme: dark)").matches)
-  document.body.className = "body--dark";
-</script>
-<main class="login"><form method="post" action="{action}" class="section">
-<h1>tabstudio</h1>{problem}
-<label for="name">Name</label>
-<input id="name" name="name" value="{name}" autocomplete="username" required maxlength="128" {focus_name}>
-<label for="password">Password</label>
-<input id="password" name="password" type="password" autocomplete="current-password" required
- maxlength="1024" {focus_password}>
-<input type="hidden" name="next" value="{next}">
-<button type="submit">Log in</button>
-</form></main></body></html>
-"""
 _THEMES = {"dark": "body--dark", "light": "body--light"}
 
 
@@ -97,18 +77,17 @@ def router(studio: Studio) -> APIRouter:
 
 
 def _page(request: Request, next_: str, name: str = "", problem: str = "", status: int = 200) -> Response:
-    return HTMLResponse(
-        _PAGE.format(
-            action=LOGIN,
-            theme=_THEMES.get(request.cookies.get("tabstudio_theme", ""), ""),
-            problem=f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else "",
-            name=escape(name, quote=True),
-            next=escape(_local(next_), quote=True),
-            focus_name="" if name else "autofocus",
-            focus_password="autofocus" if name else "",
-        ),
-        status,
+    theme = _THEMES.get(request.cookies.get("tabstudio_theme", ""), "")
+    page = render(
+        "tabstudio.studio",
+        "login.html",
+        action=LOGIN,
+        theme=theme,
+        problem=problem,
+        name=name,
+        next=_local(next_),
     )
+    return HTMLResponse(page, status)
 
 
 def _local(address: str) -> str:

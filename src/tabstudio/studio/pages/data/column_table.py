@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from html import escape
+from collections.abc import Callable
 
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
+from tabstudio.report.templates import render
 from tabstudio.studio.pages.data.table_choices import TableChoices
 from tabstudio.studio.services.tables.preview_types import ColumnPreview, SchemaPreview
 from tabstudio.studio.ui.pager import Pager
@@ -51,41 +51,31 @@ class ColumnTable:
             (index, column) for index, column in enumerate(self.columns) if word in column["name"].casefold()
         ]
         shown = matching[(self.number - 1) * LIMIT : self.number * LIMIT]
-        head = "".join(f'<th scope="col">{name}</th>' for name in _HEADERS)
-        body = "".join(self._row(index, column) for index, column in shown)
+        rows = [self._row(index, column) for index, column in shown]
         self.table.set_content(
-            f'<table class="plain columns"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+            render("tabstudio.studio", "column_table.html", headers=_HEADERS, columns=rows)
         )
         self.pager.update(self.number, more=len(matching) > self.number * LIMIT)
 
-    def _row(self, index: int, column: ColumnPreview) -> str:
-        gaps = f"{column['missing']:,} ({column['missing'] / self.rows:.1%})" if column["missing"] else "0"
-        examples = ", ".join(column["examples"])
-        return (
-            f'<tr><th scope="row">{escape(column["name"])}</th>'
-            f"<td>{self._kind(index, column)}</td><td>{self._use(index, column)}</td>"
-            f'<td class="n">{gaps}</td><td class="n">{column["unique"]:,}</td>'
-            f"<td>{escape(examples)}</td><td>{escape(column['reason'])}</td></tr>"
-        )
+    def _row(self, index: int, column: ColumnPreview) -> dict[str, object]:
+        missing = column["missing"]
+        return {
+            "index": index,
+            "name": column["name"],
+            "kinds": self._kinds(column),
+            "target": column["role"] == "target",
+            "uses": _uses(column["role"]),
+            "missing": f"{missing:,} ({missing / self.rows:.1%})" if missing else "0",
+            "unique": f"{column['unique']:,}",
+            "examples": ", ".join(column["examples"]),
+            "reason": column["reason"],
+        }
 
-    def _kind(self, index: int, column: ColumnPreview) -> str:
-        kind = self.choices.options.get("kind", {}).get(column["name"], "")
-        guess = column["kind"] if not kind else "guess"
-        options = [("", f"{guess} (guessed)" if not kind else guess), *((name, name) for name in KINDS)]
-        return _select("kind", index, f"Kind of {column['name']}", options, kind)
-
-    def _use(self, index: int, column: ColumnPreview) -> str:
-        if column["role"] == "target":
-            return '<span class="badge info">target</span>'
-        used = column["role"] == "feature"
-        unused = "left out" if used or column["role"] == "dropped" else f"left out: {column['role']}"
-        return _select(
-            "use",
-            index,
-            f"Use of {column['name']}",
-            [("yes", "feature"), ("no", unused)],
-            "yes" if used else "no",
-        )
+    def _kinds(self, column: ColumnPreview) -> list[tuple[str, str, bool]]:
+        """Return the kinds to choose from: value, text, whether it is chosen."""
+        chosen = self.choices.options.get("kind", {}).get(column["name"], "")
+        guess = "guess" if chosen else f"{column['kind']} (guessed)"
+        return [("", guess, not chosen), *((kind, kind, kind == chosen) for kind in KINDS)]
 
     def _edited(self, event: GenericEventArguments) -> None:
         field, index, value = event.args
@@ -99,10 +89,7 @@ class ColumnTable:
         self.changed()
 
 
-def _select(field: str, index: int, label: str, options: Sequence[tuple[str, str]], chosen: str) -> str:
-    markup = []
-    for value, text in options:
-        selected = " selected" if value == chosen else ""
-        markup.append(f'<option value="{escape(value, quote=True)}"{selected}>{escape(text)}</option>')
-    named = f'data-what="{field}" data-place="{index}" aria-label="{escape(label, quote=True)}"'
-    return f"<select {named}>{''.join(markup)}</select>"
+def _uses(role: str) -> list[tuple[str, str, bool]]:
+    used = role == "feature"
+    unused = "left out" if used or role == "dropped" else f"left out: {role}"
+    return [("yes", "feature", used), ("no", unused, not used)]

@@ -10,6 +10,7 @@ from typing import Any
 from nicegui import ui
 
 from tabstudio.errors import TabstudioError
+from tabstudio.report.templates import render
 from tabstudio.report.text_format import format_value
 from tabstudio.serving.deployments import Deployment
 from tabstudio.studio.services import deployments
@@ -72,37 +73,21 @@ class PredictionForm:
 
 
 def answer_markup(answer: Mapping[str, Any]) -> str:
-    """An answer as HTML: the label, a bar for each class, warnings, and what answered."""
+    """Return an answer as HTML: the label, a bar for each class, warnings, version and request."""
     (prediction,) = answer["predictions"]
-    label = prediction.get("label", prediction.get("value"))
     shares = sorted(prediction.get("probabilities", {}).items(), key=lambda pair: -pair[1])
-    bars = "".join(_bar(str(name), share) for name, share in shares[:MOST_CLASSES])
-    more = (
-        f"<p class='muted'>and {len(shares) - MOST_CLASSES} more classes</p>"
-        if len(shares) > MOST_CLASSES
-        else ""
+    warnings = prediction.get("warnings", ())
+    return render(
+        "tabstudio.studio",
+        "prediction_answer.html",
+        label=prediction.get("label", prediction.get("value")),
+        shares=shares[:MOST_CLASSES],
+        more=max(len(shares) - MOST_CLASSES, 0),
+        warnings=[f"{w['column']}: {w['message']}" if w.get("column") else w["message"] for w in warnings],
+        version=answer["version"],
+        threshold=answer.get("threshold"),
+        request_id=answer["request_id"],
     )
-    warnings = "".join(_warning(warning) for warning in prediction.get("warnings", ()))
-    threshold = answer.get("threshold")
-    cut = "" if threshold is None else f", decided at a threshold of {escape(format_value(threshold))}"
-    return (
-        f"<p class='muted'>Prediction</p><p class='label'>{escape(format_value(label))}</p>"
-        f"<div class='shares'>{bars}</div>{more}{warnings}"
-        f"<p class='muted'>version {escape(str(answer['version']))}{cut}, "
-        f"request {escape(str(answer['request_id']))}</p>"
-    )
-
-
-def _bar(name: str, share: float) -> str:
-    return (
-        f"<span>{escape(name)}</span><span class='bar-back' aria-hidden='true'>"
-        f"<span style='width:{100 * share:.2f}%'></span></span><span class='n'>{share:.1%}</span>"
-    )
-
-
-def _warning(warning: Mapping[str, Any]) -> str:
-    where = f"{warning['column']}: " if warning.get("column") else ""
-    return f"<p class='note warning'>{escape(where + warning['message'])}</p>"
 
 
 def _problems(texts: list[str]) -> str:

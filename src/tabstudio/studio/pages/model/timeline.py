@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from html import escape
 
+from markupsafe import Markup
 from nicegui import ui
 
-from tabstudio.registry.history import Verification
 from tabstudio.registry.records import Evidence, Transition, TransitionKind
+from tabstudio.report.templates import render
 from tabstudio.report.text_format import format_time
 from tabstudio.studio.pages.model.promotion_dialog import HEADERS, gate_rows
 from tabstudio.studio.ui.addresses import version_page
@@ -79,67 +79,36 @@ class HistoryTimeline:
         verification = await asyncio.to_thread(registry.verify, self.name)
         self.verdict.clear()
         with self.verdict:
-            ui.html(_verdict(verification), sanitize=False)
+            ui.html(render("tabstudio.studio", "history_verdict.html", history=verification), sanitize=False)
 
 
 def entry(row: Transition) -> str:
-    """One row as HTML; whatever its texts hold, they stay texts."""
+    """Return one row of the history as HTML."""
     word, tone = WORDS[row.kind]
-    badges = _badge(word, tone) + (_badge("gates overruled", "danger") if row.forced else "")
-    link = f'<a href="{escape(version_page(row.model, row.version), quote=True)}">Version {row.version}</a>'
-    move = f": {escape(row.from_stage or 'no stage')} → {escape(row.to_stage or 'no stage')}"
-    if row.kind in ("note", "lost"):
-        move = ""
-    moment = f"<time datetime='{escape(row.time)}'>{escape(format_time(row.time))} UTC</time>"
-    signature = f"by {escape(row.actor)}, {moment}"
-    refers = f", for row {row.refers}" if row.refers else ""
-    why = f'<p class="why">{escape(row.reason)}</p>' if row.reason else ""
-    return (
-        f'<div class="entry"><div class="row-wrap">{badges}<span>{link}{move}</span></div>'
-        f'<p class="muted">row {row.number}, {signature}{refers}</p>'
-        f"{why}{_outside(row)}{_evidence(row)}</div>"
+    evidence = row.evidence
+    gates = table_markup(HEADERS, gate_rows(evidence.gates), "Gates") if evidence.gates else ""
+    tables = [*map(Markup, _tables(evidence))]
+    return render(
+        "tabstudio.studio",
+        "timeline_entry.html",
+        row=row,
+        word=word,
+        tone=tone,
+        address=version_page(row.model, row.version),
+        time=format_time(row.time),
+        gates=Markup(gates),  # noqa: S704 - `table_markup` escapes the cells
+        tables=tables,
+        evidence=gates or tables or evidence.approvals or evidence.bundle,
     )
 
 
-def _outside(row: Transition) -> str:
-    if row.kind != "external":
-        return ""
-    return '<p class="muted">Done in MLflow itself, past the gates; MLflow does not say by whom.</p>'
-
-
-def _evidence(row: Transition) -> str:
-    parts = "".join(_parts(row.evidence))
-    hashes = f'<p class="muted">SHA-256 <span class="hash">{escape(row.hash)}</span></p>'
-    label = "Evidence" if parts else "Hash"
-    return f'<details class="numbers"><summary>{label}</summary>{parts}{hashes}</details>'
-
-
-def _parts(evidence: Evidence) -> Iterator[str]:
-    if evidence.gates:
-        yield table_markup(HEADERS, gate_rows(evidence.gates), "Gates")
-    if evidence.approvals:
-        yield f"<p>Agreed: {escape('; '.join(evidence.approvals))}</p>"
+def _tables(evidence: Evidence) -> Iterator[str]:
     if evidence.metrics:
-        yield table_markup(
-            ("Figure", "Value"), [(n, str(m)) for n, m in evidence.metrics.items()], "Figures of its run"
-        )
+        figures = [(name, str(metric)) for name, metric in evidence.metrics.items()]
+        yield table_markup(("Figure", "Value"), figures, "Figures of its run")
     if evidence.datasets:
         rows = [(d.get("name", ""), d.get("context", ""), d.get("digest", "")) for d in evidence.datasets]
         yield table_markup(("Data", "Used as", "Digest"), rows)
     if evidence.facts:
-        yield table_markup(("Fact", ""), [(str(name), str(value)) for name, value in evidence.facts.items()])
-    if evidence.bundle:
-        yield f'<p class="muted">Bundle SHA-256 <span class="hash">{escape(evidence.bundle)}</span></p>'
-
-
-def _badge(text: str, tone: str) -> str:
-    return f'<span class="badge {tone}">{escape(text)}</span>'
-
-
-def _verdict(verification: Verification) -> str:
-    if verification.whole:
-        text = f"all {verification.rows:,} rows are as they were written, the last hash is "
-        text += f"{verification.head[:16]}…"
-        return f"{_badge('history intact', 'good')} <span class='muted'>{text}</span>"
-    faults = "".join(f"<li>{escape(str(fault))}</li>" for fault in verification.faults[:20])
-    return f"{_badge('history not intact', 'danger')}<ul class='problem'>{faults}</ul>"
+        facts = [(str(name), str(value)) for name, value in evidence.facts.items()]
+        yield table_markup(("Fact", ""), facts)
