@@ -130,7 +130,7 @@ def test_a_login_leads_to_pages_of_the_studio_only(url, next_):
 def test_markup_in_a_name_is_shown_as_text(url):
     answer = httpx.post(f"{url}/login", data={"name": '"><script>x</script>', "password": "wrong"})
     assert "<script>x" not in answer.text
-    assert "&quot;&gt;&lt;script&gt;" in answer.text
+    assert "&#34;&gt;&lt;script&gt;" in answer.text
 
 
 def test_wrong_passwords_and_wrong_names_read_the_same_and_are_slowed_down(url):

@@ -1,4 +1,4 @@
-"""The door: every request and every websocket is checked here before anything else sees it."""
+"""Middleware that checks every request and websocket before anything else sees it."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ _HEADERS = {
 
 
 class AccessGuard:
-    """Refuses foreign hosts and origins, strangers and endless bodies.
+    """Rejects foreign hosts and origins, unauthenticated requests and endless bodies.
 
-    What it lets in finds in `scope["state"]` who asks, as `who`, and by what they are known, as `claim`.
+    It puts the user into `scope["state"]` as `who`, and their claim as `claim`.
     """
 
     def __init__(self, app: ASGIApp, studio: Studio) -> None:
@@ -58,26 +58,26 @@ class AccessGuard:
         self.hosts = {origin.partition("://")[2] for origin in self.origins}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in, or refuse it."""
+        """Pass a request on, or reject it."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         headers, path = Headers(scope=scope), scope["path"]
         sending = send if scope["type"] == "websocket" else _with_headers(send, path)
         try:
-            self._check_place(scope, headers)
+            self._check_origin(scope, headers)
             if not path.startswith(_STATIC) and path not in _OPEN:
-                await self._let_in(scope, headers)
+                await self._authenticate(scope, headers)
             if scope["type"] == "websocket":
                 await self.app(scope, receive, sending)
             else:
                 limit = self._limit(path)
                 await call_with_body_limit(self.app, limit, scope, headers, receive, sending)
         except RequestRejected as refused:
-            await _answer(self._said(scope, headers, refused), refused, scope, receive, sending)
+            await _answer(self._rejection(scope, headers, refused), refused, scope, receive, sending)
 
-    def _check_place(self, scope: Scope, headers: Headers) -> None:
-        """Refuse what another site's page could have caused."""
+    def _check_origin(self, scope: Scope, headers: Headers) -> None:
+        """Reject what another site's page could have caused."""
         host = headers.get("host", "").lower()
         if host not in self.hosts or len(headers.getlist("host")) > 1:
             raise RequestRejected(
@@ -94,8 +94,8 @@ class AccessGuard:
         if changing and headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             raise RequestRejected(403, "foreign_origin", "a page of another site must not use this studio")
 
-    async def _let_in(self, scope: Scope, headers: Headers) -> None:
-        """Find out who asks."""
+    async def _authenticate(self, scope: Scope, headers: Headers) -> None:
+        """Authenticate the request."""
         try:
             claim = request_claim(self.studio.options, scope, headers)
             who = await self.studio.access.authenticate(claim) if claim else None
@@ -104,13 +104,13 @@ class AccessGuard:
         except DatabaseError as error:
             raise RequestRejected(503, "unavailable", str(error)) from error
         if who is None or claim is None:
-            raise RequestRejected(401, "unauthenticated", _unknown(claim))
+            raise RequestRejected(401, "unauthenticated", _reason(claim))
         if scope["path"].startswith(_PAGES) and not _owns(claim, scope["path"]):
             raise RequestRejected(403, "forbidden", "this page is somebody else's")
         scope.setdefault("state", {}).update(who=who, claim=claim)
 
-    def _said(self, scope: Scope, headers: Headers, refused: RequestRejected) -> Response:
-        """A refusal as who asked can read it: a browser is led to the login, a program gets JSON."""
+    def _rejection(self, scope: Scope, headers: Headers, refused: RequestRejected) -> Response:
+        """Return the rejection: a browser is redirected to the login, a program gets JSON."""
         path = scope["path"]
         if path.startswith(API):
             more = {"www-authenticate": 'Bearer realm="tabstudio"'} if refused.status == 401 else {}
@@ -127,12 +127,12 @@ class AccessGuard:
 
 
 def _owns(claim: Claim, path: str) -> bool:
-    """Whether what belongs to one page, such as the way for its uploads, is asked for by who opened it."""
+    """Whether an address that belongs to one page, such as its uploads, is requested by who opened it."""
     client = Client.instances.get(path.removeprefix(_PAGES).partition("/")[0])
     return client is not None and client.request.scope.get("state", {}).get("claim") == claim
 
 
-def _unknown(claim: Claim | None) -> str:
+def _reason(claim: Claim | None) -> str:
     if claim is None:
         return "log in, or send a token: Authorization: Bearer TOKEN"
     if claim.kind == "token":

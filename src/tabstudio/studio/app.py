@@ -1,4 +1,4 @@
-"""The application put together: the guard at the door, the REST API, the pages."""
+"""The ASGI application: access guard, REST API and pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies within bounds: not too long, and not for ever on their way."""
+"""Limits on request bodies: their length, and the time between two pieces."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CHUNK_SECONDS = 30.0
-"""How long the next piece of a body may take."""
+"""Time limit for the next piece of a body."""
 
 
 class RequestRejected(Exception):  # noqa: N818 - an answer, no fault
-    """A request is not answered as it asks. `unread`: some of its body was not looked at."""
+    """A request is rejected. `unread`: some of its body was not read."""
 
     def __init__(self, status: int, code: str, message: str, *, unread: bool = False) -> None:
         super().__init__(message)
@@ -50,7 +50,7 @@ async def call_with_body_limit(
 
 
 class _Reading:
-    """Counts what is read, and remembers why it stopped: frameworks turn what is raised into answers."""
+    """Counts what is read, and keeps the rejection: frameworks turn what is raised into answers."""
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive, self._limit = receive, limit

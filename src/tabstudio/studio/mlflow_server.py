@@ -1,4 +1,4 @@
-"""MLflow's own pages beside the studio: a server as a child on loopback, which never outlives us."""
+"""An MLflow server beside the studio: a child process on loopback that ends with it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _END_SECONDS = 10
 
 @contextmanager
 def run_mlflow_server(tracking_uri: str, registry_uri: str) -> Iterator[str]:
-    """Run an MLflow server over a database while the block lasts, and give its address.
+    """Run an MLflow server over a database while the block lasts, and yield its address.
 
     It answers to its own two names on loopback and nothing else. What it prints goes to `mlflow-server.log`
     in `TABSTUDIO_HOME`. It takes a few seconds to answer; nobody waits for it here.
@@ -40,16 +40,16 @@ def run_mlflow_server(tracking_uri: str, registry_uri: str) -> Iterator[str]:
     command += ["--cors-allowed-origins", ",".join(f"http://{host}" for host in hosts)]
     log = Path(setting("TABSTUDIO_HOME")).absolute() / LOG
     log.parent.mkdir(parents=True, exist_ok=True)
-    leash = [sys.executable, "-m", "tabstudio.studio.child_process", *command]
+    supervised = [sys.executable, "-m", "tabstudio.studio.child_process", *command]
     with log.open("wb") as output:
         child = subprocess.Popen(
-            leash, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=_environment()
+            supervised, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=_environment()
         )
     try:
         yield f"http://{hosts[0]}"
     finally:
         assert child.stdin is not None
-        child.stdin.close()  # the leash ends what it holds
+        child.stdin.close()  # `child_process` ends the server
         child.wait(_END_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Websockets of pages: each speaks for the pages of who opened it only, and ends when their access ends."""
+"""Websockets of pages: each may use its own page only, and ends when the access of its user ends."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 MESSAGE_BYTES = 1 << 20
 """The longest message that a page may send."""
 WATCH_SECONDS = 5.0
-"""After so long at most, open pages are looked after."""
+"""Longest time between two checks of open pages."""
 _TRUSTED_SECONDS = 1.0
-"""How long a claim that held is not asked about again, for messages. An action asks by itself, each time."""
+"""How long a verified claim counts for messages. Every action verifies it again."""
 _MESSAGES = ("event", "javascript_response", "ack", "log")
 _RELOAD = "Implicit handshake failed"
-"""At this word a page is loaded anew, and so comes to the door."""
+"""At this message a browser loads the page again, and so meets the access guard."""
 Handler = Callable[..., Any]
 
 
 class PageSockets:
-    """Stands before NiceGUI's handlers of messages.
+    """Wraps NiceGUI's handlers of messages.
 
     A message names the page that it is for. NiceGUI believes it; here it must be the page that the
     websocket was opened for, by somebody known by the same claim, and the claim must still hold.
@@ -37,20 +37,20 @@ class PageSockets:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self._held: dict[Claim, float] = {}
+        self._verified_until: dict[Claim, float] = {}
         self._handlers: dict[str, Handler] = dict(core.sio.handlers["/"])
 
     def install(self) -> None:
-        """Take NiceGUI's place at the door, and follow who may still use the studio."""
+        """Replace NiceGUI's handlers."""
         core.sio.eio.max_http_buffer_size = MESSAGE_BYTES
         core.sio.on("connect", self._connect)
         core.sio.on("handshake", self._handshake)
         for name in _MESSAGES:
-            core.sio.on(name, self._passing(name))
+            core.sio.on(name, self._checked(name))
 
     async def watch(self) -> None:
-        """Send every page whose claim holds no more to the door, and tell it nothing from now on."""
-        self._held.clear()
+        """Reload every page whose claim has ended, and send it nothing from now on."""
+        self._verified_until.clear()
         for client in list(Client.instances.values()):
             claim = _claim(client.request.scope)
             if claim and await self.studio.access.authenticate(claim) is None:
@@ -70,11 +70,11 @@ class PageSockets:
             return False
         return bool(await self._handlers["handshake"](sid, data))
 
-    def _passing(self, name: str) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
+    def _checked(self, name: str) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
         handler = self._handlers[name]
 
         async def checked(sid: str, message: dict[str, Any]) -> None:
-            if message.get("client_id") not in core.sio.rooms(sid) or not self._holds(sid):
+            if message.get("client_id") not in core.sio.rooms(sid) or not self._is_valid(sid):
                 return
             answer = handler(sid, message)
             if inspect.isawaitable(answer):
@@ -82,21 +82,21 @@ class PageSockets:
 
         return checked
 
-    def _holds(self, sid: str) -> bool:
+    def _is_valid(self, sid: str) -> bool:
         claim = _claim(core.sio.get_environ(sid)["asgi.scope"])
         if claim is None:
             return False
         now = monotonic()
-        if self._held.get(claim, 0.0) < now:
+        if self._verified_until.get(claim, 0.0) < now:
             if self.studio.access.who(claim) is None:
                 return False
-            self._held = {one: until for one, until in self._held.items() if until >= now}
-            self._held[claim] = now + _TRUSTED_SECONDS
+            self._verified_until = {one: until for one, until in self._verified_until.items() if until >= now}
+            self._verified_until[claim] = now + _TRUSTED_SECONDS
         return True
 
 
 def _same(environ: dict[str, Any], client_id: str) -> bool:
-    """Whether a websocket was opened by who opened the page, known by the same claim."""
+    """Whether a websocket was opened with the same claim as the page."""
     client = Client.instances.get(client_id)
     claim = _claim(environ["asgi.scope"])
     return client is not None and claim is not None and claim == _claim(client.request.scope)

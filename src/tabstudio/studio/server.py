@@ -1,4 +1,4 @@
-"""The process of a studio: bind, tell the address, serve until it is told to end."""
+"""The process of a studio: bind, announce the address, serve until it is stopped."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from tabstudio.studio.studio import Studio
 
 BOUNDS = Bounds(connections=500, body_seconds=3600.0, drain_seconds=5.0)
-"""An upload may take an hour, as long as something comes; the guard looks at that."""
+"""An upload may take an hour, as long as something comes; `body_limits` checks that."""
 WARM_SECONDS = 5.0
-"""How long MLflow's store may keep the address from being told; the first page is there at once after it."""
+"""How long the announcement waits for MLflow's store to open; the first page is fast after it."""
 log = logging.getLogger("tabstudio.studio")
 
 
 class StudioProtocol(BoundedProtocol):
-    """What a connection of the studio may hold up."""
+    """The HTTP protocol within the bounds of the studio."""
 
     limits = BOUNDS
 
     def error_content(self, code: str, message: str) -> dict[str, object]:
-        """An error in the shape of all of the studio's."""
+        """Return an error in the shape of the REST API."""
         return {"error": {"code": code.lower(), "message": message}}
 
 
@@ -44,7 +44,7 @@ class StudioServer(HttpServer):
     """A server that ends by SIGTERM and Ctrl-C."""
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until then."""
+        """Serve until a signal comes."""
         with self.capture_signals():
             await super().serve(sockets)
 

@@ -1,4 +1,4 @@
-"""What the pages and the REST API stand on: registry, runs, services and training processes of one place."""
+"""The services of one studio in one object: registry, runs, deployments, jobs, tables, metrics."""
 
 from __future__ import annotations
 
@@ -68,21 +68,21 @@ class Studio:
 
     @cached_property
     def service_metrics(self) -> ServiceMetrics:
-        """What the services count of themselves."""
+        """Request metrics of the deployed services."""
         from tabstudio.studio.services.service_metrics import ServiceMetrics
 
         return ServiceMetrics(lambda name: self.deployments.find(name, ask=False))
 
     @cached_property
     def system_metrics(self) -> SystemMetrics:
-        """How busy the machine and the processes of jobs are."""
+        """Load of the machine and of the processes of jobs."""
         from tabstudio.studio.services.system_metrics import SystemMetrics
 
         return SystemMetrics()
 
     @cached_property
     def previews(self) -> TablePreviews:
-        """First looks at the tables, shared by all who look. For the event loop of the server."""
+        """Previews of tables, shared by all browsers. For the event loop of the server."""
         from tabstudio.studio.services.tables.previews import TablePreviews
 
         return TablePreviews(self.tables)
@@ -116,7 +116,7 @@ class Studio:
         return self._registry.as_actor(who.name)
 
     def people(self, who: Actor, about: str = "") -> UserStore:
-        """Hand out who may use the studio: to an admin, and to everybody what is `about` themselves.
+        """Return the users: to an admin all of them, to everybody else what is `about` themselves.
 
         Raises `ForbiddenError` for anybody else.
         """
@@ -125,7 +125,7 @@ class Studio:
         return self.access.people
 
     def close(self) -> None:
-        """Give every connection back."""
+        """Close every connection."""
         if self._registry is not None:
             self._registry.close()
         self.access.close()

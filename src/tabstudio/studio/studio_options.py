@@ -1,4 +1,4 @@
-"""What a studio is told when it starts, and who is asked to log in because of it."""
+"""Options that a studio is started with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _USUAL_PORTS = {"http": ":80", "https": ":443"}
 
 @dataclass(frozen=True, slots=True)
 class StudioOptions:
-    """Where the studio answers, and what it may touch.
+    """Addresses, folders and access rules of a studio.
 
     `hosts` are further addresses by which browsers reach it, behind a proxy say: `https://studio.example.org`,
     or the name alone for https. `data` is the folder whose tables can be picked and into which uploads go.
@@ -61,7 +61,7 @@ class StudioOptions:
         return tuple(map(_origin, self.hosts))
 
     def origins(self) -> frozenset[str]:
-        """Every address by which a browser may reach it, as browsers write them.
+        """Return every address by which a browser may reach it, as browsers write them.
 
         A studio that listens everywhere answers to this machine's name and numbers.
         """
@@ -69,7 +69,7 @@ class StudioOptions:
         if self.loopback:
             names |= {"localhost", "127.0.0.1", "::1"}
         elif self.host in ("0.0.0.0", "::"):  # noqa: S104
-            names = {"localhost", socket.gethostname(), *_numbers()}
+            names = {"localhost", socket.gethostname(), *_interface_addresses()}
         own = {f"http://{_bracketed(name)}:{self.port}" for name in names}
         return frozenset((*map(_origin, own), *self.public))
 
@@ -86,10 +86,10 @@ class StudioOptions:
                 "--trusted-proxy 127.0.0.1; from anybody else it is refused"
             )
         for address in self.proxies:
-            _check_number(address)
+            _check_ip_address(address)
 
 
-def _check_number(address: str) -> None:
+def _check_ip_address(address: str) -> None:
     try:
         ip_address(address)
     except ValueError:
@@ -113,8 +113,8 @@ def _bracketed(name: str) -> str:
     return f"[{name}]" if ":" in name else name
 
 
-def _numbers() -> set[str]:
-    """The addresses of this machine's network interfaces."""
+def _interface_addresses() -> set[str]:
+    """Return the addresses of this machine's network interfaces."""
     import psutil
 
     internet = (socket.AF_INET, socket.AF_INET6)

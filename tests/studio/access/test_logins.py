@@ -49,10 +49,10 @@ def test_failures_pass_in_a_burst_and_then_at_a_rate():
 
 def test_names_without_end_take_no_more_memory_and_block_few_others():
     failures = FailureCounter(3, 60.0, Clock())
-    sizes = [len(row) for row in (*failures._counts, *failures._seen)]
+    sizes = [len(row) for row in (*failures._counts, *failures._updated)]
     for number in range(2000):
         failures.note(f"guess {number}")
-    assert [len(row) for row in (*failures._counts, *failures._seen)] == sizes
+    assert [len(row) for row in (*failures._counts, *failures._updated)] == sizes
     assert sum(failures.wait(f"other {number}") > 0 for number in range(1000)) < 30
 
 

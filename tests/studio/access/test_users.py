@@ -26,9 +26,9 @@ def argon2_is_cheap():
     cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     patch = pytest.MonkeyPatch()
     patch.setattr(passwords, "_hasher", lambda: cheap)
-    passwords._nobodys.cache_clear()
+    passwords._dummy_hash.cache_clear()
     yield
-    passwords._nobodys.cache_clear()
+    passwords._dummy_hash.cache_clear()
     patch.undo()
 
 

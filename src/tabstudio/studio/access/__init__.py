@@ -1,1 +1,1 @@
-"""Who asks, and what they may do."""
+"""Users, roles, sessions and tokens: who makes a request, and what they may do."""

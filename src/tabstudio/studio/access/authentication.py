@@ -1,4 +1,4 @@
-"""From what a request shows to who asks, as it is now: a changed role, an ended session count at once."""
+"""Authentication of claims: a changed role, an ended session or a revoked token counts at once."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ THREADS = 4
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """By what somebody is known: `key` is the hash of a session's or a token's secret, or a proxy's word.
+    """An unverified identity: `key` is the hash of a secret, or the name that a proxy sends.
 
-    An `owner` is whoever sits at this machine, where no login is asked.
+    An `owner` is the user of this machine, where no login is needed.
     """
 
     kind: Literal["owner", "session", "token", "proxy"]
@@ -38,7 +38,7 @@ class Claim:
 
 
 class Authentication:
-    """Answers, each time anew, who somebody is."""
+    """Verifies claims against the database, each time anew."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -46,7 +46,7 @@ class Authentication:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="authentication")
 
     async def authenticate(self, claim: Claim) -> Actor | None:
-        """Return what `who` does, from a thread that no slow MLflow holds up."""
+        """Return what `who` does, from a thread pool that no slow MLflow holds up."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self.who, claim)
 
     def who(self, claim: Claim) -> Actor | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def decide_login(options: StudioOptions, people: UserStore) -> StudioOptions:
-    """Return the options with `login` decided. Raises `ConfigError` where it is asked and nobody could."""
+    """Return the options with `login` decided. Raises `ConfigError` where it needs users and has none."""
     options.check()
     if options.login is False:
         return options

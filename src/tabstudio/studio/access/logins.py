@@ -1,4 +1,4 @@
-"""Logging in: the password is asked for, guesses are slowed down, and every refusal reads the same."""
+"""Logins by password: guesses are slowed down, and every refusal reads the same."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tabstudio.studio")
 BY_NAME = 10, 60.0
-"""Failures of one name that pass, and the seconds for another: 1,450 guesses a day."""
+"""Failures of one name that pass, and the seconds until another may: 1,450 guesses a day."""
 BY_ADDRESS = 30, 10.0
 """The same of one address, where many people may sit behind one."""
 
 
 class SlowDownError(Exception):
-    """Too many failed logins: the next is looked at in `seconds`."""
+    """Too many failed logins: the next one is accepted in `seconds`."""
 
     def __init__(self, seconds: int) -> None:
         super().__init__(f"too many failed logins: try again in {seconds} s")
@@ -38,7 +38,7 @@ class PasswordLogins:
         self.names, self.addresses = FailureCounter(*BY_NAME), FailureCounter(*BY_ADDRESS)
 
     async def attempt(self, name: str, password: str, address: str) -> str | None:
-        """Return what `login` does. Guesses wait for each other, and hold up nobody else."""
+        """Call `login` in a thread of its own pool: guesses wait for each other, and hold up nobody else."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self.login, name, password, address)
 
@@ -51,7 +51,7 @@ class PasswordLogins:
         wait = max(self.names.wait(counted), self.addresses.wait(network))
         if wait:
             raise SlowDownError(wait)
-        # Counted before it is known: many guesses at a time must not all pass while the first is looked at.
+        # Counted before the check: many guesses at a time must not all pass while the first is checked.
         self.names.note(counted)
         self.addresses.note(network)
         who = self.access.people.login(name, password)
@@ -64,7 +64,7 @@ class PasswordLogins:
 
 
 def _network(address: str) -> str:
-    """What one person has at least: of IP version 6 a whole network."""
+    """Return the network of one client: the address, or for IPv6 its /64."""
     try:
         parsed = ip_address(address)
     except ValueError:

@@ -23,24 +23,24 @@ def hash_password(password: str) -> str:
     if not SHORTEST <= len(password) <= LONGEST:
         raise ConfigError(f"a password of {SHORTEST} to {LONGEST:,} characters was expected")
     with _SLOTS:
-        return _hasher().hash(_plain(password))
+        return _hasher().hash(_normalized(password))
 
 
 def verify_password(stored: str, password: str) -> bool:
-    """Whether `password` is the one that was hashed; `kept` is empty where there is none."""
+    """Whether `password` is the one that was hashed; `stored` is empty where there is none."""
     from argon2.exceptions import InvalidHashError, VerificationError
 
     if len(password) > LONGEST:
         return False
     with _SLOTS:
         try:
-            return _hasher().verify(stored or _nobodys(), _plain(password)) and bool(stored)
+            return _hasher().verify(stored or _dummy_hash(), _normalized(password)) and bool(stored)
         except (VerificationError, InvalidHashError):
             return False
 
 
 def needs_rehash(stored: str) -> bool:
-    """Whether a hash was made with other parameters than are used now."""
+    """Whether a hash was made with other parameters than today's."""
     return _hasher().check_needs_rehash(stored)
 
 
@@ -52,11 +52,11 @@ def _hasher() -> PasswordHasher:
 
 
 @cache
-def _nobodys() -> str:
-    """What a password is held against where there is no such user, for the time that it takes."""
+def _dummy_hash() -> str:
+    """Return a hash to check where there is no such user, so that it takes the same time."""
     return _hasher().hash("nobody's")
 
 
-def _plain(password: str) -> str:
-    """One form for what different keyboards send for the same characters."""
+def _normalized(password: str) -> str:
+    """Return the password in Unicode form NFKC: keyboards send the same characters differently."""
     return unicodedata.normalize("NFKC", password)

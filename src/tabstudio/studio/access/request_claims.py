@@ -1,4 +1,4 @@
-"""What a request shows of who asks: a token, a proxy's word, a session; and from which address it came."""
+"""The claim that a request makes (token, proxy header, session cookie), and the address it came from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COOKIE = "tabstudio_session"
 
 
 def request_claim(options: StudioOptions, scope: Scope, headers: Headers) -> Claim | None:
-    """Return the claim that a request makes, None where it makes none. Whether it holds is not asked here.
+    """Return the claim that a request makes, None where it makes none. It is not verified here.
 
     A token that is shown counts before anything else. Raises `AccessError` for the header of a proxy that
     comes from somebody else.

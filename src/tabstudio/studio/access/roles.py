@@ -1,4 +1,4 @@
-"""The four roles: each may do what stands before it in the row, too."""
+"""The four roles: each may also do what the roles before it may."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ MEANING: dict[Role, str] = {
 
 
 class ForbiddenError(AccessError):
-    """Somebody asked for what their role does not allow."""
+    """The role of the user does not allow an action."""
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A person, or a program, that asks; `name` is written into histories."""
+    """The user, or program, that acts; `name` is written into histories."""
 
     name: str
     role: Role
 
     def may(self, role: Role) -> bool:
-        """Whether this is somebody of that role, or of a higher one."""
+        """Whether this user has that role or a higher one."""
         return ROLES.index(self.role) >= ROLES.index(role)
 
     def check(self, role: Role, doing: str) -> None:
-        """Raise `ForbiddenError` where the role does not allow what is asked for."""
+        """Raise `ForbiddenError` where the role does not allow the action `doing`."""
         if not self.may(role):
             raise ForbiddenError(
                 f"{self.name} is {self.role} here, and cannot {doing}: "

@@ -1,4 +1,4 @@
-"""What browsers and programs show: 32 random bytes, kept as their SHA-256, which needs no salt."""
+"""Secrets of sessions and access tokens: 32 random bytes, stored as their SHA-256, which needs no salt."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from hashlib import sha256
 from secrets import token_urlsafe
 
 PREFIX = "tabstudio_"
-"""By it a token is known where it was published by accident."""
+"""Secret scanners know a published token by it."""
 
 
 def new_session_secret() -> str:
-    """Make what a browser holds."""
+    """Return a new secret for the cookie of a session."""
     return token_urlsafe(32)
 
 
 def new_token() -> str:
-    """Make what a program shows."""
+    """Return a new access token."""
     return PREFIX + token_urlsafe(32)
 
 
 def secret_digest(secret: str) -> str:
-    """Return what is kept of a secret."""
+    """Return the hash that is stored of a secret."""
     return sha256(secret.encode()).hexdigest()

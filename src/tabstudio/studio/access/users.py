@@ -1,4 +1,4 @@
-"""The people who may use a studio: their roles and passwords, in our own tables."""
+"""The users of a studio with their roles and passwords, in tabstudio's own tables."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class StudioUser:
 
 
 class UserStore:
-    """Everybody in `database`. Changes count at once, also for pages that are open."""
+    """The users in `database`. Changes count at once, also for pages that are open."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
     def list(self) -> list[StudioUser]:
-        """Return everybody, by name."""
+        """Return all users by name."""
         with self.database.reading() as connection:
             rows = connection.execute(select(users).order_by(users.c.name)).mappings().all()
             named = connection.execute(select(access_tokens.c.user, access_tokens.c.name)).all()
@@ -60,18 +60,18 @@ class UserStore:
         ]
 
     def any(self) -> bool:
-        """Whether there is anybody."""
+        """Whether there is any user."""
         with self.database.reading() as connection:
             return connection.execute(select(users.c.name).limit(1)).first() is not None
 
     def who(self, name: str) -> Actor | None:
-        """Look somebody up by name; None where there is nobody of that name."""
+        """Return the user of that name and their role, None where there is none."""
         with self.database.reading() as connection:
             role = connection.execute(select(users.c.role).where(users.c.name == name)).scalar()
         return Actor(name, cast("Role", role)) if role else None
 
     def add(self, name: str, role: str, password: str | None = None) -> None:
-        """Let somebody in. Without a password they come by token or through a proxy.
+        """Add a user. Without a password they come by token or through a proxy.
 
         Raises `ConfigError` for a name that is taken or cannot be one, a role that there is not, and a
         password that is too short.
@@ -87,7 +87,7 @@ class UserStore:
             connection.execute(insert(users).values(**values))
 
     def set_role(self, name: str, role: str) -> None:
-        """Give somebody another role. Raises `ConfigError` where it would leave no admin."""
+        """Change the role of a user. Raises `ConfigError` where it would leave no admin."""
         role = _checked_role(role)
         with self.database.writing() as connection:
             _known(connection, name)
@@ -96,7 +96,7 @@ class UserStore:
             connection.execute(update(users).where(users.c.name == name).values(role=role))
 
     def set_password(self, name: str, password: str) -> None:
-        """Give somebody another password, and end their sessions; their tokens stay.
+        """Change the password of a user and end their sessions; their tokens stay.
 
         Raises `ConfigError` where there is nobody of that name, or the password is too short.
         """
@@ -107,7 +107,7 @@ class UserStore:
             connection.execute(delete(sessions).where(sessions.c.user == name))
 
     def remove(self, name: str) -> None:
-        """Let somebody in no more: their sessions and tokens end.
+        """Remove a user with their sessions and tokens.
 
         Raises `ConfigError` where there is nobody of that name, or the others would have no admin.
         """
@@ -123,7 +123,7 @@ class UserStore:
                 connection.execute(delete(table).where(column == name))
 
     def login(self, name: str, password: str) -> Actor | None:
-        """Return who that is, None for a wrong password as for a name that nobody has."""
+        """Return the user, None for a wrong password as for a name that nobody has."""
         name = _normal(name)
         with self.database.reading() as connection:
             row = connection.execute(select(users).where(users.c.name == name)).mappings().one_or_none()
@@ -138,7 +138,7 @@ class UserStore:
         return Actor(name, cast("Role", row["role"]))
 
     def token(self, user: str, name: str, days: int | None = None) -> str:
-        """Make a token for a program of somebody's and return it: it is shown this once.
+        """Create an access token of a user and return it: it is shown this once.
 
         `days` bounds its life. Raises `ConfigError` where there is no such user, or they have a token of
         that name.
@@ -156,7 +156,7 @@ class UserStore:
         return secret
 
     def revoke(self, user: str, name: str) -> None:
-        """Let a token count no more. Raises `ConfigError` where there is none of that name."""
+        """Revoke a token. Raises `ConfigError` where there is none of that name."""
         with self.database.writing() as connection:
             _known(connection, user)
             theirs = select(access_tokens.c.name).where(access_tokens.c.user == user)

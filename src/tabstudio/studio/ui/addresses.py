@@ -1,4 +1,4 @@
-"""Where things stand in the studio: the one spelling of each address, whatever characters a name has."""
+"""Addresses of the studio's pages, whatever characters a name has."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tabstudio.studio.ui.tables import Cell, format_number, table_markup
 SERIES = tuple(f"var(--series-{place})" for place in range(1, 9))
 DASHES = ("solid", "dashed", "dotted")
 SHOWN = 2000
-"""Rows of numbers below one chart; the rest is told."""
+"""Rows of numbers that are shown below one chart."""
 
 Options = dict[str, Any]
 """Options as ECharts takes them."""
@@ -25,7 +25,7 @@ Bars = Mapping[str, Sequence[float]]
 
 
 class Chart:
-    """An ECharts chart under its title. `options` are ECharts' own, completed by the style of the house.
+    """An ECharts chart under its title. `options` are ECharts' own, completed by the common style.
 
     `numbers` returns headers and rows of what is drawn; it is called when a reader opens them.
     """
@@ -285,7 +285,7 @@ _AXIS: Options = {
 
 
 def _styled(options: Options) -> Options:
-    """The options with the colors, axes and texts of the house below what they say themselves."""
+    """Return the options, completed by the common colors, axes and texts."""
     styled = {
         "animationDuration": 250,
         "color": list(SERIES),

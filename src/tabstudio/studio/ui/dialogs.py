@@ -1,4 +1,4 @@
-"""A question before something is done: what it means, why it is done, and what stood in its way."""
+"""A dialog that confirms an action, takes a reason, and shows the error that prevents it."""
 
 from __future__ import annotations
 

@@ -7,11 +7,6 @@ from contextlib import contextmanager
 
 from nicegui import ui
 
-FIELD = "outlined dense options-dense"
-"""Quasar's properties of a field that stands among others."""
-ACTION, MAIN_ACTION, QUIET_ACTION = "outline no-caps", "unelevated no-caps", "flat dense no-caps"
-"""Quasar's properties of a button, of the one that a page is for, and of one in a row of a table."""
-
 
 def heading(text: str, subtitle: str = "") -> None:
     """The one first-level heading of a page, and a sentence below it."""
@@ -37,13 +32,6 @@ def section(title: str, note: str = "") -> Iterator[ui.element]:
         if note:
             tag("p", note).classes("muted")
         yield card
-
-
-@contextmanager
-def row(more: str = "tools") -> Iterator[ui.element]:
-    """Elements beside each other, in further lines where there is no room."""
-    with ui.element("div").classes(f"row-wrap {more}") as element:
-        yield element
 
 
 @contextmanager
@@ -78,13 +66,13 @@ def _fact(name: str, value: str) -> ui.label:
 
 
 def problem(text: str) -> None:
-    """What went wrong, where the answer would stand, with the way out."""
+    """An error message in place of what it prevents."""
     with ui.element("div").classes("problem").props('role="alert"'):
         ui.label(text)
 
 
 def empty(text: str) -> None:
-    """Nothing here yet, and what to do about it."""
+    """A note in place of an empty list."""
     ui.label(text).classes("nothing")
 
 

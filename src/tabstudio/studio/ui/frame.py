@@ -1,4 +1,4 @@
-"""The frame around every page: header, the way to the other pages, theme; and how a page is declared."""
+"""The frame around every page (header, navigation, theme), and the decorator that declares a page."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _HEAD = '<link rel="stylesheet" href="/static/studio.css"><script src="/static/s
 
 
 class PageView:
-    """One page in one browser: who looks at it, and how it hears of changes."""
+    """One page in one browser: its user, and its subscriptions to changes."""
 
     def __init__(self, studio: Studio, request: Request) -> None:
         self.studio = studio
@@ -44,7 +44,7 @@ class PageView:
 
     @property
     def who(self) -> Actor:
-        """Who looks at it, in the role that they have now. Raises `AccessError` once they have logged out."""
+        """The user with their present role. Raises `AccessError` once they have logged out."""
         return self.studio.access.checked(self._claim)
 
     def follow(self, topic: str, follower: Callable[[], Awaitable[None] | None]) -> Callable[[], None]:
@@ -65,7 +65,7 @@ class PageView:
         return leave
 
     def soon(self, build: Callable[[], Awaitable[None]], height: str = "8rem") -> None:
-        """Show a placeholder here at once, and what `build` makes in its place when it is ready."""
+        """Show a placeholder at once, and replace it by what `build` makes when it is ready."""
         container = ui.element("div").classes("soon").style(f"min-height:{height}").props('aria-busy="true"')
 
         async def fill() -> None:
@@ -81,7 +81,7 @@ class PageView:
 
 
 def page(studio: Studio, path: str, title: str, destination: str) -> Callable[[Build[P]], Build[P]]:
-    """Declare an async function that builds the page at `path`, inside the frame, with `place` marked in it.
+    """Declare an async function that builds the page at `path`; the navigation marks `destination`.
 
     Its parameters after the view are those of the path and the query, as FastAPI reads them. A
     `TabstudioError` becomes a message on the page.
@@ -122,7 +122,7 @@ def frame(view: PageView, destination: str, theme: str) -> Iterator[None]:
             if view.studio.mlflow_url:
                 ui.link("MLflow", view.studio.mlflow_url, new_tab=True).props('rel="noopener"')
         ui.element("span").classes("grow")
-        _who(view)
+        _user_menu(view)
         _theme_button(dark)
     with (
         ui.element("div").props('id="main" tabindex="-1"').classes("page")
@@ -130,8 +130,8 @@ def frame(view: PageView, destination: str, theme: str) -> Iterator[None]:
         yield
 
 
-def _who(view: PageView) -> None:
-    """Who is logged in, as what; and the way out."""
+def _user_menu(view: PageView) -> None:
+    """User, role and the button that logs out."""
     who = view.who
     shown = ui.label(f"{who.name} · {who.role}").classes("who")
     if not view.studio.options.login:

@@ -22,7 +22,7 @@ class LinkCell:
 
 @dataclass(frozen=True, slots=True)
 class BadgeCell:
-    """A cell with a word in a frame; see `frame.badge` for the tones."""
+    """A cell with a word in a frame; see `elements.badge` for the tones."""
 
     text: str
     tone: str = ""
@@ -65,7 +65,7 @@ class LiveTable:
 def table_markup(
     headers: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str = "", *, wide: bool = False
 ) -> str:
-    """The table as HTML."""
+    """Return the table as HTML."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in headers)
     body = "".join("<tr>" + "".join(_cells(row, wide)) + "</tr>" for row in rows)
     caption_markup = f"<caption>{escape(caption)}</caption>" if caption else ""
@@ -73,7 +73,7 @@ def table_markup(
 
 
 def format_number(value: float | int | None, digits: int = 4) -> str:
-    """A number as people read it: significant digits, thousands with a comma; a dash where there is none."""
+    """Return a number with significant digits and commas between thousands; a dash where there is none."""
     if value is None or value != value:
         return "–"
     if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e15):
@@ -113,7 +113,7 @@ def _cell(cell: Cell) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """What a long table wants to show: rows from `offset` on, `limit` of them, in an order."""
+    """The page of a long table to fetch: `limit` rows from `offset` on, in an order."""
 
     offset: int
     limit: int
@@ -146,7 +146,7 @@ class PagedTable:
         title: str = "",
     ) -> None:
         self.fetch = fetch
-        self._turn = self._shown = 0
+        self._requested = self._shown = 0
         self._pagination = {
             "sortBy": order or None,
             "descending": descending,
@@ -171,16 +171,16 @@ class PagedTable:
 
     async def refresh(self) -> None:
         """Fetch the page that is shown again."""
-        self._turn = turn = self._turn + 1
+        self._requested = number = self._requested + 1
         p = self._pagination
         size = int(p["rowsPerPage"] or 25)
         request = PageRequest(
             (int(p["page"] or 1) - 1) * size, size, str(p["sortBy"] or ""), bool(p["descending"])
         )
         rows, total = await self.fetch(request)
-        if turn < self._shown:  # a later question was answered earlier
+        if number < self._shown:  # a later request was answered earlier
             return
-        self._shown = turn
+        self._shown = number
         p["rowsNumber"] = total
         self.table.pagination = dict(p)
         self.table.rows = rows

@@ -22,14 +22,14 @@ Points = list[tuple[float, float]]
 
 
 def metric_curve(client: RegistryClient, run_id: str, metric: str, points: int = POINTS) -> Points:
-    """The curve of one metric as (step, value), in the order of steps; see `histories`."""
+    """Return the curve of one metric as (step, value), in the order of steps; see `metric_curves`."""
     return metric_curves(client, run_id, [metric], points)[metric]
 
 
 def metric_curves(
     client: RegistryClient, run_id: str, metrics: Iterable[str], points: int = POINTS
 ) -> dict[str, Points]:
-    """The curves of metrics of one run as (step, value), in the order of steps; only finite values.
+    """Return the curves of metrics of one run as (step, value), in the order of steps; only finite values.
 
     Of a long one, evenly chosen points: a database of one's own picks them itself, a server sends all.
     Raises `TrackingError` where MLflow cannot be asked.
@@ -48,7 +48,7 @@ def metric_curves(
 def _in_tables(
     store: Any, run_id: str, names: Sequence[str], points: int
 ) -> dict[str, list[tuple[int, int, float]]]:
-    """Short curves together, in one question; long ones one by one, thinned by MLflow."""
+    """Read short curves together in one query, long ones one by one, thinned by MLflow."""
     from mlflow.store.tracking.dbmodels.models import SqlMetric as Row
 
     mine = (Row.run_uuid == run_id, Row.key.in_(names))
@@ -78,7 +78,7 @@ def _curve(logged: Iterable[tuple[int, int, float]], points: int) -> Points:
 
 
 def group_metrics(metrics: Iterable[str]) -> dict[str, list[str]]:
-    """Names of metrics by what they tell of, for one chart each: a measure on all parts of the rows together.
+    """Group names of metrics for one chart each: a measure on all parts of the rows together.
 
     Losses come first, then learning rates; what stands before a slash is a group otherwise.
 
@@ -99,7 +99,7 @@ def _rank(group: str) -> int:
 
 
 def smoothed(points: Points, weight: float) -> Points:
-    """The exponential moving mean of a curve, corrected for its start; `weight` from 0 (none) to below 1.
+    """Return the exponential moving mean of a curve, corrected for its start; 0 <= `weight` < 1.
 
     Source: Kingma and Ba 2014, section 3, the correction of the bias of a moving mean.
     """

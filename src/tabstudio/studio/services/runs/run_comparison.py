@@ -1,4 +1,4 @@
-"""Several runs beside each other: their curves, and what differs."""
+"""Comparison of several runs: curves, parameters and metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_RUNS = 50
 
 
 def run_labels(rows: Sequence[RunRow]) -> list[str]:
-    """A name for each run that no other of them has: with the beginning of its id where two share one."""
+    """Return a unique name for each run: with the beginning of its id where two share one."""
     names = [row.name for row in rows]
     return [row.name if names.count(row.name) == 1 else f"{row.name} ({row.id[:6]})" for row in rows]
 
@@ -24,7 +24,7 @@ def run_labels(rows: Sequence[RunRow]) -> list[str]:
 def compare_curves(
     client: RegistryClient, rows: Sequence[RunRow], metric: str, points: int = POINTS
 ) -> dict[str, Points]:
-    """The curve of one metric of each run that has it, by label."""
+    """Return the curve of one metric of each run that has it, by label."""
     return {
         label: metric_curve(client, row.id, metric, points)
         for label, row in zip(run_labels(rows), rows, strict=True)
@@ -35,20 +35,20 @@ def compare_curves(
 def parameter_differences(
     rows: Sequence[RunRow], *, everything: bool = False
 ) -> list[tuple[str, list[str | None]]]:
-    """Parameters by name with each run's value, None where it has none; only what differs, or all."""
+    """Return parameters by name with each run's value, None where it has none; only what differs, or all."""
     names = sorted({name for row in rows for name in row.params})
     table = [(name, [row.params.get(name) for row in rows]) for name in names]
     return [(name, values) for name, values in table if everything or len(set(values)) > 1]
 
 
 def metric_values(rows: Sequence[RunRow]) -> list[tuple[str, list[float | None]]]:
-    """Metrics by name with the last value of each run, None where it has none."""
+    """Return metrics by name with the last value of each run, None where it has none."""
     names = sorted({name for row in rows for name in row.metrics})
     return [(name, [row.metrics.get(name) for row in rows]) for name in names]
 
 
 def coordinates(rows: Sequence[RunRow], dimensions: Sequence[str]) -> list[list[float | str | None]]:
-    """The values of each run for parallel coordinates; a dimension is `params.NAME` or `metrics.NAME`.
+    """Return the values of each run for parallel coordinates; a dimension is `params.NAME` or `metrics.NAME`.
 
     A parameter is a number where it is one in every run that has it, else text.
     """

@@ -1,4 +1,4 @@
-"""One run, with all that MLflow knows of it, whoever has logged it."""
+"""The details of one run: data, models, versions, source."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NOTE = "mlflow.note.content"
 MOST_VERSIONS = 100
 BUNDLE = "tabstudio.task"
-"""A tag of logged models that hold a bundle of ours."""
+"""A tag of logged models that hold a bundle of tabstudio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def _model(model: LoggedModel, versions: list[tuple[str, int, str]]) -> RunModel
 
 
 def _dataset(dataset: Any) -> RunDataset:
-    profile, source = _said(dataset.dataset.profile), _said(dataset.dataset.source)
+    profile, source = _json_object(dataset.dataset.profile), _json_object(dataset.dataset.source)
     rows = profile.get("num_rows")
     context = next((tag.value for tag in dataset.tags if tag.key == "mlflow.data.context"), "")
     where = next((str(source[key]) for key in ("uri", "url", "path", "source") if source.get(key)), "")
@@ -152,7 +152,7 @@ def _dataset(dataset: Any) -> RunDataset:
     return RunDataset(dataset.dataset.name, dataset.dataset.digest, context, where, count)
 
 
-def _said(text: str | None) -> dict[str, Any]:
+def _json_object(text: str | None) -> dict[str, Any]:
     with suppress(ValueError):
         value = json.loads(text or "{}")
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What a run's evaluation found, and what its decisions would be worth at other thresholds."""
+"""The evaluation of a run, and its decisions at other thresholds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tabstudio.registry.mlflow_client import RegistryClient
 
 EVALUATION_FILE = "evaluation/evaluation.json"
-"""Where a training of ours keeps all that was measured."""
+"""The file with all measurements of a training by tabstudio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class RunEvaluation:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdDecision:
-    """Rows of a binary task by what was true and what was said, at one threshold."""
+    """The confusion counts of a binary task at one threshold."""
 
     threshold: float
     true_positives: int
@@ -108,7 +108,7 @@ def _outcome(numbers: Mapping[str, Any]) -> RunEvaluation:
 
 
 def threshold_decisions(evaluation: Evaluation) -> list[ThresholdDecision]:
-    """What a binary decision would be at each threshold that was counted, in rising order; else none."""
+    """Return the decisions of a binary task at each counted threshold, in rising order; else none."""
     if len(evaluation.confusion) != 2:
         return []
     negatives, positives = (sum(row) for row in evaluation.confusion)
@@ -126,7 +126,7 @@ def threshold_decisions(evaluation: Evaluation) -> list[ThresholdDecision]:
 
 
 def nearest_decision(decisions: list[ThresholdDecision], threshold: float) -> int:
-    """The place of the decision at the threshold that is nearest."""
+    """Return the index of the decision at the nearest threshold."""
     index = bisect_left([decision.threshold for decision in decisions], threshold)
     near = [p for p in (index - 1, index) if 0 <= p < len(decisions)]
     return min(near, key=lambda p: abs(decisions[p].threshold - threshold))
@@ -135,7 +135,7 @@ def nearest_decision(decisions: list[ThresholdDecision], threshold: float) -> in
 def cheapest_decision(
     decisions: list[ThresholdDecision], false_positive: float, false_negative: float
 ) -> int:
-    """The place of the decision that costs least on these rows; of equal ones the middle one."""
+    """Return the index of the decision that costs least on these rows; of equal ones the middle one."""
     costs = [decision.cost(false_positive, false_negative) for decision in decisions]
     least = [index for index, cost in enumerate(costs) if cost == min(costs)]
     return least[len(least) // 2]

@@ -1,4 +1,4 @@
-"""What a reader asks a list of runs for, and how MLflow is asked for it."""
+"""Queries of runs, and their translation to MLflow's filter and order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ATTRIBUTES = {
     "ended": "end_time",
     "user": "user_id",
 }
-"""What a list is sorted by beside `metrics.NAME` and `params.NAME`, and MLflow's word for it."""
+"""Attributes to sort by besides `metrics.NAME` and `params.NAME`, with MLflow's name of each."""
 EXAMPLE = "metrics.test_roc_auc > 0.9 and params.network = 'mlp'"
 
 
@@ -51,7 +51,7 @@ class RunQuery:
 
 
 def parse_filter(text: str) -> Sequence[dict[str, Any]]:
-    """MLflow's reading of a filter string. Raises `ConfigError` where it makes no sense."""
+    """Parse a filter string as MLflow does. Raises `ConfigError` where it makes no sense."""
     from mlflow.exceptions import MlflowException
     from mlflow.utils.search_utils import SearchUtils
 
@@ -64,7 +64,7 @@ def parse_filter(text: str) -> Sequence[dict[str, Any]]:
 
 
 def filter_string(query: RunQuery) -> str:
-    """All conditions of a query as one filter of MLflow's.
+    """Return all conditions of a query as one MLflow filter.
 
     Raises `ConfigError` for a name with quotes of both kinds, which cannot be asked for.
     """
@@ -81,7 +81,7 @@ def filter_string(query: RunQuery) -> str:
 
 
 def order_clause(query: RunQuery) -> str:
-    """The order as MLflow writes it. Raises `ConfigError` for a name with a backtick: it cannot read that."""
+    """Return the order as MLflow writes it. Raises `ConfigError` for a name with a backtick."""
     direction = "DESC" if query.descending else "ASC"
     if query.order in ATTRIBUTES:
         return f"attributes.{ATTRIBUTES[query.order]} {direction}"

@@ -1,4 +1,4 @@
-"""Runs as data."""
+"""Records of runs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """Some rows of a list, and how many the whole list has."""
+    """A page of a list, and the length of the whole list."""
 
     rows: tuple[RunRow, ...]
     total: int

@@ -1,4 +1,4 @@
-"""Where runs are looked for: in MLflow's tables where they are at hand, else page by page through its API.
+"""Search of runs: in MLflow's tables where there is a database, else page by page through its API.
 
 `MlflowClient.search_runs` answers pages only, and does not say how many runs there are. On SQLite it takes
 seconds to sort 10,000 runs by a metric, because it joins them to a subquery that has no index. MLflow's
@@ -33,7 +33,7 @@ NUMBER = r"^[ ]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ ]*$"
 
 
 class RunSearch(Protocol):
-    """Finds runs in the experiments named."""
+    """Searches runs in given experiments."""
 
     def find(
         self, query: RunQuery, experiments: Sequence[str], offset: int, limit: int
@@ -45,7 +45,7 @@ class RunSearch(Protocol):
 
 
 def search_of(client: MlflowClient) -> RunSearch:
-    """The fastest way to a client's runs."""
+    """Return the fastest search of a client's runs."""
     from mlflow.store.tracking import sqlalchemy_store
 
     store = tracking_store(client)
@@ -54,7 +54,7 @@ def search_of(client: MlflowClient) -> RunSearch:
 
 
 class SqlRunSearch:
-    """Looks in MLflow's own tables for which runs, and asks MLflow for these."""
+    """Finds the ids in MLflow's own tables, and fetches these runs from MLflow."""
 
     def __init__(self, client: MlflowClient, store: Any) -> None:
         self.client, self.store = client, store
@@ -84,7 +84,7 @@ class SqlRunSearch:
         return {run_id: counts.get(run_id, 0) for run_id in ids}
 
     def _matching(self, session: Session, query: RunQuery, experiments: Sequence[str]) -> Select[Any]:
-        """Ids of the runs that a query asks for, in no order; MLflow itself reads its filter string."""
+        """Select the ids of matching runs, in no order; MLflow itself parses the filter string."""
         from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
 
         attributes, joined, datasets = filter_clauses(self.store, session, parse_filter(query.filter))
@@ -124,7 +124,7 @@ def _within(experiments: Sequence[str]) -> tuple[Any, Any]:
 
 
 def _ordered(query: RunQuery, matching: Select[Any]) -> Select[Any]:
-    """The ids in their order: what has no value last, then the latest first."""
+    """Select the ids in their order: runs without the value last, then the latest first."""
     from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlParam, SqlRun
 
     statement = select(SqlRun.run_uuid).where(SqlRun.run_uuid.in_(matching))
@@ -152,7 +152,7 @@ def _ordered(query: RunQuery, matching: Select[Any]) -> Select[Any]:
 
 
 class ApiRunSearch:
-    """Asks a tracking server, which says of each page whether another follows.
+    """Asks a tracking server, whose pages only say whether another one follows.
 
     Parameters are sorted as text there. The number of runs is found by halving, about thirty small questions
     for ten thousand runs; once it is known, two questions tell whether it still holds.
@@ -207,7 +207,7 @@ class ApiRunSearch:
 
 
 def _counted(exists: Callable[[int], bool], guess: int) -> int:
-    """The length of a list of which one can only ask whether it has an element at a place.
+    """Return the length of a list that only answers whether it has an element at an index.
 
     >>> [_counted(lambda place: place < length, 100) for length in (0, 3, 99, 100, 101, 12345)]
     [0, 3, 99, 100, 101, 12345]

@@ -1,4 +1,4 @@
-"""All runs of all experiments: pages of them, and what they can be shown by."""
+"""The runs of all experiments, page by page, and the names of their metrics and parameters."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RunStore:
         return search_of(self.client.mlflow)
 
     def experiments(self) -> dict[str, str]:
-        """Names of the experiments by their ids, the one changed last first."""
+        """Return the names of the experiments by id, the one changed last first."""
         names: dict[str, str] = {}
         token: str | None = None
         with self.client.asking("list the experiments"):
@@ -51,7 +51,7 @@ class RunStore:
                     return names
 
     def page(self, query: RunQuery, offset: int = 0, limit: int = 25, *, children: bool = False) -> RunPage:
-        """Some rows of what a query asks for; with `children`, how many runs are below each.
+        """Return a page of the runs that match a query; with `children`, how many runs are below each.
 
         Raises `ConfigError` for a query that makes no sense, `TrackingError` where MLflow cannot be asked.
         """
@@ -67,17 +67,17 @@ class RunStore:
         return RunPage(tuple(_row(run, names, children_of) for run in runs), total)
 
     def children(self, run_id: str, experiments: Sequence[str]) -> int:
-        """How many runs of these experiments are below one."""
+        """Return how many runs of these experiments are below one."""
         with self.client.asking("search the runs"):
             return self._finder.children([run_id], experiments)[run_id]
 
     def columns(self, query: RunQuery) -> RunColumns:
-        """The metrics and parameters of the newest runs that a query asks for, most frequent first."""
+        """Return metrics and parameters of the newest runs that match a query, most frequent first."""
         rows = self.page(query, 0, NEWEST).rows
         return RunColumns(_frequent([row.metrics for row in rows]), _frequent([row.params for row in rows]))
 
     def rows(self, ids: Sequence[str]) -> list[RunRow]:
-        """These runs, in this order. Raises `TrackingError` where one is not there."""
+        """Return these runs in this order. Raises `TrackingError` where one is not there."""
         names = self.experiments()
         runs = []
         for run_id in ids:
