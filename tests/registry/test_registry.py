@@ -448,6 +448,27 @@ def test_what_was_noticed_is_told_where_the_move_fails_too(place):
     ]
 
 
+def test_no_connection_to_our_tables_waits_for_mlflow(place, monkeypatch):
+    with place.open() as registry:
+        registry.promote("ill", 1, "production", reason="first")
+        client, open_connections = registry.client.mlflow, []
+        for name in ("get_registered_model", "search_model_versions", "get_model_version"):
+            call = getattr(client, name)
+
+            def asked(*args, call=call, **kwargs):
+                open_connections.append(registry.database.engine.pool.checkedout())
+                return call(*args, **kwargs)
+
+            monkeypatch.setattr(client, name, asked)
+        registry.look("ill")
+        registry.versions("ill")
+        registry.version("ill", "production")
+        registry.history("ill")
+        registry.models()
+    assert open_connections
+    assert set(open_connections) == {0}
+
+
 def test_a_page_of_versions_asks_for_their_runs_at_once(place, monkeypatch):
     client, source = place.client, str(place.folder / "files")
     experiments = [client.create_experiment(name) for name in ("one", "two")]

@@ -80,7 +80,8 @@ class MlflowSync:
             pending = chain.head.mirrored < chain.head.number
         repairs = self._repair(name) if pending else ()
         with self.history.reading(name) as chain:
-            state = self._look(name, chain)
+            head, held = chain.head, self._held(chain)
+        state = self._look(name, head, held)  # no connection waits for MLflow
         with self.history.reading(name) as chain:  # as it is after the look, not before
             differs = self._differs(chain, state)
         if differs:
@@ -193,10 +194,13 @@ class MlflowSync:
         what = f": version {moved}" if moved else ""
         return (f"{name}: MLflow was told what an interrupted command had left{what}",)
 
-    def _look(self, name: str, chain: HistoryChain) -> MlflowState:
-        known = [row.version for row in holders(chain, self.mirror).values() if row is not None]
-        state = self.mirror.look(name, max(0, chain.head.seen - _OVERLAP), known)
-        self._check_home(name, chain.head, state.anchor)
+    def _held(self, chain: HistoryChain) -> list[int]:
+        """Return the versions that are in an exclusive stage."""
+        return [row.version for row in holders(chain, self.mirror).values() if row is not None]
+
+    def _look(self, name: str, head: ChainHead, held: list[int]) -> MlflowState:
+        state = self.mirror.look(name, max(0, head.seen - _OVERLAP), held)
+        self._check_home(name, head, state.anchor)
         return state
 
     def _check_home(self, name: str, head: ChainHead, anchor: str) -> None:
@@ -221,7 +225,7 @@ class MlflowSync:
         """Write down what was changed in MLflow, and bring its other half (alias, stage) in step."""
         with self.history.writing(name) as chain:
             self._tell(chain)
-            state = self._look(name, chain)
+            state = self._look(name, chain.head, self._held(chain))
             rows = [
                 chain.append(
                     "external",

@@ -110,9 +110,8 @@ class Studio:
         _ = self.mlflow  # makes the local database, so that an empty registry can be looked at
         with self._lock:
             if self._registry is None:
-                self._registry = Registry(
-                    tracking_uri=self.tracking_uri, registry_uri=self.registry_uri, database=self.database
-                )
+                # With connections of its own: while MLflow is told of a move, one of them waits.
+                self._registry = Registry(tracking_uri=self.tracking_uri, registry_uri=self.registry_uri)
         return self._registry.as_actor(who.name)
 
     def people(self, who: Actor, about: str = "") -> UserStore:
