@@ -189,19 +189,21 @@ def _registry_table(path: Path) -> Mapping[str, object] | None:
 
 
 def _stage(name: str, file: _File, faults: list[str]) -> Stage | None:
-    place, table = f"stages.{name}", file.stages.get(name, {})
+    location, table = f"stages.{name}", file.stages.get(name, {})
     exclusive = table.get("exclusive", name != ARCHIVE)
     room = ARCHIVE if exclusive and ARCHIVE in file.order and name != ARCHIVE else None
     table = {"name": name, "exclusive": exclusive, "displaced_to": room} | table
-    stage = _parsed(Stage, table, place, faults)
+    stage = _parsed(Stage, table, location, faults)
     if stage is None:
         return None
     if stage.displaced_to is not None and (
         stage.displaced_to not in file.order or stage.displaced_to == name
     ):
-        faults.append(f"{place}.displaced_to: another stage of {', '.join(file.order)} was expected")
+        faults.append(f"{location}.displaced_to: another stage of {', '.join(file.order)} was expected")
     if stage.approvers and stage.approvals > len(stage.approvers):
-        faults.append(f"{place}.approvals: there are {len(stage.approvers)} approvers, got {stage.approvals}")
+        faults.append(
+            f"{location}.approvals: there are {len(stage.approvers)} approvers, got {stage.approvals}"
+        )
     if stage.gates:
         from tabstudio.registry.gates import parse_gates
 
@@ -212,16 +214,16 @@ def _stage(name: str, file: _File, faults: list[str]) -> Stage | None:
     return stage
 
 
-def _webhook(table: dict[str, object], place: str, faults: list[str]) -> Webhook | None:
-    hook = _parsed(Webhook, table, place, faults)
+def _webhook(table: dict[str, object], location: str, faults: list[str]) -> Webhook | None:
+    hook = _parsed(Webhook, table, location, faults)
     if hook is not None and not hook.url.startswith(("http://", "https://")):
         faults.append(
-            f"{place}.url: an address with http:// or https:// was expected, got {receiver(hook.url)}"
+            f"{location}.url: an address with http:// or https:// was expected, got {receiver(hook.url)}"
         )
     return hook
 
 
-def _parsed(kind: type[_Part], table: Mapping[str, object], place: str, faults: list[str]) -> _Part | None:
+def _parsed(kind: type[_Part], table: Mapping[str, object], location: str, faults: list[str]) -> _Part | None:
     """Return one part of the rules, None where it does not fit: that is added to `faults`."""
     if not table:
         return kind()
@@ -230,7 +232,7 @@ def _parsed(kind: type[_Part], table: Mapping[str, object], place: str, faults: 
         part: _Part = TypeAdapter(kind).validate_python(dict(table))
     except ValidationError as error:
         for fault in error.errors():
-            where = ".".join(str(part) for part in (place, *fault["loc"]) if part != "")
+            where = ".".join(str(part) for part in (location, *fault["loc"]) if part != "")
             if fault["type"] == "unexpected_keyword_argument":
                 near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"

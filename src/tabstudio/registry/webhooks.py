@@ -102,7 +102,9 @@ def is_genuine(secret_text: str, headers: Mapping[str, str], body: str) -> bool:
     if not sent.isdigit() or abs(time.time() - int(sent)) > TOLERANCE:
         return False
     expected = signature(secret_text, event_id, int(sent), body)
-    return any(hmac.compare_digest(expected, given) for given in headers.get("webhook-signature", "").split())
+    return any(
+        hmac.compare_digest(expected, received) for received in headers.get("webhook-signature", "").split()
+    )
 
 
 @dataclass(frozen=True, slots=True)

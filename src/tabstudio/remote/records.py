@@ -25,12 +25,12 @@ def parse(connection: Connection, record: type[_Record], data: Mapping[str, Any]
     from pydantic import ValidationError
 
     try:
-        made: _Record = _adapter(record).validate_python(data)  # type: ignore[arg-type] # a class can be hashed
+        parsed: _Record = _adapter(record).validate_python(data)  # type: ignore[arg-type] # a class can be hashed
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
         raise connection.foreign(f"{record.__name__}.{where}: {fault['msg']}") from error
-    return made
+    return parsed
 
 
 def transition(connection: Connection, data: Mapping[str, Any]) -> Transition:

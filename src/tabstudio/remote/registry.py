@@ -88,8 +88,8 @@ class RemoteRegistry:
 
     def verify(self, name: str) -> Verification:
         """Have the studio check that no row of a history was edited, removed or inserted."""
-        found = self._connection.get(paths.fill(paths.VERIFY, name=name))
-        return parse(self._connection, Verification, found)
+        verified = self._connection.get(paths.fill(paths.VERIFY, name=name))
+        return parse(self._connection, Verification, verified)
 
     def judge(
         self, name: str, version: int | str, to: str, *, data: str | None = None

@@ -35,15 +35,15 @@ def shape(record: type, /, *, leave_out: Container[str] = (), **more: Any) -> ty
     """
     hints = get_type_hints(record, include_extras=True)
     own = [field.name for field in fields(record) if field.name not in leave_out]
-    made = {name: more[name] if name in more else _field(hints[name]) for name in own}
-    _SHAPES[record] = named(record.__name__, str(record.__doc__).partition("\n")[0], **made | more)
+    content = {name: more[name] if name in more else _field(hints[name]) for name in own}
+    _SHAPES[record] = named(record.__name__, str(record.__doc__).partition("\n")[0], **content | more)
     return _SHAPES[record]
 
 
-def named(name: str, doc: str, /, **made: Any) -> type[JsonShape]:
+def named(name: str, doc: str, /, **content: Any) -> type[JsonShape]:
     """Return a shape of these fields, each a type, or a type and its default."""
     pairs: dict[str, Any] = {
-        key: value if isinstance(value, tuple) else (value, ...) for key, value in made.items()
+        key: value if isinstance(value, tuple) else (value, ...) for key, value in content.items()
     }
     return create_model(name, __base__=JsonShape, __doc__=doc, **pairs)
 

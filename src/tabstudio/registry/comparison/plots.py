@@ -64,8 +64,8 @@ def forest(title: str, gaps: Sequence[tuple[str, MetricGap]], *, shared: bool = 
     sheet.line((middle, middle), (0.48, foot), MUTED, 1.0)
     reach = [_reach(gap) for _, gap in shown]
     widest = max(reach, default=1.0)
-    for place, ((_, gap), name, text) in enumerate(zip(shown, names, texts, strict=True)):
-        y, scale = 0.62 + 0.26 * place, 0.45 * width / ((widest if shared else reach[place]) or 1.0)
+    for row, ((_, gap), name, text) in enumerate(zip(shown, names, texts, strict=True)):
+        y, scale = 0.62 + 0.26 * row, 0.45 * width / ((widest if shared else reach[row]) or 1.0)
         colour = {"first": A, "second": B}.get(gap.better or "", MUTED)
         sheet.text(left - 0.1, y, name, align="right")
         if not np.isnan(gap.low):

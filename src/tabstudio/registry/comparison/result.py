@@ -118,22 +118,22 @@ class Comparison:
 
     def to_json(self) -> dict[str, object]:
         """Return a plain dictionary for `json.dumps`."""
-        made: dict[str, object] = {
+        content: dict[str, object] = {
             name: getattr(self, name)
             for name in ("first", "second", "rows", "source", "how", "notes", "verdict", "thresholds")
         }
-        made |= {
+        content |= {
             name: [asdict(part) for part in getattr(self, name)] for name in ("metrics", "slices", "schema")
         }
         for name in ("config", "data", "environment"):
-            made[name] = {key: {"first": one, "second": two} for key, one, two in getattr(self, name)}
+            content[name] = {key: {"first": one, "second": two} for key, one, two in getattr(self, name)}
         one, two = self.evaluations
-        made["calibration"] = {
+        content["calibration"] = {
             "first": [asdict(part) for part in one.calibration],
             "second": [asdict(part) for part in two.calibration],
         }
         plain: dict[str, object] = to_plain(
-            {**made, "target": asdict(self.target), "flips": asdict(self.flips)}
+            {**content, "target": asdict(self.target), "flips": asdict(self.flips)}
         )
         return plain
 

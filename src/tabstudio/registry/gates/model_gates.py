@@ -30,8 +30,8 @@ def bundle(case: GateCandidate) -> GateResult:
 
 def size(case: GateCandidate, bound: int) -> GateResult:
     """The files of the bundle together."""
-    found = sum(case.candidate.record.sizes.values())
-    return GateResult("size", found <= bound, as_size(found), f"at most {as_size(bound)}")
+    total = sum(case.candidate.record.sizes.values())
+    return GateResult("size", total <= bound, as_size(total), f"at most {as_size(bound)}")
 
 
 def schema(case: GateCandidate, how: str) -> GateResult:

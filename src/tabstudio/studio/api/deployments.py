@@ -97,13 +97,13 @@ def check_words(words: Sequence[str]) -> None:
     """
     left = iter(words)
     for word in left:
-        option, given, value = word.partition("=")
+        option, equals, value = word.partition("=")
         if not word.startswith("-"):
             _check_model(word)
-        elif option in _ALONE and not given:
+        elif option in _ALONE and not equals:
             continue
         elif option in (*_WITH_VALUES, *_WITH_MODELS):
-            value = value if given else next(left, "")
+            value = value if equals else next(left, "")
             if option in _WITH_MODELS:
                 _check_model(value)
         else:
