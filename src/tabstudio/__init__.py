@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tabstudio.registry import Registry, load
     from tabstudio.registry.comparison import compare
     from tabstudio.registry.version_card import card
-    from tabstudio.serving.batch_scoring import score
+    from tabstudio.serving.batch_prediction import score
     from tabstudio.serving.export.exporter import export
     from tabstudio.serving.predictionlog.reader import prediction_log
     from tabstudio.table import check, read, split
@@ -101,7 +101,7 @@ _HOMES = {
     "prediction_log": "tabstudio.serving.predictionlog.reader",
     "read": "tabstudio.table",
     "reproduce": "tabstudio.recipes.reproduction_job",
-    "score": "tabstudio.serving.batch_scoring",
+    "score": "tabstudio.serving.batch_prediction",
     "split": "tabstudio.table",
     "sweep": "tabstudio.recipes",
     "train": "tabstudio.recipes",

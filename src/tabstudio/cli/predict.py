@@ -26,7 +26,7 @@ def command(
     """Predict every row of a file, in bounded memory."""
     from tabstudio.options import ReadConfig
     from tabstudio.registry import load
-    from tabstudio.serving.batch_scoring import score
+    from tabstudio.serving.batch_prediction import score
 
     config = ReadConfig(**options)
     result = score(load(model), file, output, config=config, keep_columns=columns, overwrite=overwrite)

@@ -24,6 +24,12 @@ class SpawnObserver(Observer):
 
     name = "spawned processes"
 
+    def __init__(
+        self, start: Callable[..., AutologSession], current: Callable[[], AutologSession | None]
+    ) -> None:
+        """`start` and `current` give the session of a process; they are module functions, to be pickled."""
+        self._start, self._current = start, current
+
     def install(self, session: AutologSession) -> None:
         """Look on where processes are started. There is no hook for it."""
         self._session = session
@@ -42,7 +48,7 @@ class SpawnObserver(Observer):
         ) -> Any:
             if session.here:
                 session.spawned = True
-                fn = SpawnedFunction(fn, session.options, session.source or "")
+                fn = SpawnedFunction(fn, session.options, session.source or "", self._start, self._current)
             return start(fn, args, nprocs, *rest, **kwargs)
 
         self._patches.set(module, "start_processes", watched)
@@ -55,18 +61,18 @@ class SpawnedFunction:
     function: Callable[..., Any]
     options: AutologOptions
     source: str
+    start: Callable[..., AutologSession]
+    current: Callable[[], AutologSession | None]
 
     def __call__(self, index: int, *args: Any) -> Any:
         """Run in the process of this number."""
-        from tabstudio.autologging.launch.start import current_session
-
-        session = current_session()
+        session = self.current()
         if index or os.environ.get("RANK", "0") != "0":
             if session is not None:
                 session.muted = True
             return self.function(index, *args)
         if session is None or not session.here:
-            session = self._start()
+            session = self._started()
         try:
             result = self.function(index, *args)
         except BaseException as error:
@@ -76,10 +82,8 @@ class SpawnedFunction:
         _end(session, "FINISHED", None)
         return result
 
-    def _start(self) -> AutologSession:
-        from tabstudio.autologging.launch.start import start_session
-
-        session = start_session(self.options, self.source or None, watch_end=False)
+    def _started(self) -> AutologSession:
+        session = self.start(self.options, self.source or None, watch_end=False)
         if self.source:
             session.observe(ConsoleObserver(Path(str(sys.modules["__main__"].__file__))))
         return session

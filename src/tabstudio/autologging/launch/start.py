@@ -130,7 +130,7 @@ def _observers() -> list[Observer]:
         CheckpointObserver(),
         ScalerAdvice(),
     ]
-    return [*watching, SeedObserver(), SpawnObserver()]
+    return [*watching, SeedObserver(), SpawnObserver(start_session, current_session)]
 
 
 class _Ending(Observer):

@@ -24,8 +24,8 @@ from tabstudio.autologging.instrument.data_loaders import LoaderPasses
 from tabstudio.autologging.instrument.loss_functions import LossFunctions
 from tabstudio.autologging.instrument.loss_reads import BY_HAND, LossReads, ReadSite
 from tabstudio.autologging.instrument.model_hooks import ModelHooks
-from tabstudio.autologging.instrument.module_pickling import HookFreePickling
 from tabstudio.autologging.instrument.patches import Patches
+from tabstudio.autologging.instrument.pickled_modules import HookFreePickling
 from tabstudio.autologging.instrument.watched_loop import WatchedLoop
 from tabstudio.autologging.trace.call_sites import CallSite, call_site
 from tabstudio.autologging.trace.loss_values import LossValue

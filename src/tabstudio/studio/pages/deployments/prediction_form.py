@@ -23,7 +23,7 @@ MOST_CLASSES = 20
 Property = Mapping[str, Any]
 
 
-class PredictionForm:
+class ServiceForm:
     """One form per model of the service; an empty field is a missing value."""
 
     def __init__(self, view: PageView, service: Deployment, schemas: Mapping[str, Property]) -> None:

@@ -12,7 +12,7 @@ from nicegui import ui
 from tabstudio.errors import ConfigError, TabstudioError
 from tabstudio.report.text_format import format_time
 from tabstudio.serving.deployments import Deployment
-from tabstudio.studio.pages.deployments.prediction_form import PredictionForm
+from tabstudio.studio.pages.deployments.prediction_form import ServiceForm
 from tabstudio.studio.pages.deployments.service_actions import STATE_TONES, service_buttons, web_link
 from tabstudio.studio.services import deployments
 from tabstudio.studio.services.service_metrics import (
@@ -144,7 +144,7 @@ class ServicePage:
         self.trying.clear()
         if schemas:
             with self.trying, section("Try a prediction", "Answered, logged and counted like any other."):
-                PredictionForm(self.view, service, schemas)
+                ServiceForm(self.view, service, schemas)
 
     async def _show_log(self) -> None:
         if self.shown is not None:

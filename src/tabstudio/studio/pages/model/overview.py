@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from tabstudio.registry.approvals import ApprovalRequest
 from tabstudio.registry.records import ModelVersion, Transition
 from tabstudio.studio.pages.model.approval_requests import ApprovalRequestList
-from tabstudio.studio.pages.model.model_serving import ModelServing
+from tabstudio.studio.pages.model.served_versions import ModelServing
 from tabstudio.studio.pages.model.stage_cards import StageCards
 from tabstudio.studio.pages.model.timeline import HistoryTimeline
 from tabstudio.studio.pages.model.version_table import VersionTable

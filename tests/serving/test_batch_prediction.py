@@ -16,7 +16,7 @@ from tabstudio.model.encoder import Encoder
 from tabstudio.model.networks import NetworkSpec, build
 from tabstudio.model.predictor import Model
 from tabstudio.options import NetworkConfig, ReadConfig
-from tabstudio.serving.batch_scoring import score
+from tabstudio.serving.batch_prediction import score
 from tabstudio.table import read
 
 READERS = {
