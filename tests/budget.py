@@ -25,6 +25,8 @@ SLOWER, FLOOR = 2.0, 15.0
 """A file may take so many times its seconds of the processor, and so many seconds beside."""
 MORE, BESIDE = 1.25, 2
 """A file may start so many times its processes, and so many beside: some are tried until one ends well."""
+UNKNOWN = {"busy": 20.0, "processes": 4}
+"""What a file that is not recorded yet counts as."""
 ENOUGH = 20
 """Without so many recorded files in a run there is no telling how slow the machine is."""
 
@@ -52,7 +54,7 @@ class Budget:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.recorded: dict[str, dict[str, float]] = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+        self.recorded = _recorded()
         self.seconds: dict[str, float] = defaultdict(float)
         self.busy: dict[str, float] = defaultdict(float)
         self.processes: dict[str, int] = defaultdict(int)
@@ -102,7 +104,7 @@ class Budget:
                 }
                 for file in sorted(self.seconds)
             }
-            RECORD.write_text(json.dumps(self.recorded | costs, indent=0) + "\n")
+            RECORD.write_text(json.dumps(_recorded() | costs, indent=0) + "\n")
         if session.config.getoption("budget"):
             self.complaints = complaints(self.recorded, self.busy, self.processes)
             if self.complaints and session.exitstatus == pytest.ExitCode.OK:
@@ -126,7 +128,7 @@ def complaints(
     slower = max(statistics.median(pace), 1.0) if len(pace) >= ENOUGH else None
     lines = []
     for file in sorted(busy):
-        cost = recorded.get(file, {"busy": 0.0, "processes": 0})
+        cost = recorded.get(file, UNKNOWN)
         most = int(MORE * cost["processes"]) + BESIDE
         if processes[file] > most:
             lines.append(f"{file} started {processes[file]} Python processes, {most} at most were expected")
@@ -140,6 +142,11 @@ def complaints(
 def _busy() -> float:
     """Seconds of the processor that this process and its ended children have had."""
     return sum(os.times()[:4])
+
+
+def _recorded() -> dict[str, dict[str, float]]:
+    costs = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    return {file: cost for file, cost in costs.items() if (RECORD.parents[1] / file).exists()}
 
 
 def _file(nodeid: str) -> str:

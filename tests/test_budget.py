@@ -34,8 +34,8 @@ def test_a_file_that_starts_more_processes_is_named_whatever_the_machine():
 
 
 def test_an_unknown_file_may_cost_little():
-    assert told({"new.py": 14.0}) == []
-    assert told({"new.py": 16.0})[0].startswith("new.py took 16 s")
+    assert told({"new.py": 54.0}) == []
+    assert told({"new.py": 56.0})[0].startswith("new.py took 56 s")
 
 
 def test_a_few_files_say_nothing_about_the_machine():
