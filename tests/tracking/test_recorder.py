@@ -72,7 +72,7 @@ def whole(empty_mlflow, tmp_path_factory):
                 card="# The card",
                 tags={"recipe": "default"},
             )
-        delivery = recorder.wait(60)
+        delivery = recorder.wait(180)
     os.chdir(before)
     return delivery, client(uri), folder
 
@@ -187,7 +187,7 @@ def test_ctrl_c_and_errors_end_the_run_and_reach_the_caller(database):
             with pytest.raises(type(error)), recorder.start("e") as run:  # noqa: PT012
                 run.metrics({"loss": 1.0})
                 raise error
-            ends[type(error).__name__] = recorder.wait(60)
+            ends[type(error).__name__] = recorder.wait(180)
     mlflow = client(database)
     status = {name: mlflow.get_run(end.run_id).info.status for name, end in ends.items()}
     assert status == {"KeyboardInterrupt": "KILLED", "ValueError": "FAILED", "TrainingError": "FAILED"}
@@ -209,7 +209,7 @@ def test_nothing_can_be_recorded_after_the_end(database):
             run.metrics({"a": 1})
         with pytest.raises(TrackingError, match="has ended"):
             run.params({"a": 1})
-        recorder.wait(60)
+        recorder.wait(180)
 
 
 def test_a_name_that_leads_out_of_the_run_is_refused(database, bundle):
@@ -228,7 +228,7 @@ def test_what_mlflow_refuses_does_not_hold_up_the_rest(database):
             run.params({"lr": 0.1})
             run.params({"lr": 0.2, "other": 1})
             run.metrics({"loss": 1.0})
-        delivery = recorder.wait(60)
+        delivery = recorder.wait(180)
     assert delivery.complete
     assert client(database).get_run(delivery.run_id).data.params == {"lr": "0.1", "other": "1"}
     assert any("lr" in note for note in delivery.notes)
@@ -262,7 +262,7 @@ def killed_training(uri, spool, after=1500, delivering=None):
 
 def ended_run(uri):
     """Wait for the one run of `killed`; a process that outlives its training delivers it."""
-    for _ in range(600):
+    for _ in range(1800):
         experiment = client(uri).get_experiment_by_name("killed")
         runs = client(uri).search_runs([experiment.experiment_id]) if experiment else []
         if runs and runs[0].info.status != "RUNNING":
@@ -316,7 +316,7 @@ with Recorder(spool={spool!r}, tracking_uri={uri!r}) as recorder:
     with recorder.start("shared", sys.argv[1]) as run:
         for step in range(3000):
             run.metrics({{"loss": step}}, step=step)
-    delivery = recorder.wait(60)
+    delivery = recorder.wait(180)
     assert delivery.complete, delivery
 """.format(spool=str(tmp_path / "spool"), uri=database)
     both = [subprocess.Popen([sys.executable, "-c", code, name]) for name in ("one", "two")]
@@ -345,7 +345,7 @@ def test_a_store_that_cannot_be_used_is_told_and_nothing_is_lost(uri, reason, em
     with Recorder(tracking_uri=uri) as recorder:
         with recorder.start() as run:
             run.metrics({"loss": 1.0})
-        delivery = recorder.wait(60)
+        delivery = recorder.wait(180)
     assert not delivery.complete
     assert delivery.pending == 2
     assert reason in delivery.error
