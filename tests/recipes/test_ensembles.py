@@ -8,11 +8,10 @@ import pytest
 import tabstudio
 from tabstudio import configure, read, split
 from tabstudio.errors import ConfigError
-from tabstudio.model.bundle import load
 from tabstudio.model.inference.forward import by_torch
 from tabstudio.model.inference.head import OutputHead
 from tabstudio.model.networks import Joined, join
-from tabstudio.model.predictor import Model
+from tabstudio.model.predictor import Model, load
 from tabstudio.recipes import train
 from tabstudio.recipes.fit import fit
 from tabstudio.recipes.labeled_rows import LabeledRows

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from tabstudio.errors import ModelError
+from tabstudio.model import bundle
 from tabstudio.model.encoder import EncodedRows, Encoder
 from tabstudio.model.inference.arrays import Array
 from tabstudio.model.inference.head import OutputHead
@@ -145,22 +146,16 @@ class Model:
 
     def save(self, folder: str | Path) -> Path:
         """Write the model as a new folder of data, whole or not at all; see `tabstudio.model.bundle`."""
-        from tabstudio.model.bundle import save
-
-        return save(self, folder)
+        return bundle.save(self, folder)
 
     def to_bytes(self) -> bytes:
         """The same bundle in one piece, for `from_bytes`."""
-        from tabstudio.model.bundle import to_bytes
-
-        return to_bytes(self)
+        return bundle.to_bytes(self)
 
     @staticmethod
     def from_bytes(data: bytes, network: Callable[[int, int], Any] | None = None) -> Model:
         """The model that `to_bytes` wrote; `network` is the factory of a user's own network."""
-        from tabstudio.model.bundle import from_bytes
-
-        return from_bytes(data, network)
+        return Model(**bundle.parts_of_bytes(data, network))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Model.from_bytes, (self.to_bytes(), getattr(self.pack, "factory", None))
@@ -222,3 +217,13 @@ class Model:
 
     def _no_rows(self) -> Array:
         return np.empty((0, len(self.classes)) if self.classes else 0, dtype=np.float64)
+
+
+def load(folder: str | Path, network: bundle.Factory | None = None) -> Model:
+    """Read a model from its bundle.
+
+    `network` is the factory of a user's own network, needed for such a model only.
+
+    Raises `ModelError` naming the file that is missing, changed, superfluous or of another format.
+    """
+    return Model(**bundle.read_parts(folder, network))

@@ -9,8 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tabstudio.model.bundle import load
-from tabstudio.model.predictor import Model
+from tabstudio.model.predictor import Model, load
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from tabstudio.errors import ConfigError, DataError, ModelError
-from tabstudio.model.bundle import BundleRecord, Factory, load, record
+from tabstudio.model.bundle import BundleRecord, Factory, record
+from tabstudio.model.predictor import load
 from tabstudio.model.row_evidence import RowEvidence
 from tabstudio.options import TrainConfig, configure
 from tabstudio.table.schema import Target

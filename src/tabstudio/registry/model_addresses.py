@@ -64,11 +64,11 @@ def load(
     --------
     >>> tabstudio.load("models:/cancer/1").predict("new-patients.csv")  # doctest: +SKIP
     """
-    from tabstudio.model import bundle
+    from tabstudio.model import predictor
 
     with Downloads() as downloads:  # a loaded model needs its files no more
         folder = resolve(address, tracking_uri=tracking_uri, registry_uri=registry_uri, downloads=downloads)
-        return bundle.load(folder, network)
+        return predictor.load(folder, network)
 
 
 def resolve(

@@ -110,7 +110,7 @@ def test_columns_of_a_file_are_typed_as_the_model_knows_them(sides, shelf, tmp_p
 
 def test_models_of_other_targets_or_classes_are_refused(sides, tmp_path):
     folder = tmp_path / "other"
-    from tabstudio.model.bundle import load
+    from tabstudio.model.predictor import load
 
     model = load(sides[0].folder)
     schema = model.schema.to_json()
@@ -124,7 +124,7 @@ def test_models_of_other_targets_or_classes_are_refused(sides, tmp_path):
 
 
 def test_a_model_without_evidence_is_told_as_such(sides, tmp_path):
-    from tabstudio.model.bundle import load
+    from tabstudio.model.predictor import load
 
     model = load(sides[0].folder)
     model.evidence = None

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from tabstudio._util.atomic_files import draft_path
 from tabstudio.errors import ConfigError, TabstudioError
-from tabstudio.model.predictor import Model
+from tabstudio.model.predictor import Model, load
 from tabstudio.report.text_format import format_size
 from tabstudio.serving.export.verification import (
     TOLERANCE,
@@ -95,9 +95,7 @@ def export(model: Model, path: str | Path, to: Format) -> ExportResult:
 def _written(model: Model, path: Path, to: Format) -> VerificationResult:
     ask: Callable[[Rows], FileAnswer]
     if to == "folder":
-        from tabstudio.model import bundle
-
-        copy = bundle.load(bundle.save(model, path), getattr(model.pack, "factory", None))
+        copy = load(model.save(path), getattr(model.pack, "factory", None))
         regression = model.target.task == "regression"
 
         def ask(rows: Rows) -> FileAnswer:

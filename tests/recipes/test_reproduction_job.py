@@ -13,7 +13,7 @@ import torch
 from safetensors.numpy import load, save
 
 from tabstudio.errors import ConfigError, DataError, ModelError
-from tabstudio.model import bundle
+from tabstudio.model import bundle, bundle_files
 from tabstudio.recipes import train
 from tabstudio.recipes.deviations import deviations
 from tabstudio.recipes.reproduction_job import reproduce
@@ -122,8 +122,8 @@ def rewritten(model, folder, change, name="report.json"):
     shutil.copytree(model, folder)
     path = folder / name
     path.write_bytes(change(path.read_bytes()))
-    files = {n: (folder / n).read_bytes() for n in (*bundle.FILES, bundle.EVIDENCE)}
-    (folder / bundle.MANIFEST).write_bytes(bundle._manifest(files))
+    files = {n: (folder / n).read_bytes() for n in (*bundle_files.FILES, bundle_files.EVIDENCE)}
+    (folder / bundle_files.MANIFEST).write_bytes(bundle_files.manifest(files))
     return folder
 
 
@@ -135,7 +135,7 @@ def test_a_changed_weight_is_named_with_its_size(made, tmp_path):
         tensors[name].flat[3] += 0.25
         return save(tensors)
 
-    found = reproduce(rewritten(made[1], tmp_path / "m", change, bundle.WEIGHTS))
+    found = reproduce(rewritten(made[1], tmp_path / "m", change, bundle_files.WEIGHTS))
     assert not found.identical
     (deviation,) = found.deviations
     assert deviation.where == "weights.safetensors"
@@ -148,7 +148,7 @@ def test_a_changed_figure_is_named(made, tmp_path):
     def change(data):
         report = json.loads(data)
         report["report"]["test"]["metrics"]["accuracy"]["value"] -= 0.5
-        return bundle._dump(report)
+        return bundle_files.dump(report)
 
     (deviation,) = reproduce(rewritten(made[1], tmp_path / "m", change)).deviations
     assert (deviation.where, deviation.what) == ("report.json", "test.metrics.accuracy.value")
@@ -159,7 +159,7 @@ def test_another_environment_is_told(made, tmp_path):
     def change(data):
         report = json.loads(data)
         report["report"]["environment"] |= {"torch": "1.0", "commit": "abc", "threads": 1}
-        return bundle._dump(report)
+        return bundle_files.dump(report)
 
     found = reproduce(rewritten(made[1], tmp_path / "m", change))
     assert [check.name for check in found.checks if not check.same] == ["torch"]
@@ -171,7 +171,7 @@ def test_threads_are_set_as_then_and_put_back(made, tmp_path):
     def change(data):
         report = json.loads(data)
         report["report"]["environment"]["threads"] = 2
-        return bundle._dump(report)
+        return bundle_files.dump(report)
 
     before = torch.get_num_threads()
     found = reproduce(rewritten(made[1], tmp_path / "m", change))
@@ -196,7 +196,7 @@ def test_what_cannot_be_made_again_says_why(made, tmp_path):
     def change(data):
         report = json.loads(data)
         report["report"].pop("environment")
-        return bundle._dump(report)
+        return bundle_files.dump(report)
 
     with pytest.raises(ModelError, match="does not say what it was made with"):
         reproduce(rewritten(made[1], tmp_path / "m", change))

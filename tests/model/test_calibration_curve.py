@@ -9,9 +9,8 @@ import numpy as np
 import polars as pl
 import torch
 
-from tabstudio.model.bundle import load
 from tabstudio.model.inference.calibration_curve import CalibrationCurve
-from tabstudio.model.predictor import Model
+from tabstudio.model.predictor import Model, load
 
 CURVE = CalibrationCurve((-1.0, 0.5), (0.6, 1.9, 1.2), 0.4)
 

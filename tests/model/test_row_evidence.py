@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from tabstudio.errors import ModelError
-from tabstudio.model import bundle
+from tabstudio.model import bundle, bundle_files, predictor
 from tabstudio.model.row_evidence import MOST_CELLS, RowEvidence, feature_keys
 
 
@@ -29,21 +29,21 @@ def folder(model, evidence, tmp_path):
 
 
 def test_evidence_comes_back_from_the_bundle(folder, evidence, model, rows):
-    for found in (bundle.load(folder).evidence, bundle.record(folder).evidence):
+    for found in (predictor.load(folder).evidence, bundle.record(folder).evidence):
         for name, array in evidence.tensors().items():
             np.testing.assert_array_equal(found.tensors()[name], array)
     assert found.trained.contains(feature_keys(rows.head(2), model.schema)).all()
-    assert bundle.load(folder).to_bytes() == model.to_bytes()
+    assert predictor.load(folder).to_bytes() == model.to_bytes()
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing"])
 def test_damaged_evidence_is_refused_by_name(folder, damage):
-    path = folder / bundle.EVIDENCE
+    path = folder / bundle_files.EVIDENCE
     data = path.read_bytes()
     path.unlink()
     if damage == "changed":
         path.write_bytes(data[:-1] + b"\1")
-    for read in (bundle.load, bundle.record):
+    for read in (predictor.load, bundle.record):
         with pytest.raises(ModelError, match=rf"evidence\.safetensors (was|is) {damage}"):
             read(folder)
 
@@ -51,7 +51,7 @@ def test_damaged_evidence_is_refused_by_name(folder, damage):
 def test_evidence_that_the_manifest_does_not_list_is_refused(model, folder, tmp_path):
     model.evidence = None
     plain = model.save(tmp_path / "plain")
-    (plain / bundle.EVIDENCE).write_bytes((folder / bundle.EVIDENCE).read_bytes())
+    (plain / bundle_files.EVIDENCE).write_bytes((folder / bundle_files.EVIDENCE).read_bytes())
     with pytest.raises(ModelError, match=r"evidence\.safetensors does not belong"):
         bundle.record(plain)
 

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from tabstudio.errors import InputError, ModelError
-from tabstudio.model import bundle
+from tabstudio.model import predictor
 from tabstudio.model.from_torch import model_from_torch
 from tabstudio.model.graph_network import Graph
 
@@ -93,7 +93,7 @@ def by_hand(module: nn.Module, scaler, rows: pd.DataFrame) -> torch.Tensor:
 
 
 def again(model, tmp_path: Path):
-    return bundle.load(model.save(tmp_path / "model"))
+    return predictor.load(model.save(tmp_path / "model"))
 
 
 @pytest.mark.parametrize("kind", [Gated, Recurrent, Attending, Convolving, Plain])
