@@ -104,7 +104,7 @@ class AccessGuard:
         except DatabaseError as error:
             raise RequestRejected(503, "unavailable", str(error)) from error
         if who is None or claim is None:
-            raise RequestRejected(401, "unauthenticated", _reason(claim))
+            raise RequestRejected(401, "unauthenticated", _unauthenticated_text(claim))
         if scope["path"].startswith(_PAGES) and not _owns(claim, scope["path"]):
             raise RequestRejected(403, "forbidden", "this page is somebody else's")
         scope.setdefault("state", {}).update(who=who, claim=claim)
@@ -132,7 +132,7 @@ def _owns(claim: Claim, path: str) -> bool:
     return client is not None and client.request.scope.get("state", {}).get("claim") == claim
 
 
-def _reason(claim: Claim | None) -> str:
+def _unauthenticated_text(claim: Claim | None) -> str:
     if claim is None:
         return "log in, or send a token: Authorization: Bearer TOKEN"
     if claim.kind == "token":

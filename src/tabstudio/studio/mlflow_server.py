@@ -43,7 +43,11 @@ def run_mlflow_server(tracking_uri: str, registry_uri: str) -> Iterator[str]:
     supervised = [sys.executable, "-m", "tabstudio.studio.child_process", *command]
     with log.open("wb") as output:
         child = subprocess.Popen(
-            supervised, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=_environment()
+            supervised,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=_server_environment(),
         )
     try:
         yield f"http://{hosts[0]}"
@@ -67,7 +71,7 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _environment() -> dict[str, str]:
+def _server_environment() -> dict[str, str]:
     """No usage statistics, no job runners: only its pages are wanted."""
     return {
         "MLFLOW_DISABLE_TELEMETRY": setting("MLFLOW_DISABLE_TELEMETRY"),

@@ -1,4 +1,4 @@
-"""The login: plain HTML that needs no script, and makes nothing on the server for who is not known yet."""
+"""The login page: plain HTML without script, and without state on the server before the login."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _page(request: Request, next_: str, name: str = "", problem: str = "", statu
 
 
 def _local(address: str) -> str:
-    """Where to go after the login: a page of this studio, whatever the link said."""
+    """Return the page of this studio to go to after the login; the start page for any other address."""
     own = address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable()
     return address if own else "/"
 

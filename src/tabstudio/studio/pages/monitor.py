@@ -1,4 +1,4 @@
-"""The registered models: what is in which stage, and who moved something last."""
+"""The page Monitor: registered models, the versions in their stages, and the last move of each."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def install(studio: Studio) -> None:
 
 
 class ModelTable:
-    """The table of models, a page at a time, those with a word in their name."""
+    """The table of models, page by page, filtered by name."""
 
     def __init__(self, view: PageView) -> None:
         self.view, self.number = view, 1
@@ -49,7 +49,7 @@ class ModelTable:
         view.soon(self.refresh, "12rem")
 
     async def refresh(self) -> None:
-        """Bring the page that is shown up to date, where it stands."""
+        """Update the rows in place."""
         wanted, word = self.number, (self.search.value or "").strip()
         models, rows = await asyncio.to_thread(_fetch, self.view, wanted, word)
         if (wanted, word) != (self.number, (self.search.value or "").strip()):
@@ -70,10 +70,10 @@ def _fetch(view: PageView, number: int, search: str) -> tuple[list[RegisteredMod
     moves = registry.last_moves(model.name for model in models)
     lanes = all_served_versions(view.studio) if models else []
     stages = _stages(view)
-    return models, [_row(model, stages, moves, lanes) for model in models]
+    return models, [_model_row(model, stages, moves, lanes) for model in models]
 
 
-def _row(
+def _model_row(
     model: RegisteredModel,
     stages: Sequence[str],
     moves: Mapping[str, Transition],

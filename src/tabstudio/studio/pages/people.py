@@ -1,4 +1,4 @@
-"""Who may use the studio, for admins; and for everybody their own password and tokens."""
+"""The page People: all users for admins, the own password and tokens for everybody."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def install(studio: Studio) -> None:
         heading("People", f"You are {who.name}, {who.role}: you may {_may(who.role)}.")
         if view.studio.options.login:
             with section("You"):
-                oneself = _Oneself(view, who.name)
+                oneself = _OwnAccount(view, who.name)
                 await oneself.draw()
             view.follow("people", oneself.follow)
         if who.may("admin"):
             with section("Everybody", "A changed role counts at once, also for pages that are open."):
-                everybody = _Everybody(view)
+                everybody = _AllUsers(view)
                 await everybody.draw()
             view.follow("people", everybody.follow)
         with section("Roles"):
@@ -49,8 +49,8 @@ def _may(role: str) -> str:
     return ", ".join(MEANING[one] for one in ROLES[: ROLES.index(role) + 1])
 
 
-class _Shown:
-    """People as they are now, all or those it is `about`. A login changes nothing here: the buttons stay."""
+class _UserList:
+    """Users, all or the one it is `about`, drawn again where one of them has changed."""
 
     def __init__(self, view: PageView, about: str = "") -> None:
         self.view, self.about = view, about
@@ -58,12 +58,12 @@ class _Shown:
         self.shown: list[StudioUser] = []
 
     async def draw(self) -> None:
-        """Show them anew."""
-        self._show(await self._found())
+        """Draw the users."""
+        self._show(await self._users())
 
     async def follow(self) -> None:
-        """Show them anew where something of them has changed."""
-        users = await self._found()
+        """Draw the users where one of them has changed."""
+        users = await self._users()
         if users != self.shown:
             self._show(users)
 
@@ -76,14 +76,14 @@ class _Shown:
     def _rows(self, users: list[StudioUser]) -> None:
         raise NotImplementedError
 
-    async def _found(self) -> list[StudioUser]:
+    async def _users(self) -> list[StudioUser]:
         people = self.view.studio.people(self.view.who, about=self.about)
         everybody = await run.io_bound(people.list) or []
         return [person for person in everybody if self.about in ("", person.name)]
 
 
-class _Oneself(_Shown):
-    """One's own password and tokens."""
+class _OwnAccount(_UserList):
+    """The own password and tokens."""
 
     def _rows(self, users: list[StudioUser]) -> None:
         for mine in users:
@@ -98,7 +98,7 @@ class _Oneself(_Shown):
         _tokens(self.view, mine)
 
     def ask_password(self) -> None:
-        """Ask for the old and the new password."""
+        """Open the dialog that changes the password."""
         question = ConfirmDialog(
             "Change your password",
             "Change it",
@@ -112,7 +112,7 @@ class _Oneself(_Shown):
         question.open()
 
     def change(self, old: str, new: str) -> str:
-        """Change it, where the old one is right."""
+        """Change the password, where the old one is right."""
         people = self.view.studio.people(self.view.who, about=self.about)
         if people.login(self.about, old) is None:
             raise ConfigError("the old password is another one")
@@ -121,7 +121,7 @@ class _Oneself(_Shown):
         return "your password is changed"
 
 
-class _Everybody(_Shown):
+class _AllUsers(_UserList):
     """The list that admins see and change."""
 
     def __init__(self, view: PageView) -> None:
@@ -157,7 +157,7 @@ class _Everybody(_Shown):
         _tokens(self.view, person)
 
     async def set_role(self, person: StudioUser, role: str) -> None:
-        """Give somebody another role."""
+        """Change the role of a user."""
         try:
             await run.io_bound(self.view.studio.people(self.view.who).set_role, person.name, role)
             ui.notify(f"{person.name} is {role} now", type="positive")
@@ -166,7 +166,7 @@ class _Everybody(_Shown):
         await self.draw()
 
     def ask_add(self) -> None:
-        """Ask who is new."""
+        """Open the dialog that adds a user."""
 
         def add(_: str) -> str:
             secret = str(password.value) or None
@@ -183,7 +183,7 @@ class _Everybody(_Shown):
         question.open()
 
     def ask_password(self, person: StudioUser) -> None:
-        """Ask for somebody's new password."""
+        """Open the dialog that sets a user's password."""
 
         def change(_: str) -> str:
             self.view.studio.people(self.view.who).set_password(person.name, str(new.value))
@@ -196,7 +196,7 @@ class _Everybody(_Shown):
         question.open()
 
     def ask_remove(self, person: StudioUser) -> None:
-        """Ask whether somebody shall go."""
+        """Open the dialog that removes a user."""
 
         def remove(_: str) -> str:
             self.view.studio.people(self.view.who).remove(person.name)
@@ -207,7 +207,7 @@ class _Everybody(_Shown):
 
 
 def _tokens(view: PageView, person: StudioUser) -> None:
-    """What programs of somebody's show, each with the way to end it."""
+    """List the tokens of a user, each with a button that revokes it."""
     for label in person.tokens:
         with ui.element("div").classes("row-wrap"):
             ui.label(f"token for {label}").classes("muted")
@@ -227,7 +227,7 @@ def _revoking(view: PageView, name: str, label: str) -> Callable[[], object]:
 
 
 def _ask_token(view: PageView, name: str) -> None:
-    """Ask what a token is for, then show it this once."""
+    """Open the dialog that creates a token and shows it this once."""
 
     async def make() -> None:
         try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -18,7 +18,7 @@ from tabstudio.serving.deployments import local_url
 if TYPE_CHECKING:
     import httpx
 
-    from tabstudio.serving.deployments import Deployment
+    from tabstudio.serving.deployments import Deployment, Deployments
     from tabstudio.studio.access.roles import Actor
     from tabstudio.studio.studio import Studio
 
@@ -50,25 +50,29 @@ class ServiceError(TabstudioError):
         self.faults = tuple(faults)
 
 
+@contextmanager
+def _editing(studio: Studio, who: Actor, action: str) -> Iterator[Deployments]:
+    """Check the role, and make pages look at the services after the block."""
+    who.check("editor", action)
+    try:
+        yield studio.deployments
+    finally:
+        studio.feed.touch("deployments")
+
+
 def start(studio: Studio, who: Actor, name: str, words: Sequence[str] = ()) -> Deployment:
     """Start a service and wait until it answers; words as `tabstudio serve` takes them.
 
     Raises `ForbiddenError`, else as `Deployments.start` does.
     """
-    who.check("editor", "start a service")
-    try:
-        return studio.deployments.start(name, words)
-    finally:
-        studio.feed.touch("deployments")
+    with _editing(studio, who, "start a service") as deployments:
+        return deployments.start(name, words)
 
 
 def stop(studio: Studio, who: Actor, name: str) -> Deployment:
-    """Let a service answer what it was asked, and end. Raises as `Deployments.stop` does."""
-    who.check("editor", f"stop the service {name}")
-    try:
-        return studio.deployments.stop(name)
-    finally:
-        studio.feed.touch("deployments")
+    """Let a service answer its open requests, and end. Raises as `Deployments.stop` does."""
+    with _editing(studio, who, f"stop the service {name}") as deployments:
+        return deployments.stop(name)
 
 
 def restart(studio: Studio, who: Actor, name: str) -> Deployment:
@@ -80,11 +84,8 @@ def restart(studio: Studio, who: Actor, name: str) -> Deployment:
 
 def remove(studio: Studio, who: Actor, name: str) -> None:
     """Stop a service and forget it, with its output. Raises as `Deployments.remove` does."""
-    who.check("editor", f"remove the service {name}")
-    try:
-        studio.deployments.remove(name)
-    finally:
-        studio.feed.touch("deployments")
+    with _editing(studio, who, f"remove the service {name}") as deployments:
+        deployments.remove(name)
 
 
 def serve_arguments(

@@ -148,12 +148,17 @@ def parse_gpus(output: str) -> tuple[GpuLoad, ...]:
     """
     rows = [[cell.strip() for cell in line.rsplit(",", 3)] for line in output.strip().splitlines()]
     return tuple(
-        GpuLoad(name, _number(busy), int(_number(used) * 2**20), int(_number(total) * 2**20))
+        GpuLoad(
+            name,
+            _number_or_zero(busy),
+            int(_number_or_zero(used) * 2**20),
+            int(_number_or_zero(total) * 2**20),
+        )
         for name, busy, used, total in rows
     )
 
 
-def _number(text: str) -> float:
+def _number_or_zero(text: str) -> float:
     try:
         return float(text)
     except ValueError:  # [N/A], [Not Supported]

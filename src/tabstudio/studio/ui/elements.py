@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from nicegui import ui
+
+_HEADING = re.compile(r"^(#+ )", re.MULTILINE)
 
 
 def heading(text: str, subtitle: str = "") -> None:
@@ -65,6 +68,14 @@ def _fact(name: str, value: str) -> ui.label:
             return ui.label(value).classes("inline")
 
 
+def table_head(headers: Iterable[str]) -> None:
+    """The first row of a table."""
+    with ui.element("thead"), ui.element("tr"):
+        for header in headers:
+            with ui.element("th").props('scope="col"'):
+                ui.label(header)
+
+
 def problem(text: str) -> None:
     """An error message in place of what it prevents."""
     with ui.element("div").classes("problem").props('role="alert"'):
@@ -74,6 +85,11 @@ def problem(text: str) -> None:
 def empty(text: str) -> None:
     """A note in place of an empty list."""
     ui.label(text).classes("nothing")
+
+
+def markdown(text: str, more: str = "") -> ui.markdown:
+    """Markdown below the headings of a page; the browser removes what is not harmless."""
+    return ui.markdown(_HEADING.sub(r"##\1", text)).classes(f"card-text {more}")
 
 
 def badge(text: str, tone: str = "") -> ui.label:

@@ -1,4 +1,4 @@
-"""The pages of tables: all of them and the upload, and one looked at, with the form that trains on it."""
+"""The pages of tables: their list with the upload, and one table with the form that trains on it."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class ColumnTable:
         self.pager = Pager(self._turn, "columns")
 
     def show(self, schema: SchemaPreview) -> None:
-        """Draw the columns of a look; the page of them stays."""
+        """Draw the columns of a preview; the page number stays."""
         self.columns, self.rows = schema["columns"], schema["rows"] or 1
         self.search.set_visibility(len(schema["columns"]) > LIMIT)
         self._draw()

@@ -1,4 +1,4 @@
-"""What to mind before training, each with the way out."""
+"""The findings of a table, each with a button for its remedy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def show_findings(
     changed: Callable[[], None],
     group_by: Callable[[str], None],
 ) -> None:
-    """The gravest first, each with a button for its way out.
+    """List the findings, the gravest first, each with a button for its remedy.
 
     A column is left out or kept, which `changed` is told of; or its rows stay together by `group_by`.
     """

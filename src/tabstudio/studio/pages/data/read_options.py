@@ -42,7 +42,7 @@ class ReadOptionsForm:
             field.props("outlined dense options-dense")
 
     def show(self, schema: SchemaPreview) -> None:
-        """Bring the fields up to date; that is no choice of anybody."""
+        """Update the fields without a call of `changed`."""
         self.showing = True
         names = {column["name"]: column["name"] for column in schema["columns"]}
         self.target.set_options(names, value=self.choices.target or None)

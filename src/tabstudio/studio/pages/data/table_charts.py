@@ -1,4 +1,4 @@
-"""The charts of a table: what is to be predicted, gaps, what goes together, how each column spreads."""
+"""The charts of a table: target, missing values, associations, distributions."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _CELL, _HEAD = 24, 190
 
 
 def draw_table_charts(charts: ChartsPreview, target: str) -> None:
-    """Every chart that this table has."""
+    """Draw the charts of a table."""
     with ui.element("div").classes("grid"):
         if charts["classes"] or charts["target"]:
             with section(f"{target}, which is to be predicted"):
-                _of_target(charts)
+                _draw_target(charts)
         if charts["panels"]:
             with section("Distributions"):
                 DistributionCharts(charts, target)
         if charts["missing"]:
             with section("Missing values"):
-                _missing(charts["missing"])
+                _draw_missing(charts["missing"])
     if len(charts["associations"]["names"]) > 1:
         with section("What goes together", _ASSOCIATIONS):
-            _associations(charts["associations"])
+            _draw_associations(charts["associations"])
     if charts["numbers"]:
         with section("Numbers"):
             heads = (
@@ -55,9 +55,9 @@ _ASSOCIATIONS = (
 )
 
 
-def _of_target(charts: ChartsPreview) -> None:
+def _draw_target(charts: ChartsPreview) -> None:
     if charts["target"]:
-        _histogram(charts["target"], ["all rows"], "Rows by value")
+        _draw_histogram(charts["target"], ["all rows"], "Rows by value")
         return
     classes = charts["classes"] or []
     counted = classes[:MOST_BARS]
@@ -68,7 +68,7 @@ def _of_target(charts: ChartsPreview) -> None:
         empty(f"… and {len(classes) - MOST_BARS:,} smaller classes.")
 
 
-def _missing(missing: Sequence[tuple[str, int, float]]) -> None:
+def _draw_missing(missing: Sequence[tuple[str, int, float]]) -> None:
     shown = missing[:MOST_BARS]
     shares = {"percent of the rows": [round(100 * share, 2) for _, _, share in shown]}
     labels = [name for name, _, _ in shown]
@@ -77,7 +77,7 @@ def _missing(missing: Sequence[tuple[str, int, float]]) -> None:
         empty(f"… and {len(missing) - MOST_BARS:,} columns with fewer gaps.")
 
 
-def _associations(associations: AssociationsPreview) -> None:
+def _draw_associations(associations: AssociationsPreview) -> None:
     names = associations["names"]
     heatmap(
         "How each pair of columns goes together",
@@ -117,11 +117,11 @@ class DistributionCharts:
         self.place.clear()
         with self.place:
             if panel["shape"] == "histogram":
-                _histogram(panel, by, _by("Percent of the rows", by, self.target))
+                _draw_histogram(panel, by, _by("Percent of the rows", by, self.target))
             elif panel["shape"] == "bars":
-                _levels(panel, by, _by("Percent of the rows", by, self.target))
+                _draw_levels(panel, by, _by("Percent of the rows", by, self.target))
             else:
-                _means(panel, self.target)
+                _draw_means(panel, self.target)
         if panel["rest"]:
             with self.place:
                 empty(f"Not drawn: {panel['rest']}.")
@@ -137,17 +137,17 @@ def _with_link(name: str, link: tuple[float | None, str] | None) -> str:
     return f"{name} ({link[1]} {link[0]:.2f})"
 
 
-def _histogram(panel: PanelPreview, groups: Sequence[str], title: str) -> None:
-    edges = [_place(panel, edge) for edge in panel["edges"] or ()]
+def _draw_histogram(panel: PanelPreview, groups: Sequence[str], title: str) -> None:
+    edges = [_edge_text(panel, edge) for edge in panel["edges"] or ()]
     labels = [f"{low} to {high}" for low, high in pairwise(edges)]
     BarPlot(title, labels, _percent(panel, groups), value="%", height=300)
 
 
-def _levels(panel: PanelPreview, groups: Sequence[str], title: str) -> None:
+def _draw_levels(panel: PanelPreview, groups: Sequence[str], title: str) -> None:
     BarPlot(title, panel["labels"], _percent(panel, groups), value="%", height=300)
 
 
-def _means(panel: PanelPreview, target: str) -> None:
+def _draw_means(panel: PanelPreview, target: str) -> None:
     title = f"Mean of {shorten(target, 40)}"
     means, spreads = panel["heights"][0], panel["spread"] or []
     if panel["labels"]:
@@ -173,7 +173,7 @@ def _percent(panel: PanelPreview, groups: Sequence[str]) -> dict[str, list[float
     }
 
 
-def _place(panel: PanelPreview, edge: float) -> str:
+def _edge_text(panel: PanelPreview, edge: float) -> str:
     if not panel["is_date"]:
         return format_tick(edge)
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=edge)).strftime("%Y-%m-%d")

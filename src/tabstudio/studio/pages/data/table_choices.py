@@ -1,4 +1,4 @@
-"""What a person has chosen for a table: the target, and how it is read; kept in the page's address."""
+"""The user's choices for a table (target, how it is read), kept in the page's address."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TableChoices:
 
     @classmethod
     def of(cls, table: str, target: str, read: str) -> TableChoices:
-        """The choices of an address. Raises `ConfigError` where its options are no JSON object."""
+        """Parse the choices in an address. Raises `ConfigError` where its options are no JSON object."""
         try:
             options = json.loads(read) if read else {}
         except ValueError:
@@ -39,7 +39,7 @@ class TableChoices:
         return table_page(self.table) + (f"?{query}" if query else "")
 
     def aim(self, target: str) -> None:
-        """Predict another column; what was chosen of the last target goes."""
+        """Choose another target; choices about the last one are dropped."""
         self.target = target
         for name in ("task", "positive"):
             self.options.pop(name, None)

@@ -17,7 +17,7 @@ LIMIT = 25
 
 
 class TableList:
-    """The newest first, those with a word in their name."""
+    """The newest tables first, filtered by name."""
 
     def __init__(self, view: PageView) -> None:
         self.view = view

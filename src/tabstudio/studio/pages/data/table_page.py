@@ -1,4 +1,4 @@
-"""One table: what was guessed of it, to be corrected; what to mind; how it spreads; the way to a model."""
+"""The page of one table: its schema to be corrected, findings, charts, and the training form."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tabstudio.studio.ui.frame import PageView
 
 
 class TablePage:
-    """A choice that changes how the table is read is followed by another look, in place."""
+    """A choice that changes how the table is read is followed by another preview, in place."""
 
     def __init__(self, view: PageView, name: str, target: str, read: str) -> None:
         self.view = view
@@ -44,12 +44,12 @@ class TablePage:
         with section("Columns", "Each guess with its reason; what is wrong can be corrected here."):
             self.columns = ColumnTable(self.choices, self.changed)
         self.charts = ui.element("div")
-        background_tasks.create(self._look(), name="a look at a table")
+        background_tasks.create(self._look(), name="preview of a table")
 
     def changed(self) -> None:
-        """Look again: something was chosen."""
+        """Preview the table as chosen."""
         ui.navigate.history.replace(self.choices.address)
-        background_tasks.create(self._look(), name="a look at a table")
+        background_tasks.create(self._look(), name="preview of a table")
 
     async def _look(self) -> None:
         self.turn += 1

@@ -58,7 +58,7 @@ class ServiceForm:
         self.button.props("loading")
         try:
             row = {
-                name: _value(name, kind, self.fields[name].value)
+                name: _parsed_value(name, kind, self.fields[name].value)
                 for name, kind in self.schemas[self.model]["properties"].items()
             }
             answer = await asyncio.to_thread(deployments.predict, self.service, self.model, row)
@@ -95,12 +95,12 @@ def _problems(texts: list[str]) -> str:
 
 
 def _field(name: str, kind: Property, example: Any) -> Any:
-    """The element of one feature, its typical value in it, what training had below it."""
+    """Return the field of one feature with its typical value and the range of training."""
     types, levels = kind.get("type", []), kind.get("x-categories", [])
     if "boolean" in types:
-        field: Any = ui.select({"true": "yes", "false": "no"}, label=name, value=_word(example)).props(
-            "clearable"
-        )
+        field: Any = ui.select(
+            {"true": "yes", "false": "no"}, label=name, value=_boolean_word(example)
+        ).props("clearable")
     elif levels and len(levels) <= MOST_OPTIONS:
         value = str(example) if str(example) in levels else None
         field = ui.select(levels, label=name, value=value, with_input=len(levels) > 12).props("clearable")
@@ -130,12 +130,12 @@ def plain_value(value: Any) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def _word(example: Any) -> str | None:
+def _boolean_word(example: Any) -> str | None:
     return {True: "true", False: "false"}.get(example)
 
 
-def _value(name: str, kind: Property, entered: Any) -> Any:
-    """What was typed, as the contract wants it. Raises `ServiceError` for a text where a number belongs."""
+def _parsed_value(name: str, kind: Property, entered: Any) -> Any:
+    """Return the entered value in the contract's type. Raises `ServiceError` for text in place of a number."""
     text = "" if entered is None else str(entered).strip()
     if not text:
         return None

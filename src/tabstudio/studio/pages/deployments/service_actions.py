@@ -1,4 +1,4 @@
-"""What can be done with a service: stop it, start it again, forget it."""
+"""The buttons that start, restart, stop and remove a service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One service: its state, what it answers with, its load while one looks, its log, and a form to try it."""
+"""The page of one service: state, served versions, load, log, and a form to try it."""
 
 from __future__ import annotations
 
@@ -86,11 +86,11 @@ class ServicePage:
         self.shown = service
         self.state.clear()
         with self.state:
-            self._told(service)
+            self._show_state(service)
         if changed:
-            await self._inside(service)
+            await self._show_contents(service)
 
-    def _told(self, service: Deployment) -> None:
+    def _show_state(self, service: Deployment) -> None:
         with ui.element("div").classes("row-wrap tools"):
             badge(service.state, STATE_TONES[service.state])
             if service.url:
@@ -106,13 +106,13 @@ class ServicePage:
         ui.label("tabstudio serve " + " ".join(service.words)).classes("code")
 
     async def _swapped(self) -> None:
-        """See whether other versions answer now than those that are told."""
+        """Update the served versions where others answer now."""
         samples = self.view.studio.service_metrics.samples(self.name)
         if samples and self.answering and samples[-1].lanes != self.answering:
-            await self._inside(await self._find())
+            await self._show_contents(await self._find())
 
-    async def _inside(self, service: Deployment) -> None:
-        """What it answers with, and the form to try it: asked of the service itself."""
+    async def _show_contents(self, service: Deployment) -> None:
+        """Show the served versions and the prediction form, both asked of the service."""
         lanes: list[deployments.ServedVersion] = []
         schemas: dict[str, dict[str, Any]] = {}
         problem = ""
@@ -136,7 +136,7 @@ class ServicePage:
         self._offer(service, schemas)
 
     def _offer(self, service: Deployment, schemas: dict[str, dict[str, Any]]) -> None:
-        """The form; while the contract stays the same, what was typed into it stays, too."""
+        """Show the form; its values stay while the contract stays the same."""
         contract = (service.url, {name: _kinds(schema) for name, schema in schemas.items()})
         if contract == self.contract:
             return

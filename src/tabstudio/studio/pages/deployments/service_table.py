@@ -1,4 +1,4 @@
-"""All services: what they serve, where they answer, and whether they do."""
+"""The table of all services: state, served models, address."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tabstudio.serving.deployments import Deployment
 from tabstudio.studio.pages.deployments.service_actions import STATE_TONES, service_buttons, web_link
 from tabstudio.studio.pages.deployments.start_dialog import StartServiceDialog
 from tabstudio.studio.ui.addresses import service_page
-from tabstudio.studio.ui.elements import badge, empty, section
+from tabstudio.studio.ui.elements import badge, empty, section, table_head
 from tabstudio.studio.ui.frame import PageView
 
 HEADERS = ("Service", "State", "Serves", "Answers at", "What to do")
 
 
 class ServiceTable:
-    """The table of services; it follows what starts, stops and dies."""
+    """The table of services, updated when one of them changes."""
 
     def __init__(self, view: PageView) -> None:
         self.view = view
@@ -34,7 +34,7 @@ class ServiceTable:
         view.follow("deployments", self.refresh)
 
     async def refresh(self) -> None:
-        """Look again, and draw the table where it is another one."""
+        """Draw the table where a service has changed."""
         services = await asyncio.to_thread(self.view.studio.deployments.list)
         if services == self.shown:
             return
@@ -48,10 +48,7 @@ class ServiceTable:
             empty("No service was started yet.")
             return
         with ui.element("table").classes("plain versions"):
-            with ui.element("thead"), ui.element("tr"):
-                for head in HEADERS:
-                    with ui.element("th").props('scope="col"'):
-                        ui.label(head)
+            table_head(HEADERS)
             with ui.element("tbody"):
                 for service in services:
                     with ui.element("tr"):

@@ -17,7 +17,7 @@ MOST_VERSIONS = 50
 
 
 class StartServiceDialog:
-    """The same words go to `tabstudio serve` as from the command line."""
+    """Starts `tabstudio serve` with the arguments that the command line would have."""
 
     def __init__(self, view: PageView, model: str = "", which: str = "") -> None:
         self.view, self.wanted = view, which

@@ -1,4 +1,4 @@
-"""Home: what happened lately, what goes on now, and the health of what is in production."""
+"""The page Home: work in progress, health of what is in production, load of the machine, recent events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trainings and runs that go on: their curves, how far they are, what they take of the machine."""
+"""Jobs and runs in progress: curves, progress, load of their processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from collections.abc import Callable
 from nicegui import ui
 
 from tabstudio.report.text_format import format_age, format_size
-from tabstudio.studio.pages.jobs.job_text import JOB_TONES, curve_title, loss_curves, progress_text
+from tabstudio.studio.pages.jobs.job_text import (
+    JOB_TONES,
+    curve_axis,
+    curve_title,
+    loss_curves,
+    progress_text,
+)
 from tabstudio.studio.services.activity import RunInProgress, runs_in_progress
 from tabstudio.studio.services.jobs import StudioJob
 from tabstudio.studio.ui.addresses import job_page, run_page
@@ -21,7 +27,7 @@ HEIGHT = 170
 
 
 class InProgress:
-    """A card each; the cards stay where they are while what they show moves."""
+    """A card for each; cards stay in place while they are updated."""
 
     def __init__(self, view: PageView) -> None:
         self.view = view
@@ -39,7 +45,7 @@ class InProgress:
         self.view.follow("system", self._measure)
 
     async def refresh(self) -> None:
-        """Look again, and move what is shown."""
+        """Update the cards."""
         jobs, others = await asyncio.to_thread(self._fetch)
         ids = tuple(job.id for job in jobs), tuple(one.row.id for one in others)
         if ids != self.shown:
@@ -88,15 +94,13 @@ class JobCard:
             self.where = ui.label("").classes("muted")
             self.bar = ui.linear_progress(0, show_value=False)
             self.bar.classes("share").props["aria-label"] = f"Share of {job.title} that is done"
-            self.chart = LinePlot(curve_title(job), loss_curves(job.progress), x=self._axis, height=HEIGHT)
+            self.chart = LinePlot(
+                curve_title(job), loss_curves(job.progress), x=curve_axis(job), height=HEIGHT
+            )
             self.load = ui.label("").classes("muted")
 
-    @property
-    def _axis(self) -> str:
-        return "epoch" if self.job.kind == "train" else "trials"
-
     def show(self, job: StudioJob) -> None:
-        """Move to where the job is now."""
+        """Show the progress of the job."""
         if job.progress.told != self.job.progress.told:
             self.chart.draw(loss_curves(job.progress))
         self.job = job
@@ -107,7 +111,7 @@ class JobCard:
         self.measure()
 
     def measure(self) -> None:
-        """Tell what its process takes."""
+        """Show the load of its process."""
         load = self.view.studio.system_metrics.load(self.job.pid)
         by = f"started by {self.job.actor}"
         usage = "" if load is None else f"{load.cpu:.0f} % of a core · {format_size(load.memory)} · "
@@ -127,7 +131,7 @@ class RunCard:
             self.points = {name: len(curve) for name, curve in one.curves.items()}
 
     def show(self, one: RunInProgress) -> None:
-        """Move to where the run is now."""
+        """Show the progress of the run."""
         by = f" by {one.row.user}" if one.row.user else ""
         self.where.text = f"in {one.row.experiment}, for {format_age(one.row.started or 0)}{by}"
         points = {name: len(curve) for name, curve in one.curves.items()}

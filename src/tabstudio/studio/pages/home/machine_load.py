@@ -1,4 +1,4 @@
-"""The meters of the machine: processor, memory and, where there is one, each GPU."""
+"""The load of the machine: processor, memory and GPUs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Curves = dict[str, list[tuple[float, float]]]
 
 
 class MachineLoadPanel:
-    """Bars for now, and a curve of the last three minutes in which somebody looked."""
+    """Bars of the last reading, and curves of the last three minutes."""
 
     def __init__(self, view: PageView) -> None:
         self.view = view

@@ -1,4 +1,4 @@
-"""The models in production: where each is served, what it was asked, whether its history is whole."""
+"""The models in production: services, requests, integrity of their history."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tabstudio.studio.ui.frame import PageView
 from tabstudio.studio.ui.tables import BadgeCell, Cell, LinkCell, LiveTable
 
 TRAFFIC_SECONDS = 10.0
-"""How old the numbers may be while predictions come."""
+"""Age that the numbers may have while predictions come."""
 HEADERS = ("Model", "Version", "Since (UTC)", "Served by", "Failed", "Last hour", "History")
 
 
 class ProductionTable:
-    """Asked again when a stage moves, a service starts or ends, or predictions have come."""
+    """Updated when a stage changes, a service starts or ends, or predictions are logged."""
 
     def __init__(self, view: PageView, healths: ProductionMonitor) -> None:
         self.view, self.healths = view, healths
@@ -30,7 +30,7 @@ class ProductionTable:
         self.view.follow("traffic", lambda: self.refresh(older=TRAFFIC_SECONDS))
 
     async def refresh(self, older: float = 0.0) -> None:
-        """Look again; histories are verified after what is known at once is shown."""
+        """Update the table; histories are verified after the rest is shown."""
         models = await asyncio.to_thread(self.healths.all, self.view.who, older)
         self._show(models)
         if any(health.whole is None for health in models):
@@ -38,13 +38,13 @@ class ProductionTable:
             self._show([await asyncio.to_thread(self.healths.verified, who, health) for health in models])
 
     def _show(self, models: list[ProductionHealth]) -> None:
-        rows = [_row(health) for health in models]
+        rows = [_health_row(health) for health in models]
         self.table.show(
             HEADERS, rows, nothing="No version is in production yet: promote one on the Monitor page."
         )
 
 
-def _row(health: ProductionHealth) -> tuple[Cell, ...]:
+def _health_row(health: ProductionHealth) -> tuple[Cell, ...]:
     served: Cell = (
         tuple(LinkCell(name, service_page(name)) for name in health.served)
         if health.served

@@ -1,4 +1,4 @@
-"""What happened lately: moves of versions, runs that ended, trainings."""
+"""Recent events: moves of versions, runs that ended, jobs."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class RecentActivity:
             self.view.follow(topic, self.refresh)
 
     async def refresh(self) -> None:
-        """Look again, and draw what is new."""
+        """Update the table where there is a new event."""
         events = await asyncio.to_thread(recent_events, self.view.studio, self.view.who)
         if events == self.shown:
             return
         self.shown = events
-        self.table.show(HEADERS, [_row(event) for event in events], nothing="Nothing yet.")
+        self.table.show(HEADERS, [_event_row(event) for event in events], nothing="Nothing yet.")
 
 
-def _row(event: ActivityEvent) -> tuple[Cell, ...]:
+def _event_row(event: ActivityEvent) -> tuple[Cell, ...]:
     detail = _WORDS[event.kind]
     if event.kind == "move":
         model, version = event.key

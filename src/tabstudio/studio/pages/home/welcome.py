@@ -1,4 +1,4 @@
-"""What to do in an empty folder, in three steps."""
+"""The first steps in an empty folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def is_new(studio: Studio) -> bool:
 
 
 def welcome(studio: Studio) -> None:
-    """Say what the studio is for, and where to begin."""
+    """Show the first steps."""
     with section("Welcome", "From a table to a model that you can trust in production, in three steps."):
         with ui.element("ol").classes("ways"):
             with ui.element("li"):

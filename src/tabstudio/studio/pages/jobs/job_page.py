@@ -1,4 +1,4 @@
-"""A training as it goes on: its curves, what is left, what it takes of the machine; and what came of it."""
+"""The page of a job: curves, remaining time, load of its process, result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from nicegui import ui
 from tabstudio.errors import TabstudioError
 from tabstudio.evaluation.evaluation_result import NAMES
 from tabstudio.report.text_format import format_size, format_time, shorten
-from tabstudio.studio.pages.jobs.job_text import JOB_TONES, curve_title, loss_curves, progress_text
+from tabstudio.studio.pages.jobs.job_text import (
+    JOB_TONES,
+    curve_axis,
+    curve_title,
+    loss_curves,
+    progress_text,
+)
 from tabstudio.studio.pages.runs.run_text import format_duration
 from tabstudio.studio.services.jobs import StudioJob
 from tabstudio.studio.services.jobs.diary import JobStep
@@ -39,7 +45,9 @@ class JobPage:
         self._head()
         with ui.element("div").classes("grid wide-first"):
             with section("Course"):
-                self.chart = LinePlot(curve_title(job), loss_curves(job.progress), x=self._axis, height=300)
+                self.chart = LinePlot(
+                    curve_title(job), loss_curves(job.progress), x=curve_axis(job), height=300
+                )
             with section("State"):
                 self._now()
         self.outcome = ui.element("div")
@@ -54,10 +62,6 @@ class JobPage:
         if job.going:
             view.follow(f"system:{job.pid}", self._measure)
         view.soon(self._read_output, "2rem")
-
-    @property
-    def _axis(self) -> str:
-        return "epoch" if self.job.kind == "train" else "trials"
 
     def _head(self) -> None:
         job = self.job
@@ -84,7 +88,7 @@ class JobPage:
                 button.props("outline no-caps")
 
     async def refresh(self) -> None:
-        """Bring the page up to date, in place."""
+        """Update the page in place."""
         ended = not self.job.going
         self._show(await asyncio.to_thread(self.view.studio.jobs.find, self.job.id))
         if not ended and not self.job.going:

@@ -1,4 +1,4 @@
-"""A job's state and progress in words and points, for its page and for Home."""
+"""State and progress of a job as text and curves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Curves = dict[str, list[tuple[float, float]]]
 
 
 def progress_text(job: StudioJob) -> str:
-    """How far a job is, in a line."""
+    """Return the progress of a job in a line."""
     progress = job.progress
     if not job.going:
         return _ended(job)
@@ -56,12 +56,17 @@ def _ended(job: StudioJob) -> str:
 
 
 def curve_title(job: StudioJob) -> str:
-    """What the curves of a job are."""
+    """Return the title of a job's curves."""
     return "Loss" if job.kind == "train" else "Best validation loss"
 
 
+def curve_axis(job: StudioJob) -> str:
+    """Return what the curves of a job are drawn over."""
+    return "epoch" if job.kind == "train" else "trials"
+
+
 def loss_curves(progress: JobProgress) -> Curves:
-    """The curves that move while it works: losses by epoch, or the best loss by trial."""
+    """Return the curves of a job: losses by epoch, or the best loss by trial."""
     if progress.trials_wanted:
         return {"best validation loss": [(float(done), loss) for done, loss in progress.best]}
     epochs = thinned(progress.epochs, POINTS)
@@ -75,6 +80,6 @@ def loss_curves(progress: JobProgress) -> Curves:
 def thinned(
     points: Sequence[tuple[int, float, float | None]], most: int
 ) -> Sequence[tuple[int, float, float | None]]:
-    """At most about so many points, evenly taken, the last one among them."""
+    """Return at most about `most` points, evenly taken, the last one among them."""
     step = -(-len(points) // most)
     return points if step <= 1 else [*points[:-1:step], points[-1]]

@@ -1,4 +1,4 @@
-"""Requests that wait for somebody's approval."""
+"""Open requests for approval."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tabstudio.studio.ui.frame import PageView
 
 
 class ApprovalRequestList:
-    """A section that is there while something waits."""
+    """A section that is visible while a request is open."""
 
     def __init__(self, view: PageView, name: str, requests: Sequence[ApprovalRequest]) -> None:
         self.view, self.name = view, name
@@ -28,7 +28,7 @@ class ApprovalRequestList:
         self.show(requests)
 
     def show(self, requests: Sequence[ApprovalRequest]) -> None:
-        """Show what waits now."""
+        """Show the open requests."""
         if requests == self.shown:
             return
         self.shown = requests

@@ -26,7 +26,7 @@ from tabstudio.studio.ui.frame import PageView
 from tabstudio.studio.ui.tables import BadgeCell, Cell, plain_table
 
 MOST_ROWS = 30
-"""Rows that are told one by one."""
+"""Rows of flipped decisions that are listed."""
 
 
 class VersionComparison:

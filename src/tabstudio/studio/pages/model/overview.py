@@ -1,4 +1,4 @@
-"""A registered model on one page: stages, what waits for approval, versions, history, traffic."""
+"""The page of a registered model: stages, requests for approval, versions, history, traffic."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIMIT = 20
 
 @dataclass(frozen=True)
 class ModelState:
-    """A model as it is at one moment: its newest versions, its stages, its open requests, its history."""
+    """The newest versions, stages, open requests and history of a model."""
 
     versions: list[ModelVersion]
     held: dict[str, list[Transition]]
@@ -58,7 +58,7 @@ class ModelOverview:
 
 
 def read_model_state(view: PageView, name: str) -> ModelState:
-    """Everything that the page shows of the registry. Raises `ModelError` where there is no such model."""
+    """Return what the page shows of the registry. Raises `ModelError` where there is no such model."""
     registry = view.studio.registry(view.who)
     versions = registry.versions(name, limit=LIMIT)
     held = registry.at(name, datetime.now(UTC), limit=3)

@@ -1,4 +1,4 @@
-"""The dialogs that move a version: promote it, ask for it, archive it."""
+"""The dialogs that promote a version, request its promotion, or archive it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ HEADERS = ("Gate", "Result", "Measured", "Required", "What to do")
 def open_promotion(
     view: PageView, name: str, version: int, stage: str | None = None, now: str | None = None
 ) -> None:
-    """Ask where a version shall go, show what the gates say of it, and move it there."""
+    """Open the dialog that promotes a version to a stage."""
     PromotionDialog(view, name, version, stage, now)
 
 
 def open_archive(view: PageView, name: str, version: int) -> None:
-    """Ask why a version shall leave its stage."""
+    """Open the dialog that archives a version."""
     ConfirmDialog(
         f"Archive version {version}",
         "Archive",
@@ -38,7 +38,7 @@ def open_archive(view: PageView, name: str, version: int) -> None:
 
 
 def gate_rows(results: Sequence[GateResult]) -> list[tuple[str | BadgeCell, ...]]:
-    """What each gate found, to stand under `HEADERS`."""
+    """Return the results of gates as rows under `HEADERS`."""
     return [
         (
             result.name,
@@ -76,7 +76,7 @@ class PromotionDialog:
         background_tasks.create(self._look(), name="gates")
 
     async def _look(self) -> None:
-        """See what the stage asks for, and what its gates say of the version."""
+        """Show the approvals that the stage needs, and the results of its gates."""
         to = str(self.stage.value)
         self.force.value = False
         self.force.set_visibility(False)
@@ -101,7 +101,7 @@ class PromotionDialog:
         return next(mine, None)
 
     def _ask(self, to: str, request: ApprovalRequest | None) -> None:
-        """Where others have to agree, the button asks them, or waits for them."""
+        """Where approval is needed, let the button request it, or disable it until it is given."""
         needed = self.rules.stage(to).approvals
         missing = needed - len(request.approvals) if request else needed
         self.asks = bool(needed) and request is None

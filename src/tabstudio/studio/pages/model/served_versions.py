@@ -1,4 +1,4 @@
-"""Where the versions of a model are served, and what is asked of them."""
+"""The services of a model, and the traffic of its versions."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ModelServing:
             TrafficCharts(view, served_name(name))
 
     async def refresh(self) -> None:
-        """Ask the services again."""
+        """Update the services."""
         rows = await asyncio.to_thread(_served, self.view, self.name)
         self.table.show(
             HEADERS,
@@ -69,7 +69,7 @@ class ModelServing:
 
 
 class TrafficCharts:
-    """Charts of the traffic within a period, brought up to date as predictions come."""
+    """Charts of the traffic within a period, updated as predictions come."""
 
     def __init__(self, view: PageView, served: str) -> None:
         self.view, self.served = view, served
@@ -85,11 +85,11 @@ class TrafficCharts:
         view.follow("traffic", self.refresh)
 
     async def refresh(self) -> None:
-        """Read the log again."""
+        """Update the traffic."""
         hours = float(self.period.value)
         traffic = await asyncio.to_thread(self.view.studio.traffic.find, self.served, hours)
         nothing = f"Nothing was asked in {PERIODS[int(hours)]}."
-        self.table.show(TRAFFIC_HEADERS, _rows(traffic), nothing=nothing)
+        self.table.show(TRAFFIC_HEADERS, _traffic_rows(traffic), nothing=nothing)
         self.charts.set_visibility(bool(traffic.rows))
         if traffic.rows:
             self._draw(traffic)
@@ -106,12 +106,12 @@ class TrafficCharts:
 
 
 def _counted(classes: Mapping[str, Mapping[str, int]]) -> tuple[list[str], dict[str, list[float]]]:
-    """Rows by label, the labels of all versions in one order."""
+    """Return the labels of all versions, and the rows of each version by label."""
     labels = list(dict.fromkeys(label for counts in classes.values() for label in counts))
     return labels, {name: [counts.get(label, 0) for label in labels] for name, counts in classes.items()}
 
 
-def _rows(traffic: ModelTraffic) -> list[Sequence[Cell]]:
+def _traffic_rows(traffic: ModelTraffic) -> list[Sequence[Cell]]:
     rows: list[Sequence[Cell]] = []
     for name, count in traffic.rows.items():
         labels, score = traffic.labelled.get(name, (0, 0.0))
@@ -123,10 +123,12 @@ def _rows(traffic: ModelTraffic) -> list[Sequence[Cell]]:
 def _served(view: PageView, name: str) -> list[list[Cell]]:
     served = served_name(name)
     lanes = [lane for lane in all_served_versions(view.studio) if lane.model == served]
-    return [_row(name, lane, view.studio.service_metrics.totals(lane.service, served)) for lane in lanes]
+    return [
+        _service_row(name, lane, view.studio.service_metrics.totals(lane.service, served)) for lane in lanes
+    ]
 
 
-def _row(model: str, lane: ServedVersion, total: ServiceRates | None) -> list[Cell]:
+def _service_row(model: str, lane: ServedVersion, total: ServiceRates | None) -> list[Cell]:
     version = version_link(model, lane.version)
     role = lane.role if lane.share is None else f"{lane.role}, {lane.share:.0%}"
     counted: list[Cell] = [None] * 5

@@ -1,4 +1,4 @@
-"""What is in each stage now, since when, by whom and why; and the way back."""
+"""The versions in each stage, since when, by whom and why; and the rollback."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StageCards:
         self.show(held)
 
     def show(self, held: Held) -> None:
-        """Show another state, where it is another one."""
+        """Show the versions in the stages where they have changed."""
         if held == self.shown:
             return
         self.shown = held

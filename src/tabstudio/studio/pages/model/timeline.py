@@ -1,4 +1,4 @@
-"""What happened to a model: who moved which version where, when, why and on what evidence."""
+"""The history of a model: who moved which version where, when, why and on what evidence."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WORDS: dict[TransitionKind, tuple[str, str]] = {
     "note": ("noted", "info"),
     "lost": ("history lost", "danger"),
 }
-"""What a kind of row is called, and its tone."""
+"""The word for each kind of row, and its tone."""
 
 
 class HistoryTimeline:
@@ -50,7 +50,7 @@ class HistoryTimeline:
         self.older.set_visibility(len(rows) == limit)
 
     def update(self, rows: Sequence[Transition]) -> None:
-        """Put rows that are newer than those shown on top; what a reader has opened stays open."""
+        """Put newer rows on top; what a reader has opened stays open."""
         fresh = [row for row in rows if row.number > self.newest]
         for row in reversed(fresh):
             self._item(row).move(self.list, 0)

@@ -1,9 +1,8 @@
-"""One version: its figures, data, gates and card."""
+"""The page of one version: metrics, data, gates and model card."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 
 from nicegui import ui
 
@@ -15,12 +14,11 @@ from tabstudio.studio import lifecycle
 from tabstudio.studio.pages.model.promotion_dialog import HEADERS, gate_rows
 from tabstudio.studio.pages.model.version_table import metric_label, move_buttons, stage_badge
 from tabstudio.studio.ui.addresses import model_page, run_page
-from tabstudio.studio.ui.elements import facts, heading, section
+from tabstudio.studio.ui.elements import facts, heading, markdown, section
 from tabstudio.studio.ui.frame import PageView
 from tabstudio.studio.ui.tables import Cell, LinkCell, plain_table
 
 FACTS = 4
-_HEADING = re.compile(r"^(#+ )", re.MULTILINE)
 
 
 class VersionPage:
@@ -92,8 +90,7 @@ class VersionPage:
         places = {"tracking_uri": self.registry.tracking_uri, "registry_uri": self.registry.registry_uri}
         address = f"models:/{self.name}/{self.number}"
         version_card = await asyncio.to_thread(lambda: card(address, **places))
-        # Its headings go below those of this page; what is not harmless in it is taken out in the browser.
-        ui.markdown(_HEADING.sub(r"##\1", version_card.text)).classes("card-text")
+        markdown(version_card.text)
 
 
 def _about(version: ModelVersion) -> dict[str, Cell]:

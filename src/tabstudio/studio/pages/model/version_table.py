@@ -1,4 +1,4 @@
-"""The versions of a model with their figures beside each other; two can be ticked and compared."""
+"""The versions of a model with their metrics; two can be ticked and compared."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tabstudio.registry.stage_rules import ARCHIVE
 from tabstudio.report.text_format import format_age, shorten
 from tabstudio.studio.pages.model.promotion_dialog import open_archive, open_promotion
 from tabstudio.studio.ui.addresses import comparison_page, run_page, version_page
-from tabstudio.studio.ui.elements import badge, empty
+from tabstudio.studio.ui.elements import badge, empty, table_head
 from tabstudio.studio.ui.frame import PageView
 
 FIRST_METRICS = 3
@@ -24,7 +24,7 @@ TONES = {"production": "good", "staging": "info"}
 
 
 def metric_label(name: str) -> str:
-    """A metric as people write it; those of the test part without saying so.
+    """Return the label of a metric; those of the test part have no prefix.
 
     >>> metric_label("test_roc_auc"), metric_label("val_loss")
     ('ROC AUC', 'val_loss')
@@ -33,7 +33,7 @@ def metric_label(name: str) -> str:
 
 
 def best_of(versions: Sequence[ModelVersion], name: str) -> frozenset[int]:
-    """The numbers of the versions that are best in a metric; empty where nothing can be said, or all are."""
+    """Return the numbers of the versions that are best in a metric; none where all are or it has no order."""
     plain = name.removeprefix("test_")
     measured = {v.number: v.metrics[name].value for v in versions if name in v.metrics}
     if plain not in NAMES or len(set(measured.values())) < 2:
@@ -43,7 +43,7 @@ def best_of(versions: Sequence[ModelVersion], name: str) -> frozenset[int]:
 
 
 def stage_badge(stage: str | None) -> ui.label:
-    """The stage that a version is in."""
+    """A badge with the stage of a version."""
     return badge(stage, TONES.get(stage, "")) if stage else ui.label("–").classes("muted")
 
 
@@ -90,7 +90,7 @@ class VersionTable:
         self._draw()
 
     def update(self, newest: Sequence[ModelVersion]) -> None:
-        """Take what the newest versions are now; only what has changed is drawn."""
+        """Update the newest versions; only what has changed is drawn."""
         fresh = {version.number: version for version in newest}
         known = {version.number: version for version in self.versions}
         self.versions = sorted((known | fresh).values(), key=lambda version: -version.number)
@@ -122,10 +122,7 @@ class VersionTable:
         with self.place, ui.element("table").classes("plain versions"):
             with ui.element("caption"):
                 ui.label("Values on the test part with intervals of 95 %; “best” of the versions shown.")
-            with ui.element("thead"), ui.element("tr"):
-                for head in ("Compare", "Version", "Stage", "Move", *map(metric_label, shown), "Made"):
-                    with ui.element("th").props('scope="col"'):
-                        ui.label(head)
+            table_head(("Compare", "Version", "Stage", "Move", *map(metric_label, shown), "Made"))
             with ui.element("tbody"):
                 for version in self.versions:
                     with ui.element("tr"):

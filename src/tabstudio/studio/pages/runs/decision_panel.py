@@ -17,7 +17,7 @@ from tabstudio.studio.ui.tables import Cell, format_number, table_markup
 
 
 class DecisionPanel:
-    """A slider over thresholds and what follows from it. `costs` are those that the run was trained with."""
+    """A slider over thresholds and the decisions at each. `costs` are those that the run was trained with."""
 
     def __init__(self, evaluation: Evaluation, costs: tuple[float, float]) -> None:
         self.evaluation = evaluation
@@ -40,7 +40,7 @@ class DecisionPanel:
         with ui.element("div").classes("row-wrap threshold"):
             ui.label("Threshold on the probability of")
             ui.label(f"{self.evaluation.positive}:").classes("strong")
-            self.said = ui.label("").classes("strong")
+            self.threshold_label = ui.label("").classes("strong")
         self.slider = Slider("Threshold", 0, last, 1, self.used, self._show)
         with ui.element("div").classes("row-wrap tools"):
             ui.button("As trained", on_click=self._as_trained).props("outline no-caps")
@@ -59,7 +59,7 @@ class DecisionPanel:
 
     @property
     def decision(self) -> ThresholdDecision:
-        """What the slider shows."""
+        """The decision at the threshold of the slider."""
         return self.decisions[int(self.slider.value)]
 
     def _cost(self) -> tuple[float, float]:
@@ -75,7 +75,7 @@ class DecisionPanel:
     def _show(self) -> None:
         decision, cost = self.decision, self._cost()
         in_use = ", as trained" if int(self.slider.value) == self.used else ""
-        self.said.text = f"{decision.threshold:.4g}{in_use}"
+        self.threshold_label.text = f"{decision.threshold:.4g}{in_use}"
         facts = {
             "Precision": _share(decision.precision),
             "Recall": _share(decision.recall),
@@ -109,7 +109,7 @@ def _share(value: float | None) -> str:
 
 
 def _facts(pairs: dict[str, str]) -> str:
-    """The same list as `frame.facts`, as markup: it changes as often as a slider moves."""
+    """Return the list of `elements.facts` as markup: it changes as often as a slider moves."""
     return (
         '<dl class="facts">'
         + "".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in pairs.items())

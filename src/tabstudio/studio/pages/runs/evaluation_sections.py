@@ -1,4 +1,4 @@
-"""How good a run's model is: its decisions, curves, importance, slices and references."""
+"""Sections of a run's evaluation: decisions, curves, importance, slices, references."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def show_evaluation(evaluation: RunEvaluation, params: Mapping[str, str]) -> Non
 
 
 def _costs(params: Mapping[str, str]) -> tuple[float, float]:
-    """The costs that the threshold was chosen for; 1 where none were given."""
+    """Return the costs that the threshold was chosen for; 1 by default."""
 
     def cost(name: str) -> float:
         try:
@@ -90,7 +90,7 @@ def _curves(test: Evaluation) -> None:
         }
         LinePlot("By threshold", series, x=name, area=(0, 1), span=(0, 1))
     if test.residuals is not None:
-        _values(test)
+        _residuals(test)
 
 
 def _areas(curves: tuple[EvaluationCurve, ...]) -> dict[str, list[tuple[float, float]]]:
@@ -126,7 +126,7 @@ def calibration(test: Evaluation) -> Chart:
     return Chart("Calibration", options, lambda: (headers, rows))
 
 
-def _values(test: Evaluation) -> None:
+def _residuals(test: Evaluation) -> None:
     assert test.residuals is not None
     points = [list(point) for point in test.residuals.points]
     ends = [min(min(p) for p in points), max(max(p) for p in points)]

@@ -13,7 +13,7 @@ from tabstudio.studio.ui.elements import empty, folded
 from tabstudio.studio.ui.frame import PageView
 
 FOLDED = ("system", "members", "references")
-"""Groups that are shown when somebody asks for them."""
+"""Groups that are folded at first."""
 MOST_CHARTS = 24
 MOST_LINES = 24
 """Lines of one chart at most; the rest stands in the table of metrics."""
@@ -32,7 +32,7 @@ class MetricCharts:
         self.more = ui.element("div")
 
     async def refresh(self, metrics: Sequence[str]) -> None:
-        """Fetch the curves of what is shown, and draw them where they stand."""
+        """Fetch the visible curves, and draw them in place."""
         groups = group_metrics(metrics)
         beyond = [group for group in groups if group not in FOLDED][MOST_CHARTS:]
         for group in groups:

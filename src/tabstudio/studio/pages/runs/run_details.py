@@ -1,10 +1,9 @@
-"""One run: live while it trains, then all that came of it."""
+"""The page of one run: live while it trains, with its results afterwards."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import re
 from contextlib import suppress
 from time import monotonic
 
@@ -20,13 +19,12 @@ from tabstudio.studio.services.runs.run_details import RunDetails, read_details
 from tabstudio.studio.services.runs.run_evaluation import EVALUATION_FILE, read_evaluation
 from tabstudio.studio.services.runs.run_records import RunRow
 from tabstudio.studio.ui.addresses import run_page
-from tabstudio.studio.ui.elements import heading, problem, section, set_badge
+from tabstudio.studio.ui.elements import heading, markdown, problem, section, set_badge
 from tabstudio.studio.ui.frame import PageView
 from tabstudio.studio.ui.tables import LiveTable, table_markup
 
 SHARE, LONGEST_PAUSE = 3.0, 10.0
 ENVIRONMENT = "environment/environment.json"
-_HEADING = re.compile(r"^(#+ )", re.MULTILINE)
 
 
 class RunDetailsPage:
@@ -92,7 +90,7 @@ class RunDetailsPage:
             run_sections.models(self.view, details)
 
     async def _moved(self, row: RunRow) -> None:
-        """Bring up to date what changes while a run goes on, where it stands."""
+        """Update in place what changes while a run is in progress."""
         self.row = row
         set_badge(self.status, row.status.lower(), RUN_TONES.get(row.status, ""))
         self.took.text = f"took {format_duration(row.seconds)}" if row.seconds is not None else ""
@@ -100,7 +98,7 @@ class RunDetailsPage:
         await self.curves.refresh(row.moving)
 
     async def _results(self, details: RunDetails) -> None:
-        """What stands in a run's files: it is there when the run has ended, some of it before."""
+        """Show what is in a run's files: most of it exists once the run has ended."""
         client = self.runs.client
         listed = await asyncio.to_thread(run_files.list_files, client, self.run_id)
         made_with = {}
@@ -128,10 +126,7 @@ class RunDetailsPage:
             files.show_files(self.view, self.run_id, listed)
             if details.note:
                 with section("Note"):
-                    # Its headings go below those of this page; the browser takes out what is not harmless.
-                    ui.markdown(_HEADING.sub(r"##\1", details.note)).classes("card-text long").props(
-                        'tabindex="0"'
-                    )
+                    markdown(details.note, "long").props('tabindex="0"')
             if details.tags:
                 with section("Tags"):
                     ui.html(

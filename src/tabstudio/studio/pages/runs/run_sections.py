@@ -1,4 +1,4 @@
-"""What a run was made of: command, parameters, data, environment; and the models it made."""
+"""Sections of a run: command, parameters, data, environment, models."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def data(details: RunDetails) -> None:
 
 
 def environment(values: Mapping[str, object]) -> None:
-    """The section of what the run was made with."""
+    """The section of the environment."""
     if not values:
         return
     with section("Environment"):

@@ -49,7 +49,7 @@ _STARTED = '<q-td :props="props"><span :title="props.row.since">{{ props.row.sta
 
 @dataclass(slots=True)
 class RunFilter:
-    """What the address of the page asks for."""
+    """The filter and order of the table, kept in the page's address."""
 
     experiment: str = ""
     name: str = ""
@@ -61,7 +61,7 @@ class RunFilter:
     group: bool = False
 
     def query(self) -> RunQuery:
-        """The same as the server is asked."""
+        """Return the query of the filter."""
         return RunQuery(
             experiments=(self.experiment,) if self.experiment else (),
             name=(self.name or "").strip(),
@@ -74,7 +74,7 @@ class RunFilter:
         )
 
     def address(self) -> str:
-        """The address of the page that shows it."""
+        """Return the address of the page with this filter."""
         values = {
             "experiment": self.experiment,
             "name": self.name,
@@ -295,7 +295,7 @@ class RunTable:
         await self.ready.wait()
         shown = self.shown or []
         known = [*(f"metrics.{n}" for n in self.known.metrics), *(f"params.{n}" for n in self.known.params)]
-        options = {name: _said(name) for name in dict.fromkeys((*shown, *known))}
+        options = {name: _column_label(name) for name in dict.fromkeys((*shown, *known))}
         with dialog_card("Columns") as dialog:
             ui.label(
                 "Metrics and parameters of the newest runs. The choice is kept in this browser."
@@ -326,13 +326,13 @@ class RunTable:
         ui.navigate.to(f"/runs/compare?ids={','.join(row['id'] for row in self.table.selected)}")
 
 
-def _said(column: str) -> str:
+def _column_label(column: str) -> str:
     kind, _, name = column.partition(".")
     return f"{name} (metric)" if kind == "metrics" else f"{name} (parameter)"
 
 
 def _stored(text: object) -> list[str] | None:
-    """The columns that this browser has kept, None where it has kept none that make sense."""
+    """Parse the columns that the browser has stored, None where there are none."""
     try:
         columns = json.loads(text) if isinstance(text, str) else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""Words and tones that the pages of runs share."""
+"""Tones of statuses, durations and times of runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 
 
 def format_duration(seconds: float | None) -> str:
-    """A time as people say it.
+    """Return a duration as text.
 
     >>> [format_duration(s) for s in (None, 0.25, 12.3, 95, 7000, 200_000)]
     ['–', '0.2 s', '12 s', '1 min 35 s', '1 h 56 min', '2 d 7 h']
@@ -25,7 +25,7 @@ def format_duration(seconds: float | None) -> str:
 
 
 def format_millis(millis: int | None) -> str:
-    """A time in milliseconds since 1970, to the second, UTC.
+    """Return a time in milliseconds since 1970 as text, to the second, UTC.
 
     >>> format_millis(1_700_000_000_123), format_millis(None)
     ('2023-11-14 22:13:20 UTC', '–')

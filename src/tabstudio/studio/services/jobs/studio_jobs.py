@@ -231,7 +231,7 @@ class StudioJobs:
             raise
         words = [sys.executable, "-P", "-m", "tabstudio.studio.services.jobs.job_process", str(diary.path)]
         try:
-            process = processes.launch(words, Path.cwd(), _log(diary.path), _environment(who, others))
+            process = processes.launch(words, Path.cwd(), _log(diary.path), _job_environment(who, others))
             self._change(job_id, pid=process.pid, born=process.create_time())
         except (OSError, psutil.NoSuchProcess) as error:
             self._change(job_id, pid=0, born=0.0)
@@ -365,7 +365,7 @@ def _most_jobs() -> int:
     return int(text)
 
 
-def _environment(who: Actor, others: int) -> dict[str, str]:
+def _job_environment(who: Actor, others: int) -> dict[str, str]:
     """Who trains, and a fair share of the cores: trainings that outnumber the cores slow each other down."""
     threads = str(max(1, (os.cpu_count() or 1) // (others + 1)))
     share = {"OMP_NUM_THREADS": threads, "POLARS_MAX_THREADS": threads} if others else {}

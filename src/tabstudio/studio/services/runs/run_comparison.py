@@ -52,11 +52,11 @@ def coordinates(rows: Sequence[RunRow], dimensions: Sequence[str]) -> list[list[
 
     A parameter is a number where it is one in every run that has it, else text.
     """
-    columns = [_column(rows, *dimension.split(".", 1)) for dimension in dimensions]
+    columns = [_dimension_values(rows, *dimension.split(".", 1)) for dimension in dimensions]
     return [list(values) for values in zip(*columns, strict=True)]
 
 
-def _column(rows: Sequence[RunRow], kind: str, name: str) -> list[float | str | None]:
+def _dimension_values(rows: Sequence[RunRow], kind: str, name: str) -> list[float | str | None]:
     if kind == "metrics":
         return [row.metrics.get(name) for row in rows]
     texts = [row.params.get(name) for row in rows]

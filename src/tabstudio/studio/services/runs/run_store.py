@@ -64,7 +64,7 @@ class RunStore:
             runs, total = self._finder.find(query, experiments, offset, limit)
             ids = [run.info.run_id for run in runs]
             children_of = self._finder.children(ids, experiments) if children and ids else {}
-        return RunPage(tuple(_row(run, names, children_of) for run in runs), total)
+        return RunPage(tuple(_run_row(run, names, children_of) for run in runs), total)
 
     def children(self, run_id: str, experiments: Sequence[str]) -> int:
         """Return how many runs of these experiments are below one."""
@@ -83,10 +83,10 @@ class RunStore:
         for run_id in ids:
             with self.client.asking(f"look at run {run_id[:64]}"):
                 runs.append(self.client.mlflow.get_run(run_id))
-        return [_row(run, names, {}) for run in runs]
+        return [_run_row(run, names, {}) for run in runs]
 
 
-def _row(run: Run, names: dict[str, str], below: dict[str, int]) -> RunRow:
+def _run_row(run: Run, names: dict[str, str], below: dict[str, int]) -> RunRow:
     return as_row(run, names.get(run.info.experiment_id, run.info.experiment_id), below.get(run.info.run_id))
 
 

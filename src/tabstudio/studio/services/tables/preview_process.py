@@ -140,9 +140,9 @@ def charts(exploration: Exploration) -> ChartsPreview:
         "numbers": summary.numbers.rows(),
         "associations": {
             "names": [*links.names],
-            "matrix": [[_finite(value) for value in row] for row in links.matrix.tolist()],
+            "matrix": [[_finite_or_none(value) for value in row] for row in links.matrix.tolist()],
             "left_out": links.left_out,
-            "with_target": [(name, _finite(value), measure) for name, value, measure in by_target],
+            "with_target": [(name, _finite_or_none(value), measure) for name, value, measure in by_target],
         },
         "groups": [*exploration.groups.names],
         "target": None if exploration.target_panel is None else _panel(exploration.target_panel),
@@ -164,7 +164,7 @@ def _panel(panel: Panel) -> PanelPreview:
     }
 
 
-def _finite(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
