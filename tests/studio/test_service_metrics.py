@@ -9,6 +9,7 @@ import pytest
 
 from tabstudio.serving.deployments import Deployment
 from tabstudio.serving.metrics import Metrics
+from tabstudio.serving.request_hooks import CompletedRequest
 from tabstudio.studio.services import deployments, service_metrics
 from tabstudio.studio.services.deployments import ServiceError
 from tabstudio.studio.services.service_metrics import (
@@ -23,7 +24,8 @@ def page(*requests: tuple[str, int, float]) -> str:
     """A service's own page for Prometheus after (model, status, seconds) each."""
     metrics = Metrics()
     for model, status, seconds in requests:
-        metrics.finished("/v1/models/NAME/predict", model, status, seconds, 1)
+        answered = CompletedRequest({}, "/v1/models/NAME/predict", model, "1", "live", status, seconds, 1)
+        metrics.request_completed(answered)
     return metrics.text()[0].decode()
 
 

@@ -135,7 +135,7 @@ def _boolean_word(example: Any) -> str | None:
 
 
 def _parsed_value(name: str, kind: Property, entered: Any) -> Any:
-    """Return the entered value in the contract's type. Raises `ServiceError` for text in place of a number."""
+    """Return the value in the contract's type. Raises `ServiceError` for text in place of a number."""
     text = "" if entered is None else str(entered).strip()
     if not text:
         return None
