@@ -1,4 +1,4 @@
-"""Services by name: `tabstudio serve` in the background, remembered in our own tables.
+"""Deployments: `tabstudio serve` in the background, by name, recorded in the database.
 
 A service outlives the terminal, and the program, that started it.
 """
@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import psutil
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from tabstudio._util import processes
 from tabstudio._util.http_client import RequestError, send_request
@@ -32,16 +32,16 @@ State = Literal["running", "not answering", "starting", "died", "stopping", "sto
 
 START_SECONDS = 120.0
 STOP_SECONDS = 45.0
-"""A service that has not answered what it was asked before by then is ended by force."""
+"""Time for a service to answer its requests in flight; then it is ended by force."""
 _HEALTH_SECONDS = 2.0
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _URL = re.compile(r"^serving at (https?://[^\s,]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A service as it is now: what it serves, where it answers, since when (UTC), where its output goes."""
+    """A service as it is now: its arguments, its URL, its last change (UTC), its output file."""
 
     name: str
     state: State
@@ -54,7 +54,7 @@ class Deployment:
 
 
 class Deployments:
-    """All services that were started by name, in `database`; by default our own tables."""
+    """All services that were started by name, recorded in `database`; by default that of the registry."""
 
     def __init__(self, database: Database | None = None) -> None:
         self.database = database or Database(database_address(registry_uri=registry_address()))
@@ -72,9 +72,9 @@ class Deployments:
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
             begin = log.stat().st_size if log.exists() else 0
-            process = _spawn(json.loads(row["words"]), Path(row["folder"]), log)
+            process = _launch(json.loads(row["words"]), Path(row["folder"]), log)
             self._change(name, pid=process.pid, born=process.create_time())
-            url = _answering(process, log, begin)
+            url = _wait_for_url(process, log, begin)
         except BaseException:
             self._end(name)
             if fresh:
@@ -87,21 +87,21 @@ class Deployments:
         """Every service, by name. Without `ask` none of them is asked: one that lives is called running."""
         with self.database.reading() as connection:
             rows = connection.execute(select(table).order_by(table.c.name)).mappings().all()
-        return [_seen(row, ask=ask) for row in rows]
+        return [_deployment(row, ask=ask) for row in rows]
 
     def find(self, name: str, *, ask: bool = True) -> Deployment:
         """One service; `ask` as for `list`. Raises `ConfigError` where there is none of that name."""
         with self.database.reading() as connection:
-            return _seen(self._row(connection, name), ask=ask)
+            return _deployment(self._row(connection, name), ask=ask)
 
     def stop(self, name: str) -> Deployment:
         """Let a service answer what it was asked, and end; by force after `STOP_SECONDS`.
 
         Raises `ConfigError` where there is none of that name, or it runs on another machine.
         """
-        here = self.find(name)
-        if here.state == "elsewhere":
-            raise ConfigError(f"deployment {name}: it runs on {here.machine}: stop it there")
+        service = self.find(name)
+        if service.state == "elsewhere":
+            raise ConfigError(f"deployment {name}: it runs on {service.machine}: stop it there")
         self._end(name)
         return self.find(name)
 
@@ -126,53 +126,51 @@ class Deployments:
                 elif self.find(name).state in ("died", "stopped"):
                     return
                 else:
-                    time.sleep(_LOOK_SECONDS)
+                    time.sleep(_POLL_SECONDS)
 
-    def _claim(self, name: str, words: Sequence[str]) -> tuple[dict[str, Any], bool]:
-        """Write down that we start it, and say whether it is new. Of two who do so, the second is told."""
+    def _claim(self, name: str, words: Sequence[str]) -> tuple[RowMapping, bool]:
+        """Record the start, unless another process was first; return its row, and whether it is new."""
         if not _NAME.fullmatch(name):
             raise ConfigError(
                 f"deployment {name!r}: a name of letters, digits, dots, - and _ was expected, at most 64"
             )
-        ours = psutil.Process()
+        starter = psutil.Process()
         claim = {
             "machine": socket.gethostname(),
             "wanted": True,
-            "pid": ours.pid,
-            "born": ours.create_time(),
+            "pid": starter.pid,
+            "born": starter.create_time(),
             "url": "",
             "changed": _now(),
         }
         with self.database.writing() as connection:
-            found = connection.execute(select(table).where(table.c.name == name).with_for_update())
-            known = found.mappings().one_or_none()
-            if known is not None:
-                _check_free(_seen(known))
+            rows = connection.execute(select(table).where(table.c.name == name).with_for_update())
+            existing = rows.mappings().one_or_none()
+            if existing is not None:
+                _check_free(_deployment(existing))
             elif not words:
                 raise ConfigError(f"deployment {name}: it is new, so name a model: start {name} MODEL")
-            if words or known is None:
+            if words or existing is None:
                 log = Path(setting("TABSTUDIO_HOME")).absolute() / "deployments" / f"{name}.log"
                 claim |= {"words": json.dumps([*words]), "folder": str(Path.cwd()), "log": str(log)}
-            change = update(table).where(table.c.name == name) if known is not None else insert(table)
+            change = update(table).where(table.c.name == name) if existing is not None else insert(table)
             connection.execute(change.values(name=name, **claim))
-            return dict(self._row(connection, name)), known is None
+            return self._row(connection, name), existing is None
 
     def _end(self, name: str) -> None:
         with self.database.reading() as connection:
             row = self._row(connection, name)
         process = _process(row)
-        self._change(
-            name, wanted=False
-        )  # who looks meanwhile sees that it is being stopped, not that it died
+        self._change(name, wanted=False)  # it is stopping now, it did not die
         if process is not None and process.pid != os.getpid():
             _stop(process)
         self._change(name, wanted=False, pid=0, born=0.0, url="")
 
-    def _change(self, name: str, **values: Any) -> None:
+    def _change(self, name: str, **values: object) -> None:
         with self.database.writing() as connection:
             connection.execute(update(table).where(table.c.name == name).values(changed=_now(), **values))
 
-    def _row(self, connection: Connection, name: str) -> Any:
+    def _row(self, connection: Connection, name: str) -> RowMapping:
         row = connection.execute(select(table).where(table.c.name == name)).mappings().one_or_none()
         if row is None:
             names = connection.execute(select(table.c.name).order_by(table.c.name)).scalars().all()
@@ -191,14 +189,14 @@ def _check_free(known: Deployment) -> None:
 
 
 def local_url(url: str) -> str:
-    """The address by which a service of this machine is asked, whatever it listens at."""
+    """The URL of a service on this machine, whatever address it listens at."""
     if "127.0.0.1" in url or "[::1]" in url:
         return url
     return f"http://127.0.0.1:{url.rsplit(':', 1)[1]}"
 
 
-def _seen(row: Any, *, ask: bool = True) -> Deployment:
-    """A service as a row and the system tell it."""
+def _deployment(row: RowMapping, *, ask: bool = True) -> Deployment:
+    """A service from its row and the processes of this machine."""
     words = tuple(json.loads(row["words"]))
     return Deployment(
         row["name"],
@@ -212,7 +210,7 @@ def _seen(row: Any, *, ask: bool = True) -> Deployment:
     )
 
 
-def _state(row: Any, *, ask: bool) -> State:
+def _state(row: RowMapping, *, ask: bool) -> State:
     if row["machine"] != socket.gethostname():
         return "elsewhere" if row["wanted"] else "stopped"
     if not row["wanted"]:
@@ -224,7 +222,7 @@ def _state(row: Any, *, ask: bool) -> State:
     return "running" if not ask or _healthy(row["url"]) else "not answering"
 
 
-def _process(row: Any) -> psutil.Process | None:
+def _process(row: RowMapping) -> psutil.Process | None:
     return processes.find(row["pid"], row["born"])
 
 
@@ -236,30 +234,30 @@ def _healthy(url: str) -> bool:
     return health.status_code == 200
 
 
-def _spawn(words: Sequence[str], folder: Path, log: Path) -> psutil.Process:
+def _launch(words: Sequence[str], folder: Path, log: Path) -> psutil.Process:
     if not folder.is_dir():
         raise ConfigError(f"its folder {folder} is gone: start it anew, with its models")
     return processes.launch([sys.executable, "-m", "tabstudio", "serve", *words], folder, log)
 
 
-def _answering(process: psutil.Process, log: Path, begin: int) -> str:
-    """Wait for the line that says where it answers."""
+def _wait_for_url(process: psutil.Process, log: Path, begin: int) -> str:
+    """Wait for the line of the output that has the URL."""
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         gone = not processes.alive(process)
         with log.open("rb") as file:
             file.seek(begin)
-            said = file.read().decode(errors="replace")
-        if found := _URL.search(said):
-            return found[1]
+            output = file.read().decode(errors="replace")
+        if match := _URL.search(output):
+            return match[1]
         if gone:
-            raise TabstudioError(f"the service ended before it answered:\n{_last(said)}")
-        time.sleep(_LOOK_SECONDS)
-    raise TabstudioError(f"the service did not answer within {START_SECONDS:g} s:\n{_last(said)}")
+            raise TabstudioError(f"the service ended before it answered:\n{_last_lines(output)}")
+        time.sleep(_POLL_SECONDS)
+    raise TabstudioError(f"the service did not answer within {START_SECONDS:g} s:\n{_last_lines(output)}")
 
 
-def _last(said: str) -> str:
-    return "\n".join(said.strip().splitlines()[-15:]) or "(it said nothing)"
+def _last_lines(output: str) -> str:
+    return "\n".join(output.strip().splitlines()[-15:]) or "(it said nothing)"
 
 
 def _stop(process: psutil.Process) -> None:

@@ -1,4 +1,4 @@
-"""The contract as an OpenAPI 3.1 document, made from the schemas of the models that are served."""
+"""The OpenAPI 3.1 document of the served models, made from their schemas."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from tabstudio.serving.serve_options import Bounds
 from tabstudio.table.number_formats import with_unit
 from tabstudio.table.schema import Column
 
+JsonObject = dict[str, Any]
+
 _ERRORS = {
     "400": "The body is no strict JSON, or the host is not ours.",
     "401": "A token is demanded, and none or a wrong one came.",
@@ -28,10 +30,10 @@ _ERRORS = {
 }
 
 
-def document(endpoints: Mapping[str, Endpoint], bounds: Bounds) -> dict[str, Any]:
+def document(endpoints: Mapping[str, Endpoint], bounds: Bounds) -> JsonObject:
     """Return the whole document."""
-    paths: dict[str, Any] = {}
-    schemas: dict[str, Any] = {"Error": _error(), "Warning": _warning()}
+    paths: JsonObject = {}
+    schemas: JsonObject = {"Error": _error(), "Warning": _warning()}
     for endpoint in endpoints.values():
         runtime = endpoint.live.runtime
         key = _key(endpoint.name, schemas)
@@ -44,7 +46,7 @@ def document(endpoints: Mapping[str, Endpoint], bounds: Bounds) -> dict[str, Any
             "get": {"tags": [endpoint.name], **_get(f"What {endpoint.name} is.", "Model")}
         }
     paths["/v1/models"] = {"get": {"tags": ["server"], **_get("The models that are served.", "Models")}}
-    health = {"summary": "Whether the server lives.", "responses": {"200": _plain("It does.")}}
+    health = {"summary": "Whether the server lives.", "responses": {"200": _without_schema("It does.")}}
     paths["/health"] = {"get": {"tags": ["server"], **health, "security": []}}
     schemas["Model"] = _OBJECT
     schemas["Models"] = {
@@ -63,15 +65,15 @@ def document(endpoints: Mapping[str, Endpoint], bounds: Bounds) -> dict[str, Any
     }
 
 
-def _key(name: str, taken: Mapping[str, Any]) -> str:
-    """A model's name as the names of schemas may be, each once."""
+def _key(name: str, schemas: Mapping[str, object]) -> str:
+    """A model's name in the characters of a schema's name, each once."""
     key = re.sub(r"\W+", "_", name, flags=re.ASCII)
-    while f"{key}Row" in taken:
+    while f"{key}Row" in schemas:
         key += "_"
     return key
 
 
-def row_schema(runtime: Runtime) -> dict[str, Any]:
+def row_schema(runtime: Runtime) -> JsonObject:
     """JSON Schema of one row."""
     fields = runtime.contract.fields
     columns = runtime.profile.get("columns", {})
@@ -84,7 +86,7 @@ def row_schema(runtime: Runtime) -> dict[str, Any]:
     }
 
 
-def _property(field: ContractField, profile: Mapping[str, Any]) -> dict[str, Any]:
+def _property(field: ContractField, profile: Mapping[str, Any]) -> JsonObject:
     kind = field.column.kind
     if kind == "number":
         return _number(field.column, profile)
@@ -96,60 +98,50 @@ def _property(field: ContractField, profile: Mapping[str, Any]) -> dict[str, Any
     return {"type": ["string", "null"], "description": f"A date{written}." if kind == "date" else "A text."}
 
 
-def _number(column: Column, profile: Mapping[str, Any]) -> dict[str, Any]:
-    made: dict[str, Any] = {"type": ["number", "null"]}
+def _number(column: Column, profile: Mapping[str, Any]) -> JsonObject:
+    schema: JsonObject = {"type": ["number", "null"]}
     quantiles = profile.get("quantiles")
     if (
         quantiles
         and None not in (quantiles[0], quantiles[-1])
         and math.isfinite(quantiles[-1] - quantiles[0])
     ):
-        had = with_unit(f"{quantiles[0]:.6g} to {quantiles[-1]:.6g}", column.format)
-        made["description"] = f"Training had {had}; beyond it a warning comes."
-        made["x-training-range"] = [quantiles[0], quantiles[-1]]
-        made["examples"] = [quantiles[len(quantiles) // 2]]
-    return made
+        extent = with_unit(f"{quantiles[0]:.6g} to {quantiles[-1]:.6g}", column.format)
+        schema["description"] = f"Training had {extent}; beyond it a warning comes."
+        schema["x-training-range"] = [quantiles[0], quantiles[-1]]
+        schema["examples"] = [quantiles[len(quantiles) // 2]]
+    return schema
 
 
-def _category(field: ContractField, profile: Mapping[str, Any]) -> dict[str, Any]:
+def _category(field: ContractField, profile: Mapping[str, Any]) -> JsonObject:
     types = ["string", "number", "null"] if field.counted else ["string", "null"]
     levels = sorted(field.levels or profile.get("levels", {}))
     if not levels:
         return {"type": types}
-    shown = ", ".join(levels[:20]) + (", ..." if len(levels) > 20 else "")
-    said = f"Training knew {shown}; any other is answered with a warning."
-    return {"type": types, "description": said, "x-categories": levels, "examples": levels[:3]}
+    names = ", ".join(levels[:20]) + (", ..." if len(levels) > 20 else "")
+    description = f"Training knew {names}; any other is answered with a warning."
+    return {"type": types, "description": description, "x-categories": levels, "examples": levels[:3]}
 
 
-def _request(key: str, bounds: Bounds) -> dict[str, Any]:
+def _request(key: str, bounds: Bounds) -> JsonObject:
     # no maxItems: more rows fit the schema, but are refused as too large (413)
-    said = f"At most {bounds.rows:,} rows at a time; more are answered with 413."
-    rows = {"type": "array", "items": _ref(f"{key}Row"), "minItems": 1, "description": said}
-    return {
-        "type": "object",
-        "properties": {"rows": rows},
-        "required": ["rows"],
-        "additionalProperties": False,
-    }
+    description = f"At most {bounds.rows:,} rows at a time; more are answered with 413."
+    rows = {"type": "array", "items": _ref(f"{key}Row"), "minItems": 1, "description": description}
+    return _closed_object({"rows": rows})
 
 
-def _answer(runtime: Runtime) -> dict[str, Any]:
+def _answer(runtime: Runtime) -> JsonObject:
     warnings = {"type": "array", "items": _ref("Warning")}
-    one: dict[str, Any] = {"value": {"type": "number"}, "warnings": warnings}
+    one: JsonObject = {"value": {"type": "number"}, "warnings": warnings}
     if runtime.classes:
         probabilities = {name: {"type": "number", "minimum": 0, "maximum": 1} for name in runtime.class_names}
         one = {
             "label": {"enum": list(runtime.classes)},
-            "probabilities": {
-                "type": "object",
-                "properties": probabilities,
-                "required": list(probabilities),
-                "additionalProperties": False,
-            },
+            "probabilities": _closed_object(probabilities),
             "warnings": warnings,
         }
-    required = [name for name in one if name != "warnings"]
-    prediction = {"type": "object", "properties": one, "required": required, "additionalProperties": False}
+    prediction = _closed_object(one)
+    prediction["required"].remove("warnings")
     properties = {
         "model": {"type": "string"},
         "version": {"type": "string"},
@@ -157,15 +149,10 @@ def _answer(runtime: Runtime) -> dict[str, Any]:
         "threshold": {"type": ["number", "null"]},
         "predictions": {"type": "array", "items": prediction},
     }
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    return _closed_object(properties)
 
 
-def _predict(name: str, key: str) -> dict[str, Any]:
+def _predict(name: str, key: str) -> JsonObject:
     header = {"in": "header", "required": False, "schema": {"type": "string"}}
     return {
         "tags": [name],
@@ -180,7 +167,7 @@ def _predict(name: str, key: str) -> dict[str, Any]:
     }
 
 
-def _reload(name: str) -> dict[str, Any]:
+def _reload(name: str) -> JsonObject:
     return {
         "tags": [name],
         "summary": f"Look whether {name} has a newer version, and serve it.",
@@ -192,19 +179,19 @@ def _reload(name: str) -> dict[str, Any]:
     }
 
 
-def _get(summary: str, schema: str) -> dict[str, Any]:
+def _get(summary: str, schema: str) -> JsonObject:
     return {"summary": summary, "responses": {"200": _json("What was asked for.", schema), **_errors()}}
 
 
-def _errors() -> dict[str, Any]:
+def _errors() -> JsonObject:
     return {status: _json(text, "Error") for status, text in _ERRORS.items()}
 
 
-def _json(text: str, schema: str) -> dict[str, Any]:
+def _json(text: str, schema: str) -> JsonObject:
     return {"description": text, "content": {"application/json": {"schema": _ref(schema)}}}
 
 
-def _plain(text: str) -> dict[str, Any]:
+def _without_schema(text: str) -> JsonObject:
     return {"description": text, "content": {"application/json": {}}}
 
 
@@ -212,32 +199,38 @@ def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _error() -> dict[str, Any]:
-    fault = {
-        "type": "object",
-        "properties": {
+def _object(properties: JsonObject) -> JsonObject:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _closed_object(properties: JsonObject) -> JsonObject:
+    return {**_object(properties), "additionalProperties": False}
+
+
+def _error() -> JsonObject:
+    fault = _object(
+        {
             "row": {"type": "integer"},
             "column": {"type": ["string", "null"]},
             "message": {"type": "string"},
-        },
-        "required": ["row", "column", "message"],
-    }
+        }
+    )
     properties = {
         "error": {"type": "string"},
         "error_code": {"type": "string"},
         "faults": {"type": "array", "items": fault},
         "request_id": {"type": "string"},
     }
-    return {"type": "object", "properties": properties, "required": list(properties)}
+    return _object(properties)
 
 
-def _warning() -> dict[str, Any]:
+def _warning() -> JsonObject:
     codes = ["imputed", "out_of_range", "unseen_category"]
     properties = {"column": {"type": "string"}, "code": {"enum": codes}, "message": {"type": "string"}}
-    return {"type": "object", "properties": properties, "required": list(properties)}
+    return _object(properties)
 
 
-_OBJECT: dict[str, Any] = {"type": "object"}
+_OBJECT: JsonObject = {"type": "object"}
 _DESCRIPTION = (
     "Models of tables. Rows are objects of columns, as raw as they stand in the table; rows count from 0. "
     "MLflow's /invocations and the Open Inference Protocol V2 are answered, too."

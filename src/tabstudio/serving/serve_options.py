@@ -1,4 +1,4 @@
-"""What a server is told: the models, where it listens, and the bounds that nobody can make it exceed."""
+"""Options of a server: its models, its address, and the bounds of a worker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Limits of one worker process, each with the status that answers what goes beyond.
+    """Limits of one worker process, each with the status of a request beyond it.
 
     `body_bytes` and `rows` of one request, also after decompression (413); `in_flight` requests at a time
     (429) and `buffered_bytes` of all their bodies (503); `connections` (503); `deadline` seconds from the
@@ -55,7 +55,7 @@ class RolloutCandidate:
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """One model that is served under `name`: its address, and candidates beside it."""
+    """A model served under `name`: its address, and candidates beside it."""
 
     name: str
     address: str
@@ -64,11 +64,11 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """One server. `watch` is how often, in seconds, addresses that can move are asked again; 0 never.
+    """One server. `watch` are the seconds between two looks at addresses that can move; 0 never looks.
 
     `hosts` are the names that a request's `Host` may have beside those of the loopback; `*` allows all.
     `json_logs` writes the server's own log as JSON lines, `access_log` a line for every request, `trace`
-    sends spans to an OpenTelemetry collector. `scratch` is a folder of this run where its workers meet.
+    sends spans to an OpenTelemetry collector. `scratch` is a temporary folder that all workers share.
     """
 
     models: tuple[ServedModel, ...]
@@ -88,10 +88,10 @@ class ServeOptions:
         names = [model.name for model in self.models]
         if not names:
             raise ConfigError("at least one model was expected, none was given")
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
+        doubles = sorted({name for name in names if names.count(name) > 1})
+        if doubles:
             raise ConfigError(
-                f"every model needs a name of its own, {', '.join(twice)} came twice: write NAME=ADDRESS"
+                f"every model needs a name of its own, {', '.join(doubles)} came twice: write NAME=ADDRESS"
             )
         if self.workers < 1:
             raise ConfigError(f"option workers: at least 1 was expected, got {self.workers}")
@@ -100,7 +100,7 @@ class ServeOptions:
 
 
 def as_json(options: ServeOptions) -> bytes:
-    """The options as they travel to a worker process."""
+    """The options as JSON, for a worker process."""
     import msgspec
 
     return msgspec.json.encode(options)

@@ -51,20 +51,20 @@ class _Tensor(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    data: Any = None
-    parameters: dict[str, Any] = {}
+    data: object = None
+    parameters: dict[str, object] = {}
 
 
 class _RequestedOutput(msgspec.Struct):
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, object] = {}
 
 
 class _Request(msgspec.Struct):
     inputs: list[_Tensor]
     id: str | None = None
     outputs: list[_RequestedOutput] | None = None
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, object] = {}
 
 
 class V2Protocol:
@@ -233,8 +233,8 @@ def _from_binary(tensor: _Tensor, data: memoryview, count: int) -> list[Any]:
 
 def _encode_tensor(
     name: str, values: list[Any], kind: str, binary: bool, blobs: list[bytes]
-) -> dict[str, Any]:
-    tensor: dict[str, Any] = {"name": name, "shape": [len(values)], "datatype": kind}
+) -> dict[str, object]:
+    tensor: dict[str, object] = {"name": name, "shape": [len(values)], "datatype": kind}
     if not binary:
         return {**tensor, "data": values}
     if kind == "BYTES":

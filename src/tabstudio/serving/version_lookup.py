@@ -1,4 +1,4 @@
-"""What a model's address stands for at this moment, so that a move of it is seen."""
+"""The version that a model's address stands for now, and the models of the command line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAME = re.compile(r"[\w.\- ]{1,200}")
 
 
 class ResolvedVersion(NamedTuple):
-    """A version: what it is called in answers, the address that stands for it for good, and its folder."""
+    """A version: its name in answers, an address that never moves, and its local folder."""
 
     version: str
     address: str
@@ -35,20 +35,20 @@ def split_name(address: str) -> tuple[str, str]:
     """
     name, equals, rest = address.partition("=")
     if not equals or ":" in name or "/" in name:
-        name, rest = _own_name(address), address
+        name, rest = _default_name(address), address
     if not _NAME.fullmatch(name):
         raise ConfigError(f"model {address}: letters, digits and . _ - make a name: write NAME={rest}")
     return name, rest
 
 
 def version_identity(address: str) -> str:
-    """What tells whether an address has moved: a version's number, or the digest of a folder's manifest.
+    """The version's number, or the digest of a folder's manifest: it changes when the address moves.
 
     Nothing is downloaded. Raises `ModelError` where the address stands for nothing, `TrackingError` where the
     registry cannot be asked.
     """
     if address.startswith("models:/"):
-        return _number(address)
+        return _version_number(address)
     if address.startswith("runs:"):
         return address
     from tabstudio.model import bundle
@@ -57,28 +57,28 @@ def version_identity(address: str) -> str:
 
 
 def resolve_version(address: str) -> ResolvedVersion:
-    """The version that an address stands for, fetched where it is not here.
+    """The version that an address stands for, downloaded where it is not on this machine.
 
     Raises `ModelError` where there is none or its files are not those of its manifest.
     """
-    found = version_identity(address)
+    identity = version_identity(address)
     if address.startswith("models:/"):
         name = re.split("[@/]", address.removeprefix("models:/"))[0]
-        pinned = f"models:/{name}/{found}" if found.isdigit() else address
-        return ResolvedVersion(found, found, resolve(pinned))
-    version = found if address.startswith("runs:") else found[:12]
-    return ResolvedVersion(version, found, resolve(address))
+        pinned = f"models:/{name}/{identity}" if identity.isdigit() else address
+        return ResolvedVersion(identity, identity, resolve(pinned))
+    version = identity if address.startswith("runs:") else identity[:12]
+    return ResolvedVersion(version, identity, resolve(address))
 
 
-def _own_name(address: str) -> str:
+def _default_name(address: str) -> str:
     if address.startswith("models:/"):
         return re.split("[@/]", address.removeprefix("models:/"))[0]
     parts = [part for part in Path(address).absolute().parts if part not in ("model", "bundle")]
     return parts[-1] if not address.startswith("runs:") else address.split("/")[-1]
 
 
-def _number(address: str) -> str:
-    """The version's number, asked of the registry unless the address says it; a logged model is its own."""
+def _version_number(address: str) -> str:
+    """The version's number, from the registry unless the address has it; a logged model has its id."""
     rest = address.removeprefix("models:/")
     if "@" not in rest and ("/" not in rest or rest.rpartition("/")[2].isdigit()):
         return rest.rpartition("/")[2]
@@ -99,34 +99,34 @@ def _client() -> RegistryClient:
 def served_models(
     models: Sequence[str], canaries: Sequence[str], shadows: Sequence[str]
 ) -> tuple[ServedModel, ...]:
-    """What is served, from the words of the command line.
+    """The served models of the command line.
 
     Models are [NAME=]ADDRESS, shadows too, canaries [NAME=]ADDRESS=10%. A candidate belongs to the model of
-    its name, or to the only one. Raises `ConfigError` for words of another form.
+    its name, or to the only one. Raises `ConfigError` for arguments of another form.
     """
-    found = {name: ServedModel(name, address) for name, address in map(split_name, models)}
-    if len(found) < len(models):
+    served = {name: ServedModel(name, address) for name, address in map(split_name, models)}
+    if len(served) < len(models):
         return tuple(
             ServedModel(*split_name(model)) for model in models
         )  # ServeOptions says which came twice
-    for word in canaries:
-        match = _SHARE.fullmatch(word)
+    for argument in canaries:
+        match = _SHARE.fullmatch(argument)
         if match is None:
-            raise ConfigError(f"option canary: [NAME=]MODEL=10% was expected, got {word!r}")
-        _add(found, RolloutCandidate("canary", match["address"], float(match["share"]) / 100))
-    for word in shadows:
-        _add(found, RolloutCandidate("shadow", word))
-    return tuple(found.values())
+            raise ConfigError(f"option canary: [NAME=]MODEL=10% was expected, got {argument!r}")
+        _add_candidate(served, RolloutCandidate("canary", match["address"], float(match["share"]) / 100))
+    for argument in shadows:
+        _add_candidate(served, RolloutCandidate("shadow", argument))
+    return tuple(served.values())
 
 
-def _add(found: dict[str, ServedModel], candidate: RolloutCandidate) -> None:
+def _add_candidate(served: dict[str, ServedModel], candidate: RolloutCandidate) -> None:
     name, address = split_name(candidate.address)
-    if name not in found:
-        if len(found) > 1 or candidate.address != address:
-            known = ", ".join(found)
+    if name not in served:
+        if len(served) > 1 or candidate.address != address:
+            known = ", ".join(served)
             raise ConfigError(f"option {candidate.role}: {name!r} is none of the models served ({known})")
-        name = next(iter(found))
-    own = found[name]
-    if any(other.role == candidate.role for other in own.candidates):
+        name = next(iter(served))
+    model = served[name]
+    if any(other.role == candidate.role for other in model.candidates):
         raise ConfigError(f"option {candidate.role}: {name} has one already")
-    found[name] = replace(own, candidates=(*own.candidates, replace(candidate, address=address)))
+    served[name] = replace(model, candidates=(*model.candidates, replace(candidate, address=address)))

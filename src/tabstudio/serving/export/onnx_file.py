@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,20 +65,20 @@ def write(model: Model, path: Path) -> None:
     onnx.save(whole, path)
 
 
-def open_for(model: Model, path: Path) -> Any:
-    """What asks a written file the rows of a table, as a user would."""
+def open_for(model: Model, path: Path) -> Callable[[Rows], FileAnswer]:
+    """A function that predicts the rows of a table with the written file, as a user would."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
-    def ask(rows: Rows) -> FileAnswer:
-        asked = {i.name: _tensor(rows[i.name], i.type) for i in session.get_inputs()}
-        answers = session.run(None, asked)
+    def predict(rows: Rows) -> FileAnswer:
+        inputs = {i.name: _tensor(rows[i.name], i.type) for i in session.get_inputs()}
+        answers = session.run(None, inputs)
         return (None, answers[0]) if model.target.task == "regression" else (answers[0], answers[1])
 
-    return ask
+    return predict
 
 
 def _network(model: Model, columns: ProgramColumns) -> Any:
@@ -89,7 +89,7 @@ def _network(model: Model, columns: ProgramColumns) -> Any:
     inputs, shapes = example(columns)
     try:
         with quiet():
-            made = torch.onnx.export(
+            program = torch.onnx.export(
                 TensorProgram(model, columns).eval(),
                 inputs,
                 dynamo=True,
@@ -101,8 +101,8 @@ def _network(model: Model, columns: ProgramColumns) -> Any:
             )
     except Exception as error:
         raise ModelError(f"the network cannot be written as ONNX: {first_line(error)}") from error
-    assert made is not None
-    return onnx.compose.add_prefix(made.model_proto, INSIDE).graph
+    assert program is not None
+    return onnx.compose.add_prefix(program.model_proto, INSIDE).graph
 
 
 def _inputs(columns: ProgramColumns) -> list[Any]:
@@ -164,9 +164,9 @@ def _answers(model: Model, columns: ProgramColumns) -> tuple[list[Any], list[Any
     """The last nodes, which give labels their names, and the graph's outputs."""
     from onnx import TensorProto, helper
 
-    taken = {info.name for info in _inputs(columns)}
+    input_names = {info.name for info in _inputs(columns)}
     value, label, probabilities = (
-        f"predicted {name}" if name in taken else name for name in ("value", "label", "probabilities")
+        f"predicted {name}" if name in input_names else name for name in ("value", "label", "probabilities")
     )
     if model.target.task == "regression":
         return [helper.make_node("Identity", [f"{INSIDE}value"], [value])], [

@@ -10,8 +10,8 @@ its level, -1 where it is missing, any other number where it is unknown.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -52,15 +52,15 @@ def write(model: Model, path: Path) -> None:
         raise ModelError(f"the network cannot be written as a program: {first_line(error)}") from error
 
 
-def open_for(model: Model, path: Path) -> Any:
-    """What asks a written file the rows of a table, as a user would."""
+def open_for(model: Model, path: Path) -> Callable[[Rows], FileAnswer]:
+    """A function that predicts the rows of a table with the written file, as a user would."""
     import torch
 
     extra = {ABOUT: ""}
     program = torch.export.load(path, extra_files=extra).module()
     about = json.loads(extra[ABOUT])
 
-    def ask(rows: Rows) -> FileAnswer:
+    def predict(rows: Rows) -> FileAnswer:
         count = len(next(iter(rows.values())))
         numbers = np.full((count, len(about["numbers"])), np.nan)
         for place, name in enumerate(about["numbers"]):
@@ -75,4 +75,4 @@ def open_for(model: Model, path: Path) -> Any:
             return None, answers.numpy()
         return np.asarray(model.classes, dtype=object)[answers[0].numpy()], answers[1].numpy()
 
-    return ask
+    return predict
