@@ -20,7 +20,7 @@ from tabstudio.table import scan
 
 @dataclass(frozen=True, slots=True)
 class ScoringResult:
-    """What was done: `unseen` and `gaps` count, per column, new categories and new missing values."""
+    """The rows scored; `unseen` and `gaps` count new categories and new missing values per column."""
 
     output: Path
     rows: int
@@ -116,7 +116,7 @@ class _Text:
         self.header = False
 
     def close(self) -> None:
-        """Nothing ends a text file."""
+        """A text file needs no end."""
 
 
 class _Columns:
@@ -190,11 +190,11 @@ def _predict(model: Model, chunk: pl.DataFrame, source: Path, done: int) -> pl.D
 
 
 def _beside(chunk: pl.DataFrame, answer: pl.DataFrame, source: Path) -> pl.DataFrame:
-    taken = [name for name in answer.columns if name in chunk.columns]
-    if taken:
+    doubles = [name for name in answer.columns if name in chunk.columns]
+    if doubles:
         raise ConfigError(
-            f"{source}: its columns cannot be kept, since {', '.join(taken)} would stand there twice: rename "
-            "them, or leave the columns out"
+            f"{source}: its columns cannot be kept, since {', '.join(doubles)} would stand there twice: "
+            "rename them, or leave the columns out"
         )
     return pl.concat([chunk, answer], how="horizontal")
 

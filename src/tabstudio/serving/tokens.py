@@ -1,4 +1,4 @@
-"""Who may ask: access tokens, kept as hashes in a file, each with a name, revocable while the server runs.
+"""Access tokens: named, stored as hashes in a file, revocable while the server runs.
 
 A token is 32 random bytes, so its plain SHA-256 cannot be turned back and needs no salt. The file has a line
 per token, `NAME sha256:HEX DATE`; servers look at it again within a second of a change.
@@ -37,7 +37,7 @@ logger = logging.getLogger("tabstudio.serving")
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """One token as it is kept: who has it, the SHA-256 of it, the day it was made."""
+    """A stored token: the name of its owner, its SHA-256, its date."""
 
     name: str
     digest: str
@@ -62,24 +62,24 @@ def read_tokens(path: Path) -> list[AccessToken]:
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
-        found = _LINE.fullmatch(line.strip())
-        if not found:
+        match = _LINE.fullmatch(line.strip())
+        if not match:
             raise ConfigError(
                 f"{path}, line {number}: NAME sha256:HEX DATE was expected; "
                 "make tokens with `tabstudio tokens create NAME`"
             )
-        tokens.append(AccessToken(*found.groups()))
+        tokens.append(AccessToken(*match.groups()))
     return tokens
 
 
 def create(name: str, path: Path) -> str:
-    """Make a token for `name` and return it: it is shown this once, only its hash is kept.
+    """Create a token for `name` and return it: it is shown this once, only its hash is stored.
 
     Raises `ConfigError` for a name that has one already or cannot be one.
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(f"a name of letters, digits, dots, - and _ was expected, at most 64, got {name!r}")
-    with _changing(path) as tokens:
+    with _editing(path) as tokens:
         if any(token.name == name for token in tokens):
             raise ConfigError(f"{path}: {name} has a token already: revoke it first, or take another name")
         secret = PREFIX + secrets.token_urlsafe(32)
@@ -88,64 +88,64 @@ def create(name: str, path: Path) -> str:
 
 
 def revoke(name: str, path: Path) -> None:
-    """Let a token no longer count. Raises `ConfigError` where there is none of that name."""
-    with _changing(path) as tokens:
-        kept = [token for token in tokens if token.name != name]
-        if len(kept) == len(tokens):
+    """Revoke a token. Raises `ConfigError` where there is none of that name."""
+    with _editing(path) as tokens:
+        others = [token for token in tokens if token.name != name]
+        if len(others) == len(tokens):
             names = ", ".join(token.name for token in tokens) or "none"
             raise ConfigError(f"{path}: there is no token of {name!r}; there are {names}")
-        tokens[:] = kept
+        tokens[:] = others
 
 
 class TokenGate:
-    """Tells callers by their token. Call it with a request's headers.
+    """Authenticates callers by their token. Call it with a request's headers.
 
-    `Authorization: Bearer TOKEN`, or Basic with the token as password, so that a browser can ask for it. It
-    gives the caller's name and raises `HttpError` (401) for a missing, unknown or revoked token.
+    `Authorization: Bearer TOKEN`, or Basic with the token as password, so that a browser can ask for it.
+    Returns the caller's name; raises `HttpError` (401) for a missing, unknown or revoked token.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._known = _digests(path)
-        self._stamp = self._looked_at()
+        self._digests = _digests(path)
+        self._stamp = self._file_stamp()
         self._due = time.monotonic() + _LOOK_SECONDS
 
     def __call__(self, headers: Headers) -> str:
         """The caller's name."""
         if time.monotonic() >= self._due:
-            self._look_again()
-        given = [value for key, value in headers if key == b"authorization"]
-        token = _token(given[0]) if len(given) == 1 else None
+            self._reread()
+        credentials = [value for key, value in headers if key == b"authorization"]
+        token = _token(credentials[0]) if len(credentials) == 1 else None
         if not token:
             raise HttpError(401, "UNAUTHENTICATED", "a token was expected: Authorization: Bearer TOKEN")
         digest, caller = sha256(token).digest(), ""
-        for name, known in self._known:
-            if hmac.compare_digest(digest, known):  # all are compared: time tells nothing
+        for name, known in self._digests:
+            if hmac.compare_digest(digest, known):  # all are compared: the time is the same for any
                 caller = name
         if not caller:
             raise HttpError(401, "UNAUTHENTICATED", "this token is unknown or was revoked")
         return caller
 
-    def _look_again(self) -> None:
+    def _reread(self) -> None:
         self._due = time.monotonic() + _LOOK_SECONDS
-        stamp = self._looked_at()
+        stamp = self._file_stamp()
         if stamp != self._stamp:
-            self._stamp, self._known = stamp, []
+            self._stamp, self._digests = stamp, []
             try:
-                self._known = _digests(self.path)
+                self._digests = _digests(self.path)
             except ConfigError as error:
                 logger.error("nobody is let in: %s", error)  # noqa: TRY400 - the line says it all
 
-    def _looked_at(self) -> tuple[int, int, int] | None:
+    def _file_stamp(self) -> tuple[int, int, int] | None:
         try:
-            found = self.path.stat()
+            status = self.path.stat()
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def token_gate(host: str) -> TokenGate | None:
-    """What guards a server on `host`: nothing on the loopback, unless `TABSTUDIO_SERVE_TOKENS` is set.
+    """The gate of a server on `host`; None on the loopback, unless `TABSTUDIO_SERVE_TOKENS` is set.
 
     Raises `ConfigError` where a token is demanded and there is none.
     """
@@ -191,8 +191,8 @@ def _digest(secret: bytes) -> str:
 
 
 @contextmanager
-def _changing(path: Path) -> Iterator[list[AccessToken]]:
-    """The tokens of a file, to be changed; written whole, one change at a time."""
+def _editing(path: Path) -> Iterator[list[AccessToken]]:
+    """The tokens of a file to be changed; written atomically, under a lock."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.with_name(f".{path.name}.lock").open("ab") as lock:

@@ -27,7 +27,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What was written, and how it was checked."""
+    """A written file, and the result of its verification."""
 
     path: Path
     format: Format
@@ -35,10 +35,10 @@ class ExportResult:
     checked: VerificationResult
 
     def __str__(self) -> str:
-        unlike = f"largest difference {self.checked.difference:.1e}, allowed {TOLERANCE:.0e}"
+        difference = f"largest difference {self.checked.difference:.1e}, allowed {TOLERANCE:.0e}"
         return (
             f"{self.path}: {self.format}, {format_size(self.bytes)}\n"
-            f"checked: its answers to {self.checked.rows:,} rows are the model's ({unlike})"
+            f"checked: its answers to {self.checked.rows:,} rows are the model's ({difference})"
         )
 
 
@@ -86,19 +86,19 @@ def export(model: Model, path: str | Path, to: Format) -> ExportResult:
         raise ConfigError(f"{path}: the folder {path.parent} does not exist: make it first")
     try:
         with draft_path(path, durable=False) as draft:
-            checked = _written(model, draft, to)
+            checked = _write(model, draft, to)
     except OSError as error:
         raise TabstudioError(f"{path}: the model cannot be written: {error.strerror or error}") from error
     return ExportResult(path, to, _bytes(path), checked)
 
 
-def _written(model: Model, path: Path, to: Format) -> VerificationResult:
-    ask: Callable[[Rows], FileAnswer]
+def _write(model: Model, path: Path, to: Format) -> VerificationResult:
+    predict: Callable[[Rows], FileAnswer]
     if to == "folder":
         copy = load(model.save(path), getattr(model.pack, "factory", None))
         regression = model.target.task == "regression"
 
-        def ask(rows: Rows) -> FileAnswer:
+        def predict(rows: Rows) -> FileAnswer:
             return (
                 (None, copy.predict(rows)) if regression else (copy.predict(rows), copy.predict_proba(rows))
             )
@@ -106,8 +106,8 @@ def _written(model: Model, path: Path, to: Format) -> VerificationResult:
     else:
         module = _module(to)
         module.write(model, path)
-        ask = module.open_for(model, path)
-    return verify_answers(model, sample_rows(model), ask, to)
+        predict = module.open_for(model, path)
+    return verify_answers(model, sample_rows(model), predict, to)
 
 
 def _module(to: Format) -> ModuleType:

@@ -27,7 +27,7 @@ from tabstudio.serving.export.verification import FileAnswer, Rows
 
 OPSET, ML_OPSET, IR = 20, 3, 10
 INSIDE = "tabstudio/"
-"""Stands before every name within the graph, so that no column can be called like one."""
+"""Prefix of every name within the graph, so that no column has the same."""
 
 
 def need_onnx() -> None:
@@ -127,7 +127,7 @@ def _categories(model: Model, columns: ProgramColumns) -> Iterator[Any]:
 
     levels = []
     for column in columns.categories:
-        numbers = {level: place for place, level in enumerate(known(column))}
+        numbers = {level: number for number, level in enumerate(known(column))}
         missing = ("", *model.schema.missing_words, *model.schema[column.name].missing_words)
         numbers |= dict.fromkeys(missing, NO_VALUE)
         levels.append(f"{INSIDE}level of {column.name}")
@@ -153,7 +153,7 @@ def _fillers(columns: ProgramColumns, graph: Any) -> Iterator[Any]:
     empty = [name for name in kinds if not getattr(columns, name) and INSIDE + name in wanted]
     for name in empty:
         (other,) = kinds.keys() - {name}
-        bounds = [f"{INSIDE}bound {place}" for place in range(3)]
+        bounds = [f"{INSIDE}bound {number}" for number in range(3)]
         for bound, value in zip(bounds, (0, 0, 1), strict=True):
             yield helper.make_node("Constant", [], [bound], value_ints=[value])
         yield helper.make_node("Slice", [INSIDE + other, *bounds], [f"{INSIDE}nothing"])

@@ -3,7 +3,7 @@
     program = torch.export.load("model.pt2", extra_files=(about := {"tabstudio.json": ""}))
     label, probabilities = program.module()(numbers, categories)
 
-`about` names the columns in their order and the levels of each category: a category goes in as the place of
+`about` names the columns in their order and the levels of each category: a category goes in as the index of
 its level, -1 where it is missing, any other number where it is unknown.
 """
 
@@ -63,12 +63,12 @@ def open_for(model: Model, path: Path) -> Callable[[Rows], FileAnswer]:
     def predict(rows: Rows) -> FileAnswer:
         count = len(next(iter(rows.values())))
         numbers = np.full((count, len(about["numbers"])), np.nan)
-        for place, name in enumerate(about["numbers"]):
-            numbers[:, place] = [np.nan if v is None else float(v) for v in rows[name]]
+        for i, name in enumerate(about["numbers"]):
+            numbers[:, i] = [np.nan if v is None else float(v) for v in rows[name]]
         categories = np.empty((count, len(about["categories"])), dtype=np.int64)
-        for place, (name, levels) in enumerate(about["categories"].items()):
+        for i, (name, levels) in enumerate(about["categories"].items()):
             numbered = {level: number for number, level in enumerate(levels)} | {None: NO_VALUE}
-            categories[:, place] = [numbered.get(value, len(levels)) for value in rows[name]]
+            categories[:, i] = [numbered.get(value, len(levels)) for value in rows[name]]
         with torch.inference_mode():
             answers = program(torch.from_numpy(numbers), torch.from_numpy(categories))
         if model.target.task == "regression":
