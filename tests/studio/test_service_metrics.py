@@ -24,7 +24,9 @@ def page(*requests: tuple[str, int, float]) -> str:
     """A service's own page for Prometheus after (model, status, seconds) each."""
     metrics = Metrics()
     for model, status, seconds in requests:
-        answered = CompletedRequest({}, "/v1/models/NAME/predict", model, "1", "live", status, seconds, 1)
+        answered = CompletedRequest(
+            {}, "/v1/models/NAME/predict", model, "1", "live", status, seconds, 1, "r"
+        )
         metrics.request_completed(answered)
     return metrics.text()[0].decode()
 
