@@ -8,7 +8,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from tabstudio.cli.app import build_app
-from tabstudio.options import GROUPS, OPTIONS, Declared
+from tabstudio.options import GROUPS, OPTIONS, Declared, used_by
 from tabstudio.settings import SETTINGS
 
 HERE = Path(__file__).parent
@@ -58,23 +58,22 @@ code: `make docs`.
 """
 
 
+ESTIMATORS = """## scikit-learn's estimators
+
+`TabularClassifier` and `TabularRegressor` have these options as parameters, by the same names and with
+the same defaults: {names}. Their seed is `random_state`, and `network` may be a factory of your own.
+"""
+
+
 def options() -> str:
     """`docs/reference/options.md`: every option of a training."""
     parts = [OPTIONS_HEAD]
     for section, title in GROUPS.items():
+        head = f"## {title}\n\n| option | meaning | where it is left open | values | range of the search |"
         rows = [_row(option) for option in OPTIONS.values() if option.section == section]
-        parts.append(
-            "\n".join(
-                [
-                    f"## {title}\n",
-                    "| option | meaning | where it is left open | values | range of the search |",
-                    "| --- | --- | --- | --- | --- |",
-                    *rows,
-                    "",
-                ]
-            )
-        )
-    return "\n".join(parts)
+        parts.append("\n".join([head, "| --- | --- | --- | --- | --- |", *rows, ""]))
+    names = ", ".join(f"`{option.name}`" for option in used_by("estimators"))
+    return "\n".join([*parts, ESTIMATORS.format(names=names)])
 
 
 def _row(declared: Declared) -> str:

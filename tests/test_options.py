@@ -93,7 +93,7 @@ def test_every_field_of_the_configuration_is_declared():
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=lambda o: o.name)
 def test_a_declaration_says_what_the_option_is_and_what_holds_where_it_is_left_open(option):
     assert option.option.help.endswith(".")
-    assert option.option.label
+    assert option.label
     assert option.option.used_by
     assert option.unset not in ("", "None")
     assert configure(**{option.name: option.default}) == TrainConfig()

@@ -42,18 +42,15 @@ class ReadConfig:
     """How a table is read, where the guesses shall be overridden."""
 
     separator: Annotated[
-        str | None,
-        Option("Field separator of a text table, where the guess is wrong.", "Separator", FILE, "guessed"),
+        str | None, Option("Field separator of a text table, where the guess is wrong.", FILE, "guessed")
     ] = None
-    encoding: Annotated[
-        str | None,
-        Option("Text encoding, where the guess is wrong.", "Encoding", FILE, "guessed"),
-    ] = None
+    encoding: Annotated[str | None, Option("Text encoding, where the guess is wrong.", FILE, "guessed")] = (
+        None
+    )
     missing: Annotated[
         tuple[str, ...] | None,
         Option(
             "A word that stands for no value, beside the empty cell. Repeat it for several.",
-            "Words for no value",
             READING,
             "guessed",
             metavar="WORD",
@@ -63,7 +60,6 @@ class ReadConfig:
         Mapping[str, Kind],
         Option(
             "Read a column as number, boolean, category, date or text.",
-            "Kinds of columns",
             READING,
             "guessed",
             name="kind",
@@ -71,26 +67,15 @@ class ReadConfig:
         ),
     ] = field(default_factory=dict)
     drop: Annotated[
-        tuple[str, ...],
-        Option("Leave a column out of the features.", "Columns left out", READING, metavar="COLUMN"),
+        tuple[str, ...], Option("Leave a column out of the features.", READING, metavar="COLUMN")
     ] = ()
     keep: Annotated[
         tuple[str, ...],
-        Option(
-            "Keep a column that was taken for an id or a constant.",
-            "Columns kept",
-            READING,
-            metavar="COLUMN",
-        ),
+        Option("Keep a column that was taken for an id or a constant.", READING, metavar="COLUMN"),
     ] = ()
-    task: Annotated[Task | None, Option("What is predicted.", "Task", READING, "guessed from the target")] = (
-        None
-    )
+    task: Annotated[Task | None, Option("What is predicted.", READING, "guessed from the target")] = None
     positive: Annotated[
-        Label | None,
-        Option(
-            "The class of interest of a binary target.", "Positive class", READING, "guessed", metavar="LABEL"
-        ),
+        Label | None, Option("The class of interest of a binary target.", READING, "guessed", metavar="LABEL")
     ] = None
 
 
@@ -101,20 +86,22 @@ class SplitConfig:
     test_size: Annotated[
         float,
         SHARE,
-        Option("Share of the rows set apart for the test.", "Share of rows for the test", RUN, short=True),
+        Option(
+            "Share of the rows set apart for the test.", RUN, label="Share of rows for the test", short=True
+        ),
     ] = 0.25
     folds: Annotated[
         int,
         AT_LEAST_1,
-        Option("Validation folds inside the training part.", "Validation folds", MODEL, short=True),
+        Option("Validation folds inside the training part.", MODEL, label="Validation folds", short=True),
     ] = 5
     group: Annotated[
         str | None,
         Option(
             "Rows of one group stay together.",
-            "Rows that stay together, by",
             RUN,
             "no groups",
+            label="Rows that stay together, by",
             metavar="COLUMN",
             short=True,
         ),
@@ -123,9 +110,9 @@ class SplitConfig:
         str | None,
         Option(
             "Later rows are tested on earlier ones.",
-            "Later rows are tested, by",
             RUN,
             "at random",
+            label="Later rows are tested, by",
             metavar="COLUMN",
             short=True,
         ),
@@ -134,16 +121,15 @@ class SplitConfig:
         str | None,
         Option(
             "Column of train, validation, test.",
-            "Split that is given, in",
             RUN,
             "none is given",
+            label="Split that is given, in",
             name="split",
             metavar="COLUMN",
         ),
     ] = None
     seed: Annotated[
-        int,
-        Option("Seed of the split, the weights and the order of rows.", "Seed", RUN, short=True),
+        int, Option("Seed of the split, the weights and the order of rows.", RUN, label="Seed", short=True)
     ] = 0
 
 
@@ -156,15 +142,15 @@ class NetworkConfig:
 
     name: Annotated[
         Literal["tabular", "mlp", "tabm", "resnet"],
-        Option("Architecture of the networks.", "Network", MODEL, name="network", short=True),
+        Option("Architecture of the networks.", MODEL, label="Network", name="network", short=True),
     ] = "tabular"
     hidden: Annotated[
         tuple[Annotated[int, WIDTH], ...] | None,
         Option(
             "Widths of the hidden layers: 30,15.",
-            "Widths of the layers",
             MODEL,
             "128,128,128: narrower where the training would take too long",
+            label="Widths of the layers",
             metavar="WIDTHS",
             search=Layers(4, (0.25, 0.5, 1.0), fewer=2, more=1),
         ),
@@ -174,24 +160,24 @@ class NetworkConfig:
         SHARE,
         Option(
             "Share of units dropped while training.",
-            "Dropout",
             MODEL,
             "0.15: 0 for tabular from 2,000 training rows on",
+            label="Dropout",
             search=Between(2, 0.0, 0.6),
         ),
     ] = None
     activation: Annotated[
         Literal["silu", "relu", "gelu", "selu", "tanh", "mish"],
-        Option("Activation function of the hidden layers.", "Activation", MODEL),
+        Option("Activation function of the hidden layers.", MODEL, label="Activation"),
     ] = "silu"
-    scaling: Annotated[Scaling, Option("How numbers are scaled.", "Scaling", MODEL)] = "robust"
+    scaling: Annotated[Scaling, Option("How numbers are scaled.", MODEL, label="Scaling")] = "robust"
     embedding: Annotated[
         int,
         AT_LEAST_1,
         Option(
             "Width of the learned vector of a category, in columns with many.",
-            "Width of category vectors",
             MODEL,
+            label="Width of category vectors",
             search=OneOf(6, (4, 8, 16)),
         ),
     ] = 8
@@ -216,10 +202,9 @@ class TrainingConfig:
         AT_LEAST_1,
         Option(
             "Passes over the training rows, at most.",
-            "Epochs, at most",
             MODEL,
-            "by rows: 8 to 100, on large tables what 2,400 steps make; more for a regression "
-            "with little noise",
+            "by rows: 8 to 100, on large tables what 2,400 steps make; more for regressions of little noise",
+            label="Epochs, at most",
         ),
     ] = None
     batch_size: Annotated[
@@ -227,9 +212,9 @@ class TrainingConfig:
         AT_LEAST_0,
         Option(
             "Rows in a step; 0 takes all at once, in their order.",
-            "Rows in a step",
             MODEL,
             "by rows: 256, 512 above 32,768 training rows, 1,024 above 65,536",
+            label="Rows in a step",
             search=Multiples(5, (0.5, 1, 2)),
         ),
     ] = None
@@ -238,9 +223,9 @@ class TrainingConfig:
         POSITIVE,
         Option(
             "Peak learning rate.",
-            "Learning rate",
             MODEL,
             "by network: 0.04 for tabular, 0.1 for its regressions, 0.002 for tabm, else 0.001",
+            label="Learning rate",
             search=Around(0, 10),
         ),
     ] = None
@@ -249,9 +234,9 @@ class TrainingConfig:
         NOT_NEGATIVE,
         Option(
             "Decoupled weight decay.",
-            "Weight decay",
             MODEL,
             "by network: 0.02 for tabular, else 0",
+            label="Weight decay",
             search=Between(1, 1e-5, 0.3, log=True),
         ),
     ] = None
@@ -260,9 +245,9 @@ class TrainingConfig:
         SHARE,
         Option(
             "Share of a label that goes to all classes; a regression has none.",
-            "Label smoothing",
             MODEL,
             "by network: 0.1 for tabular, else 0",
+            label="Label smoothing",
             search=Between(3, 0.0, 0.2),
         ),
     ] = None
@@ -271,9 +256,9 @@ class TrainingConfig:
         AT_LEAST_0,
         Option(
             "Epochs without a better validation loss; 0 trains them all and keeps the last weights.",
-            "Epochs of patience",
             MODEL,
             "by network: 12 for tabular, all epochs for its regressions, else a third of them, at least 10",
+            label="Epochs of patience",
         ),
     ] = None
     members: Annotated[
@@ -281,18 +266,18 @@ class TrainingConfig:
         AT_LEAST_1,
         Option(
             "Networks in the pack, at least one for each fold.",
-            "Networks in the pack",
             MODEL,
             "one a fold: with minutes as many as they have room for",
+            label="Networks in the pack",
         ),
     ] = None
-    balance: Annotated[
-        bool, Option("Weigh classes by their rarity.", "Weigh classes by their rarity", MODEL)
-    ] = False
+    balance: Annotated[bool, Option("Weigh classes by their rarity.", MODEL)] = False
     distill: Annotated[
         bool,
         Option(
-            "Make one network of the ensemble, for cheap serving.", "Make one network of the ensemble", TRAIN
+            "Make one network of the ensemble, for cheap serving.",
+            TRAIN,
+            label="Make one network of the ensemble",
         ),
     ] = False
     device: Annotated[
@@ -300,9 +285,9 @@ class TrainingConfig:
         DEVICE,
         Option(
             "Where the training runs: auto, cpu, cuda, cuda:1 or mps.",
-            "Device",
             MODEL,
             "cuda where there is a CUDA device, else cpu",
+            label="Device",
             words=("auto", "cpu", "cuda", "mps"),
         ),
     ] = "auto"
@@ -310,9 +295,9 @@ class TrainingConfig:
         Precision,
         Option(
             "Number format of the products.",
-            "Precision",
             MODEL,
             "bf16 where the device has it and batches of 1,024 rows or more gain by it, else float32",
+            label="Precision",
         ),
     ] = "auto"
     minutes: Annotated[
@@ -320,9 +305,9 @@ class TrainingConfig:
         POSITIVE,
         Option(
             "Time for the training: filled with more networks or trials.",
-            "Minutes, at most",
             MODEL,
             "no bound",
+            label="Minutes, at most",
             short=True,
         ),
     ] = None
@@ -339,7 +324,6 @@ class EvaluationConfig:
         POSITIVE,
         Option(
             "Cost of a false alarm.",
-            "Cost of a false alarm",
             TRAIN,
             "the threshold is chosen by F1: 1 where only the other cost is given",
         ),
@@ -349,7 +333,6 @@ class EvaluationConfig:
         POSITIVE,
         Option(
             "Cost of a missed positive.",
-            "Cost of a missed positive",
             TRAIN,
             "the threshold is chosen by F1: 1 where only the other cost is given",
         ),
@@ -357,17 +340,15 @@ class EvaluationConfig:
     resamples: Annotated[
         int,
         AT_LEAST_0,
-        Option("Bootstrap resamples behind the intervals.", "Resamples behind the intervals", TRAIN),
+        Option("Bootstrap resamples behind the intervals.", TRAIN, label="Resamples behind the intervals"),
     ] = 1000
-    references: Annotated[
-        bool, Option("Train simple models beside it.", "Train simple models beside it", TRAIN)
-    ] = True
+    references: Annotated[bool, Option("Train simple models beside it.", TRAIN)] = True
     slices: Annotated[
         tuple[str, ...],
         Option(
             "Measure the levels of a column one by one too.",
-            "Measure the levels of",
             TRAIN,
+            label="Measure the levels of",
             name="slice",
             metavar="COLUMN",
         ),
@@ -380,15 +361,17 @@ class SearchConfig:
 
     search: Annotated[
         bool,
-        Option("Try options first; the model is made of the best trials.", "Try options first", TRAIN),
+        Option("Try options first; the model is made of the best trials.", TRAIN, label="Try options first"),
     ] = False
-    trials: Annotated[int, AT_LEAST_1, Option("Sets of options to try.", "Trials", RUN, short=True)] = 32
+    trials: Annotated[int, AT_LEAST_1, Option("Sets of options to try.", RUN, label="Trials", short=True)] = (
+        32
+    )
     halving: Annotated[
         bool,
         Option(
             "Let the worse half of the trials leave early, after a quarter and after half of the epochs.",
-            "Let the worse half leave early",
             RUN,
+            label="Let the worse half leave early",
         ),
     ] = True
 
@@ -407,8 +390,8 @@ class TrainConfig:
         Recipe,
         Option(
             "The steps that are taken; tutorial: the well-known tutorial, exactly.",
-            "Recipe",
             TRAIN,
+            label="Recipe",
             short=True,
         ),
     ] = "default"

@@ -49,6 +49,11 @@ class Declared:
         return GROUPS[self.section]
 
     @property
+    def label(self) -> str:
+        """Its name in a form."""
+        return self.option.label or self.option.help.rstrip(".")
+
+    @property
     def form(self) -> Form:
         """How its value is entered."""
         return _form(self.type)

@@ -53,7 +53,7 @@ WIDTH = Bound("widths of at least 1 were", ge=1)
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option as its users show it.
+    """An option as its users show it; `label` is its name in a form, where the help is too long for it.
 
     `unset` says what is chosen where the option is left open, in short before a colon. `name` is the flat
     name where it is not the field's. `short` options head the studio's form. `words` are the values that a
@@ -61,9 +61,9 @@ class Option:
     """
 
     help: str
-    label: str
     used_by: tuple[User, ...]
     unset: str = ""
+    label: str = ""
     name: str = ""
     metavar: str = ""
     short: bool = False

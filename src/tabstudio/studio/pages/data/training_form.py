@@ -71,7 +71,7 @@ class TrainingForm:
 
     def _field(self, declared: Declared) -> None:
         field: Any
-        label, option = declared.option.label, declared.option
+        label, option = declared.label, declared.option
         if declared.form == "flag":
             value = bool(declared.default)
             field = ui.switch(label, value=value, on_change=self._turned)
