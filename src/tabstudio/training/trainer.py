@@ -82,15 +82,15 @@ def train_members(
     given = training.members is not None
     wanted = PlannedTraining(replace(training, members=size if given else None), size, most, given)
     afforded = _afforded(rows, network, wanted, on_plan, checkpoint, resume)
-    on_plan = on_plan or _nobody
-    course = _Course(rows, most, on_epoch or _nobody, checkpoint, resume, training.minutes)
-    packs = course.packs(afforded.network, afforded.training)
+    on_plan = on_plan or _ignore
+    trainer = _RoundTrainer(rows, most, on_epoch or _ignore, checkpoint, resume, training.minutes)
+    packs = trainer.packs(afforded.network, afforded.training)
     on_plan(_with_budget(packs[0][0].plan, afforded))
-    first = course.train(packs[0], checkpoint)
+    first = trainer.train(packs[0], checkpoint)
     if training.epochs is None and "epochs" not in afforded.decided:
-        first, afforded = course.lengthened(first, afforded, on_plan)
-        packs = course.packs(afforded.network, afforded.training)
-    parts, stopped = course.further(first, packs[1:])
+        first, afforded = trainer.lengthened(first, afforded, on_plan)
+        packs = trainer.packs(afforded.network, afforded.training)
+    parts, stopped = trainer.train_further(first, packs[1:])
     plan = _with_budget(TrainingPlan.joined([part.plan for part in parts]), afforded)
     pack = join([part.pack for part in parts])
     decided = dict(afforded.decided)
@@ -136,7 +136,7 @@ class _Part:
         return float(np.sqrt(np.mean(missed**2))) if len(missed) else math.nan
 
 
-class _Course:
+class _RoundTrainer:
     """Trains rounds, one pack of them after the other, as long as there is time."""
 
     def __init__(
@@ -150,7 +150,7 @@ class _Course:
     ) -> None:
         self.rows, self.most, self.on_epoch = rows, most, on_epoch
         self.checkpoint, self.resume = checkpoint, resume
-        self.left = self.given = math.inf if minutes is None else 60.0 * minutes
+        self.left = self.limit = math.inf if minutes is None else 60.0 * minutes
         self.epochs, self.seconds = 0, 0.0  # of shorter trainings before the one that counts
 
     def packs(
@@ -167,11 +167,16 @@ class _Course:
         data = self.rows.data(plan)
         pack = build_pack(self.rows, [one.network for one in together], plan)
         pack = pack.to_device(data.numbers.device)
-        told = replace(plan, epochs=self.epochs + plan.epochs)
-        if told.minutes is not None:
-            told = replace(told, minutes=told.minutes + self.seconds / 60.0)
+        shown = replace(plan, epochs=self.epochs + plan.epochs)
+        if shown.minutes is not None:
+            shown = replace(shown, minutes=shown.minutes + self.seconds / 60.0)
         state = _run(
-            pack, data, plan, lambda epoch: self.on_epoch(self._counted(epoch), told), checkpoint, self.resume
+            pack,
+            data,
+            plan,
+            lambda epoch: self.on_epoch(self._counted(epoch), shown),
+            checkpoint,
+            self.resume,
         )
         state.restore_best()
         pack.eval()
@@ -199,11 +204,11 @@ class _Course:
                 break
             wanted = afforded.with_options(options)
             together = self.packs(wanted.network, wanted.training)[0]
-            told = (
+            reason = (
                 f"{options['epochs']} in the place of {part.plan.epochs}, as a held-out R² of "
                 f"{1.0 - errors[-1] ** 2:.3f} leaves more to learn"
             )
-            on_plan(replace(together[0].plan, reasons={"budget": f"epochs: {told}"}))
+            on_plan(replace(together[0].plan, reasons={"budget": f"epochs: {reason}"}))
             as_it_is = afforded.with_options({"epochs": part.plan.epochs})
             counted = self.epochs, self.seconds
             self.epochs, self.seconds = part.history[-1].number, part.history[-1].seconds
@@ -217,11 +222,13 @@ class _Course:
             if again.stopped == "minutes" or not errors[-1] < errors[-2]:
                 self.epochs, self.seconds = counted
                 return part, as_it_is
-            again.plan.reasons["epochs"] = told
+            again.plan.reasons["epochs"] = reason
             part, afforded = again, wanted
         return part, afforded
 
-    def further(self, first: _Part, packs: Sequence[Sequence[PackedTraining]]) -> tuple[list[_Part], str]:
+    def train_further(
+        self, first: _Part, packs: Sequence[Sequence[PackedTraining]]
+    ) -> tuple[list[_Part], str]:
         """Train packs until there are none left, or no time; all parts, and what has ended the training.
 
         What a later pack has begun when the time is over counts for nothing, so that whole rounds alone,
@@ -229,7 +236,7 @@ class _Course:
         """
         parts = [first]
         for i, together in enumerate(packs, 1):
-            spent = not math.isinf(self.left) and self.left - parts[-1].seconds < (1.0 - SHARE) * self.given
+            spent = not math.isinf(self.left) and self.left - parts[-1].seconds < (1.0 - SHARE) * self.limit
             if first.stopped in CUT_OFF or spent:
                 break
             try:
@@ -270,13 +277,13 @@ def _run(
             raise
         state.stopped = "interrupted"
     except TrainingError as error:
-        told = "no checkpoint was asked for" if keeper is None else keeper.told()
-        raise TrainingError(f"{error}; {told}") from error
+        checkpointed = "no checkpoint was asked for" if keeper is None else keeper.told()
+        raise TrainingError(f"{error}; {checkpointed}") from error
     return state
 
 
-def _nobody(*_: Any) -> None:
-    """Who is not told of anything."""
+def _ignore(*_: Any) -> None:
+    """Do nothing."""
 
 
 def _afforded(
@@ -294,11 +301,11 @@ def _afforded(
         return Afforded.again(network, training, json.loads(file.read_text(encoding="utf-8")))
     if on_plan is None and training.minutes is None and training.epochs is not None:
         return Afforded(network, training)
-    found = afford(rows, network, wanted)
+    afforded = afford(rows, network, wanted)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(found.decided), encoding="utf-8")
-    return found
+        file.write_text(json.dumps(afforded.decided), encoding="utf-8")
+    return afforded
 
 
 def _with_budget(plan: TrainingPlan, afforded: Afforded) -> TrainingPlan:
