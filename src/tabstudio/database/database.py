@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from tabstudio._util.error_summary import summarize_error
 from tabstudio.database.address import sqlite_path
-from tabstudio.database.tables import HEAD, VERSION_TABLE
+from tabstudio.database.tables import HEAD, revision
 from tabstudio.errors import ConfigError, DatabaseError
 from tabstudio.settings import shown
 
@@ -119,14 +119,6 @@ class Database:
             raise DatabaseError(
                 f"{self.address}: our tables cannot be used: {summarize_error(str(original))}"
             ) from error
-
-
-def revision(connection: Connection) -> str | None:
-    """Return the newest migration that the database has seen; None for a database without our tables."""
-    if not inspect(connection).has_table(VERSION_TABLE):
-        return None
-    number = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - our own name
-    return None if number is None else str(number)
 
 
 def _prepare(connection: DBAPIConnection, _record: object) -> None:

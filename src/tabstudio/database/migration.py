@@ -12,8 +12,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from tabstudio.database.database import revision
-from tabstudio.database.tables import HEAD
+from tabstudio.database.tables import HEAD, revision
 from tabstudio.errors import DatabaseError
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     Double,
     ForeignKey,
     Index,
@@ -19,6 +20,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    inspect,
+    text,
 )
 
 VERSION_TABLE = "tabstudio_migrations"
@@ -156,3 +159,11 @@ access_tokens = Table(
     Index(None, "user"),
 )
 """What a program shows in place of a password; it may do what its user may."""
+
+
+def revision(connection: Connection) -> str | None:
+    """Return the newest migration that the database has seen; None for a database without our tables."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    number = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - our own name
+    return None if number is None else str(number)

@@ -18,8 +18,9 @@ from tabstudio.options.config import (
     TrainConfig,
     TrainingConfig,
 )
-from tabstudio.options.declarations import GROUPS, OPTIONS, Declared, searched_options, used_by
+from tabstudio.options.declarations import GROUPS, Declared
 from tabstudio.options.option import Bound, Option, User
+from tabstudio.options.option_table import OPTIONS, searched_options, used_by
 from tabstudio.options.validation import configure, load_config
 
 __all__ = [

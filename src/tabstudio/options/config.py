@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
+from tabstudio.options.declarations import declared_options
 from tabstudio.options.option import (
     AT_LEAST_0,
     AT_LEAST_1,
@@ -398,6 +399,4 @@ class TrainConfig:
 
     def flat(self) -> dict[str, Any]:
         """Every choice by the name that the command line and TOML files use: what a run records."""
-        from tabstudio.options.declarations import OPTIONS
-
-        return {name: declared.of(self) for name, declared in OPTIONS.items()}
+        return {name: declared.of(self) for name, declared in declared_options(TrainConfig).items()}

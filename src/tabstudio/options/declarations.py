@@ -1,14 +1,14 @@
-"""The table of options by their flat names, read off the dataclasses of the configuration."""
+"""What the annotations of a configuration declare: each option with its type, default, bound and words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import cache
 from types import NoneType
 from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
 
-from tabstudio.options.config import TrainConfig
-from tabstudio.options.option import Bound, Option, User
+from tabstudio.options.option import Bound, Option
 
 GROUPS: Mapping[str, str] = {
     "": "Recipe",
@@ -72,7 +72,7 @@ class Declared:
         value = {True: "yes", False: "no"}.get(self.default) if self.form == "flag" else self.default
         return f"{value}: {self.option.unset}" if self.option.unset else str("none" if value == () else value)
 
-    def of(self, config: TrainConfig) -> Any:
+    def of(self, config: object) -> Any:
         """Its value in a configuration."""
         return getattr(getattr(config, self.section) if self.section else config, self.field)
 
@@ -119,25 +119,11 @@ def _form(kind: Any) -> Form:
     return _FORMS.get(origin or kind, "text")
 
 
-def _table() -> dict[str, Declared]:
-    """The recipe, then the sections in their order."""
-    declared = [*_declarations(TrainConfig)]
-    for section, cls in get_type_hints(TrainConfig).items():
-        if is_dataclass(cls):
-            declared += _declarations(cast("type", cls), section)
+@cache
+def declared_options(cls: type) -> Mapping[str, Declared]:
+    """Return every option of a configuration by its flat name: its own first, then those of its sections."""
+    declared = [*_declarations(cls)]
+    for section, inner in get_type_hints(cls).items():
+        if is_dataclass(inner):
+            declared += _declarations(cast("type", inner), section)
     return {option.name: option for option in declared}
-
-
-OPTIONS: Mapping[str, Declared] = _table()
-"""Every option by the name that the command line and TOML files use."""
-
-
-def used_by(user: User) -> list[Declared]:
-    """Return the options that a command, the studio's form or the estimators take."""
-    return [declared for declared in OPTIONS.values() if user in declared.option.used_by]
-
-
-def searched_options() -> list[Declared]:
-    """Return the options that a search tries, in the order in which they are drawn."""
-    ranges = [(o.option.search.order, o) for o in OPTIONS.values() if o.option.search is not None]
-    return [declared for _, declared in sorted(ranges, key=lambda pair: pair[0])]

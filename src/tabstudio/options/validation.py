@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from tabstudio.errors import ConfigError
 from tabstudio.options.config import TrainConfig
-from tabstudio.options.declarations import OPTIONS, Declared
+from tabstudio.options.declarations import Declared
+from tabstudio.options.option_table import OPTIONS
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tabstudio.errors import TabstudioError
 from tabstudio.evaluation.evaluation_result import NAMES
 from tabstudio.evaluation.report_content import HEADLINE
-from tabstudio.registry.comparison.plots import pictures
-from tabstudio.registry.comparison.result import (
+from tabstudio.registry.comparison.cells import (
     FLIP_HEADERS,
     HEADERS,
-    Comparison,
     decisions,
     differences,
     flip_cells,
@@ -22,8 +21,12 @@ from tabstudio.registry.comparison.result import (
     slice_headers,
     slice_rows,
 )
+from tabstudio.registry.comparison.plots import pictures
 from tabstudio.report.figure import png
 from tabstudio.report.page import Block, CalloutBlock, FactsBlock, Page, PictureBlock, TableBlock, TextBlock
+
+if TYPE_CHECKING:
+    from tabstudio.registry.comparison.result import Comparison
 
 MOST_ROWS = 30
 """Rows that are told one by one."""

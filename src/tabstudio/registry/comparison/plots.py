@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,10 +13,13 @@ from tabstudio.evaluation.evaluation_result import NAMES, number
 from tabstudio.evaluation.line_chart import LineChart
 from tabstudio.evaluation.plots import SQUARE, UNIT
 from tabstudio.evaluation.reference_comparison import DECISIVE
-from tabstudio.registry.comparison.result import Comparison, MetricGap, signed
+from tabstudio.registry.comparison.cells import signed
 from tabstudio.report.canvas import Canvas, width_of
 from tabstudio.report.colors import INK, MUTED, PALETTE
 from tabstudio.report.text_format import shorten
+
+if TYPE_CHECKING:
+    from tabstudio.registry.comparison.result import Comparison, MetricGap
 
 A, B = PALETTE[0], PALETTE[1]
 MOST_LINES, MOST_POINTS = 25, 4000

@@ -10,7 +10,7 @@ from nicegui import ui
 from tabstudio.evaluation.evaluation_result import NAMES, number
 from tabstudio.evaluation.report_content import HEADLINE
 from tabstudio.registry.comparison import Comparison, MetricGap, compare
-from tabstudio.registry.comparison.result import (
+from tabstudio.registry.comparison.cells import (
     FLIP_HEADERS,
     HEADERS,
     decisions,
