@@ -32,6 +32,6 @@ def test_a_model_answers_with_its_curve_before_and_after_it_was_saved(
     before, after = plain.predict_proba(rows), curved.predict_proba(rows)
     np.testing.assert_allclose(after[:, 1], CURVE.apply(before[:, 1]), rtol=1e-12)
     np.testing.assert_allclose(after.sum(axis=1), 1.0)
-    loaded = Model.load(curved.save(tmp_path / "m"))
+    loaded = load(curved.save(tmp_path / "m"))
     assert loaded.head.curve == CURVE
     np.testing.assert_array_equal(loaded.predict_proba(rows), after)

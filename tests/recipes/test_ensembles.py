@@ -66,7 +66,7 @@ def test_a_search_gives_one_model_of_the_best_trials(cancer, given, tmp_path):
     assert sorted(path.name for path in folder.iterdir() if path.suffix == ".safetensors") == [
         "weights.safetensors"
     ]
-    again = Model.load(folder)
+    again = load(folder)
     assert again.head.weights == model.head.weights
     np.testing.assert_array_equal(again.predict_proba(test.frame), model.predict_proba(test.frame))
     if given:
@@ -82,7 +82,7 @@ def test_networks_of_several_shapes_become_one_bundle(cancer, tmp_path):
         join([wide.pack, deep.pack]),
         OutputHead(rows.target, (0.15,) * 5 + (0.05,) * 5),
     )
-    again = Model.load(both.save(tmp_path / "joined"))
+    again = load(both.save(tmp_path / "joined"))
     assert isinstance(again.pack, Joined)
     np.testing.assert_array_equal(again.predict_proba(rows.frame), both.predict_proba(rows.frame))
     wide.head = deep.head = OutputHead(rows.target)
