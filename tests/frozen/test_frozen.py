@@ -52,10 +52,10 @@ def deliver(home: Path, uri: str) -> Any:
 
 
 def evaluation(run_id: str) -> Any:
-    from tabstudio.registry.client import Client
-    from tabstudio.studio.runs.outcome import outcome
+    from tabstudio.registry.mlflow_client import RegistryClient
+    from tabstudio.studio.services.runs.run_evaluation import read_evaluation
 
-    return outcome(Client(), run_id)
+    return read_evaluation(RegistryClient(), run_id)
 
 
 def bundle(name: str) -> Path:
@@ -465,11 +465,11 @@ def test_a_training_goes_on_from_a_stored_checkpoint(tmp_path):
         learning_rate=0.02,
         seed=3,
     )
-    assert [epoch.number for epoch in result.fitted.learned.history] == list(range(1, 9))
+    assert [epoch.number for epoch in result.fitted.outcome.history] == list(range(1, 9))
     from safetensors import safe_open
 
     (kept,) = SET.glob("checkpoints/*/training.safetensors")
     with safe_open(kept, framework="np") as file:
         then = json.loads(file.metadata()["state"])["history"]
-    for before, now in zip(then, result.fitted.learned.history, strict=False):
+    for before, now in zip(then, result.fitted.outcome.history, strict=False):
         assert now.train_loss.tolist() == before["train_loss"]
