@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select, update
 
+from tabstudio._util.clock import utc_stamp
 from tabstudio.cli.app import run
 from tabstudio.database import Database, database_address
 from tabstudio.database.tables import history as rows
 from tabstudio.database.tables import models
 from tabstudio.errors import DatabaseError
-from tabstudio.registry.hash_chain import START, hash_of, stamp
+from tabstudio.registry.hash_chain import START, hash_of
 from tabstudio.registry.history import History
 from tabstudio.registry.records import Evidence, GateResult, VersionMetric
 
@@ -167,7 +168,7 @@ def test_time_never_runs_backwards(history, monkeypatch):
 
     from tabstudio.registry import hash_chain as chains
 
-    monkeypatch.setattr(chains, "now", lambda: stamp(datetime(2001, 1, 1, tzinfo=UTC)))
+    monkeypatch.setattr(chains, "utc_now", lambda: utc_stamp(datetime(2001, 1, 1, tzinfo=UTC)))
     written(history, 1)
     with history.reading("ill") as chain:
         assert chain.row(13).time == chain.row(12).time

@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from sqlalchemy import select, update
 
+from tabstudio._util.clock import utc_stamp
 from tabstudio.database.tables import deliveries
 from tabstudio.registry import webhooks
-from tabstudio.registry.hash_chain import stamp
 from tabstudio.registry.stage_rules import make_rules
 from tabstudio.registry.webhooks import ATTEMPTS, is_genuine
 
@@ -64,7 +64,7 @@ def rules(receiver, **more):
 
 def make_due(registry):
     with registry.database.writing() as connection:
-        long_ago = stamp(datetime.now(UTC) - timedelta(days=1))
+        long_ago = utc_stamp(datetime.now(UTC) - timedelta(days=1))
         connection.execute(update(deliveries).where(deliveries.c.due.is_not(None)).values(due=long_ago))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from tabstudio._util.clock import utc_stamp
 from tabstudio.errors import ConfigError
-from tabstudio.registry.hash_chain import stamp
 
 
 def end_of(moment: datetime | str) -> str:
@@ -24,4 +24,4 @@ def end_of(moment: datetime | str) -> str:
         ) from None
     if isinstance(moment, str) and len(moment.strip()) == len("2026-03-01"):
         time += timedelta(days=1, microseconds=-1)
-    return stamp(time if time.tzinfo else time.replace(tzinfo=UTC))
+    return utc_stamp(time if time.tzinfo else time.replace(tzinfo=UTC))

@@ -12,11 +12,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, select, update
 
+from tabstudio._util.clock import utc_now
 from tabstudio.database.tables import history as h
 from tabstudio.database.tables import models
 from tabstudio.registry.records import MOVES, Evidence, Transition, TransitionKind
@@ -177,7 +177,7 @@ class HistoryChain:
         """Return one time for all rows of a transaction, never before the last row: lookups count on both."""
         if not self._time:
             query = select(h.c.time).where(self._mine, h.c.number == self.head.number)
-            self._time = max(now(), self.connection.execute(query).scalar() or "")
+            self._time = max(utc_now(), self.connection.execute(query).scalar() or "")
         return self._time
 
     @property
@@ -195,20 +195,6 @@ class HistoryChain:
 
     def _all(self, query: Select[tuple[object, ...]]) -> list[Transition]:
         return [transition(dict(row)) for row in self.connection.execute(query).mappings()]
-
-
-def now() -> str:
-    """Return the time as our tables keep it: UTC, ISO 8601, six digits."""
-    return stamp(datetime.now(UTC))
-
-
-def stamp(time: datetime) -> str:
-    """Return a time with its zone, as our tables keep it.
-
-    >>> stamp(datetime(2026, 3, 1, 12, tzinfo=UTC))
-    '2026-03-01T12:00:00.000000Z'
-    """
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def canonical(value: object) -> str:

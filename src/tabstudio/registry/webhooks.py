@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, func, select, update
 
+from tabstudio._util.clock import utc_now, utc_stamp
 from tabstudio._util.error_summary import summarize_error
 from tabstudio._util.http_client import open_request
 from tabstudio._version import __version__
 from tabstudio.database.tables import deliveries
 from tabstudio.errors import ConfigError
-from tabstudio.registry.hash_chain import canonical, now, stamp
+from tabstudio.registry.hash_chain import canonical
 from tabstudio.registry.records import Transition
 from tabstudio.registry.stage_rules import StageRules, Webhook, receiver
 from tabstudio.settings import secret
@@ -119,7 +120,7 @@ class _Event:
 
 def _delivery_row(event: Transition, url: str) -> dict[str, object]:
     """Return the row of the table for one event and one receiver."""
-    event_id, created = str(uuid.uuid4()), now()
+    event_id, created = str(uuid.uuid4()), utc_now()
     body = {
         "id": event_id,
         "type": f"registry.{event.kind}",
@@ -142,11 +143,11 @@ def _delivery_row(event: Transition, url: str) -> dict[str, object]:
 def _claim(database: Database, limit: int) -> list[_Event]:
     """Take what is due for a minute: another process does not send it meanwhile."""
     table = deliveries.c
-    due = select(table.id, table.url, table.body, table.attempts).where(table.due <= now())
+    due = select(table.id, table.url, table.body, table.attempts).where(table.due <= utc_now())
     due = due.order_by(table.due).limit(limit).with_for_update(skip_locked=True)
     with database.writing() as connection:
         events = [_Event(*row) for row in connection.execute(due)]
-        until = stamp(datetime.now(UTC) + _CLAIM + timedelta(seconds=_TIMEOUT * limit))
+        until = utc_stamp(datetime.now(UTC) + _CLAIM + timedelta(seconds=_TIMEOUT * limit))
         claimed = update(deliveries).where(table.id.in_([event.id for event in events]))
         connection.execute(claimed.values(due=until))
     return events
@@ -154,10 +155,10 @@ def _claim(database: Database, limit: int) -> list[_Event]:
 
 def _note(database: Database, event: _Event, problem: str) -> None:
     attempts = event.attempts + 1
-    values: dict[str, object] = {"delivered": now(), "due": None, "error": ""}
+    values: dict[str, object] = {"delivered": utc_now(), "due": None, "error": ""}
     if problem:
         pause = min(_FIRST_PAUSE * 2 ** (attempts - 1), _LONGEST_PAUSE)
-        due = None if attempts >= ATTEMPTS else stamp(datetime.now(UTC) + pause)
+        due = None if attempts >= ATTEMPTS else utc_stamp(datetime.now(UTC) + pause)
         values = {"due": due, "error": problem}
     with database.writing() as connection:
         query = update(deliveries).where(deliveries.c.id == event.id)

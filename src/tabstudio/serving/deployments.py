@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +21,7 @@ import psutil
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from tabstudio._util import processes
+from tabstudio._util.clock import utc_now
 from tabstudio._util.http_client import RequestError, send_request
 from tabstudio.database import Database, database_address
 from tabstudio.database.tables import deployments as table
@@ -141,7 +141,7 @@ class Deployments:
             "pid": starter.pid,
             "born": starter.create_time(),
             "url": "",
-            "changed": _now(),
+            "changed": utc_now(),
         }
         with self.database.writing() as connection:
             rows = connection.execute(select(table).where(table.c.name == name).with_for_update())
@@ -168,7 +168,7 @@ class Deployments:
 
     def _change(self, name: str, **values: object) -> None:
         with self.database.writing() as connection:
-            connection.execute(update(table).where(table.c.name == name).values(changed=_now(), **values))
+            connection.execute(update(table).where(table.c.name == name).values(changed=utc_now(), **values))
 
     def _row(self, connection: Connection, name: str) -> RowMapping:
         row = connection.execute(select(table).where(table.c.name == name)).mappings().one_or_none()
@@ -267,7 +267,3 @@ def _stop(process: psutil.Process) -> None:
         process.wait(STOP_SECONDS)
     except psutil.TimeoutExpired:
         processes.kill([process, *workers])
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

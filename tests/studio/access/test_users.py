@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
+from tabstudio._util.clock import utc_stamp
 from tabstudio.database import Database
 from tabstudio.database.tables import access_tokens, sessions, users
 from tabstudio.errors import AccessError, ConfigError
-from tabstudio.registry.hash_chain import stamp
 from tabstudio.studio.access import passwords, tokens
 from tabstudio.studio.access.authentication import Authentication, Claim
 from tabstudio.studio.access.roles import ROLES, Actor, ForbiddenError
@@ -107,7 +107,7 @@ def test_a_session_ends_with(access, change):
         access.end(claim)
     else:
         with access.database.writing() as connection:
-            past = stamp(datetime.now(UTC) - timedelta(seconds=1))
+            past = utc_stamp(datetime.now(UTC) - timedelta(seconds=1))
             connection.execute(update(sessions).where(sessions.c.user == "bob").values(expires=past))
     assert access.who(claim) is None
     with pytest.raises(AccessError, match="log in again"):
@@ -118,7 +118,7 @@ def test_a_session_ends_with(access, change):
 def test_sessions_that_are_over_are_not_kept(access):
     browser(access, "ann")
     with access.database.writing() as connection:
-        connection.execute(update(sessions).values(expires=stamp(datetime.now(UTC) - timedelta(days=1))))
+        connection.execute(update(sessions).values(expires=utc_stamp(datetime.now(UTC) - timedelta(days=1))))
     browser(access, "ann")
     with access.database.reading() as connection:
         assert len(connection.execute(select(sessions.c.hash)).all()) == 1
@@ -132,7 +132,7 @@ def test_a_token_acts_as_its_user_until_it_is_revoked_or_too_old(access):
     )
     assert access.who(kept) == access.who(brief) == Actor("bob", "editor")
     with access.database.writing() as connection:
-        past = stamp(datetime.now(UTC) - timedelta(seconds=1))
+        past = utc_stamp(datetime.now(UTC) - timedelta(seconds=1))
         connection.execute(update(access_tokens).where(access_tokens.c.name == "b").values(expires=past))
     assert access.who(brief) is None
     access.people.revoke("bob", "a")

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from sqlalchemy import delete, insert, select
 
+from tabstudio._util.clock import utc_now, utc_stamp
 from tabstudio.database import Database
 from tabstudio.database.tables import access_tokens, sessions, users
 from tabstudio.errors import AccessError
-from tabstudio.registry.hash_chain import now, stamp
 from tabstudio.settings import actor
 from tabstudio.studio.access import tokens
 from tabstudio.studio.access.roles import Actor, Role
@@ -68,8 +68,8 @@ class Authentication:
         """Start a session and return its secret, for the browser alone; sessions that are over go."""
         secret = tokens.new_session_secret()
         with self.database.writing() as connection:
-            connection.execute(delete(sessions).where(sessions.c.expires < now()))
-            expires = stamp(datetime.now(UTC) + timedelta(days=SESSION_DAYS))
+            connection.execute(delete(sessions).where(sessions.c.expires < utc_now()))
+            expires = utc_stamp(datetime.now(UTC) + timedelta(days=SESSION_DAYS))
             values = {"hash": tokens.secret_digest(secret), "user": who.name, "expires": expires}
             connection.execute(insert(sessions).values(**values))
         return secret
@@ -84,7 +84,7 @@ class Authentication:
         self._threads.shutdown(wait=False)
 
     def _by_hash(self, table: Table, key: str) -> Actor | None:
-        alive = table.c.expires.is_(None) | (table.c.expires > now())
+        alive = table.c.expires.is_(None) | (table.c.expires > utc_now())
         query = (
             select(users.c.name, users.c.role)
             .join(table, table.c.user == users.c.name)

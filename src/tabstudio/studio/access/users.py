@@ -9,10 +9,10 @@ from typing import Annotated, cast
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from tabstudio._util.clock import utc_now, utc_stamp
 from tabstudio.database import Database
 from tabstudio.database.tables import access_tokens, sessions, users
 from tabstudio.errors import ConfigError
-from tabstudio.registry.hash_chain import now, stamp
 from tabstudio.studio.access import passwords
 from tabstudio.studio.access import tokens as secrets
 from tabstudio.studio.access.roles import ROLES, Actor, Role
@@ -83,7 +83,7 @@ class UserStore:
             clash = next((one for one in names if one.casefold() == name.casefold()), None)
             if clash is not None:
                 raise ConfigError(f"user {name}: there is {clash} already")
-            values = {"name": name, "role": role, "password": hashed, "created": now()}
+            values = {"name": name, "role": role, "password": hashed, "created": utc_now()}
             connection.execute(insert(users).values(**values))
 
     def set_role(self, name: str, role: str) -> None:
@@ -145,14 +145,14 @@ class UserStore:
         """
         secret = secrets.new_token()
         name = _checked_name(name)
-        expires = None if days is None else stamp(datetime.now(UTC) + timedelta(days=days))
+        expires = None if days is None else utc_stamp(datetime.now(UTC) + timedelta(days=days))
         with self.database.writing() as connection:
             _known(connection, user)
             mine = (access_tokens.c.user == user) & (access_tokens.c.name == name)
             if connection.execute(select(access_tokens.c.name).where(mine)).first() is not None:
                 raise ConfigError(f"user {user}: there is a token {name!r} already; revoke it first")
             values = {"hash": secrets.secret_digest(secret), "name": name, "user": user}
-            connection.execute(insert(access_tokens).values(**values, created=now(), expires=expires))
+            connection.execute(insert(access_tokens).values(**values, created=utc_now(), expires=expires))
         return secret
 
     def revoke(self, user: str, name: str) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
+from tabstudio._util.clock import utc_now
 from tabstudio.database.tables import access_tokens, models, sessions, users
-from tabstudio.registry.hash_chain import now
 from tabstudio.studio.services import deployments as services
 from tabstudio.studio.services import service_metrics, system_metrics, traffic
 from tabstudio.studio.services.feed import FeedSource
@@ -60,7 +60,7 @@ def topic_sources(studio: Studio) -> dict[str, FeedSource]:
     def people(_: str) -> Hashable:
         with studio.database.reading() as connection:
             roles = connection.execute(select(users.c.name, users.c.role).order_by(users.c.name)).all()
-            alive = select(sessions.c.hash).where(sessions.c.expires > now()).order_by(sessions.c.hash)
+            alive = select(sessions.c.hash).where(sessions.c.expires > utc_now()).order_by(sessions.c.hash)
             programs = select(access_tokens.c.hash).order_by(access_tokens.c.hash)
             hashes = [tuple(connection.execute(query).scalars()) for query in (alive, programs)]
             return tuple(map(tuple, roles)), *hashes

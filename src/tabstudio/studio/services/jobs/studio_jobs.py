@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, Literal, get_args
@@ -22,6 +21,7 @@ import psutil
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from tabstudio._util import processes
+from tabstudio._util.clock import utc_now
 from tabstudio.database import Database
 from tabstudio.database.tables import jobs as table
 from tabstudio.errors import ConfigError, TabstudioError
@@ -252,7 +252,7 @@ class StudioJobs:
             "machine": socket.gethostname(),
             "pid": ours.pid,
             "born": ours.create_time(),
-            "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "started": utc_now(),
         }
         most = _most_jobs()
         known, working = self._working()
