@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabstudio.autologging.trace.call_sites import NOWHERE, CallSite, CodeCall
 from tabstudio.autologging.trace.loss_values import LossValue
@@ -31,9 +31,9 @@ class WatchedTraining:
 
     run: Run
     suffix: str = ""
-    models: dict[str, Any] = field(default_factory=dict)
-    called: dict[str, Any] = field(default_factory=dict)
-    optimizers: dict[str, Any] = field(default_factory=dict)
+    models: dict[str, torch.nn.Module] = field(default_factory=dict)
+    called: dict[str, torch.nn.Module] = field(default_factory=dict)
+    optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
     epochs: int = 0
     steps: int = 0
     now: Callable[[], int] = lambda: 0
@@ -181,13 +181,13 @@ class Observer:
     def training_grew(self, training: WatchedTraining) -> None:
         """Another optimizer, with its models, has joined a training."""
 
-    def trains_again(self, training: WatchedTraining, module: Any) -> None:
+    def trains_again(self, training: WatchedTraining, module: torch.nn.Module) -> None:
         """A model that was looked at is about to be trained on: its weights are still those of before."""
 
     def epoch_ended(self, training: WatchedTraining, epoch: WatchedEpoch) -> None:
         """An epoch has ended."""
 
-    def model_logged(self, model: Any, preprocessor: Any, registered: bool) -> None:
+    def model_logged(self, model: object, preprocessor: object, registered: bool) -> None:
         """The user's code has logged a model by `tabstudio.log_model`, as a registered version or not."""
 
     def training_ended(self, training: WatchedTraining) -> None:

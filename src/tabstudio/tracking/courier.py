@@ -218,7 +218,7 @@ class Courier:
         client = self.server.client
         return list(self.server("read metrics", lambda: client.get_metric_history(self.state.run_id, key)))
 
-    def _batch(self, doing: str, **what: Any) -> None:
+    def _batch(self, doing: str, **what: object) -> None:
         self.server(doing, lambda: self.server.client.log_batch(self.state.run_id, **what))
 
     def _push_samples(self) -> None:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import tabstudio
 from tabstudio.settings import actor
@@ -53,7 +52,7 @@ def packages() -> list[str]:
     return sorted((f"{name}=={number}" for name, number in found.items()), key=str.lower)
 
 
-def environment() -> dict[str, Any]:
+def environment() -> dict[str, object]:
     """Describe the interpreter and the machine."""
     import psutil
 

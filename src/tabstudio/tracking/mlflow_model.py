@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def _add_network(model: Any, event: dict[str, Any]) -> None:
         _add_pyfunc(model, loader_module="mlflow.pytorch", data=NETWORK, **loading)
 
 
-def _add_pyfunc(model: Any, **options: Any) -> None:
+def _add_pyfunc(model: Any, **options: object) -> None:
     from mlflow import pyfunc
 
     pyfunc.add_to_model(model, conda_env="conda.yaml", python_env="python_env.yaml", **options)
@@ -101,7 +102,7 @@ def _write_example(folder: Path, example: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _write_tensor(folder: Path, example: list[Any]) -> dict[str, str]:
+def _write_tensor(folder: Path, example: Sequence[object]) -> dict[str, str]:
     (folder / "input_example.json").write_text(json.dumps(example))
     (folder / "serving_input_example.json").write_text(json.dumps({"inputs": example}))
     return {

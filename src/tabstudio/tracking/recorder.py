@@ -106,7 +106,7 @@ class Recorder:
         self,
         experiment: str | None = None,
         run_name: str | None = None,
-        tags: Mapping[str, Any] | None = None,
+        tags: Mapping[str, object] | None = None,
         source: str | None = None,
         parent: Run | None = None,
         start_time: int | None = None,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from tabstudio.errors import TabstudioError, TrackingError
 from tabstudio.table.schema import Schema
@@ -55,7 +55,7 @@ class Run:
         renamed = {**self._names.changed(), **self._journal.renamed()}
         return (*self._journal.notes, *(f"{name!r} is called {given!r}" for name, given in renamed.items()))
 
-    def params(self, values: Mapping[str, Any]) -> None:
+    def params(self, values: Mapping[str, object]) -> None:
         """Record parameters; nested ones get names with dots."""
         given = {self._names[name]: value for name, value in _flat(values)}
         fitting = {name: self._cut(f"parameter {name}", value, PARAM_LENGTH) for name, value in given.items()}
@@ -74,7 +74,7 @@ class Run:
             raise TrackingError(_OVER)
         self._journal.series(name, values, int(time.time() * 1000))
 
-    def tags(self, values: Mapping[str, Any]) -> None:
+    def tags(self, values: Mapping[str, object]) -> None:
         """Set tags."""
         fitting = {self._names[name]: self._cut(f"tag {name}", v, TAG_LENGTH) for name, v in values.items()}
         self._event("tags", values=fitting)
@@ -109,7 +109,7 @@ class Run:
         if isinstance(schema, Schema):
             types = input_columns(schema)
             columns = [{"name": column, "type": kind, "required": True} for column, kind in types]
-            described: dict[str, Any] = {"mlflow_colspec": columns}
+            described: dict[str, object] = {"mlflow_colspec": columns}
         else:
             features = json.dumps(tensor_columns(schema))
             described = {"mlflow_tensorspec": {"features": features, "targets": None}}
@@ -132,7 +132,7 @@ class Run:
         registered_name: str | None = None,
         metrics: Mapping[str, float] | None = None,
         card: str = "",
-        tags: Mapping[str, Any] | None = None,
+        tags: Mapping[str, object] | None = None,
         name: str = "model",
         step: int = 0,
     ) -> None:
@@ -164,13 +164,13 @@ class Run:
         folder: Path,
         inputs: Sequence[TensorSpec],
         outputs: Sequence[TensorSpec],
-        example: list[Any] | None,
+        example: Sequence[object] | None,
         *,
         version: str,
         registered_name: str | None = None,
         metrics: Mapping[str, float] | None = None,
         card: str = "",
-        tags: Mapping[str, Any] | None = None,
+        tags: Mapping[str, object] | None = None,
         name: str = "model",
         step: int = 0,
     ) -> None:
@@ -200,8 +200,8 @@ class Run:
         called: str,
         registered_name: str | None,
         metrics: Mapping[str, float],
-        tags: Mapping[str, Any],
-        **what: Any,
+        tags: Mapping[str, object],
+        **what: object,
     ) -> None:
         if registered_name is not None:
             check_model_name(registered_name)
@@ -234,9 +234,9 @@ class Run:
         self.artifact(text.encode(), "error/error.txt")
         self.finish("FAILED")
 
-    def readdress(self, **where: str) -> None:
+    def readdress(self, **address: str) -> None:
         """Change where a run that is held back shall go: fields of `About`."""
-        self._journal.readdress(**where)
+        self._journal.readdress(**address)
 
     def over(self) -> None:
         """The run of somebody else's into which this one goes is over: nothing stands in the way any more."""
@@ -261,12 +261,12 @@ class Run:
         else:
             self.fail(error)
 
-    def _event(self, kind: str, **body: Any) -> None:
+    def _event(self, kind: str, **body: object) -> None:
         if self.status is not None:
             raise TrackingError(_OVER)
         self._journal.event(kind, **body)
 
-    def _cut(self, what: str, value: Any, limit: int) -> str:
+    def _cut(self, what: str, value: object, limit: int) -> str:
         text = str(value)
         if len(text) > limit:
             self._journal.notes.append(f"{what}: {len(text)} characters were shortened to {limit}")
@@ -280,8 +280,8 @@ def _traceback(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
+def _flat(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
+    pairs: list[tuple[str, object]] = []
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
             pairs += _flat(value, f"{prefix}{name}.")
@@ -290,12 +290,12 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return pairs
 
 
-def _split(frame: pl.DataFrame, columns: list[str]) -> dict[str, Any]:
-    rows = [[_plain(value) for value in row] for row in frame.select(columns).rows()]
+def _split(frame: pl.DataFrame, columns: list[str]) -> dict[str, object]:
+    rows = [[_json_value(value) for value in row] for row in frame.select(columns).rows()]
     return {"columns": columns, "data": rows}
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value.isoformat() if isinstance(value, date) else json.loads(json.dumps(value, default=str))

@@ -229,7 +229,7 @@ def runs(spool: Path) -> Iterator[RunFolder]:
 class Journal:
     """The writing end of one run. Safe to use from several threads."""
 
-    def __init__(self, spool: Path, about: Mapping[str, Any]) -> None:
+    def __init__(self, spool: Path, about: Mapping[str, object]) -> None:
         """Make the run's folder. Raises `TrackingError` where the spool cannot be written."""
         self.id = uuid.uuid4().hex
         self.path = spool / "runs" / self.id
@@ -281,7 +281,7 @@ class Journal:
         lines = [f'["m",{name},{_NOT_FINITE.get(text, text)},{step},{timestamp}]\n' for step, text in texts]
         self._append("".join(lines).encode())
 
-    def event(self, kind: str, **body: Any) -> None:
+    def event(self, kind: str, **body: object) -> None:
         """Append anything else."""
         self._append(json.dumps({"kind": kind, **body}).encode() + b"\n")
 

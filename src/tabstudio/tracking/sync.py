@@ -17,9 +17,10 @@ import select
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabstudio.errors import TrackingError
 from tabstudio.settings import SETTINGS
@@ -255,7 +256,7 @@ class Sync:
             self.problem = problem
             self._say({"problem": problem})
 
-    def _say(self, message: dict[str, Any]) -> None:
+    def _say(self, message: Mapping[str, object]) -> None:
         try:
             os.write(self.answers, json.dumps(message).encode() + b"\n")
         except BrokenPipeError:  # nobody listens any more; the spool is what counts

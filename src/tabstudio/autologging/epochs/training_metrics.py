@@ -6,7 +6,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabstudio.autologging.epochs.epoch_detection import EpochDetector, EpochMeans, group_of_pass
 from tabstudio.autologging.events import EvaluationEvent, WatchedEpoch, WatchedTraining
@@ -14,6 +14,9 @@ from tabstudio.autologging.trace import run_parameters, variable_names
 from tabstudio.autologging.trace.call_sites import CallSite, CodeCall, CodeLoop
 from tabstudio.autologging.trace.loss_values import LossMean, LossValue, read_values, sum_losses
 from tabstudio.autologging.trace.variable_names import VALIDATION, part_of
+
+if TYPE_CHECKING:
+    import torch
 
 _EVERY_STEP = 1000
 """So many steps are all recorded; of twice as many every second one, and so on."""
@@ -45,7 +48,7 @@ class TrainingMetrics:
         record: Callable[[WatchedTraining, dict[str, float], int], None],
         record_series: Callable[[WatchedTraining, str, list[tuple[int, float]]], None],
         tell: Callable[[WatchedTraining, WatchedEpoch], None],
-        describe: Callable[[dict[str, Any], TrainingMetrics], None],
+        describe: Callable[[dict[str, object], TrainingMetrics], None],
         driven: Callable[[CodeLoop], bool],
         every: int | None,
     ) -> None:
@@ -53,7 +56,7 @@ class TrainingMetrics:
         self.epochs = EpochDetector(self._over, driven)
         training.now = self._number
         self.backward_sites: dict[tuple[CodeCall | None, int], BackwardSite] = {}
-        self.parameters: dict[int, weakref.ref[Any]] = {}
+        self.parameters: dict[int, weakref.ref[torch.Tensor]] = {}
         self._record, self._record_series = record, record_series
         self._tell, self._describe, self._every = tell, describe, every
         self._groups: dict[str, str] = {}
@@ -77,7 +80,7 @@ class TrainingMetrics:
         self._sites.setdefault(event.group, event.site)
         self.epochs.take(event)
 
-    def shares(self, parameters: list[Any]) -> bool:
+    def shares(self, parameters: list[torch.Tensor]) -> bool:
         """Say whether some of these are trained here already."""
         known = ((self.parameters.get(id(each)), each) for each in parameters)
         return any(reference is not None and reference() is each for reference, each in known)
@@ -104,7 +107,7 @@ class TrainingMetrics:
         if len(self._steps) >= _EVERY_STEP or (late and self.training.steps > _ALL_ARE_KNOWN):
             self._flush_steps()
 
-    def stepped(self, optimizer: Any) -> None:
+    def stepped(self, optimizer: torch.optim.Optimizer) -> None:
         """Keep the learning rates of this moment, and the norm of the gradients once in each epoch."""
         groups = optimizer.param_groups
         rates = [group.get("lr") for group in groups] if len(groups) > 1 else [groups[0].get("lr")]

@@ -6,7 +6,7 @@ import sys
 import weakref
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabstudio.autologging.epochs.epoch_detection import MOST_WAITING
 from tabstudio.autologging.epochs.fast_path import FastPath
@@ -26,6 +26,8 @@ from tabstudio.autologging.trace.call_sites import NOWHERE, CallSite, CodeCall, 
 from tabstudio.autologging.trace.loss_values import LossValue
 
 if TYPE_CHECKING:
+    import torch
+
     from tabstudio.autologging.launch.session import AutologSession
 
 
@@ -37,7 +39,7 @@ class TrainingTracker:
         session: AutologSession,
         models: ModelHooks,
         driven: Callable[[CodeLoop], bool],
-        settings: Mapping[str, dict[str, Any]],
+        settings: Mapping[str, Mapping[str, object]],
         fast_path: FastPath,
     ) -> None:
         self.current: TrainingMetrics | None = None
@@ -48,7 +50,9 @@ class TrainingTracker:
             int, TrainingMetrics
         ] = {}  # by the identity of optimizers, which their trainings hold
         self._steps: dict[int, int] = {}
-        self._optimizer_sites: weakref.WeakKeyDictionary[Any, CallSite] = weakref.WeakKeyDictionary()
+        self._optimizer_sites: weakref.WeakKeyDictionary[torch.optim.Optimizer, CallSite] = (
+            weakref.WeakKeyDictionary()
+        )
         self._open_steps: list[UnfinishedStep] = []
         self._early_evaluations: list[EvaluationEvent] = []
         self._changes = _Changes()
@@ -60,12 +64,14 @@ class TrainingTracker:
         """The number of steps of the current training."""
         return self.current.training.steps if self.current is not None else 0
 
-    def made(self, optimizer: Any, site: CallSite) -> None:
+    def made(self, optimizer: torch.optim.Optimizer, site: CallSite) -> None:
         """An optimizer was made."""
         self.anything_made = True
         self._optimizer_sites[optimizer] = site
 
-    def backward(self, event: BackwardEvent, source: LossSource, point: CodeCall | None, tensor: Any) -> None:
+    def backward(
+        self, event: BackwardEvent, source: LossSource, point: CodeCall | None, tensor: torch.Tensor
+    ) -> None:
         """A backward pass is made. It counts when a step follows, or when there is no optimizer."""
         self._loosen()
         if self.current is None and not self.anything_made and len(self._open_steps) < 3:
@@ -85,7 +91,7 @@ class TrainingTracker:
         elif len(self._early_evaluations) < 100 * MOST_WAITING:
             self._early_evaluations.append(event)
 
-    def trains_again(self, module: Any) -> None:
+    def trains_again(self, module: torch.nn.Module) -> None:
         """A model that was looked at is about to be trained on again."""
         if self.current is not None:
             self._session.tell("trains_again", self.current.training, module)
@@ -95,7 +101,7 @@ class TrainingTracker:
         if self.current is not None and not self._open_steps:
             self.current.epochs.about_to_train()
 
-    def stepped(self, optimizer: Any, frame: FrameType) -> TrainingMetrics:
+    def stepped(self, optimizer: torch.optim.Optimizer, frame: FrameType) -> TrainingMetrics:
         """An optimizer has made a step, no steady one: the backward passes before it are its own."""
         owner = id(optimizer)
         self._loosen()
@@ -205,12 +211,12 @@ class TrainingTracker:
         )
         return backward_site
 
-    def _params(self, params: dict[str, Any], metrics: TrainingMetrics) -> None:
+    def _params(self, params: dict[str, object], metrics: TrainingMetrics) -> None:
         training = metrics.training
         named = {f"{name}{training.suffix}": value for name, value in params.items()}
         self._session.params(named, training.run)
 
-    def _owner(self, optimizer: Any, site: CallSite) -> TrainingMetrics:
+    def _owner(self, optimizer: torch.optim.Optimizer, site: CallSite) -> TrainingMetrics:
         """Find the training of an optimizer that steps for the first time."""
         parameters = _parameters(optimizer)
         for metrics in reversed(self._all):
@@ -245,7 +251,9 @@ class TrainingTracker:
             metrics.evaluated(event)
         return metrics
 
-    def _introduce(self, metrics: TrainingMetrics, optimizer: Any, frame: FrameType) -> None:
+    def _introduce(
+        self, metrics: TrainingMetrics, optimizer: torch.optim.Optimizer, frame: FrameType
+    ) -> None:
         """Record what a training is made of, as far as its optimizers so far tell."""
         training = metrics.training
         first = not training.optimizers
@@ -267,10 +275,10 @@ class TrainingTracker:
         self._session.tell("training_began" if first else "training_grew", training)
 
     def _introduce_models(
-        self, training: WatchedTraining, parameters: list[Any], frame: FrameType, alone: bool
-    ) -> dict[str, Any]:
+        self, training: WatchedTraining, parameters: list[torch.Tensor], frame: FrameType, alone: bool
+    ) -> dict[str, object]:
         found = self._models.found({id(p) for p in parameters}, frame)
-        params: dict[str, Any] = {}
+        params: dict[str, object] = {}
         for called, module in found.items():
             inner = unwrap_model(module)
             self._models.hook(module)
@@ -306,9 +314,9 @@ class _Changes:
 
     def __init__(self) -> None:
         self.seen = False
-        self._before: list[tuple[weakref.ref[Any], float]] = []
+        self._before: list[tuple[weakref.ref[torch.Tensor], float]] = []
 
-    def look(self, tensor: Any) -> None:
+    def look(self, tensor: torch.Tensor) -> None:
         """Look at the leaves of a graph: for the first time, and whether they have changed since."""
         if not self._before:
             self._before = [
@@ -317,14 +325,14 @@ class _Changes:
         changed = ((leaf := known()) is not None and _sum(leaf) != was for known, was in self._before)
         self.seen = self.seen or any(changed)
 
-    def leaves(self) -> list[Any]:
+    def leaves(self) -> list[torch.Tensor]:
         """Return the leaves that still exist."""
         return [leaf for known, _ in self._before if (leaf := known()) is not None]
 
 
-def _sum(tensor: Any) -> float:
+def _sum(tensor: torch.Tensor) -> float:
     return float(tensor.detach().double().sum())
 
 
-def _parameters(optimizer: Any) -> list[Any]:
+def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]

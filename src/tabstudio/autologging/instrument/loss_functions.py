@@ -41,7 +41,7 @@ class LossFunctions:
         self._target: weakref.ref[torch.Tensor] | None = None
         self._inner: list[tuple[float, bool]] = []
         self._loss_functions: dict[tuple[Any, ...], LossFunction] = {}
-        self._criteria: dict[int, tuple[weakref.ref[Any], LossFunction]] = {}
+        self._criteria: dict[int, tuple[weakref.ref[nn.Module], LossFunction]] = {}
         self.settings: dict[str, dict[str, Any]] = {}
 
     def install(self, torch: ModuleType, guard: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
@@ -111,7 +111,7 @@ class LossFunctions:
         """A criterion, or a model that returns its loss, of the user's own writing."""
         label = type(module).__name__
 
-        def before(*_: Any) -> None:
+        def before(*_: object) -> None:
             self._enter()
 
         def after(module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
@@ -128,7 +128,7 @@ class LossFunctions:
         key, label, report = ("function", id(function)), function.__name__, self._guard(self._returned)
 
         @functools.wraps(function)
-        def watched(*args: Any, **kwargs: Any) -> Any:
+        def watched(*args: object, **kwargs: object) -> Any:
             self._enter()
             try:
                 result = function(*args, **kwargs)
@@ -153,7 +153,7 @@ class LossFunctions:
         report = self._of_function
 
         @functools.wraps(function)
-        def watched(*args: Any, **kwargs: Any) -> Any:
+        def watched(*args: object, **kwargs: object) -> Any:
             if is_compiling():
                 return function(*args, **kwargs)
             result = function(*args, **kwargs)
@@ -165,7 +165,7 @@ class LossFunctions:
         return watched
 
     def _function_returned(
-        self, name: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType
+        self, name: str, result: Any, args: tuple[object, ...], kwargs: dict[str, object], frame: FrameType
     ) -> None:
         target = args[1] if len(args) > 1 else kwargs.get("target")
         shape = getattr(target, "shape", None)

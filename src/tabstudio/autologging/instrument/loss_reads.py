@@ -58,7 +58,7 @@ class LossReads:
 
             return watched
 
-        def watched_step(scheduler: Any, metrics: Any, *args: Any, **kwargs: Any) -> Any:
+        def watched_step(scheduler: Any, metrics: Any, *args: object, **kwargs: object) -> Any:
             was_given(scheduler, metrics, sys._getframe(1))
             return step(scheduler, metrics, *args, **kwargs)
 

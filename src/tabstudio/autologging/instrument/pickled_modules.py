@@ -64,7 +64,7 @@ def _without_hooks(made: Any) -> Any:
 
 def _unhooking(function: Callable[..., Any], kind: type) -> Callable[..., Any]:
     @functools.wraps(function)
-    def watched(*args: Any, **kwargs: Any) -> Any:
+    def watched(*args: object, **kwargs: object) -> Any:
         with _hooks_taken_off(args[0] if args and isinstance(args[0], kind) else None):
             return function(*args, **kwargs)
 

@@ -131,7 +131,7 @@ class _Execution:
 
         run_sync(stop)()
 
-    def _print(self, cell: Any, **_: Any) -> None:
+    def _print(self, cell: Any, **_: object) -> None:
         for output in cell.get("outputs", ()):
             if output.output_type == "stream":
                 stream = sys.stderr if output.name == "stderr" else sys.stdout

@@ -127,7 +127,7 @@ class DatasetObserver(Observer):
         split = module.train_test_split
         seen = self._session.guarded(self, self._was_split)
 
-        def watched(*args: Any, **kwargs: Any) -> Any:
+        def watched(*args: object, **kwargs: object) -> Any:
             parts = split(*args, **kwargs)
             seen(parts)
             return parts

@@ -68,19 +68,19 @@ class FigureObserver(Observer):
         show, show_one, self._save = pyplot.show, figure_class.show, figure_class.savefig
         keep_saved = self._session.guarded(self, self._saved)
 
-        def watched_show(*args: Any, **kwargs: Any) -> Any:
+        def watched_show(*args: object, **kwargs: object) -> Any:
             keep_all()
             with _without_screen():
                 return show(*args, **kwargs)
 
-        def watched_show_one(figure: Figure, *args: Any, **kwargs: Any) -> Any:
+        def watched_show_one(figure: Figure, *args: object, **kwargs: object) -> Any:
             keep_all([figure])
             with _without_screen():
                 return show_one(figure, *args, **kwargs)
 
         save = self._save
 
-        def watched_save(figure: Figure, fname: Any, *args: Any, **kwargs: Any) -> Any:
+        def watched_save(figure: Figure, fname: Any, *args: object, **kwargs: object) -> Any:
             result = save(figure, fname, *args, **kwargs)
             keep_saved(figure, fname)
             return result
@@ -98,7 +98,7 @@ class FigureObserver(Observer):
         show: Callable[..., Any] = backend.show
         keep_all = self._session.guarded(self, self._shown)
 
-        def watched_show(*args: Any, **kwargs: Any) -> Any:
+        def watched_show(*args: object, **kwargs: object) -> Any:
             keep_all()
             return show(*args, **kwargs)
 

@@ -33,7 +33,7 @@ class LightningObserver(Observer):
         fit, begins = package.Trainer.fit, self._session.guarded(self, self._begins)
         session = self._session
 
-        def watched(trainer: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+        def watched(trainer: Any, model: Any, *args: object, **kwargs: object) -> Any:
             begins(package, trainer, model)
             with session.unwatched():  # the loop inside is Lightning's
                 return fit(trainer, model, *args, **kwargs)

@@ -54,17 +54,17 @@ class MlflowRunObserver(Observer):
         began = self._session.guarded(self, self._began)
         ended = self._session.guarded(self, self._ended)
 
-        def watched_create(self: Any, *args: Any, **kwargs: Any) -> Any:
+        def watched_create(self: Any, *args: object, **kwargs: object) -> Any:
             run = create(self, *args, **kwargs)
             began(self, run.info.run_id)
             return run
 
-        def watched_start(*args: Any, **kwargs: Any) -> Any:
+        def watched_start(*args: object, **kwargs: object) -> Any:
             run = start(*args, **kwargs)
             began(client(), run.info.run_id)
             return run
 
-        def watched_end(self: Any, run_id: str, *args: Any, **kwargs: Any) -> Any:
+        def watched_end(self: Any, run_id: str, *args: object, **kwargs: object) -> Any:
             result = end(self, run_id, *args, **kwargs)
             ended(run_id)
             return result

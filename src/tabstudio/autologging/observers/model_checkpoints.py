@@ -108,7 +108,7 @@ class CheckpointObserver(Observer):
             for kept in course.models.values():
                 kept.best = _weights(kept, epoch, training)
 
-    def model_logged(self, model: Any, preprocessor: Any, registered: bool) -> None:
+    def model_logged(self, model: Any, preprocessor: object, registered: bool) -> None:
         """Another version of a model that is registered already is not made."""
         self._registered = self._registered or registered
 
@@ -129,12 +129,12 @@ class CheckpointObserver(Observer):
                     kept.early[training.steps] = _copied(kept.module.state_dict(), None)
 
     def _hook(self, kept: WatchedModel) -> Any:
-        def called(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        def called(_: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
             self._called(kept, args, kwargs)
 
         return self._session.guarded(self, called)
 
-    def _called(self, kept: WatchedModel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _called(self, kept: WatchedModel, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         from tabstudio.model.torch_export import few_rows
 
         kept.example, kept.rows = few_rows((args, kwargs), EXAMPLE_ROWS)

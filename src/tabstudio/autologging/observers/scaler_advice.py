@@ -52,7 +52,7 @@ class ScalerAdvice(Observer):
         """Put everything back."""
         self._patches.undo()
 
-    def model_logged(self, model: Any, preprocessor: Any, registered: bool) -> None:
+    def model_logged(self, model: Any, preprocessor: object, registered: bool) -> None:
         """It was done."""
         self._logged = self._logged or preprocessor is not None
 
@@ -77,7 +77,7 @@ class ScalerAdvice(Observer):
         seen = self._session.guarded(self, self._was_fitted)
 
         @functools.wraps(fit)
-        def watched(transformer: Any, *args: Any, **kwargs: Any) -> Any:
+        def watched(transformer: Any, *args: object, **kwargs: object) -> Any:
             result = fit(transformer, *args, **kwargs)
             seen(transformer, args)
             return result

@@ -90,7 +90,7 @@ class ScoreObserver(Observer):
     def _watch(self, module: ModuleType, name: str, special: Special | None) -> None:
         function, seen = getattr(module, name), self._seen
 
-        def watched(*args: Any, **kwargs: Any) -> Any:
+        def watched(*args: object, **kwargs: object) -> Any:
             value = function(*args, **kwargs)
             seen(
                 name,
@@ -109,7 +109,7 @@ class ScoreObserver(Observer):
             inner = wrap(self, compute)
 
             @functools.wraps(inner)
-            def watched(*args: Any, **kwargs: Any) -> Any:
+            def watched(*args: object, **kwargs: object) -> Any:
                 value = inner(*args, **kwargs)
                 seen(type(self).__name__, value, None)
                 return value

@@ -44,14 +44,14 @@ class SeedObserver(Observer):
     def _watch(self, module: ModuleType, name: str, called: str) -> None:
         function, seen = getattr(module, name), self._session.guarded(self, self._was_set)
 
-        def watched(*args: Any, **kwargs: Any) -> Any:
+        def watched(*args: object, **kwargs: object) -> Any:
             made = function(*args, **kwargs)
             seen(called, args, kwargs)
             return made
 
         self._patches.set_function(module, name, function, watched)
 
-    def _was_set(self, called: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _was_set(self, called: str, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         seed = next(iter((*args, *kwargs.values())), None)
         if call_arguments.calling_frame() is None:
             return

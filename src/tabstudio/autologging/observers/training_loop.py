@@ -100,7 +100,7 @@ class TrainingLoopObserver(Observer):
     def _patch_making(self, kind: Any) -> None:
         make, made = kind.__init__, self._guard(self._optimizer_made)
 
-        def watched(optimizer: Any, *args: Any, **kwargs: Any) -> None:
+        def watched(optimizer: torch.optim.Optimizer, *args: object, **kwargs: object) -> None:
             make(optimizer, *args, **kwargs)
             made(optimizer, sys._getframe(1))
 
@@ -111,7 +111,7 @@ class TrainingLoopObserver(Observer):
         backward, grad = autograd.backward, autograd.grad
         network_rows, on_gradient = self._guard(self._backward_asked), self._guard(self._gradient_asked)
 
-        def watched(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+        def watched(tensors: Any, *args: object, **kwargs: object) -> Any:
             network_rows(tensors, sys._getframe(1))
             loop.in_backward += 1
             try:
@@ -119,7 +119,7 @@ class TrainingLoopObserver(Observer):
             finally:
                 loop.in_backward -= 1
 
-        def watched_grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        def watched_grad(outputs: Any, inputs: Any, *args: object, **kwargs: object) -> Any:
             on_gradient(outputs, inputs, sys._getframe(1))
             return grad(outputs, inputs, *args, **kwargs)
 
@@ -300,15 +300,15 @@ class TrainingLoopObserver(Observer):
             if computed.site.entries and computed.loss.value is not None:
                 self._evaluated(computed, True)
 
-    def _optimizer_made(self, optimizer: Any, frame: FrameType) -> None:
+    def _optimizer_made(self, optimizer: torch.optim.Optimizer, frame: FrameType) -> None:
         if self._is_here():
             self._trainings.made(optimizer, call_site(frame))
 
-    def _before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+    def _before_step(self, optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:
         loop = self._loop
         loop.in_step, loop.went_back_in_step = True, False
 
-    def _after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+    def _after_step(self, optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:
         loop = self._loop
         loop.in_step = False
         if get_ident() != loop.thread and not self._is_here():
