@@ -54,7 +54,7 @@ class TensorSpec:
     shape: tuple[int, ...]
 
 
-def tensor_columns(specs: Sequence[TensorSpec]) -> list[dict[str, Any]]:
+def tensor_columns(specs: Sequence[TensorSpec]) -> list[dict[str, object]]:
     """Tensors as MLflow writes them down. A single one has no name."""
     several = len(specs) > 1
     return [
@@ -67,7 +67,7 @@ def tensor_columns(specs: Sequence[TensorSpec]) -> list[dict[str, Any]]:
     ]
 
 
-def mlflow_tensors(inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> Any:
+def mlflow_tensors(inputs: list[dict[str, object]], outputs: list[dict[str, object]]) -> Any:
     """Build an `mlflow.models.ModelSignature` of tensors that `tensor_columns` wrote down."""
     from mlflow.models import ModelSignature
 

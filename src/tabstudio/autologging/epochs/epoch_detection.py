@@ -120,7 +120,7 @@ class EpochDetector:
         self._after: list[EvaluationEvent] = []
         self._now = EpochMeans()
         self._key: tuple[Entry, ...] = ()
-        self._round: tuple[Any, ...] = ()
+        self._round: tuple[object, ...] = ()
         self._loader_pass = self._steps = self._restarts = 0
         self._at: Any = None
         self._stepless = self._validated = self._is_sure = False
@@ -336,7 +336,7 @@ class EpochDetector:
             self.shape = None
             self._wait(event)
 
-    def _ends_before(self, event: BackwardEvent, round_: tuple[Any, ...]) -> bool:
+    def _ends_before(self, event: BackwardEvent, round_: tuple[object, ...]) -> bool:
         if not self.by_steps:
             return bool(self._now.passes) and round_ != self._round
         self._validated = self._validated or bool(self._now.evaluated)
@@ -375,7 +375,7 @@ class EpochDetector:
         self._restarts += back or now.ended > now.trained > 0.0
         self._at = value
 
-    def _round_of(self, key: tuple[Entry, ...], loader_pass: int, steps: int) -> tuple[Any, ...]:
+    def _round_of(self, key: tuple[Entry, ...], loader_pass: int, steps: int) -> tuple[object, ...]:
         assert self.shape is not None
         values = tuple([value for where, value in key if isinstance(where, CodeLoop)])
         if self.shape.data is None:  # without a variable an iteration ends with its step

@@ -6,7 +6,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabstudio.autologging.epochs.epoch_detection import EpochDetector, EpochMeans, group_of_pass
 from tabstudio.autologging.events import EvaluationEvent, WatchedEpoch, WatchedTraining
@@ -63,10 +63,10 @@ class TrainingMetrics:
         self._sites: dict[str, CallSite] = {}
         self._names: dict[str, str] = {}
         self._steps: list[tuple[int, str, LossValue]] = []
-        self._rates: dict[int, list[Any]] = {}
-        self._first_rates: dict[int, dict[int, list[Any]]] = {}
+        self._rates: dict[int, list[object]] = {}
+        self._first_rates: dict[int, dict[int, list[object]]] = {}
         self._last_rates: dict[str, float] = {}
-        self._norms: list[Any] = []
+        self._norms: list[object] = []
         self._sized = False
         self._last: EpochMeans | None = None
         self._flushed = time.perf_counter()
@@ -155,12 +155,12 @@ class TrainingMetrics:
         rows = {} if self.epochs.by_steps else {"rows": int(stretch.rows)}
         self._describe({"batch_size": int(stretch.batch), **rows}, self)
 
-    def _rates_of(self, stretch: EpochMeans) -> dict[int, list[Any]]:
+    def _rates_of(self, stretch: EpochMeans) -> dict[int, list[object]]:
         """The learning rates of its last step: the first epochs are told late, and rates change."""
         made = stretch.steps if stretch.evaluated else stretch.steps + 1
         return self._first_rates.get(made, self._rates) if stretch.passes else {}
 
-    def _changed_rates(self, known: dict[int, list[Any]]) -> dict[str, float]:
+    def _changed_rates(self, known: dict[int, list[object]]) -> dict[str, float]:
         rates: dict[str, float] = {}
         for name, optimizer in self.training.optimizers.items():
             called = "learning_rate" if name == "optimizer" else f"learning_rate_{name}"

@@ -29,7 +29,7 @@ class LoaderPasses:
         self.training: set[int] = set()
         self._passes = 0
         self._drivers: set[CodeLoop] = set()
-        self._names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+        self._names: weakref.WeakKeyDictionary[object, str] = weakref.WeakKeyDictionary()
         self._patches = Patches()
 
     def drives(self, loop: CodeLoop) -> bool:

@@ -23,6 +23,7 @@ from tabstudio.autologging.trace.loss_values import LossValue
 if TYPE_CHECKING:
     import torch
     from torch import nn
+    from torch.utils.hooks import RemovableHandle
 
     from tabstudio.autologging.epochs.fast_path import FastPath
 
@@ -35,7 +36,7 @@ class LossFunctions:
     def __init__(self, seen: Callable[[ComputedLoss, FrameType], None], fast_path: FastPath) -> None:
         self._on_loss, self._fast_path = seen, fast_path
         self._patches = Patches()
-        self._handles: list[Any] = []
+        self._handles: list[RemovableHandle] = []
         self._watched: set[int] = set()
         self._within = self._inputs = 0
         self._target: weakref.ref[torch.Tensor] | None = None

@@ -12,6 +12,7 @@ from tabstudio.autologging.trace import variable_names
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.utils.hooks import RemovableHandle
 
 
 class ModelHooks:
@@ -19,7 +20,7 @@ class ModelHooks:
 
     def __init__(self, before_forward: Callable[[nn.Module, Any], None]) -> None:
         self._before_forward = before_forward
-        self._handles: list[Any] = []
+        self._handles: list[RemovableHandle] = []
         self._hooked: set[int] = set()
         self.compiled = False
 

@@ -29,7 +29,7 @@ class Patches:
         self._done.append((owner, name, before, value, own))
 
     def set_function(
-        self, module: ModuleType, name: str, function: Callable[..., Any], watched: Callable[..., Any]
+        self, module: ModuleType, name: str, function: Callable[..., object], watched: Callable[..., object]
     ) -> None:
         """Replace a library's function by `watched`, in a script that has imported it already, too."""
         functools.update_wrapper(watched, function)

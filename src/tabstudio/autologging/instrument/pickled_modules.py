@@ -62,7 +62,7 @@ def _without_hooks(made: Any) -> Any:
     return (*made[:2], {**state, **plain}, *made[3:]) if plain else made
 
 
-def _unhooking(function: Callable[..., Any], kind: type) -> Callable[..., Any]:
+def _unhooking(function: Callable[..., object], kind: type) -> Callable[..., object]:
     @functools.wraps(function)
     def watched(*args: object, **kwargs: object) -> Any:
         with _hooks_taken_off(args[0] if args and isinstance(args[0], kind) else None):

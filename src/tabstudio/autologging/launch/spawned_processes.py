@@ -44,7 +44,7 @@ class SpawnObserver(Observer):
         start, session = module.start_processes, self._session
 
         def watched(
-            fn: Callable[..., Any], args: Any = (), nprocs: int = 1, *rest: Any, **kwargs: Any
+            fn: Callable[..., object], args: Any = (), nprocs: int = 1, *rest: Any, **kwargs: Any
         ) -> Any:
             if session.here:
                 session.spawned = True
@@ -58,7 +58,7 @@ class SpawnObserver(Observer):
 class SpawnedFunction:
     """What runs in a process in place of `function`: it is watched where `index` is 0."""
 
-    function: Callable[..., Any]
+    function: Callable[..., object]
     options: AutologOptions
     source: str
     start: Callable[..., AutologSession]

@@ -17,6 +17,8 @@ from tabstudio.autologging.trace.call_sites import user_frames
 from tabstudio.errors import DataError
 
 if TYPE_CHECKING:
+    from torch.utils.hooks import RemovableHandle
+
     from tabstudio.autologging.launch.session import AutologSession
     from tabstudio.table.schema import Schema
     from tabstudio.tracking import Run
@@ -53,7 +55,7 @@ class DatasetObserver(Observer):
         self._noted: list[DatasetRecord] = []
         self._loaders: weakref.WeakSet[Any] = weakref.WeakSet()
         self._known: set[tuple[int, str, str]] = set()
-        self._handles: list[Any] = []
+        self._handles: list[RemovableHandle] = []
         session.imports.when("sklearn.model_selection", self._watch_splits)
         session.imports.when("torch.utils.data.dataloader", self._watch_loaders)
 

@@ -51,7 +51,7 @@ class FigureObserver(Observer):
         """Look on where figures are shown and saved. There are no hooks for it."""
         self._session = session
         self._patches = Patches()
-        self._known = weakref.WeakKeyDictionary[Any, _Kept]()
+        self._known = weakref.WeakKeyDictionary[object, _Kept]()
         self._names: set[str] = set()
         self._count = 0
         session.imports.when("matplotlib.pyplot", self._watch_pyplot)
@@ -95,7 +95,7 @@ class FigureObserver(Observer):
 
     def _watch_notebook(self, backend: ModuleType) -> None:
         """A notebook shows, at the end of a cell, what was drawn in it."""
-        show: Callable[..., Any] = backend.show
+        show: Callable[..., object] = backend.show
         keep_all = self._session.guarded(self, self._shown)
 
         def watched_show(*args: object, **kwargs: object) -> Any:
@@ -196,7 +196,7 @@ def _look(figure: Figure) -> int:
 
     look = zlib.crc32(repr(figure.get_suptitle()).encode())
     for part in _parts(figure):
-        facts: list[Any] = [id(part), part.get_visible()]
+        facts: list[object] = [id(part), part.get_visible()]
         facts += [str(getattr(part, reader, str)()) for reader in _SAID]
         look = zlib.crc32(repr(facts).encode(), look)
         for reader in ("get_xydata", "get_offsets", "get_array"):

@@ -42,7 +42,7 @@ class WatchedModel:
     name: str
     module: nn.Module
     called: nn.Module
-    example: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+    example: tuple[tuple[object, ...], dict[str, object]] | None = None
     rows: int = 0
     handle: Any = None
     best: dict[str, torch.Tensor] | None = None
@@ -218,7 +218,7 @@ class CheckpointObserver(Observer):
 class _Exported:
     inputs: list[TensorSpec]
     outputs: list[TensorSpec]
-    example: list[Any] | None
+    example: list[object] | None
     version: str
 
 

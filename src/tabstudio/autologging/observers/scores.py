@@ -105,7 +105,7 @@ class ScoreObserver(Observer):
         metric, collection, seen = module.Metric, module.MetricCollection, self._seen
         wrap, compute = getattr(metric, WRAP_COMPUTE), collection.compute
 
-        def watched_wrap(self: Any, compute: Callable[..., Any]) -> Callable[..., Any]:
+        def watched_wrap(self: Any, compute: Callable[..., object]) -> Callable[..., object]:
             inner = wrap(self, compute)
 
             @functools.wraps(inner)

@@ -23,7 +23,7 @@ class SeedObserver(Observer):
         """Look on where seeds are set. There is no hook for it."""
         self._session = session
         self._patches = Patches()
-        self._seeds: dict[str, Any] = {}
+        self._seeds: dict[str, object] = {}
         self._watch(random, "seed", "seed.random")
         session.imports.when("numpy.random", self._watch_numpy)
 

@@ -32,6 +32,7 @@ from tabstudio.autologging.trace.loss_values import LossValue
 
 if TYPE_CHECKING:
     import torch
+    from torch.utils.hooks import RemovableHandle
 
     from tabstudio.autologging.launch.session import AutologSession
     from tabstudio.tracking.run import Status
@@ -46,7 +47,7 @@ class TrainingLoopObserver(Observer):
         """Watch PyTorch as soon as it is imported."""
         self._session = session
         self._patches = Patches()
-        self._handles: list[Any] = []
+        self._handles: list[RemovableHandle] = []
         self._loop = WatchedLoop()
         self._fast_path = FastPath(self._loop)
         self._losses = LossFunctions(self._computed, self._fast_path)

@@ -229,7 +229,7 @@ def _values(frame: FrameType, point: _Point) -> list[Entry]:
     return entries
 
 
-def locals_of(frame: FrameType) -> dict[str, Any]:
+def locals_of(frame: FrameType) -> dict[str, object]:
     """Return a copy of a frame's local names, which lives no longer than its reader."""
     names = frame.f_locals
     copy = dict(names)

@@ -16,13 +16,13 @@ _LIBRARIES = ("accelerate", "lightning", "numpy", "pandas", "polars", "scikit-le
 _TREE_LENGTH = 5500
 
 
-def optimizer_parameters(name: str, value: Any) -> dict[str, Any]:
+def optimizer_parameters(name: str, value: Any) -> dict[str, object]:
     """Describe an optimizer: its class, and every hyperparameter of every group.
 
     What is the same in all groups is said once.
     """
     groups = [{k: _plain(v) for k, v in group.items() if k != "params"} for group in value.param_groups]
-    described: dict[str, Any] = {name: type(value).__name__}
+    described: dict[str, object] = {name: type(value).__name__}
     for key in groups[0]:
         values = [group.get(key) for group in groups]
         if all(each == values[0] for each in values):
@@ -34,7 +34,7 @@ def optimizer_parameters(name: str, value: Any) -> dict[str, Any]:
     return described
 
 
-def model_parameters(name: str, module: nn.Module) -> dict[str, Any]:
+def model_parameters(name: str, module: nn.Module) -> dict[str, object]:
     """Describe a model: its class, its tree of modules, how many parameters it has, of which kind."""
     parameters = list(module.parameters())
     count = sum(parameter.numel() for parameter in parameters)
@@ -48,11 +48,11 @@ def model_parameters(name: str, module: nn.Module) -> dict[str, Any]:
     }
 
 
-def environment_parameters() -> dict[str, Any]:
+def environment_parameters() -> dict[str, object]:
     """Describe what the training runs in: versions, seeds, autocast, threads."""
     import torch
 
-    described: dict[str, Any] = {f"version.{name}": number for name, number in _versions().items()}
+    described: dict[str, object] = {f"version.{name}": number for name, number in _versions().items()}
     described["python"] = sys.version.split()[0]
     described["command"] = " ".join([sys.argv[0], *sys.argv[1:]])
     described["seed.torch"] = torch.initial_seed()
@@ -65,9 +65,9 @@ def environment_parameters() -> dict[str, Any]:
     return described
 
 
-def scheduler_parameters(name: str, value: Any) -> dict[str, Any]:
+def scheduler_parameters(name: str, value: Any) -> dict[str, object]:
     """Describe a scheduler of learning rates: its class and its settings."""
-    described: dict[str, Any] = {name: type(value).__name__}
+    described: dict[str, object] = {name: type(value).__name__}
     for key in inspect.signature(type(value)).parameters:
         setting = vars(value).get(key)
         if key != "last_epoch" and isinstance(setting, int | float | str | list | tuple):
@@ -75,7 +75,7 @@ def scheduler_parameters(name: str, value: Any) -> dict[str, Any]:
     return described
 
 
-def criterion_parameters(module: Any) -> dict[str, Any]:
+def criterion_parameters(module: Any) -> dict[str, object]:
     """Describe a criterion's settings: what its class was made with."""
     return {
         key: _plain(value)
@@ -84,7 +84,7 @@ def criterion_parameters(module: Any) -> dict[str, Any]:
     }
 
 
-def learning_rates(name: str, found: list[Any]) -> dict[str, float]:
+def learning_rates(name: str, found: list[object]) -> dict[str, float]:
     """Name the learning rates of the groups; one name where all are the same."""
     numbers = [rate for rate in found if isinstance(rate, float | int)]
     if len(numbers) != len(found) or not numbers:

@@ -28,7 +28,7 @@ def variables(frame: FrameType | None) -> Iterator[tuple[str, Any]]:
     `self` comes last: elsewhere the same object has a name that says more.
     """
     seen: set[int] = set()
-    selves: list[Any] = []
+    selves: list[object] = []
     for depth, each in enumerate(user_frames(frame)):
         if depth == _DEEPEST:
             break
@@ -43,7 +43,7 @@ def variables(frame: FrameType | None) -> Iterator[tuple[str, Any]]:
     yield from (("self", each) for each in selves)
 
 
-def _named(names: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _named(names: dict[str, object]) -> Iterator[tuple[str, Any]]:
     yield from names.items()
     for name, holder in names.items():
         if not name.startswith("__"):
