@@ -24,6 +24,7 @@ from tabstudio.tracking.mlflow_names import DIGEST_LENGTH, TAG_LENGTH, shortened
 from tabstudio.tracking.mlflow_store import MlflowStore, RefusedError, UnreachableError
 from tabstudio.tracking.model_upload import ModelUpload
 from tabstudio.tracking.spool import RunFolder
+from tabstudio.tracking.spool_events import ArtifactEvent, DatasetEvent, FinishEvent, ModelEvent, ValuesEvent
 
 METRICS_PER_BATCH = 1000
 KEYS_PER_BATCH = 100
@@ -236,7 +237,7 @@ class Courier:
         client = self.server.client
         self.server("store artifacts", lambda: client.log_artifacts(self.state.run_id, str(folder), to))
 
-    def _on_params(self, event: dict[str, Any]) -> None:
+    def _on_params(self, event: ValuesEvent) -> None:
         params = [
             Param(key, value) for key, value in event["values"].items() if not self._is_theirs("params", key)
         ]
@@ -251,16 +252,16 @@ class Courier:
         for param in params:
             self._unless_refused(partial(self._batch, f"log the parameter {param.key}", params=[param]))
 
-    def _on_tags(self, event: dict[str, Any]) -> None:
+    def _on_tags(self, event: ValuesEvent) -> None:
         tags = list(event["values"].items())
         for first in range(0, len(tags), KEYS_PER_BATCH):
             self._tags(dict(tags[first : first + KEYS_PER_BATCH]))
 
-    def _on_artifact(self, event: dict[str, Any]) -> None:
+    def _on_artifact(self, event: ArtifactEvent) -> None:
         self._artifacts(self.folder.path / event["place"], event["to"] or None)
         shutil.rmtree(self.folder.path / event["place"])
 
-    def _on_dataset(self, event: dict[str, Any]) -> None:
+    def _on_dataset(self, event: DatasetEvent) -> None:
         dataset = Dataset(
             name=event["name"],
             digest=event["fingerprint"][:DIGEST_LENGTH],
@@ -276,7 +277,7 @@ class Courier:
             lambda: client.log_inputs(self.state.run_id, [DatasetInput(dataset, tags)]),
         )
 
-    def _on_model(self, event: dict[str, Any]) -> None:
+    def _on_model(self, event: ModelEvent) -> None:
         ModelUpload(self.server, self.folder, self._latest_points).push(event)
 
     def _latest_points(self, names: list[str]) -> dict[str, Metric]:
@@ -286,7 +287,7 @@ class Courier:
                 self._latest[name] = max(known, key=lambda metric: (metric.step, metric.timestamp))
         return {name: self._latest[name] for name in names if name in self._latest}
 
-    def _on_finish(self, event: dict[str, Any]) -> None:
+    def _on_finish(self, event: FinishEvent) -> None:
         if self.samples:
             self._push_samples()
         self._finish(event["status"], event["time"], event["notes"])

@@ -20,6 +20,7 @@ from typing import Any
 
 import tabstudio
 from tabstudio.tracking.signature import mlflow_signature, mlflow_tensors
+from tabstudio.tracking.spool_events import ModelEvent
 
 LOADER = "tabstudio.model.pyfunc"
 BUNDLE = "bundle"
@@ -46,7 +47,7 @@ def _installed(names: tuple[str, ...]) -> list[str]:
     return lines
 
 
-def write(folder: Path, event: dict[str, Any], run_id: str, model_id: str, location: str) -> None:
+def write(folder: Path, event: ModelEvent, run_id: str, model_id: str, location: str) -> None:
     """Write what belongs around the bundle or the network, which is in `folder` already."""
     from mlflow.models import Model
 
@@ -73,7 +74,7 @@ def write(folder: Path, event: dict[str, Any], run_id: str, model_id: str, locat
     model.save(str(folder / "MLmodel"))
 
 
-def _add_network(model: Any, event: dict[str, Any]) -> None:
+def _add_network(model: Any, event: ModelEvent) -> None:
     """Describe `data/model.pt2` as `mlflow.pytorch.save_model` does, which itself would export anew."""
     model.add_flavor("pytorch", model_data=NETWORK, pytorch_version=event["network"], code=None)
     if len(event["inputs"]) == 1:  # MLflow's `predict` takes one array

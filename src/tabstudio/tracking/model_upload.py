@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 from mlflow.entities import LoggedModelOutput, Metric
 
@@ -12,6 +11,7 @@ from tabstudio.tracking import mlflow_model
 from tabstudio.tracking.mlflow_names import SIZE_TAG, abridged
 from tabstudio.tracking.mlflow_store import MlflowStore, RefusedError
 from tabstudio.tracking.spool import RunFolder
+from tabstudio.tracking.spool_events import ModelEvent
 
 DESCRIPTION_LENGTH = 5000
 MODEL_TAG = "tabstudio.model"
@@ -26,7 +26,7 @@ class ModelUpload:
         self.server, self.folder, self.latest = server, folder, latest
         self.client, self.state = server.client, folder.state
 
-    def push(self, event: dict[str, Any]) -> None:
+    def push(self, event: ModelEvent) -> None:
         """Log the model, and register it where the event names a registered model."""
         if self._first("model", event):
             self.state.model_id = self._create(event)
@@ -38,10 +38,10 @@ class ModelUpload:
         if not self.state.version:  # of several models the registered one is the run's
             self.state.model_uri = f"models:/{self.state.model_id}"
         if event["registered_name"]:
-            self._register(event)
+            self._register(event["registered_name"], event)
         self.folder.save()
 
-    def _first(self, what: str, event: dict[str, Any]) -> bool:
+    def _first(self, what: str, event: ModelEvent) -> bool:
         """Say whether this is the first attempt, and write down that there was one."""
         mark = f"{what} {event['place']}"
         if mark in self.state.attempted:
@@ -50,15 +50,15 @@ class ModelUpload:
         self.folder.save()
         return True
 
-    def _mark(self, event: dict[str, Any]) -> str:
+    def _mark(self, event: ModelEvent) -> str:
         return f"{self.folder.about.id}/{event['place']}"
 
-    def _size(self, event: dict[str, Any]) -> int:
+    def _size(self, event: ModelEvent) -> int:
         """Bytes of the model's artifacts: the registry shows them without fetching any."""
         folder = self.folder.path / event["place"]
         return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
-    def _create(self, event: dict[str, Any]) -> str:
+    def _create(self, event: ModelEvent) -> str:
         model = self.server(
             "make the model",
             lambda: self.client.create_logged_model(
@@ -72,7 +72,7 @@ class ModelUpload:
         )
         return str(model.model_id)
 
-    def _found(self, event: dict[str, Any]) -> str:
+    def _found(self, event: ModelEvent) -> str:
         found = self.server(
             "look for the model",
             lambda: self.client.search_logged_models(
@@ -81,14 +81,14 @@ class ModelUpload:
         )
         return next((str(m.model_id) for m in found if m.tags.get(MODEL_TAG) == self._mark(event)), "")
 
-    def _store(self, event: dict[str, Any]) -> None:
+    def _store(self, event: ModelEvent) -> None:
         model_id = self.state.model_id
         model = self.server("look at the model", lambda: self.client.get_logged_model(model_id))
         folder = self.folder.path / event["place"]
         mlflow_model.write(folder, event, self.state.run_id, model_id, model.artifact_location)
         self.server("store the model", lambda: self.client.log_model_artifacts(model_id, str(folder)))
 
-    def _link(self, event: dict[str, Any]) -> None:
+    def _link(self, event: ModelEvent) -> None:
         model_id, run_id = self.state.model_id, self.state.run_id
         outputs = self.server("look at the run", lambda: self.client.get_run(run_id)).outputs
         if all(output.model_id != model_id for output in (outputs.model_outputs if outputs else ())):
@@ -99,7 +99,7 @@ class ModelUpload:
             self.server("log the model's metrics", lambda: self.client.log_batch(run_id, metrics=metrics))
         self.server("finish the model", lambda: self.client.finalize_logged_model(model_id, "READY"))
 
-    def _metrics(self, event: dict[str, Any]) -> list[Metric]:
+    def _metrics(self, event: ModelEvent) -> list[Metric]:
         known = self.latest(list(event["metrics"]))
         metrics = []
         for name, value in event["metrics"].items():
@@ -121,8 +121,7 @@ class ModelUpload:
             )
         return metrics
 
-    def _register(self, event: dict[str, Any]) -> None:
-        name = event["registered_name"]
+    def _register(self, name: str, event: ModelEvent) -> None:
         version = "" if self._first("version", event) else self._found_version(name, event)
         self.state.version = version or self._new_version(name, event)
         self._describe(name, event["card"])
@@ -134,7 +133,7 @@ class ModelUpload:
         )
         self.state.model_uri = f"models:/{name}/{self.state.version}"
 
-    def _found_version(self, name: str, event: dict[str, Any]) -> str:
+    def _found_version(self, name: str, event: ModelEvent) -> str:
         found = self.server(
             "look for the version",
             lambda: self.client.search_model_versions(f"name = {json.dumps(name)}"),
@@ -142,7 +141,7 @@ class ModelUpload:
         mark = self._mark(event)
         return next((str(v.version) for v in found if v.tags.get(MODEL_TAG) == mark), "")
 
-    def _new_version(self, name: str, event: dict[str, Any]) -> str:
+    def _new_version(self, name: str, event: ModelEvent) -> str:
         try:
             self.server("make the registered model", lambda: self.client.create_registered_model(name))
         except RefusedError:
