@@ -195,9 +195,9 @@ def test_figures_are_judged_without_torch(shelf):
 import json, sys
 from tabstudio.registry import gates
 from tabstudio.registry.registry import Registry
-from tabstudio.registry.stage_rules import Rules, Stage
+from tabstudio.registry.stage_rules import Stage, StageRules
 stage = Stage("production", gates=json.loads({json.dumps(json.dumps(declared))}))
-registry = Registry(tracking_uri={shelf.uri!r}, rules=Rules((stage,)))
+registry = Registry(tracking_uri={shelf.uri!r}, rules=StageRules((stage,)))
 one, two = registry.version("cancer", 1), registry.version("cancer", 2)
 print([r.name for r in gates.judge(registry, one, two, stage)], "torch" in sys.modules)
 """
@@ -259,6 +259,7 @@ def adopted(tmp_path, monkeypatch):
 
     import tabstudio
     from tabstudio.registry.registry import Registry
+    from tabstudio.tracking import deliver
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     frame = pl.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [0.5, 0.1, 0.9, 0.3]})
@@ -267,6 +268,7 @@ def adopted(tmp_path, monkeypatch):
     tabstudio.log_model(
         network, preprocessor=scaler, columns=["a", "b"], classes=["no", "yes"], registered_model_name="own"
     )
+    deliver()
     return Registry()
 
 
