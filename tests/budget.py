@@ -25,7 +25,7 @@ SLOWER, FLOOR = 2.0, 15.0
 """A file may take so many times its seconds of the processor, and so many seconds beside."""
 MORE, BESIDE = 1.25, 2
 """A file may start so many times its processes, and so many beside: some are tried until one ends well."""
-UNKNOWN = {"busy": 20.0, "processes": 4}
+UNKNOWN = {"busy": 60.0, "processes": 24}
 """What a file that is not recorded yet counts as."""
 ENOUGH = 20
 """Without so many recorded files in a run there is no telling how slow the machine is."""
