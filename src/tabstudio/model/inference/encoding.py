@@ -52,9 +52,9 @@ class NumberScaler(Generic[Values]):
     def __init__(self, centre: Any, factor: Any, shift: Any, fill: Any, clip: Any, log: Any) -> None:
         self.centre, self.factor, self.shift, self.fill = centre, factor, shift, fill
         self.clip, self.log = clip, log
-        self.shifts = bool(np.any(np.asarray(shift)))
-        self.clips, self.all_clip = bool(np.any(np.asarray(clip))), bool(np.all(np.asarray(clip)))
-        self.logs, self.all_log = bool(np.any(np.asarray(log))), bool(np.all(np.asarray(log)))
+        self.shifts, _ = _any_and_all(shift)
+        self.clips, self.all_clip = _any_and_all(clip)
+        self.logs, self.all_log = _any_and_all(log)
 
     @classmethod
     def of(cls, columns: Sequence[NumberColumn], array: Callable[[Array], Values]) -> NumberScaler[Values]:
@@ -101,3 +101,10 @@ def _is_tame(scaled: Array | Any) -> bool:
     flat = scaled.ravel()
     # one dot product finds NaN, infinities and whatever is to be clipped, all at once
     return bool(np.dot(flat, flat) <= FARTHEST**2)
+
+
+def _any_and_all(x: Any) -> tuple[bool, bool]:
+    if isinstance(x, bool | float):  # of one column: it is asked for each block of rows
+        return bool(x), bool(x)
+    array = np.asarray(x)
+    return bool(array.any()), bool(array.all())
