@@ -96,3 +96,12 @@ def test_a_connection_that_becomes_a_websocket_is_known(upgrade, expected):
         return becomes_websocket(protocol)
 
     assert asyncio.run(read()) is expected
+
+
+def test_commands_are_given_contexts_and_formatters_of_their_own():
+    from typer.core import TyperCommand
+
+    from tabstudio._compat.typer import Context, HelpFormatter
+
+    context = Context(TyperCommand("a"))
+    assert isinstance(context.make_formatter(), HelpFormatter)

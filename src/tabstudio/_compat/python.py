@@ -5,6 +5,13 @@ from __future__ import annotations
 import atexit
 import threading
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zlib import _Decompress as _ZlibDecompress
+
+    Decompressor = _ZlibDecompress
+    """The type of what `zlib.decompressobj` returns."""
 
 
 def join_threads() -> None:

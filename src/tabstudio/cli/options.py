@@ -13,9 +13,7 @@ from typer.core import TyperCommand
 from tabstudio.errors import ConfigError
 
 if TYPE_CHECKING:
-    from typer._click.core import Context
-    from typer._click.formatting import HelpFormatter
-
+    from tabstudio._compat.typer import Context, HelpFormatter
     from tabstudio.options import Declared, User
 
 Command = TypeVar("Command", bound=Callable[..., Any])

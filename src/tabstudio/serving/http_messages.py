@@ -8,12 +8,15 @@ import secrets
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from itertools import count
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from tabstudio.serving.request_hooks import HttpError
 from tabstudio.serving.serve_options import Bounds
+
+if TYPE_CHECKING:
+    from tabstudio._compat.python import Decompressor
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -166,7 +169,7 @@ class BodyReader:
             raise HttpError(400, "MALFORMED_GZIP", "the body is not one whole gzip stream")
         return plain
 
-    def _decompress_rest(self, decompressor: zlib._Decompress, length: int) -> bytes:
+    def _decompress_rest(self, decompressor: Decompressor, length: int) -> bytes:
         most = max(1, self.bounds.body_bytes + 1 - length)
         return decompressor.decompress(decompressor.unconsumed_tail, most)
 
