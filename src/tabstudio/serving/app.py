@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -49,7 +49,7 @@ MAX_SHADOW_REQUESTS = 64
 """Requests that wait for shadows at a time; further ones are not sent to them."""
 
 log = logging.getLogger("tabstudio.serving")
-Reload = Callable[[str], Awaitable[Mapping[str, Any]]]
+Reload = Callable[[str], Awaitable[Mapping[str, object]]]
 
 
 class PredictionRoute(NamedTuple):
@@ -132,8 +132,8 @@ class App:
             )
 
     async def predict(
-        self, name: str, row: dict[str, Any], *, protocol: str, request_id: str, caller: str
-    ) -> dict[str, Any]:
+        self, name: str, row: dict[str, object], *, protocol: str, request_id: str, caller: str
+    ) -> dict[str, object]:
         """Answer one row as the predict endpoint does, recorded alike. Raises `HttpError`."""
         endpoint = self.endpoints.get(name)
         if endpoint is None:
@@ -143,7 +143,7 @@ class App:
         answer = await queue.submit(rows, time.monotonic() + self.bounds.deadline)
         self._record(queue, rows, answer, protocol, request_id, caller)
         self._send_to_shadow(endpoint, queue, rows, answer, request_id)
-        content: dict[str, Any] = msgspec.to_builtins(native_answer(queue.runtime, answer, request_id))
+        content: dict[str, object] = msgspec.to_builtins(native_answer(queue.runtime, answer, request_id))
         return content
 
     def admit(self, scope: Scope, headers: dict[bytes, bytes], open_to_all: bool = False) -> str:

@@ -137,7 +137,7 @@ class _Columns:
         if self.writer is not None:
             self.writer.close()
 
-    def _opened(self, schema: Any) -> Any:
+    def _opened(self, schema: object) -> Any:
         if self.kind == "parquet":
             from pyarrow.parquet import ParquetWriter
 

@@ -145,7 +145,7 @@ class Contract:
                 faults.append(fault(number, field.name, message))
         return tuple(values)
 
-    def parse(self, values: list[Any], field: ContractField) -> tuple[pl.Series, list[Fault]]:
+    def parse(self, values: list[object], field: ContractField) -> tuple[pl.Series, list[Fault]]:
         """Parse the texts of a column by its kind and format; return the faults of those that do not fit."""
         text = pl.Series(field.name, values, dtype=pl.String)
         column = field.column
@@ -173,7 +173,7 @@ class ContractField:
         self.annotation, self.types, what = self._accepted()
         self.expected = f"{what} or null was expected"
 
-    def take(self, value: object) -> tuple[Any, str | None]:
+    def take(self, value: object) -> tuple[object, str | None]:
         """The value as the fast decoder reads it, and what is wrong with it."""
         if value is None or (isinstance(value, self.types) and type(value) is not bool):
             if self.column.kind != "number" or value is None:
@@ -186,7 +186,7 @@ class ContractField:
             return value, None
         return None, f"{self.expected}, got {display_value(value)}"
 
-    def _accepted(self) -> tuple[Any, tuple[type, ...], str]:
+    def _accepted(self) -> tuple[object, tuple[type, ...], str]:
         if self.column.kind == "number":
             return float | None, (int, float), "a number"
         if self.column.kind == "boolean":

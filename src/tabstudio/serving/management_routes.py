@@ -9,7 +9,7 @@ import asyncio
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabstudio._version import __version__
 from tabstudio.errors import ConfigError
@@ -194,7 +194,7 @@ class ManagementRoutes:
         version = request.path_params.get("version", endpoint.live.runtime.version)
         return endpoint.queue_of(version).runtime
 
-    def _description(self, name: str) -> dict[str, Any]:
+    def _description(self, name: str) -> dict[str, object]:
         endpoint = self.app.endpoints[name]
         runtime = endpoint.live.runtime
         served = [
@@ -242,7 +242,7 @@ def _page(body: bytes, content_type: str = "application/json", status: int = 200
     return Page(body, status, media_type=content_type)
 
 
-def _json(content: dict[str, Any], status: int = 200) -> Page:
+def _json(content: dict[str, object], status: int = 200) -> Page:
     return _page(encode(content), status=status)
 
 

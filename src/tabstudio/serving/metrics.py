@@ -69,7 +69,7 @@ class Metrics:
         self.gauges: dict[str, Callable[[], float]] = {}
         self.lost: Callable[[], int] = int
         self._numbers = WorkerMetrics(worker, os.getpid())
-        self._labels: defaultdict[tuple[str, str, str], Counter[Any]] = defaultdict(Counter)
+        self._labels: defaultdict[tuple[str, str, str], Counter[object]] = defaultdict(Counter)
         self._requests: dict[tuple[str, str, int], list[float]] = {}
         self._lock = Lock()
         self._failing = False

@@ -97,7 +97,7 @@ def _decode_split_fast(runtime: Runtime, body: bytes) -> list[Row] | None:
     return raw if strict_json.colons(body) == expected else None
 
 
-def _columns(document: object, contract: Contract, max_rows: int) -> dict[str, list[Any]]:
+def _columns(document: object, contract: Contract, max_rows: int) -> dict[str, list[object]]:
     """The columns of a document in any of the four formats, by name."""
     if not isinstance(document, dict):
         raise _format_error(f"got {display_value(document)}")
@@ -125,7 +125,7 @@ def _columns(document: object, contract: Contract, max_rows: int) -> dict[str, l
     raise _format_error(f"{form} mixes rows of several forms")
 
 
-def _of_split(data: object, max_rows: int) -> dict[str, list[Any]]:
+def _of_split(data: object, max_rows: int) -> dict[str, list[object]]:
     if not isinstance(data, dict) or not {"columns", "data"} <= set(data) <= {"columns", "data", "index"}:
         raise _format_error("dataframe_split needs columns and data, and may have index")
     rows, names = data["data"], data["columns"]
@@ -151,7 +151,7 @@ def _by_position(rows: list[Any], names: Sequence[str]) -> dict[str, list[Any]]:
     return {name: [row[i] for row in rows] for i, name in enumerate(names)}
 
 
-def _of_lists(data: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _of_lists(data: Mapping[str, object]) -> dict[str, list[object]]:
     columns = {name: values if isinstance(values, list) else [values] for name, values in data.items()}
     flat = {
         name: [value[0] if isinstance(value, list) and len(value) == 1 else value for value in values]
@@ -162,7 +162,7 @@ def _of_lists(data: Mapping[str, Any]) -> dict[str, list[Any]]:
     return flat
 
 
-def _of_csv(body: bytes) -> dict[str, list[Any]]:
+def _of_csv(body: bytes) -> dict[str, list[object]]:
     try:
         body.decode()
         frame = pl.read_csv(BytesIO(body), infer_schema=False, raise_if_empty=False)
@@ -181,7 +181,7 @@ class _LenientContract:
         self.contract = runtime.contract
         self.integers = {runtime.contract.names[column] for column in _integer_columns(runtime)}
 
-    def rows(self, columns: Mapping[str, list[Any]]) -> list[Row]:
+    def rows(self, columns: Mapping[str, list[object]]) -> list[Row]:
         """Rows in the order of the features. Raises `HttpError` with all faults."""
         missing = [name for name in self.contract.names if name not in columns]
         if missing:
@@ -192,7 +192,7 @@ class _LenientContract:
             raise faults_error(faults)
         return list(zip(*parts, strict=True))
 
-    def _column(self, values: list[Any], field: ContractField, faults: list[Fault]) -> list[Any]:
+    def _column(self, values: list[object], field: ContractField, faults: list[Fault]) -> list[object]:
         kind = field.column.kind
         if kind in ("number", "boolean") and any(isinstance(value, str) for value in values):
             words = [str(value).lower() if isinstance(value, bool) else _text(value) for value in values]
@@ -245,7 +245,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _text(value: Any) -> Any:
+def _text(value: object) -> object:
     if _is_number(value):
         return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
     return value if isinstance(value, str) or value is None else display_value(value)

@@ -7,7 +7,7 @@ protocol reads a body to rows that fit the model's contract, and writes the answ
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -58,7 +58,7 @@ class NativeProtocol:
         )
 
 
-def native_answer(runtime: Runtime, answer: ModelAnswer, request_id: str) -> dict[str, Any]:
+def native_answer(runtime: Runtime, answer: ModelAnswer, request_id: str) -> dict[str, object]:
     """An answer of the predict endpoint, its predictions as structures that are quick to encode."""
     one, shares = runtime.prediction, runtime.shares
     if answer.probabilities is None:
@@ -87,9 +87,9 @@ def require_json(content_type: str) -> None:
         )
 
 
-def answer_columns(runtime: Runtime, answer: ModelAnswer) -> dict[str, list[Any]]:
+def answer_columns(runtime: Runtime, answer: ModelAnswer) -> dict[str, list[object]]:
     """An answer as the columns of `Model.predict_frame`, by name."""
-    columns: dict[str, list[Any]] = {"prediction": runtime.uniform(answer.labels)}
+    columns: dict[str, list[object]] = {"prediction": runtime.uniform(answer.labels)}
     if answer.probabilities is not None:
         parts = zip(*answer.probabilities, strict=True)
         columns |= {

@@ -50,7 +50,7 @@ class PredictionRecord(NamedTuple):
     rows: list[tuple[Any, ...]]
     labels: list[Any]
     probabilities: list[list[float]] | None
-    classes: tuple[Any, ...]
+    classes: tuple[object, ...]
     warnings: dict[int, list[dict[str, str]]]
 
 
@@ -96,8 +96,8 @@ class PredictionService(Protocol):
         """Rows that wait for the network."""
 
     async def predict(
-        self, name: str, row: dict[str, Any], *, protocol: str, request_id: str, caller: str
-    ) -> dict[str, Any]:
+        self, name: str, row: dict[str, object], *, protocol: str, request_id: str, caller: str
+    ) -> dict[str, object]:
         """Answer one row as the predict endpoint does, recorded and counted alike. Raises `HttpError`."""
 
 
@@ -119,7 +119,7 @@ class ServingHooks:
     `routes` are Starlette routes, built in a thread at the first request that needs them.
     """
 
-    opened: Callable[[str, str, str, Schema, Mapping[str, Any]], None] = _ignore
+    opened: Callable[[str, str, str, Schema, Mapping[str, object]], None] = _ignore
     recorders: tuple[Callable[[PredictionRecord], None], ...] = ()
     observer: RequestObserver | None = None
     authenticate: Callable[[Headers], str] | None = None

@@ -68,7 +68,7 @@ class Runtime:
         """Probability from which on a row of a binary task is called positive; None for other tasks."""
         return float(self.head.least) if self.target.task == "binary" else None
 
-    def uniform(self, labels: list[Any]) -> list[Any]:
+    def uniform(self, labels: list[object]) -> list[object]:
         """Labels of one type: text, where the classes have several."""
         return labels if len({type(label) for label in self.classes}) <= 1 else [str(x) for x in labels]
 

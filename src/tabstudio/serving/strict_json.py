@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ _LONG = 4096
 _COLON = ord(":")
 
 
-def parse(body: bytes) -> Any:
+def parse(body: bytes) -> object:
     """Parse a document, twice: msgspec checks the grammar, `json` the keys and numbers.
 
     Raises `HttpError` 400 that says what is wrong and, where the parser knows, at which byte.
@@ -52,7 +52,7 @@ def colons(body: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(body, np.uint8) == _COLON))
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     content = dict(pairs)
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]

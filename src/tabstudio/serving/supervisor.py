@@ -19,7 +19,6 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from tabstudio.errors import ConfigError, ModelError, TabstudioError
 from tabstudio.serving.control_channel import ControlChannel, ControlMessage
@@ -298,7 +297,7 @@ class Supervisor:
         for task in self._tasks:
             task.cancel()
 
-    def _run_in_background(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _run_in_background(self, coroutine: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._finish_task)

@@ -122,7 +122,7 @@ def input_type(field: ContractField) -> str:
     return {"number": "FP64", "boolean": "BOOL"}.get(field.column.kind, "BYTES")
 
 
-def datatype(values: list[Any]) -> str:
+def datatype(values: list[object]) -> str:
     """The datatype of an answer's column."""
     kinds = {bool: "BOOL", int: "INT64", float: "FP64"}
     return kinds.get(type(values[0]), "BYTES") if values else "BYTES"
@@ -139,10 +139,10 @@ def _split_body(body: bytes, context: RequestContext) -> tuple[bytes, memoryview
     return body[: int(length)], memoryview(body)[int(length) :]
 
 
-def _columns(request: _Request, blob: memoryview, contract: Contract) -> dict[str, list[Any]]:
+def _columns(request: _Request, blob: memoryview, contract: Contract) -> dict[str, list[object]]:
     if len(request.inputs) == 1 and request.inputs[0].name not in contract.names:
         return _by_position(request.inputs[0], blob, contract)
-    columns: dict[str, list[Any]] = {}
+    columns: dict[str, list[object]] = {}
     for tensor in request.inputs:
         if tensor.name in columns:
             raise _tensor_error(tensor, "stands there twice")
@@ -158,7 +158,7 @@ def _columns(request: _Request, blob: memoryview, contract: Contract) -> dict[st
     return columns
 
 
-def _by_position(tensor: _Tensor, blob: memoryview, contract: Contract) -> dict[str, list[Any]]:
+def _by_position(tensor: _Tensor, blob: memoryview, contract: Contract) -> dict[str, list[object]]:
     width = len(contract.fields)
     if len(tensor.shape) != 2 or tensor.shape[1] != width:
         raise _tensor_error(
@@ -169,7 +169,7 @@ def _by_position(tensor: _Tensor, blob: memoryview, contract: Contract) -> dict[
     return {name: values[i::width] for i, name in enumerate(contract.names)}
 
 
-def _values(tensor: _Tensor, blob: memoryview) -> tuple[list[Any], memoryview]:
+def _values(tensor: _Tensor, blob: memoryview) -> tuple[list[object], memoryview]:
     count = 1
     for width in tensor.shape:
         if width < 0 or width > 1 << 40:
@@ -196,7 +196,7 @@ def _values(tensor: _Tensor, blob: memoryview) -> tuple[list[Any], memoryview]:
     return [None if value != value else value for value in values], blob
 
 
-def _flatten(data: object, tensor: _Tensor) -> list[Any]:
+def _flatten(data: object, tensor: _Tensor) -> list[object]:
     if not isinstance(data, list):
         raise _tensor_error(tensor, "has no data")
     depth = 0
@@ -216,7 +216,7 @@ def _from_binary(tensor: _Tensor, data: memoryview, count: int) -> list[Any]:
             raise _tensor_error(
                 tensor, f"has {len(data)} bytes, which are not {count} values of {tensor.datatype[:40]}"
             )
-        numbers: list[Any] = np.frombuffer(data, dtype).tolist()
+        numbers: list[object] = np.frombuffer(data, dtype).tolist()
         return numbers
     values: list[str] = []
     while data:
@@ -232,7 +232,7 @@ def _from_binary(tensor: _Tensor, data: memoryview, count: int) -> list[Any]:
 
 
 def _encode_tensor(
-    name: str, values: list[Any], kind: str, binary: bool, blobs: list[bytes]
+    name: str, values: list[object], kind: str, binary: bool, blobs: list[bytes]
 ) -> dict[str, object]:
     tensor: dict[str, object] = {"name": name, "shape": [len(values)], "datatype": kind}
     if not binary:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabstudio.serving import server_log
 from tabstudio.serving.metrics import SNAPSHOT_SECONDS, Metrics
@@ -64,7 +64,9 @@ class WorkerHooks:
         self.service: PredictionService
         self._snapshots: asyncio.Task[None] | None = None
 
-    def opened(self, model: str, version: str, role: str, schema: Schema, profile: Mapping[str, Any]) -> None:
+    def opened(
+        self, model: str, version: str, role: str, schema: Schema, profile: Mapping[str, object]
+    ) -> None:
         """Prepare log and form for a version before it answers."""
         if self.log is not None:
             self.log.opened(model, version, schema)

@@ -70,7 +70,7 @@ class PageSockets:
             return False
         return bool(await self._handlers["handshake"](sid, data))
 
-    def _checked(self, name: str) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
+    def _checked(self, name: str) -> Callable[[str, dict[str, object]], Awaitable[None]]:
         handler = self._handlers[name]
 
         async def checked(sid: str, message: dict[str, Any]) -> None:
@@ -95,7 +95,7 @@ class PageSockets:
         return True
 
 
-def _same(environ: dict[str, Any], client_id: str) -> bool:
+def _same(environ: dict[str, object], client_id: str) -> bool:
     """Whether a websocket was opened with the same claim as the page."""
     client = Client.instances.get(client_id)
     claim = _claim(environ["asgi.scope"])

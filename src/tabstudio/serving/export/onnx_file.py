@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,10 @@ from tabstudio.serving.export.tensor_program import (
     known,
     quiet,
 )
-from tabstudio.serving.export.verification import FileAnswer, Rows
+from tabstudio.serving.export.verification import Array, FileAnswer, Rows
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto
 
 OPSET, ML_OPSET, IR = 20, 3, 10
 INSIDE = "tabstudio/"
@@ -81,7 +84,7 @@ def open_for(model: Model, path: Path) -> Callable[[Rows], FileAnswer]:
     return predict
 
 
-def _network(model: Model, columns: ProgramColumns) -> Any:
+def _network(model: Model, columns: ProgramColumns) -> GraphProto:
     """The graph of the program, from numbers and level numbers on, every name with `INSIDE` before it."""
     import onnx
     import torch
@@ -105,7 +108,7 @@ def _network(model: Model, columns: ProgramColumns) -> Any:
     return onnx.compose.add_prefix(program.model_proto, INSIDE).graph
 
 
-def _inputs(columns: ProgramColumns) -> list[Any]:
+def _inputs(columns: ProgramColumns) -> list[ValueInfoProto]:
     from onnx import TensorProto, helper
 
     kinds = {c.name: TensorProto.DOUBLE for c in columns.numbers}
@@ -113,7 +116,7 @@ def _inputs(columns: ProgramColumns) -> list[Any]:
     return [helper.make_tensor_value_info(name, kind, ["rows", 1]) for name, kind in kinds.items()]
 
 
-def _numbers(columns: ProgramColumns) -> Iterator[Any]:
+def _numbers(columns: ProgramColumns) -> Iterator[NodeProto]:
     """All columns of numbers side by side (rows, numbers)."""
     from onnx import helper
 
@@ -121,7 +124,7 @@ def _numbers(columns: ProgramColumns) -> Iterator[Any]:
         yield helper.make_node("Concat", [c.name for c in columns.numbers], [f"{INSIDE}numbers"], axis=1)
 
 
-def _categories(model: Model, columns: ProgramColumns) -> Iterator[Any]:
+def _categories(model: Model, columns: ProgramColumns) -> Iterator[NodeProto]:
     """All words as level numbers, side by side (rows, categories)."""
     from onnx import helper
 
@@ -144,7 +147,7 @@ def _categories(model: Model, columns: ProgramColumns) -> Iterator[Any]:
         yield helper.make_node("Concat", levels, [f"{INSIDE}categories"], axis=1)
 
 
-def _fillers(columns: ProgramColumns, graph: Any) -> Iterator[Any]:
+def _fillers(columns: ProgramColumns, graph: GraphProto) -> Iterator[NodeProto]:
     """What the network wants of a kind that the table has no column of: a tensor (rows, 0)."""
     from onnx import TensorProto, helper
 
@@ -160,7 +163,7 @@ def _fillers(columns: ProgramColumns, graph: Any) -> Iterator[Any]:
         yield helper.make_node("Cast", [f"{INSIDE}nothing"], [INSIDE + name], to=kinds[name])
 
 
-def _answers(model: Model, columns: ProgramColumns) -> tuple[list[Any], list[Any]]:
+def _answers(model: Model, columns: ProgramColumns) -> tuple[list[NodeProto], list[ValueInfoProto]]:
     """The last nodes, which give labels their names, and the graph's outputs."""
     from onnx import TensorProto, helper
 
@@ -182,7 +185,7 @@ def _answers(model: Model, columns: ProgramColumns) -> tuple[list[Any], list[Any
     return nodes, [helper.make_tensor_value_info(label, classes.data_type, ["rows"]), shares]
 
 
-def _label_tensor(model: Model) -> Any:
+def _label_tensor(model: Model) -> TensorProto:
     """The class labels in their own type; labels of several types as text."""
     from onnx import TensorProto, helper
 
@@ -199,9 +202,9 @@ def _label_tensor(model: Model) -> Any:
     return helper.make_tensor("classes", kind, [len(values)], values)
 
 
-def _tensor(values: list[Any], kind: str) -> Any:
+def _tensor(values: list[Any], kind: str) -> Array:
     if kind == "tensor(string)":
-        cells: Any = np.array(["" if v is None else str(v) for v in values], dtype=object)
+        cells: Array = np.array(["" if v is None else str(v) for v in values], dtype=object)
     else:
         cells = np.array([np.nan if v is None else float(v) for v in values], dtype=np.float64)
     return cells.reshape(-1, 1)

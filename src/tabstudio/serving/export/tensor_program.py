@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -198,7 +197,7 @@ def known(column: CategoryColumn) -> tuple[str, ...]:
     return tuple(column.table.known)
 
 
-def example(columns: ProgramColumns) -> tuple[tuple[Tensor, Tensor], tuple[Any, Any]]:
+def example(columns: ProgramColumns) -> tuple[tuple[Tensor, Tensor], tuple[object, object]]:
     """Inputs to trace the program with, and what of their shapes may differ: the number of rows."""
     numbers = torch.zeros(3, len(columns.numbers), dtype=torch.float64)
     categories = torch.zeros(3, len(columns.categories), dtype=torch.int64)
@@ -206,7 +205,7 @@ def example(columns: ProgramColumns) -> tuple[tuple[Tensor, Tensor], tuple[Any, 
     return (numbers, categories), ({0: rows}, {0: rows})
 
 
-def facts(model: Model) -> dict[str, Any]:
+def facts(model: Model) -> dict[str, object]:
     """What a user of the file should know, as plain data."""
     return {
         "target": model.target.name,

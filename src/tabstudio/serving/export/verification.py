@@ -108,7 +108,7 @@ def _cells(column: Column, profile: Mapping[str, Any], count: int, rng: np.rando
     return [None if gap else cell for cell, gap in zip(cells, rng.random(count) < 0.05, strict=True)]
 
 
-def _numbers(column: Column, quantiles: list[float], count: int, rng: np.random.Generator) -> list[Any]:
+def _numbers(column: Column, quantiles: list[float], count: int, rng: np.random.Generator) -> list[object]:
     """Values of training, values between them and, every twentieth, far outside of them."""
     positions = rng.random(count) * (len(quantiles) - 1)
     positions[::2] = positions[::2].round()

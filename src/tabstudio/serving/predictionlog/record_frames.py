@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -143,7 +142,7 @@ def _prediction_columns(schema: Schema, entries: Sequence[SegmentEntry]) -> pl.D
     labels = [label for entry in entries for label in entry.labels]
     if schema.target.task == "regression":
         return pl.DataFrame({"prediction": pl.Series(labels, dtype=pl.Float64)})
-    columns: dict[str, Any] = {"prediction": pl.Series(labels, dtype=pl.String, strict=False)}
+    columns: dict[str, object] = {"prediction": pl.Series(labels, dtype=pl.String, strict=False)}
     unknown: list[float | None] = [None] * len(schema.target.classes)
     rows = [row for e in entries for row in _probabilities(e, unknown)]
     for label, values in zip(schema.target.classes, zip(*rows, strict=True), strict=True):

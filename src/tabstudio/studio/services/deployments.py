@@ -45,7 +45,7 @@ class ServedVersion:
 class ServiceError(TabstudioError):
     """A service did not answer, or refused; `faults` names the columns that it could not read."""
 
-    def __init__(self, message: str, faults: Sequence[dict[str, Any]] = ()) -> None:
+    def __init__(self, message: str, faults: Sequence[dict[str, object]] = ()) -> None:
         super().__init__(message)
         self.faults = tuple(faults)
 
@@ -155,7 +155,7 @@ def all_served_versions(studio: Studio) -> list[ServedVersion]:
     return versions
 
 
-def row_schemas(service: Deployment) -> dict[str, dict[str, Any]]:
+def row_schemas(service: Deployment) -> dict[str, dict[str, object]]:
     """Return the JSON Schema of a row by model, from the OpenAPI document of the service."""
     document = request_json(service, "/openapi.json")
     schemas = {}
@@ -177,7 +177,7 @@ def _dereferenced(document: dict[str, Any], schema: dict[str, Any]) -> dict[str,
     return schema
 
 
-def predict(service: Deployment, model: str, row: dict[str, Any]) -> dict[str, Any]:
+def predict(service: Deployment, model: str, row: dict[str, object]) -> dict[str, object]:
     """Ask a service about one row. Raises `ServiceError` with every fault that it names."""
     body = json.dumps({"rows": [row]}).encode()
     return request_json(

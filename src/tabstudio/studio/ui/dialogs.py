@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from nicegui import run, ui
 
@@ -22,7 +21,7 @@ class ConfirmDialog:
         self,
         title: str,
         doing: str,
-        act: Callable[[str], Any],
+        act: Callable[[str], object],
         *,
         text: str = "",
         reason: bool = True,

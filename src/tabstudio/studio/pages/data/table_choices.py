@@ -46,7 +46,7 @@ class TableChoices:
         self._leave("drop", target)
         self._leave("keep", target)
 
-    def set(self, name: str, value: Any) -> None:
+    def set(self, name: str, value: object) -> None:
         """Choose an option, or with nothing leave it to be guessed."""
         if value in (None, "", [], {}):
             self.options.pop(name, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nicegui import ui
 
@@ -13,12 +13,15 @@ from tabstudio.options import Declared, used_by
 from tabstudio.recipes.names import stem
 from tabstudio.studio.pages.data.table_choices import TableChoices
 from tabstudio.studio.services.jobs import job_command
-from tabstudio.studio.services.jobs.studio_jobs import JobKind
+from tabstudio.studio.services.jobs.studio_jobs import JobKind, StudioJob
 from tabstudio.studio.services.tables.preview_types import SchemaPreview
 from tabstudio.studio.ui.addresses import job_page
 from tabstudio.studio.ui.copy_button import copyable_command
 from tabstudio.studio.ui.elements import folded
 from tabstudio.studio.ui.frame import PageView
+
+if TYPE_CHECKING:
+    from tabstudio.studio.studio import Studio
 
 _OPTIONS = used_by("form")
 _OF_SEARCH = ("trials", "halving")
@@ -112,7 +115,7 @@ class TrainingForm:
             return sweep or bool(self.fields["search"].value)
         return ("sweep" if sweep else "train") in declared.option.used_by
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self) -> dict[str, object]:
         """What was chosen, by the names of `train`; what is left at its default is left out."""
         options = dict(self.choices.options)
         for declared in _OPTIONS:
@@ -140,7 +143,7 @@ class TrainingForm:
             return
         self.command.text = job_command.job_command(asked)
 
-    def _told(self) -> tuple[Any, JobKind, bool, str | None]:
+    def _told(self) -> tuple[Studio, JobKind, bool, str | None]:
         return (
             self.view.studio,
             self.kind.value,
@@ -150,7 +153,7 @@ class TrainingForm:
 
     async def _start(self) -> None:
         studio, kind, register, name = self._told()
-        start: Callable[..., Any] = studio.jobs.start
+        start: Callable[..., StudioJob] = studio.jobs.start
         self.button.props("loading").disable()
         try:
             job = await asyncio.to_thread(
@@ -184,7 +187,7 @@ def _entered(declared: Declared, value: Any) -> Any:
     return value
 
 
-def _listed(value: Any) -> list[str]:
+def _listed(value: list[str] | str | None) -> list[str]:
     if value is None:
         return []
     return value if isinstance(value, list) else [value]

@@ -121,7 +121,7 @@ def _hint(kind: Property) -> str:
     return str(kind.get("description", ""))
 
 
-def plain_value(value: Any) -> str:
+def plain_value(value: object) -> str:
     """A value as it is typed: a number without commas.
 
     >>> plain_value(1234567.0), plain_value("a, b")
@@ -134,7 +134,7 @@ def _boolean_word(example: Any) -> str | None:
     return {True: "true", False: "false"}.get(example)
 
 
-def _parsed_value(name: str, kind: Property, entered: Any) -> Any:
+def _parsed_value(name: str, kind: Property, entered: object) -> object:
     """Return the value in the contract's type. Raises `ServiceError` for text in place of a number."""
     text = "" if entered is None else str(entered).strip()
     if not text:

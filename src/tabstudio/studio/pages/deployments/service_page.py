@@ -114,7 +114,7 @@ class ServicePage:
     async def _show_contents(self, service: Deployment) -> None:
         """Show the served versions and the prediction form, both asked of the service."""
         lanes: list[deployments.ServedVersion] = []
-        schemas: dict[str, dict[str, Any]] = {}
+        schemas: dict[str, dict[str, object]] = {}
         problem = ""
         if service.state == "running":
             try:
@@ -135,7 +135,7 @@ class ServicePage:
                 )
         self._offer(service, schemas)
 
-    def _offer(self, service: Deployment, schemas: dict[str, dict[str, Any]]) -> None:
+    def _offer(self, service: Deployment, schemas: dict[str, dict[str, object]]) -> None:
         """Show the form; its values stay while the contract stays the same."""
         contract = (service.url, {name: _kinds(schema) for name, schema in schemas.items()})
         if contract == self.contract:

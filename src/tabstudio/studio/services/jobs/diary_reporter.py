@@ -60,7 +60,7 @@ def _mean(values: np.ndarray) -> float | None:
     return None if np.isnan(values).all() else float(np.nanmean(values))
 
 
-def training_summary(result: TrainResult) -> dict[str, Any]:
+def training_summary(result: TrainResult) -> dict[str, object]:
     """Return the summary of a training: test metrics with their intervals, where the model is."""
     figures = {
         name: [None if math.isnan(value) else value for value in (measure.value, measure.low, measure.high)]
@@ -75,7 +75,7 @@ def training_summary(result: TrainResult) -> dict[str, Any]:
     }
 
 
-def search_summary(result: SweepResult) -> dict[str, Any]:
+def search_summary(result: SweepResult) -> dict[str, object]:
     """Return the summary of a search: the best options, as `train` takes them."""
     return _delivered(result.delivery) | {
         "partial": result.searched.interrupted,
@@ -86,7 +86,7 @@ def search_summary(result: SweepResult) -> dict[str, Any]:
     }
 
 
-def _delivered(delivery: Delivery) -> dict[str, Any]:
+def _delivered(delivery: Delivery) -> dict[str, object]:
     return {
         "run_id": delivery.run_id,
         "experiment_id": delivery.experiment_id,

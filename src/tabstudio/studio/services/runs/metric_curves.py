@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import func, select
 
@@ -13,12 +13,16 @@ from tabstudio._compat.mlflow import tracking_store
 from tabstudio.studio.services.runs.run_records import as_logged
 
 if TYPE_CHECKING:
+    from mlflow.entities import Metric
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
     from tabstudio.registry.mlflow_client import RegistryClient
 
 POINTS = 1000
 """Points of one curve at most, the first and the last among them."""
 _PART = re.compile(r"(train|training|val|valid|validation|eval|test)[_/.\- ]", re.IGNORECASE)
 Points = list[tuple[float, float]]
+_Item = TypeVar("_Item")
 
 
 def metric_curve(client: RegistryClient, run_id: str, metric: str, points: int = POINTS) -> Points:
@@ -46,7 +50,7 @@ def metric_curves(
 
 
 def _in_tables(
-    store: Any, run_id: str, names: Sequence[str], points: int
+    store: SqlAlchemyStore, run_id: str, names: Sequence[str], points: int
 ) -> dict[str, list[tuple[int, int, float]]]:
     """Read short curves together in one query, long ones one by one, thinned by MLflow."""
     from mlflow.store.tracking.dbmodels.models import SqlMetric as Row
@@ -68,7 +72,7 @@ def _in_tables(
     return curves
 
 
-def _point(metric: Any) -> tuple[int, int, float]:
+def _point(metric: Metric) -> tuple[int, int, float]:
     return metric.step, metric.timestamp, metric.value
 
 
@@ -111,7 +115,7 @@ def smoothed(points: Points, weight: float) -> Points:
     return averaged
 
 
-def _thinned(curve: Sequence[Any], points: int) -> Sequence[Any]:
+def _thinned(curve: Sequence[_Item], points: int) -> Sequence[_Item]:
     if len(curve) <= points:
         return curve
     return [curve[round(index * (len(curve) - 1) / (points - 1))] for index in range(points)]

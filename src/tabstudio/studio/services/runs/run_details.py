@@ -7,13 +7,14 @@ import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from tabstudio.evaluation.evaluation_result import to_plain
 from tabstudio.studio.services.runs.run_records import RunRow, as_row
 
 if TYPE_CHECKING:
-    from mlflow.entities import LoggedModel, Run
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput, LoggedModel, Run
 
     from tabstudio.studio.services.runs.run_store import RunStore
 
@@ -91,10 +92,10 @@ class RunDetails:
         )
         return f"tabstudio reproduce {shlex.quote(address)}"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary for `json.dumps`."""
         fields = asdict(self) | {"command": self.command, "reproduce": self.reproduce}
-        plain: dict[str, Any] = to_plain(fields)
+        plain: dict[str, object] = to_plain(fields)
         return plain
 
 
@@ -125,7 +126,7 @@ def read_details(runs: RunStore, run_id: str) -> RunDetails:
     )
 
 
-def _versions(mlflow: Any, run_id: str) -> list[tuple[str, int, str]]:
+def _versions(mlflow: MlflowClient, run_id: str) -> list[tuple[str, int, str]]:
     registered = mlflow.search_model_versions(f"run_id = '{run_id}'", max_results=MOST_VERSIONS)
     # Some stores tell which model a version was made of by its source only.
     return sorted(
@@ -133,7 +134,7 @@ def _versions(mlflow: Any, run_id: str) -> list[tuple[str, int, str]]:
     )
 
 
-def _models(mlflow: Any, run: Run, versions: list[tuple[str, int, str]]) -> tuple[RunModel, ...]:
+def _models(mlflow: MlflowClient, run: Run, versions: list[tuple[str, int, str]]) -> tuple[RunModel, ...]:
     outputs = run.outputs.model_outputs if run.outputs else []
     return tuple(_model(mlflow.get_logged_model(output.model_id), versions) for output in outputs)
 
@@ -143,7 +144,7 @@ def _model(model: LoggedModel, versions: list[tuple[str, int, str]]) -> RunModel
     return RunModel(model.model_id, model.name, model.model_type or "", BUNDLE in model.tags, registered)
 
 
-def _dataset(dataset: Any) -> RunDataset:
+def _dataset(dataset: DatasetInput) -> RunDataset:
     profile, source = _json_object(dataset.dataset.profile), _json_object(dataset.dataset.source)
     rows = profile.get("num_rows")
     context = next((tag.value for tag in dataset.tags if tag.key == "mlflow.data.context"), "")
@@ -152,7 +153,7 @@ def _dataset(dataset: Any) -> RunDataset:
     return RunDataset(dataset.dataset.name, dataset.dataset.digest, context, where, count)
 
 
-def _json_object(text: str | None) -> dict[str, Any]:
+def _json_object(text: str | None) -> dict[str, object]:
     with suppress(ValueError):
         value = json.loads(text or "{}")
         if isinstance(value, dict):

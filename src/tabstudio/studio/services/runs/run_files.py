@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabstudio.errors import TrackingError
 
@@ -131,7 +131,7 @@ def read_text(client: RegistryClient, run_id: str, path: str, most: int = MOST_T
         return stream.read(most).decode("utf-8", errors="replace")
 
 
-def response_headers(path: str) -> dict[str, Any]:
+def response_headers(path: str) -> dict[str, str]:
     """How a browser may treat a file, by the ending of its name, so that nothing in it runs in our origin.
 
     Pictures are shown; a page is shown in a sandbox, without scripts, without its origin and without any

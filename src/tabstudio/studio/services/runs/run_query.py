@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabstudio.errors import ConfigError
 from tabstudio.studio.services.runs.run_records import PARENT, STATUSES
@@ -50,13 +50,13 @@ class RunQuery:
         parse_filter(self.filter)
 
 
-def parse_filter(text: str) -> Sequence[dict[str, Any]]:
+def parse_filter(text: str) -> Sequence[dict[str, object]]:
     """Parse a filter string as MLflow does. Raises `ConfigError` where it makes no sense."""
     from mlflow.exceptions import MlflowException
     from mlflow.utils.search_utils import SearchUtils
 
     try:
-        clauses: Sequence[dict[str, Any]] = SearchUtils.parse_search_filter(text)
+        clauses: Sequence[dict[str, object]] = SearchUtils.parse_search_filter(text)
     except (MlflowException, ValueError) as error:  # some faults escape it as what float() raised
         reason = " ".join(str(getattr(error, "message", error)).split())
         raise ConfigError(f"filter {text!r}: {reason.rstrip('.')}; write for example {EXAMPLE}") from error

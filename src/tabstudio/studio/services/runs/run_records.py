@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from tabstudio._compat.mlflow import latest_metrics
 from tabstudio.evaluation.evaluation_result import to_plain
@@ -46,9 +46,9 @@ class RunRow:
             else (self.ended - self.started) / 1000
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary for `json.dumps`; figures that are not finite are None."""
-        plain: dict[str, Any] = to_plain(asdict(self) | {"seconds": self.seconds})
+        plain: dict[str, object] = to_plain(asdict(self) | {"seconds": self.seconds})
         return plain
 
 
@@ -59,7 +59,7 @@ class RunPage:
     rows: tuple[RunRow, ...]
     total: int
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary for `json.dumps`."""
         return {"total": self.total, "runs": [row.to_json() for row in self.rows]}
 

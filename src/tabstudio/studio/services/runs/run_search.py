@@ -25,6 +25,8 @@ from tabstudio.studio.services.runs.run_records import PARENT
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+    from mlflow.store.entities import PagedList
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
@@ -56,7 +58,7 @@ def search_of(client: MlflowClient) -> RunSearch:
 class SqlRunSearch:
     """Finds the ids in MLflow's own tables, and fetches these runs from MLflow."""
 
-    def __init__(self, client: MlflowClient, store: Any) -> None:
+    def __init__(self, client: MlflowClient, store: SqlAlchemyStore) -> None:
         self.client, self.store = client, store
 
     def find(
@@ -194,7 +196,7 @@ class ApiRunSearch:
         offset: int,
         limit: int,
         order: list[str] | None = None,
-    ) -> Any:
+    ) -> PagedList[Run]:
         from mlflow.utils.search_utils import SearchUtils
 
         return self.client.search_runs(

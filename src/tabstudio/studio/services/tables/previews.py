@@ -35,7 +35,7 @@ class TablePreview:
 
     def __init__(self, path: Path, target: str | None, options: Mapping[str, object]) -> None:
         self._request = {"path": str(path), "target": target, "options": dict(options)}
-        self._parts: dict[str, dict[str, Any]] = {}
+        self._parts: dict[str, dict[str, object]] = {}
         self._error: TabstudioError | None = None
         self._changed = asyncio.Condition()
         self._over = False
@@ -45,7 +45,7 @@ class TablePreview:
         """Whether it has ended without all of its parts."""
         return self._error is not None
 
-    async def part(self, name: PreviewPart) -> dict[str, Any]:
+    async def part(self, name: PreviewPart) -> dict[str, object]:
         """Wait for a part and return it: one of `preview_types`, findings as `{"findings": [...]}`.
 
         Raises `DataError`, `ConfigError` as `read` does, `TabstudioError` where it took too long or ended.
