@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from tabstudio.autologging.events import BackwardEvent, EvaluationEvent, Event
 from tabstudio.autologging.trace.call_sites import NOWHERE, CallSite, CodeCall, CodeLoop, Entry
@@ -122,7 +122,7 @@ class EpochDetector:
         self._key: tuple[Entry, ...] = ()
         self._round: tuple[object, ...] = ()
         self._loader_pass = self._steps = self._restarts = 0
-        self._at: Any = None
+        self._at: object = None
         self._stepless = self._validated = self._is_sure = False
 
     def inside(self, site: CallSite) -> list[CodeCall]:

@@ -66,7 +66,7 @@ class TrainingMetrics:
         self._rates: dict[int, list[object]] = {}
         self._first_rates: dict[int, dict[int, list[object]]] = {}
         self._last_rates: dict[str, float] = {}
-        self._norms: list[object] = []
+        self._norms: list[torch.Tensor | None] = []
         self._sized = False
         self._last: EpochMeans | None = None
         self._flushed = time.perf_counter()
@@ -135,8 +135,9 @@ class TrainingMetrics:
         values |= self._times(stretch)
         values |= self._changed_rates(self._rates_of(stretch))
         if self._norms and stretch.passes:
-            if self._norms[0] is not None:  # as it is where gradients are sparse
-                values["grad_norm"] = read_values(self._norms)[0]
+            norm = self._norms[0]
+            if norm is not None:  # as it is where gradients are sparse
+                values["grad_norm"] = read_values([norm])[0]
             self._norms.clear()
         self._record(self.training, values, stretch.number)
         if self.epochs.count > 1:  # the first step was made before anybody looked at what goes in

@@ -7,13 +7,16 @@ import sys
 import weakref
 from collections.abc import Callable
 from types import FrameType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabstudio._compat.torch_objects import batch_iterator_class
 from tabstudio.autologging.events import LoaderPass
 from tabstudio.autologging.instrument.patches import Patches
 from tabstudio.autologging.trace.call_sites import CodeLoop, loops_of, user_frames
 from tabstudio.autologging.trace.variable_names import names_of, part_of
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
 
 _VISIT = "_tabstudio_visit"
 
@@ -44,12 +47,12 @@ class LoaderPasses:
         iterate, give = loader.__iter__, iterator.__next__
         began, asked = guard(self._began), guard(self._asked)
 
-        def watched_iter(self: Any) -> Any:
+        def watched_iter(self: object) -> object:
             made = iterate(self)
             began(self, made, sys._getframe(1))
             return made
 
-        def watched_next(self: Any) -> Any:
+        def watched_next(self: object) -> object:
             asked(self, sys._getframe(1))
             return give(self)
 
@@ -60,7 +63,7 @@ class LoaderPasses:
         """Put everything back."""
         self._patches.undo()
 
-    def _began(self, loader: Any, iterator: Any, frame: FrameType) -> None:
+    def _began(self, loader: DataLoader[object], iterator: object, frame: FrameType) -> None:
         if loader not in self._names:
             names = list(names_of(loader, frame))
             self._names[loader] = next((name for name in names if part_of(name)), "")
@@ -69,14 +72,14 @@ class LoaderPasses:
         loader_pass = LoaderPass(self._passes, _part(loader), self._names[loader], batch)
         setattr(iterator, _VISIT, loader_pass)
 
-    def _asked(self, iterator: Any, frame: FrameType) -> None:
+    def _asked(self, iterator: object, frame: FrameType) -> None:
         self.loader_pass = getattr(iterator, _VISIT, None)
         if self.loader_pass is not None and not self.loader_pass.began:
             self.loader_pass.began = True
             self._drivers.update(_driven(frame))
 
 
-def _part(loader: Any) -> int:
+def _part(loader: DataLoader[object]) -> int:
     """Return what tells the rows of a loader from those of others, not from the same in another order."""
     plain = type(loader.sampler).__name__ in (
         "SequentialSampler",

@@ -10,7 +10,7 @@ import functools
 import inspect
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +41,9 @@ class LossFunctions:
         self._within = self._inputs = 0
         self._target: weakref.ref[torch.Tensor] | None = None
         self._inner: list[tuple[float, bool]] = []
-        self._loss_functions: dict[tuple[Any, ...], LossFunction] = {}
+        self._loss_functions: dict[tuple[object, ...], LossFunction] = {}
         self._criteria: dict[int, tuple[weakref.ref[nn.Module], LossFunction]] = {}
-        self.settings: dict[str, dict[str, Any]] = {}
+        self.settings: dict[str, dict[str, object]] = {}
 
     def install(self, torch: ModuleType, guard: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
         """Replace the functions, also where a module of the user has imported them by name."""
@@ -71,7 +71,7 @@ class LossFunctions:
             handle.remove()
         self._handles.clear()
 
-    def watch(self, holder: Any, name: str, value: Any) -> bool:
+    def watch(self, holder: object, name: str, value: object) -> bool:
         """Watch a function or module of the user from now on: its result seems to be the loss.
 
         Returns whether it can be watched.
@@ -91,13 +91,13 @@ class LossFunctions:
         self._watched.add(id(value))
         return True
 
-    def _replace(self, owner: Any, name: str, function: Any) -> bool:
+    def _replace(self, owner: object, name: str, function: Callable[..., object]) -> bool:
         if vars(owner).get(name) is not function:
             return False
         self._patches.set(owner, name, self._watched_function(function))
         return True
 
-    def _loss_function(self, key: tuple[Any, ...], label: str) -> LossFunction:
+    def _loss_function(self, key: tuple[object, ...], label: str) -> LossFunction:
         known = self._loss_functions.get(key)
         if known is None or known.label != label:  # another object may have come to the same place in memory
             known = self._loss_functions[key] = LossFunction(label, f"{label}#{len(self._loss_functions)}")
@@ -115,7 +115,9 @@ class LossFunctions:
         def before(*_: object) -> None:
             self._enter()
 
-        def after(module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+        def after(
+            module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object], result: object
+        ) -> None:
             self._within -= 1
             self._returned(("module", id(module)), label, result, args, kwargs, sys._getframe(1))
 
@@ -125,11 +127,11 @@ class LossFunctions:
             module.register_forward_hook(self._guard(after), with_kwargs=True, always_call=True),
         ]
 
-    def _watched_function(self, function: Any) -> Any:
+    def _watched_function(self, function: Callable[..., object]) -> Callable[..., object]:
         key, label, report = ("function", id(function)), function.__name__, self._guard(self._returned)
 
         @functools.wraps(function)
-        def watched(*args: object, **kwargs: object) -> Any:
+        def watched(*args: object, **kwargs: object) -> object:
             self._enter()
             try:
                 result = function(*args, **kwargs)
@@ -141,20 +143,26 @@ class LossFunctions:
         return watched
 
     def _returned(
-        self, key: tuple[Any, ...], label: str, result: Any, args: Any, kwargs: Any, frame: FrameType
+        self,
+        key: tuple[object, ...],
+        label: str,
+        result: object,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        frame: FrameType,
     ) -> None:
         rows = max((rows for rows, _ in self._inner), default=0.0) or rows_of((*args, *kwargs.values()))
         summed = bool(self._inner) and all(summed for _, summed in self._inner)
         for position, tensor in _scalars(result):
             self._tell(self._loss_function((*key, position), label), tensor, args, rows, summed, frame)
 
-    def _wrapped(self, function: Any, name: str) -> Any:
+    def _wrapped(self, function: FunctionType, name: str) -> Callable[..., object]:
         from torch.compiler import is_compiling
 
         report = self._of_function
 
         @functools.wraps(function)
-        def watched(*args: object, **kwargs: object) -> Any:
+        def watched(*args: object, **kwargs: object) -> object:
             if is_compiling():
                 return function(*args, **kwargs)
             result = function(*args, **kwargs)
@@ -190,7 +198,7 @@ class LossFunctions:
             loss_function = self._criterion(frame.f_locals["self"])
         self._tell(loss_function, result, args, rows, summed, frame, (name, frame.f_code))
 
-    def _criterion(self, criterion: Any) -> LossFunction:
+    def _criterion(self, criterion: nn.Module) -> LossFunction:
         known = self._criteria.get(id(criterion))
         if known is not None and known[0]() is criterion:
             return known[1]
@@ -202,7 +210,7 @@ class LossFunctions:
         self._criteria[id(criterion)] = weakref.ref(criterion), loss_function
         return loss_function
 
-    def _gone(self, label: str, settings: dict[str, Any]) -> LossFunction | None:
+    def _gone(self, label: str, settings: dict[str, object]) -> LossFunction | None:
         """Find the like of a criterion that is no more: some make theirs anew for every loss."""
         for key, (criterion, loss_function) in list(self._criteria.items()):
             if (
@@ -218,7 +226,7 @@ class LossFunctions:
         self,
         loss_function: LossFunction,
         result: Any,
-        args: Any,
+        args: Sequence[object],
         rows: float,
         summed: bool,
         frame: FrameType,
@@ -233,7 +241,7 @@ class LossFunctions:
         seen = ComputedLoss(loss_function, loss, result, self._number(args), with_grad, called=called)
         self._on_loss(seen, frame)
 
-    def _number(self, args: tuple[Any, ...]) -> int:
+    def _number(self, args: Sequence[object]) -> int:
         for target in reversed(args):
             if isinstance(target, self._kind):
                 if self._target is None or self._target() is not target:
@@ -243,14 +251,14 @@ class LossFunctions:
         return 0
 
 
-def read_later(tensor: torch.Tensor) -> Any:
+def read_later(tensor: torch.Tensor) -> float | torch.Tensor:
     """Return the value of a tensor of one element: a float, or on a device a copy to be read later."""
     if tensor.is_cpu:
         return tensor.item()
     return tensor.detach().clone()
 
 
-def rows_of(values: Any) -> float:
+def rows_of(values: Iterable[object]) -> float:
     """Return the length of the first tensor that has one, 0 without."""
     for value in values:
         shape = getattr(value, "shape", None)
@@ -259,10 +267,10 @@ def rows_of(values: Any) -> float:
     return 0.0
 
 
-def _scalars(result: Any) -> Iterator[tuple[Any, Any]]:
+def _scalars(result: object) -> Iterator[tuple[object, torch.Tensor]]:
     """Iterate over the results of one element, with their places in a tuple, list or dictionary."""
     if isinstance(result, tuple | list):
-        items: Any = enumerate(result)
+        items: Iterable[tuple[object, Any]] = enumerate(result)
     elif hasattr(result, "items"):
         items = result.items()
     else:
@@ -272,7 +280,7 @@ def _scalars(result: Any) -> Iterator[tuple[Any, Any]]:
             yield position, value
 
 
-def _imported_by_name(functions: set[Any]) -> Iterator[tuple[ModuleType, str, Any]]:
+def _imported_by_name(functions: set[FunctionType]) -> Iterator[tuple[ModuleType, str, FunctionType]]:
     """Find `from torch.nn.functional import mse_loss` in the modules of the user."""
     for module in list(sys.modules.values()):
         path = getattr(module, "__file__", None)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import CodeType, FrameType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, SupportsFloat
 
 from tabstudio.autologging.instrument.patches import Patches
 from tabstudio.autologging.instrument.watched_loop import WatchedLoop
@@ -21,6 +21,7 @@ from tabstudio.autologging.trace import call_arguments, variable_names
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 BY_HAND = "loss#by hand"
 _LOSS = re.compile(r"loss|mse|nll|bce", re.IGNORECASE)
@@ -49,8 +50,8 @@ class LossReads:
         loop = self._loop
         step, was_read, was_given = plateau.step, guard(self._was_read), guard(self._was_given)
 
-        def listening(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-            def watched(tensor: Any) -> Any:
+        def listening(read: Callable[[Tensor], object]) -> Callable[[Tensor], object]:
+            def watched(tensor: Tensor) -> object:
                 value = read(tensor)
                 if loop.evaluating:
                     was_read(tensor, value, sys._getframe(1))
@@ -58,7 +59,7 @@ class LossReads:
 
             return watched
 
-        def watched_step(scheduler: Any, metrics: Any, *args: object, **kwargs: object) -> Any:
+        def watched_step(scheduler: object, metrics: object, *args: object, **kwargs: object) -> object:
             was_given(scheduler, metrics, sys._getframe(1))
             return step(scheduler, metrics, *args, **kwargs)
 
@@ -70,11 +71,13 @@ class LossReads:
         """Put everything back."""
         self._patches.undo()
 
-    def _was_read(self, tensor: torch.Tensor, value: Any, frame: FrameType) -> None:
+    def _was_read(self, tensor: torch.Tensor, value: object, frame: FrameType) -> None:
         if isinstance(value, float) and not tensor.requires_grad:
             self._tell(value, frame, _is_validation_loss)
 
-    def _was_given(self, scheduler: Any, metrics: Any, frame: FrameType) -> None:
+    def _was_given(
+        self, scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau, metrics: SupportsFloat, frame: FrameType
+    ) -> None:
         if scheduler.mode == "min":
             self._tell(float(metrics), frame, _is_watched_loss)
 
@@ -110,9 +113,9 @@ class _Tree:
 
     def above(self, node: ast.AST) -> Iterator[ast.AST]:
         """Iterate over what a part stands in, innermost first."""
-        while (found := self._above.get(node)) is not None:
-            yield found
-            node = found
+        while (parent := self._above.get(node)) is not None:
+            yield parent
+            node = parent
 
     def adds_up(self, name: str) -> bool:
         """Say whether something is added to a variable: what it holds in the end is no mean."""

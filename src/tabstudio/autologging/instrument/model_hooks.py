@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeGuard
 
 from tabstudio._compat.torch_objects import is_compiled_in_place, original_module
 from tabstudio.autologging.trace import variable_names
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class ModelHooks:
     """Finds models, and has `before_forward(module, args)` called before each of their forward passes."""
 
-    def __init__(self, before_forward: Callable[[nn.Module, Any], None]) -> None:
+    def __init__(self, before_forward: Callable[[nn.Module, tuple[object, ...]], None]) -> None:
         self._before_forward = before_forward
         self._handles: list[RemovableHandle] = []
         self._hooked: set[int] = set()
@@ -70,13 +70,13 @@ def _is_compiled(module: nn.Module) -> bool:
     return type(module).__name__ == "OptimizedModule"
 
 
-def _is_module(value: Any) -> bool:
+def _is_module(value: object) -> TypeGuard[nn.Module]:
     from torch import nn
 
     return issubclass(type(value), nn.Module)
 
 
-def _holding(parameters: set[int], variables: Iterable[tuple[str, Any]]) -> dict[str, nn.Module]:
+def _holding(parameters: set[int], variables: Iterable[tuple[str, object]]) -> dict[str, nn.Module]:
     found: dict[str, nn.Module] = {}
     known: set[int] = set()
     for name, value in variables:

@@ -8,7 +8,6 @@ import importlib.machinery
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any
 
 from tabstudio._compat.python import is_being_imported
 
@@ -19,9 +18,9 @@ class Patches:
     """Attributes that were replaced, each put back by `undo` unless somebody else has replaced it since."""
 
     def __init__(self) -> None:
-        self._done: list[tuple[Any, str, Any, Any, bool]] = []
+        self._done: list[tuple[object, str, object, object, bool]] = []
 
-    def set(self, owner: Any, name: str, value: Any) -> None:
+    def set(self, owner: object, name: str, value: object) -> None:
         """Replace `owner.name`. An inherited attribute is taken away again by `undo`, not copied."""
         own = name in vars(owner)
         before = vars(owner)[name] if own else getattr(owner, name)
@@ -73,7 +72,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 class _Loader(importlib.abc.Loader):
     """The module's own loader; after it has run, those who waited for the module are called."""
 
-    def __init__(self, loader: Any, finder: _Finder) -> None:
+    def __init__(self, loader: importlib.abc.Loader, finder: _Finder) -> None:
         self._loader, self._finder = loader, finder
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
@@ -88,7 +87,7 @@ class _Loader(importlib.abc.Loader):
         for call in self._finder.waiting.pop(module.__name__, ()):
             call(module)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._loader, name)
 
 

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, SupportsIndex
 
 from tabstudio._compat.torch_objects import FORWARD_HOOKS, forward_hooks
 from tabstudio.autologging.instrument.patches import Patches
@@ -31,9 +31,11 @@ class HookFreePickling:
         kind = torch.nn.Module
         reduce = kind.__reduce_ex__
 
-        def watched_reduce(module: nn.Module, protocol: Any) -> Any:
-            made = reduce(module, protocol)
-            return made if sys._getframe(1).f_globals.get("__name__") == "copy" else _without_hooks(made)
+        def watched_reduce(module: nn.Module, protocol: SupportsIndex) -> str | tuple[object, ...]:
+            reduced: str | tuple[object, ...] = reduce(module, protocol)
+            return (
+                reduced if sys._getframe(1).f_globals.get("__name__") == "copy" else _without_hooks(reduced)
+            )
 
         self._patches.set(kind, "__reduce_ex__", watched_reduce)
         for name in ("script", "trace"):
@@ -44,27 +46,27 @@ class HookFreePickling:
         self._patches.undo()
 
 
-def _is_ours(hook: Any) -> bool:
+def _is_ours(hook: object) -> bool:
     return str(getattr(hook, "__module__", "")).startswith("tabstudio.autologging.")
 
 
-def _without_hooks(made: Any) -> Any:
+def _without_hooks(reduced: str | tuple[object, ...]) -> str | tuple[object, ...]:
     """Take our hooks out of what `__reduce_ex__` returns: (maker, arguments, state, ...)."""
-    state = made[2] if isinstance(made, tuple) and len(made) > 2 else None
+    state = reduced[2] if isinstance(reduced, tuple) and len(reduced) > 2 else None
     if not isinstance(state, dict):
-        return made
+        return reduced
     plain = {}
     for name, others in FORWARD_HOOKS.items():
         hooks = state.get(name) or {}
         ours = {key for key, hook in hooks.items() if _is_ours(hook)}
         for each in (name, *others) if ours else ():
             plain[each] = OrderedDict((k, v) for k, v in state[each].items() if k not in ours)
-    return (*made[:2], {**state, **plain}, *made[3:]) if plain else made
+    return (*reduced[:2], {**state, **plain}, *reduced[3:]) if plain else reduced
 
 
-def _unhooking(function: Callable[..., object], kind: type) -> Callable[..., object]:
+def _unhooking(function: Callable[..., object], kind: type[nn.Module]) -> Callable[..., object]:
     @functools.wraps(function)
-    def watched(*args: object, **kwargs: object) -> Any:
+    def watched(*args: object, **kwargs: object) -> object:
         with _hooks_taken_off(args[0] if args and isinstance(args[0], kind) else None):
             return function(*args, **kwargs)
 
@@ -72,18 +74,18 @@ def _unhooking(function: Callable[..., object], kind: type) -> Callable[..., obj
 
 
 @contextmanager
-def _hooks_taken_off(module: Any) -> Iterator[None]:
-    taken = [
+def _hooks_taken_off(module: nn.Module | None) -> Iterator[None]:
+    removed = [
         (hooks, key, hook)
         for part in (module.modules() if module is not None else ())
         for hooks in forward_hooks(part)
         for key, hook in list(hooks.items())
         if _is_ours(hook)
     ]
-    for hooks, key, _ in taken:
+    for hooks, key, _ in removed:
         del hooks[key]
     try:
         yield
     finally:
-        for hooks, key, hook in taken:
+        for hooks, key, hook in removed:
             hooks[key] = hook

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +12,7 @@ from tabstudio.autologging.launch.start import current_session
 from tabstudio.errors import TrackingError
 
 if TYPE_CHECKING:
+    import polars as pl
     from torch import nn
 
     from tabstudio.model.predictor import Model
@@ -125,7 +126,7 @@ def log_model(
     return whole
 
 
-def _alone(record: Any, name: str) -> None:
+def _alone(record: Callable[[Run], object], name: str) -> None:
     from tabstudio.tracking import Recorder
 
     with Recorder() as recorder:
@@ -136,7 +137,7 @@ def _alone(record: Any, name: str) -> None:
         raise TrackingError(str(delivery))
 
 
-def _example(whole: Model, rows: Any, columns: Sequence[str] | None) -> Any:
+def _example(whole: Model, rows: object, columns: Sequence[str] | None) -> pl.DataFrame | None:
     if rows is None:
         return None
     from tabstudio.model.from_torch import named

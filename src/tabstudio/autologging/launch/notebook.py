@@ -8,7 +8,8 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from tabstudio.autologging.launch.session import AutologOptions
 from tabstudio.autologging.launch.start import current_session, start_session
@@ -17,6 +18,9 @@ from tabstudio.errors import ConfigError, MissingExtraError, TabstudioError
 from tabstudio.settings import spool_folder, tracking_address
 from tabstudio.tracking.recorder import PATIENCE
 from tabstudio.tracking.run import Status
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 _HERE = "__import__('tabstudio.autologging.launch.notebook', fromlist=['begin'])"
 
@@ -44,7 +48,7 @@ def run_notebook(path: Path, arguments: list[str], options: AutologOptions) -> i
         return _Execution(notebook, path, options, executed).run()
 
 
-def _read(path: Path, nbformat: Any) -> Any:
+def _read(path: Path, nbformat: ModuleType) -> NotebookNode:
     if not path.is_file():
         raise ConfigError(f"run {path}: a notebook was expected, there is no such file")
     try:
@@ -60,7 +64,7 @@ def _read(path: Path, nbformat: Any) -> Any:
 class _Execution:
     """One notebook in its kernel."""
 
-    def __init__(self, notebook: Any, path: Path, options: AutologOptions, executed: Path) -> None:
+    def __init__(self, notebook: NotebookNode, path: Path, options: AutologOptions, executed: Path) -> None:
         from jupyter_client.manager import AsyncKernelManager
         from nbclient import NotebookClient
 
@@ -131,7 +135,7 @@ class _Execution:
 
         run_sync(stop)()
 
-    def _print(self, cell: Any, **_: object) -> None:
+    def _print(self, cell: NotebookNode, **_: object) -> None:
         for output in cell.get("outputs", ()):
             if output.output_type == "stream":
                 stream = sys.stderr if output.name == "stderr" else sys.stdout

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tabstudio.autologging.events import Observer, WatchedTraining
 from tabstudio.autologging.instrument.patches import ImportHooks
@@ -116,7 +116,7 @@ class AutologSession:
         """Record metrics in a run, by default the current one."""
         (run or self.run).metrics(values, step)
 
-    def params(self, values: Mapping[str, Any], run: Run | None = None) -> None:
+    def params(self, values: Mapping[str, object], run: Run | None = None) -> None:
         """Record parameters of a run, by default the current one; the first value of each name stands."""
         (run or self.run).params(values)
 
@@ -140,7 +140,7 @@ class AutologSession:
         self._observers.append(observer)
         self._call(observer, "install", self)
 
-    def tell(self, event: str, *what: Any) -> None:
+    def tell(self, event: str, *what: object) -> None:
         """Call the method `event` of every observer."""
         if self.here:
             for observer in tuple(self._observers):
@@ -150,7 +150,7 @@ class AutologSession:
         """Return `function` for use in a hook or a patch: an exception removes the observer, no more."""
 
         @functools.wraps(function)
-        def guard(*args: Any) -> T | None:
+        def guard(*args: object) -> T | None:
             if self._idle:
                 return None
             try:
@@ -206,7 +206,7 @@ class AutologSession:
         """A forked worker records nothing: it shares its parent's files."""
         self._forked = self._idle = True
 
-    def _call(self, observer: Observer, event: str, *what: Any) -> None:
+    def _call(self, observer: Observer, event: str, *what: object) -> None:
         try:
             getattr(observer, event)(*what)
         except Exception as error:  # noqa: BLE001 - see `guarded`

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabstudio.autologging.events import Observer
 from tabstudio.autologging.instrument.patches import Patches
@@ -17,6 +17,7 @@ from tabstudio.tracking.recorder import PATIENCE
 
 if TYPE_CHECKING:
     from tabstudio.autologging.launch.session import AutologOptions, AutologSession
+    from tabstudio.tracking.run import Status
 
 
 class SpawnObserver(Observer):
@@ -44,8 +45,12 @@ class SpawnObserver(Observer):
         start, session = module.start_processes, self._session
 
         def watched(
-            fn: Callable[..., object], args: Any = (), nprocs: int = 1, *rest: Any, **kwargs: Any
-        ) -> Any:
+            fn: Callable[..., object],
+            args: tuple[object, ...] = (),
+            nprocs: int = 1,
+            *rest: object,
+            **kwargs: object,
+        ) -> object:
             if session.here:
                 session.spawned = True
                 fn = SpawnedFunction(fn, session.options, session.source or "", self._start, self._current)
@@ -64,7 +69,7 @@ class SpawnedFunction:
     start: Callable[..., AutologSession]
     current: Callable[[], AutologSession | None]
 
-    def __call__(self, index: int, *args: Any) -> Any:
+    def __call__(self, index: int, *args: object) -> object:
         """Run in the process of this number."""
         session = self.current()
         if index or os.environ.get("RANK", "0") != "0":
@@ -89,7 +94,7 @@ class SpawnedFunction:
         return session
 
 
-def _end(session: AutologSession, status: Any, error: BaseException | None) -> None:
+def _end(session: AutologSession, status: Status, error: BaseException | None) -> None:
     """End the session here: what is registered with `atexit` is not called in such a process."""
     session.end(status, error)
     if session.runs:

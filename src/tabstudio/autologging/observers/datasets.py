@@ -17,6 +17,9 @@ from tabstudio.autologging.trace.call_sites import user_frames
 from tabstudio.errors import DataError
 
 if TYPE_CHECKING:
+    import polars as pl
+    from torch import nn
+    from torch.utils.data import DataLoader
     from torch.utils.hooks import RemovableHandle
 
     from tabstudio.autologging.launch.session import AutologSession
@@ -53,7 +56,7 @@ class DatasetObserver(Observer):
         self._session = session
         self._patches = Patches()
         self._noted: list[DatasetRecord] = []
-        self._loaders: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._loaders: weakref.WeakSet[DataLoader[object]] = weakref.WeakSet()
         self._known: set[tuple[int, str, str]] = set()
         self._handles: list[RemovableHandle] = []
         session.imports.when("sklearn.model_selection", self._watch_splits)
@@ -105,13 +108,13 @@ class DatasetObserver(Observer):
         iterate = module.DataLoader.__iter__
         seen = self._session.guarded(self, self._was_iterated)
 
-        def watched_iter(loader: Any) -> Any:
+        def watched_iter(loader: DataLoader[object]) -> object:
             seen(loader)
             return iterate(loader)
 
         self._patches.set(module.DataLoader, "__iter__", watched_iter)
 
-    def _was_iterated(self, loader: Any) -> None:
+    def _was_iterated(self, loader: DataLoader[object]) -> None:
         if loader in self._loaders or not self._session.options.log_datasets:
             return
         frame = next(user_frames(sys._getframe(1)), None)
@@ -129,14 +132,14 @@ class DatasetObserver(Observer):
         split = module.train_test_split
         seen = self._session.guarded(self, self._was_split)
 
-        def watched(*args: object, **kwargs: object) -> Any:
+        def watched(*args: object, **kwargs: object) -> object:
             parts = split(*args, **kwargs)
             seen(parts)
             return parts
 
         self._patches.set_function(module, "train_test_split", split, watched)
 
-    def _was_split(self, parts: list[Any]) -> None:
+    def _was_split(self, parts: Sequence[object]) -> None:
         frame = call_arguments.calling_frame()
         if frame is None or not self._session.options.log_datasets:
             return
@@ -157,7 +160,7 @@ class _Same:
         self._last: Callable[[], Any] = lambda: None
         self._looks = 0
 
-    def look(self, module: Any, args: tuple[Any, ...]) -> None:
+    def look(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if not module.training or not args or not hasattr(args[0], "data_ptr"):
             return
         self._looks += 1
@@ -189,7 +192,7 @@ def _of_frame(name: str, context: str, frame: Any) -> DatasetRecord | None:
     except DataError:  # a frame that no model of ours could read: it is the user's affair
         return None
 
-    def kind(dtype: Any) -> Kind:
+    def kind(dtype: pl.DataType) -> Kind:
         if dtype.is_numeric():
             return "number"
         return "date" if dtype.is_temporal() else "boolean" if str(dtype) == "Boolean" else "category"
@@ -215,7 +218,7 @@ def of_tensors(name: str, context: str, tensors: Sequence[tuple[str, Any]]) -> D
     return DatasetRecord(name, context, digest.hexdigest(), specs, rows, name)
 
 
-def _hash(tensor: Any, digest: Any) -> None:
+def _hash(tensor: Any, digest: hashlib._Hash) -> None:
     import numpy as np
 
     digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
@@ -235,7 +238,7 @@ def _context(part: str) -> str:
     return _CONTEXTS.get(part, "training" if torch.is_grad_enabled() else "validation")
 
 
-def _loaded(loader: Any, name: str, context: str) -> DatasetRecord | None:
+def _loaded(loader: DataLoader[object], name: str, context: str) -> DatasetRecord | None:
     """Describe what a `DataLoader` loads: tensors by their content, anything else by its kind and length."""
     dataset = loader.dataset
     indices = getattr(dataset, "indices", None)

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabstudio._compat.matplotlib import numbered_figure
 from tabstudio.autologging.events import Observer
 from tabstudio.autologging.instrument.patches import Patches
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
@@ -68,19 +69,19 @@ class FigureObserver(Observer):
         show, show_one, self._save = pyplot.show, figure_class.show, figure_class.savefig
         keep_saved = self._session.guarded(self, self._saved)
 
-        def watched_show(*args: object, **kwargs: object) -> Any:
+        def watched_show(*args: object, **kwargs: object) -> object:
             keep_all()
             with _without_screen():
                 return show(*args, **kwargs)
 
-        def watched_show_one(figure: Figure, *args: object, **kwargs: object) -> Any:
+        def watched_show_one(figure: Figure, *args: object, **kwargs: object) -> object:
             keep_all([figure])
             with _without_screen():
                 return show_one(figure, *args, **kwargs)
 
         save = self._save
 
-        def watched_save(figure: Figure, fname: Any, *args: object, **kwargs: object) -> Any:
+        def watched_save(figure: Figure, fname: object, *args: object, **kwargs: object) -> object:
             result = save(figure, fname, *args, **kwargs)
             keep_saved(figure, fname)
             return result
@@ -98,7 +99,7 @@ class FigureObserver(Observer):
         show: Callable[..., object] = backend.show
         keep_all = self._session.guarded(self, self._shown)
 
-        def watched_show(*args: object, **kwargs: object) -> Any:
+        def watched_show(*args: object, **kwargs: object) -> object:
             keep_all()
             return show(*args, **kwargs)
 
@@ -117,7 +118,7 @@ class FigureObserver(Observer):
             known.look = _look(figure)
             known.shown = weakref.WeakSet(_parts(figure))
 
-    def _saved(self, figure: Figure, target: Any) -> None:
+    def _saved(self, figure: Figure, target: object) -> None:
         known = self._known.setdefault(figure, _Kept())
         look = _look(figure)
         if look == known.look:
@@ -200,6 +201,6 @@ def _look(figure: Figure) -> int:
         facts += [str(getattr(part, reader, str)()) for reader in _SAID]
         look = zlib.crc32(repr(facts).encode(), look)
         for reader in ("get_xydata", "get_offsets", "get_array"):
-            values: Any = getattr(part, reader, list)()
+            values: npt.ArrayLike = getattr(part, reader, list)()
             look = zlib.crc32(np.ascontiguousarray(np.ma.getdata(values)).tobytes(), look)
     return look

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from tabstudio.autologging.events import Observer, WatchedEpoch, WatchedTraining
 from tabstudio.autologging.instrument.patches import Patches
 from tabstudio.autologging.trace import run_parameters
 
 if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
     from tabstudio.autologging.launch.session import AutologSession
+
+
+class Trainer(Protocol):
+    """What is read of a Lightning trainer, and where a callback is added."""
+
+    callbacks: list[object]
+    optimizers: list[torch.optim.Optimizer]
+    callback_metrics: dict[str, torch.Tensor]
+    current_epoch: int
 
 
 class LightningObserver(Observer):
@@ -33,14 +45,14 @@ class LightningObserver(Observer):
         fit, begins = package.Trainer.fit, self._session.guarded(self, self._begins)
         session = self._session
 
-        def watched(trainer: Any, model: Any, *args: object, **kwargs: object) -> Any:
+        def watched(trainer: Trainer, model: nn.Module, *args: object, **kwargs: object) -> object:
             begins(package, trainer, model)
             with session.unwatched():  # the loop inside is Lightning's
                 return fit(trainer, model, *args, **kwargs)
 
         self._patches.set(package.Trainer, "fit", watched)
 
-    def _begins(self, package: ModuleType, trainer: Any, model: Any) -> None:
+    def _begins(self, package: ModuleType, trainer: Trainer, model: nn.Module) -> None:
         session = self._session
         training = session.begin_training()
         training.models["model"] = model
@@ -48,7 +60,7 @@ class LightningObserver(Observer):
         suffix = training.suffix
 
         class Recording(package.Callback):  # type: ignore[name-defined, misc]
-            def on_fit_start(self, trainer: Any, module: Any) -> None:
+            def on_fit_start(self, trainer: Trainer, module: nn.Module) -> None:
                 params = run_parameters.model_parameters("model", module)
                 for number, optimizer in enumerate(trainer.optimizers):
                     params |= run_parameters.optimizer_parameters(
@@ -57,12 +69,12 @@ class LightningObserver(Observer):
                 params |= run_parameters.environment_parameters()
                 session.params({f"{name}{suffix}": v for name, v in params.items()}, training.run)
 
-            def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+            def on_train_epoch_end(self, trainer: Trainer, module: nn.Module) -> None:
                 record(training, trainer)
 
         trainer.callbacks.append(Recording())
 
-    def _record(self, training: WatchedTraining, trainer: Any) -> None:
+    def _record(self, training: WatchedTraining, trainer: Trainer) -> None:
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         training.epochs = trainer.current_epoch + 1
         self._session.metrics(

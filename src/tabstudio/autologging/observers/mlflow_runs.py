@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabstudio._compat.mlflow import active_experiment_id, registry_uri
 from tabstudio.autologging.events import Observer
@@ -12,6 +12,8 @@ from tabstudio.autologging.instrument.patches import Patches
 from tabstudio.settings import registry_address, tracking_address
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
     from tabstudio.autologging.launch.session import AutologSession
     from tabstudio.tracking import Run
     from tabstudio.tracking.run import Status
@@ -54,17 +56,17 @@ class MlflowRunObserver(Observer):
         began = self._session.guarded(self, self._began)
         ended = self._session.guarded(self, self._ended)
 
-        def watched_create(self: Any, *args: object, **kwargs: object) -> Any:
+        def watched_create(self: MlflowClient, *args: object, **kwargs: object) -> object:
             run = create(self, *args, **kwargs)
             began(self, run.info.run_id)
             return run
 
-        def watched_start(*args: object, **kwargs: object) -> Any:
+        def watched_start(*args: object, **kwargs: object) -> object:
             run = start(*args, **kwargs)
             began(client(), run.info.run_id)
             return run
 
-        def watched_end(self: Any, run_id: str, *args: object, **kwargs: object) -> Any:
+        def watched_end(self: MlflowClient, run_id: str, *args: object, **kwargs: object) -> object:
             result = end(self, run_id, *args, **kwargs)
             ended(run_id)
             return result
@@ -74,7 +76,7 @@ class MlflowRunObserver(Observer):
         for module in (fluent, mlflow):
             self._patches.set(module, "start_run", watched_start)
 
-    def _began(self, client: Any, run_id: str) -> None:
+    def _began(self, client: MlflowClient, run_id: str) -> None:
         """Let our run go into theirs; a nested one, or the next one, gets another of ours."""
         if run_id not in self._joined:
             address = tracking_address(client.tracking_uri)

@@ -6,7 +6,7 @@ import inspect
 import math
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
     from torch.export import ExportedProgram
+    from torch.utils.hooks import RemovableHandle
 
     from tabstudio.autologging.launch.session import AutologSession
     from tabstudio.tracking.signature import TensorSpec
@@ -44,7 +45,7 @@ class WatchedModel:
     called: nn.Module
     example: tuple[tuple[object, ...], dict[str, object]] | None = None
     rows: int = 0
-    handle: Any = None
+    handle: RemovableHandle | None = None
     best: dict[str, torch.Tensor] | None = None
     early: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict)
     versions: dict[int, int] = field(default_factory=dict)
@@ -108,7 +109,7 @@ class CheckpointObserver(Observer):
             for kept in course.models.values():
                 kept.best = _weights(kept, epoch, training)
 
-    def model_logged(self, model: Any, preprocessor: object, registered: bool) -> None:
+    def model_logged(self, model: object, preprocessor: object, registered: bool) -> None:
         """Another version of a model that is registered already is not made."""
         self._registered = self._registered or registered
 
@@ -119,7 +120,7 @@ class CheckpointObserver(Observer):
             _unhook(kept)
             self._keep(training, course, kept)
 
-    def trains_again(self, training: WatchedTraining, module: Any) -> None:
+    def trains_again(self, training: WatchedTraining, module: object) -> None:
         """Note which weights were looked at."""
         course = self._courses.get(training, TrainingProgress())
         for kept in course.models.values():
@@ -128,7 +129,7 @@ class CheckpointObserver(Observer):
                 if len(kept.versions) <= MOST_EARLY:
                     kept.early[training.steps] = _copied(kept.module.state_dict(), None)
 
-    def _hook(self, kept: WatchedModel) -> Any:
+    def _hook(self, kept: WatchedModel) -> Callable[..., None]:
         def called(_: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
             self._called(kept, args, kwargs)
 
@@ -240,7 +241,7 @@ def _export(module: nn.Module, kept: WatchedModel, folder: Path) -> _Exported:
     return _Exported(inputs, outputs, args[0].tolist() if small else None, str(torch.__version__))
 
 
-def _specs(program: ExportedProgram, names: Any) -> list[TensorSpec]:
+def _specs(program: ExportedProgram, names: Iterable[Any]) -> list[TensorSpec]:
     from tabstudio.tracking.signature import TensorSpec
 
     values = {node.name: node.meta.get("val") for node in program.graph.nodes}

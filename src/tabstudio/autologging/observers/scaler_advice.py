@@ -14,6 +14,8 @@ from tabstudio.autologging.instrument.patches import Patches
 from tabstudio.autologging.trace import call_arguments
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tabstudio.autologging.launch.session import AutologSession
 
 _MODULES = ("sklearn.preprocessing", "sklearn.impute", "sklearn.compose", "sklearn.pipeline")
@@ -30,8 +32,8 @@ MOST_CLASSES = 20
 class FittedScaler:
     """A transformer that the user's code has fitted, and the first row that it was fitted on."""
 
-    transformer: Any
-    row: Any
+    transformer: object
+    row: object
 
 
 class ScalerAdvice(Observer):
@@ -52,7 +54,7 @@ class ScalerAdvice(Observer):
         """Put everything back."""
         self._patches.undo()
 
-    def model_logged(self, model: Any, preprocessor: object, registered: bool) -> None:
+    def model_logged(self, model: object, preprocessor: object, registered: bool) -> None:
         """It was done."""
         self._logged = self._logged or preprocessor is not None
 
@@ -73,18 +75,18 @@ class ScalerAdvice(Observer):
             for method in ("fit", "fit_transform") if kind is not None else ():
                 self._patches.set(kind, method, self._watched(getattr(kind, method)))
 
-    def _watched(self, fit: Callable[..., Any]) -> Callable[..., Any]:
+    def _watched(self, fit: Callable[..., object]) -> Callable[..., object]:
         seen = self._session.guarded(self, self._was_fitted)
 
         @functools.wraps(fit)
-        def watched(transformer: Any, *args: object, **kwargs: object) -> Any:
+        def watched(transformer: object, *args: object, **kwargs: object) -> object:
             result = fit(transformer, *args, **kwargs)
             seen(transformer, args)
             return result
 
         return watched
 
-    def _was_fitted(self, transformer: Any, args: tuple[Any, ...]) -> None:
+    def _was_fitted(self, transformer: object, args: tuple[Any, ...]) -> None:
         if call_arguments.calling_frame() is None:
             return
         self._fitted = [known for known in self._fitted if known.transformer is not transformer]
@@ -116,11 +118,11 @@ def _line(
     return f"tabstudio.log_model({', '.join(words)})"
 
 
-def _name(value: Any, names: dict[str, Any]) -> str:
+def _name(value: object, names: dict[str, Any]) -> str:
     return next((name for name, held in names.items() if held is value and not name.startswith("_")), "")
 
 
-def _origin(fitted: FittedScaler, names: dict[str, Any]) -> tuple[str, Any]:
+def _origin(fitted: FittedScaler, names: dict[str, Any]) -> tuple[str, object]:
     """The user's frame that the fitted rows come from, and the column that they leave out: the target."""
     import numpy as np
 
@@ -140,13 +142,13 @@ def _origin(fitted: FittedScaler, names: dict[str, Any]) -> tuple[str, Any]:
     return "", None
 
 
-def _as_numbers(column: Any) -> Any:
+def _as_numbers(column: pd.Series) -> pd.Series:
     import pandas as pd
 
     return pd.to_numeric(column, errors="coerce")
 
 
-def _labels(frame: Any, target: Any) -> list[Any]:
+def _labels(frame: pd.DataFrame | None, target: object) -> list[object]:
     """The labels of a target column, where it has few."""
     if frame is None or target is None:
         return []

@@ -15,6 +15,10 @@ from tabstudio.autologging.instrument.patches import Patches
 from tabstudio.autologging.trace import call_arguments
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import torch
+
     from tabstudio.autologging.launch.session import AutologSession
     from tabstudio.tracking.run import Status
 
@@ -56,7 +60,7 @@ class ScoreObserver(Observer):
         self._patches = Patches()
         self._sites: dict[tuple[CodeType, int, str], ScoreSite] = {}
         self._names: set[str] = set()
-        self._waiting: list[tuple[str, Any, int]] = []
+        self._waiting: list[tuple[str, torch.Tensor, int]] = []
         self._seen = session.guarded(self, self._returned)
         session.imports.when("sklearn.metrics", self._watch_sklearn)
         session.imports.when("torchmetrics", self._watch_torchmetrics)
@@ -90,7 +94,7 @@ class ScoreObserver(Observer):
     def _watch(self, module: ModuleType, name: str, special: Special | None) -> None:
         function, seen = getattr(module, name), self._seen
 
-        def watched(*args: object, **kwargs: object) -> Any:
+        def watched(*args: object, **kwargs: object) -> object:
             value = function(*args, **kwargs)
             seen(
                 name,
@@ -105,11 +109,11 @@ class ScoreObserver(Observer):
         metric, collection, seen = module.Metric, module.MetricCollection, self._seen
         wrap, compute = getattr(metric, WRAP_COMPUTE), collection.compute
 
-        def watched_wrap(self: Any, compute: Callable[..., object]) -> Callable[..., object]:
+        def watched_wrap(self: object, compute: Callable[..., object]) -> Callable[..., object]:
             inner = wrap(self, compute)
 
             @functools.wraps(inner)
-            def watched(*args: object, **kwargs: object) -> Any:
+            def watched(*args: object, **kwargs: object) -> object:
                 value = inner(*args, **kwargs)
                 seen(type(self).__name__, value, None)
                 return value
@@ -117,7 +121,7 @@ class ScoreObserver(Observer):
             return watched
 
         @functools.wraps(compute)
-        def watched_collection(self: Any) -> Any:
+        def watched_collection(self: object) -> object:
             value = compute(self)
             for name, part in value.items():
                 seen(name, part, None)
@@ -126,7 +130,7 @@ class ScoreObserver(Observer):
         self._patches.set(metric, WRAP_COMPUTE, watched_wrap)
         self._patches.set(collection, "compute", watched_collection)
 
-    def _returned(self, name: str, value: Any, special: Any) -> None:
+    def _returned(self, name: str, value: object, special: Special | None) -> None:
         frame = call_arguments.calling_frame()
         if frame is None:
             return
@@ -167,7 +171,15 @@ class ScoreObserver(Observer):
 
     # Reports and matrices
 
-    def _report(self, function: Any, args: Any, kwargs: Any, name: str, value: Any, step: int) -> None:
+    def _report(
+        self,
+        function: Callable[..., Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        name: str,
+        value: object,
+        step: int,
+    ) -> None:
         options = {key: option for key, option in kwargs.items() if key != "output_dict"}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the user has been told already
@@ -181,7 +193,15 @@ class ScoreObserver(Observer):
         rows = {str(label): scores for label, scores in table.items() if isinstance(scores, Mapping)}
         self._keep(f"{name}.png", _report_picture(rows))
 
-    def _matrix(self, function: Any, args: Any, kwargs: Any, name: str, value: Any, step: int) -> None:
+    def _matrix(
+        self,
+        function: object,
+        args: tuple[object, ...],
+        kwargs: dict[str, Any],
+        name: str,
+        value: npt.NDArray[np.float64],
+        step: int,
+    ) -> None:
         from sklearn.utils.multiclass import unique_labels
 
         labels = kwargs.get("labels")
@@ -228,7 +248,7 @@ def _numbers(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _matrix_text(classes: list[str], matrix: Any) -> str:
+def _matrix_text(classes: list[str], matrix: npt.NDArray[np.float64]) -> str:
     width = max(len(cell) for cell in (*classes, *(f"{value:g}" for value in matrix.ravel())))
     lines = [
         "rows actual, columns predicted",
@@ -239,7 +259,7 @@ def _matrix_text(classes: list[str], matrix: Any) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _matrix_picture(classes: list[str], matrix: Any) -> bytes:
+def _matrix_picture(classes: list[str], matrix: npt.NDArray[np.float64]) -> bytes:
     from tabstudio.evaluation.plots import matrix_picture
     from tabstudio.report.figure import png
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabstudio.autologging.events import Observer, WatchedTraining
 from tabstudio.autologging.instrument.patches import Patches
@@ -44,7 +44,7 @@ class SeedObserver(Observer):
     def _watch(self, module: ModuleType, name: str, called: str) -> None:
         function, seen = getattr(module, name), self._session.guarded(self, self._was_set)
 
-        def watched(*args: object, **kwargs: object) -> Any:
+        def watched(*args: object, **kwargs: object) -> object:
             made = function(*args, **kwargs)
             seen(called, args, kwargs)
             return made

@@ -31,11 +31,15 @@ from tabstudio.autologging.trace.call_sites import CallSite, call_site
 from tabstudio.autologging.trace.loss_values import LossValue
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
     from torch.utils.hooks import RemovableHandle
 
     from tabstudio.autologging.launch.session import AutologSession
     from tabstudio.tracking.run import Status
+
+    Tensors = torch.Tensor | Sequence[torch.Tensor]
 
 
 class TrainingLoopObserver(Observer):
@@ -78,7 +82,7 @@ class TrainingLoopObserver(Observer):
         self._look_at_unused()
         self._trainings.end()
 
-    def _guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _guard(self, function: Callable[..., None]) -> Callable[..., None]:
         return self._session.guarded(self, function)
 
     def _install(self, torch: ModuleType) -> None:
@@ -98,8 +102,9 @@ class TrainingLoopObserver(Observer):
         self._unhooked.install(torch)
         self._reads.install(torch, self._guard)
 
-    def _patch_making(self, kind: Any) -> None:
-        make, made = kind.__init__, self._guard(self._optimizer_made)
+    def _patch_making(self, kind: type[torch.optim.Optimizer]) -> None:
+        make: Callable[..., None] = kind.__init__
+        made = self._guard(self._optimizer_made)
 
         def watched(optimizer: torch.optim.Optimizer, *args: object, **kwargs: object) -> None:
             make(optimizer, *args, **kwargs)
@@ -107,12 +112,12 @@ class TrainingLoopObserver(Observer):
 
         self._patches.set(kind, "__init__", watched)
 
-    def _patch_backward(self, autograd: Any) -> None:
+    def _patch_backward(self, autograd: ModuleType) -> None:
         loop = self._loop
         backward, grad = autograd.backward, autograd.grad
         network_rows, on_gradient = self._guard(self._backward_asked), self._guard(self._gradient_asked)
 
-        def watched(tensors: Any, *args: object, **kwargs: object) -> Any:
+        def watched(tensors: Tensors, *args: object, **kwargs: object) -> object:
             network_rows(tensors, sys._getframe(1))
             loop.in_backward += 1
             try:
@@ -120,17 +125,17 @@ class TrainingLoopObserver(Observer):
             finally:
                 loop.in_backward -= 1
 
-        def watched_grad(outputs: Any, inputs: Any, *args: object, **kwargs: object) -> Any:
+        def watched_grad(outputs: Tensors, inputs: Tensors, *args: object, **kwargs: object) -> object:
             on_gradient(outputs, inputs, sys._getframe(1))
             return grad(outputs, inputs, *args, **kwargs)
 
         self._patches.set(autograd, "backward", watched)
         self._patches.set(autograd, "grad", watched_grad)
 
-    def _patch_scaling(self, kind: Any) -> None:
+    def _patch_scaling(self, kind: type[torch.amp.GradScaler]) -> None:
         scale, scaled = kind.scale, self._guard(self._loss_scaled)
 
-        def watched(scaler: Any, outputs: Any) -> Any:
+        def watched(scaler: torch.amp.GradScaler, outputs: Tensors) -> object:
             result = scale(scaler, outputs)
             scaled(outputs, result)
             return result
@@ -189,7 +194,7 @@ class TrainingLoopObserver(Observer):
         """Say whether a place is inside a loop over a data loader."""
         return any(self._loaders.drives(loop) for loop, _ in at.loops)
 
-    def _before_forward(self, module: torch.nn.Module, args: Any) -> None:
+    def _before_forward(self, module: torch.nn.Module, args: tuple[Any, ...]) -> None:
         """A model that is trained is about to compute: to be trained, or to be looked at."""
         loop = self._loop
         if loop.in_backward or self._is_compiling() or (get_ident() != loop.thread and not self._is_here()):
@@ -209,12 +214,12 @@ class TrainingLoopObserver(Observer):
         if not self._fast_path.on:
             self._trainings.about_to_train()
 
-    def _loss_scaled(self, outputs: Any, result: Any) -> None:
+    def _loss_scaled(self, outputs: object, result: torch.Tensor) -> None:
         self._recall()
         if isinstance(outputs, self._torch.Tensor) and outputs.grad_fn is not None:
             self._pending.scaled(outputs, result)
 
-    def _backward_asked(self, tensors: Any, frame: FrameType) -> None:
+    def _backward_asked(self, tensors: Tensors, frame: FrameType) -> None:
         loop = self._loop
         if loop.in_backward or (get_ident() != loop.thread and not self._is_here()):
             return
@@ -259,7 +264,7 @@ class TrainingLoopObserver(Observer):
         if recalled is not None:
             self._pending.put(*recalled)
 
-    def _gradient_asked(self, outputs: Any, inputs: Any, frame: FrameType) -> None:
+    def _gradient_asked(self, outputs: Any, inputs: Tensors, frame: FrameType) -> None:
         """A loop without an optimizer may ask for gradients in this way."""
         self._recall()
         if self._loop.in_backward or self._trainings.anything_made or not self._is_here():
@@ -330,7 +335,7 @@ class TrainingLoopObserver(Observer):
         return loop.thread == here
 
 
-def _rows_in(args: Any) -> float:
+def _rows_in(args: tuple[Any, ...]) -> float:
     """Return how many rows go into a network, NaN where that cannot be told: one vector is no batch."""
     shape = getattr(args[0], "shape", None) if args else None
     if not shape or (len(shape) == 1 and args[0].is_floating_point()):

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabstudio._compat.torch_objects import divisor, sequence_number, summed_shape
 
 if TYPE_CHECKING:
     import torch
+    from torch.autograd.graph import Node
 
 _LONGEST = 8
 _MOST_NODES = 200
@@ -43,7 +44,7 @@ def node_number(tensor: torch.Tensor) -> int | None:
 
 def find_ancestor(tensor: torch.Tensor, losses: Container[int]) -> LossAncestor | None:
     """Find the one of `losses` that the tensor is, or is a multiple of, on a path that does not branch."""
-    node: Any = tensor.grad_fn
+    node: Node | None = tensor.grad_fn
     divided, exact, reduced = 1.0, True, ""
     for _ in range(_LONGEST):
         if node is None:
@@ -68,13 +69,13 @@ def find_ancestor(tensor: torch.Tensor, losses: Container[int]) -> LossAncestor 
     return None
 
 
-def find_parts(tensor: torch.Tensor, losses: Mapping[int, Any]) -> list[int]:
+def find_parts(tensor: torch.Tensor, losses: Mapping[int, object]) -> list[int]:
     """Find all of `losses` that a tensor was computed from. What is older than they are is not looked at."""
     if not losses:
         return []
     oldest = min(losses)
-    found: set[int] = set()
-    waiting: list[Any] = [tensor.grad_fn]
+    parts: set[int] = set()
+    waiting: list[Node | None] = [tensor.grad_fn]
     for _ in range(_MOST_NODES):
         if not waiting:
             break
@@ -82,15 +83,15 @@ def find_parts(tensor: torch.Tensor, losses: Mapping[int, Any]) -> list[int]:
         if node is None or not oldest <= (number := sequence_number(node)) < 2**62:
             continue
         if number in losses:
-            found.add(number)
+            parts.add(number)
         else:
             waiting += [parent for parent, _ in node.next_functions]
-    return sorted(found)
+    return sorted(parts)
 
 
 def rows_summed(tensor: torch.Tensor) -> float:
     """Return over how many values of a batch a tensor is the sum, 0 where it is none: `losses.sum()`."""
-    node: Any = tensor.grad_fn
+    node: Node | None = tensor.grad_fn
     if node is None or node.name() != "SumBackward0":
         return 0.0
     sizes = summed_shape(node)
@@ -101,18 +102,18 @@ def rows_summed(tensor: torch.Tensor) -> float:
 
 def gradient_leaves(tensor: torch.Tensor) -> list[torch.Tensor]:
     """Return the tensors that gradients go to."""
-    found: dict[int, Any] = {}
-    waiting: list[Any] = [tensor.grad_fn]
-    known: set[Any] = set()
+    leaves: dict[int, torch.Tensor] = {}
+    waiting: list[Node | None] = [tensor.grad_fn]
+    known: set[Node] = set()
     while waiting and len(known) < _MOST_NODES:
         node = waiting.pop()
         if node is None or node in known:
             continue
         known.add(node)
         if (leaf := getattr(node, "variable", None)) is not None:
-            found[id(leaf)] = leaf
+            leaves[id(leaf)] = leaf
         waiting += [parent for parent, _ in node.next_functions]
-    return list(found.values())
+    return list(leaves.values())
 
 
 def _number(saved: torch.Tensor | None) -> float | None:

@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
 
 import tabstudio
 
@@ -81,7 +80,7 @@ class CodeCall(_InCode):
     start: int
 
 
-Entry = tuple[CodeLoop | CodeCall, Any]
+Entry = tuple[CodeLoop | CodeCall, object]
 """A loop with the value of its variable (None where it cannot be told), or a call with None."""
 
 
@@ -92,7 +91,7 @@ class CallSite:
     entries: tuple[Entry, ...]
 
     @property
-    def loops(self) -> list[tuple[CodeLoop, Any]]:
+    def loops(self) -> list[tuple[CodeLoop, object]]:
         """The loops alone."""
         return [(where, value) for where, value in self.entries if isinstance(where, CodeLoop)]
 
@@ -164,7 +163,7 @@ class CallPath:
 
     def __init__(self, frame: FrameType | None, site: CallSite, fixed: int) -> None:
         self.site = site
-        self._frames: list[tuple[CodeType, int, _Point | None, list[tuple[str, Any]]]] = []
+        self._frames: list[tuple[CodeType, int, _Point | None, list[tuple[str, object]]]] = []
         left = list(site.entries)
         while frame is not None and left:
             code, offset = frame.f_code, frame.f_lasti
@@ -248,7 +247,7 @@ def _named_apart(loops: list[CodeLoop]) -> tuple[CodeLoop, ...]:
     return tuple(reversed(apart))
 
 
-def _forget(names: Any) -> None:
+def _forget(names: dict[str, object]) -> None:
     """Empty the copy of the locals that Python made for us.
 
     Before Python 3.13 it lives as long as the frame, and would keep the user's tensors alive. It is left
@@ -265,7 +264,7 @@ def _is_snapshot(code: CodeType) -> bool:
     return copied and not set(_READING_LOCALS) & set(code.co_names)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return value if isinstance(value, _PLAIN) else None
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 READ_AT = 256
 """So many losses on a device are read at once: the training waits for it once, not at every step."""
@@ -51,7 +54,7 @@ class LossMean:
         self._unread.clear()
 
 
-def read_values(values: list[Any]) -> list[float]:
+def read_values(values: list[float | torch.Tensor]) -> list[float]:
     """Return tensors of one element as floats, one transfer for all that stand on the same device."""
     if len({(value.dtype, value.device) for value in values if not isinstance(value, float)}) != 1:
         return [float(value) for value in values]

@@ -7,22 +7,24 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 _LIBRARIES = ("accelerate", "lightning", "numpy", "pandas", "polars", "scikit-learn", "torch", "torchmetrics")
 _TREE_LENGTH = 5500
 
 
-def optimizer_parameters(name: str, value: Any) -> dict[str, object]:
+def optimizer_parameters(name: str, optimizer: torch.optim.Optimizer) -> dict[str, object]:
     """Describe an optimizer: its class, and every hyperparameter of every group.
 
     What is the same in all groups is said once.
     """
-    groups = [{k: _plain(v) for k, v in group.items() if k != "params"} for group in value.param_groups]
-    described: dict[str, object] = {name: type(value).__name__}
+    groups = [{k: _plain(v) for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    described: dict[str, object] = {name: type(optimizer).__name__}
     for key in groups[0]:
         values = [group.get(key) for group in groups]
         if all(each == values[0] for each in values):
@@ -65,7 +67,7 @@ def environment_parameters() -> dict[str, object]:
     return described
 
 
-def scheduler_parameters(name: str, value: Any) -> dict[str, object]:
+def scheduler_parameters(name: str, value: object) -> dict[str, object]:
     """Describe a scheduler of learning rates: its class and its settings."""
     described: dict[str, object] = {name: type(value).__name__}
     for key in inspect.signature(type(value)).parameters:
@@ -75,7 +77,7 @@ def scheduler_parameters(name: str, value: Any) -> dict[str, object]:
     return described
 
 
-def criterion_parameters(module: Any) -> dict[str, object]:
+def criterion_parameters(module: nn.Module) -> dict[str, object]:
     """Describe a criterion's settings: what its class was made with."""
     return {
         key: _plain(value)
@@ -84,49 +86,50 @@ def criterion_parameters(module: Any) -> dict[str, object]:
     }
 
 
-def learning_rates(name: str, found: list[object]) -> dict[str, float]:
+def learning_rates(name: str, rates: list[object]) -> dict[str, float]:
     """Name the learning rates of the groups; one name where all are the same."""
-    numbers = [rate for rate in found if isinstance(rate, float | int)]
-    if len(numbers) != len(found) or not numbers:
+    numbers = [rate for rate in rates if isinstance(rate, float | int)]
+    if len(numbers) != len(rates) or not numbers:
         return {}
     if all(rate == numbers[0] for rate in numbers):
         return {name: float(numbers[0])}
     return {f"{name}_group_{number}": float(rate) for number, rate in enumerate(numbers)}
 
 
-def gradient_norm(value: Any) -> Any:
+def gradient_norm(optimizer: torch.optim.Optimizer) -> torch.Tensor | None:
     """Return the norm of all gradients of an optimizer's parameters, not waited for; None without."""
     import torch
 
     from tabstudio._compat.torch_functions import foreach_norm
 
-    grads = [p.grad for group in value.param_groups for p in group["params"] if p.grad is not None]
+    grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     if not grads or any(grad.is_sparse or grad.device != grads[0].device for grad in grads):
         return None
     with torch.no_grad():
         norms = foreach_norm(grads)
-        return torch.linalg.vector_norm(torch.stack([norm.float() for norm in norms]))
+        norm: torch.Tensor = torch.linalg.vector_norm(torch.stack([norm.float() for norm in norms]))
+        return norm
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in _LIBRARIES:
         if name.replace("scikit-learn", "sklearn") in sys.modules:
             try:
-                found[name] = metadata.version(name)
+                versions[name] = metadata.version(name)
             except metadata.PackageNotFoundError:
                 continue
-    return found
+    return versions
 
 
-def _autocast(torch: Any) -> str:
+def _autocast(torch: ModuleType) -> str:
     for device in ("cuda", "cpu"):
         if torch.is_autocast_enabled(device):
             return str(torch.get_autocast_dtype(device)).removeprefix("torch.")
     return "off"
 
 
-def _kinds(values: Iterable[Any]) -> str:
+def _kinds(values: Iterable[object]) -> str:
     return ", ".join(sorted({str(value).removeprefix("torch.") for value in values}))
 
 
@@ -134,7 +137,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= _TREE_LENGTH else text[:_TREE_LENGTH] + "\n..."
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(value, default=str)
     return value if isinstance(value, int | float | str | bool | None) else str(value)

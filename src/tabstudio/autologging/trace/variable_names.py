@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType, FrameType
-from typing import Any
 
 from tabstudio.autologging.trace.call_sites import locals_of, user_frames
 
@@ -22,7 +21,7 @@ _PARTS = ("train", "val", "test")
 VALIDATION = re.compile(r"val|valid|validation|dev|eval", re.IGNORECASE)
 
 
-def variables(frame: FrameType | None) -> Iterator[tuple[str, Any]]:
+def variables(frame: FrameType | None) -> Iterator[tuple[str, object]]:
     """Iterate over what the user's frames can name, innermost first: locals, what they hold, globals.
 
     `self` comes last: elsewhere the same object has a name that says more.
@@ -43,14 +42,14 @@ def variables(frame: FrameType | None) -> Iterator[tuple[str, Any]]:
     yield from (("self", each) for each in selves)
 
 
-def _named(names: dict[str, object]) -> Iterator[tuple[str, Any]]:
+def _named(names: dict[str, object]) -> Iterator[tuple[str, object]]:
     yield from names.items()
     for name, holder in names.items():
         if not name.startswith("__"):
             yield from _inside(holder)
 
 
-def _inside(holder: Any) -> Iterator[tuple[str, Any]]:
+def _inside(holder: object) -> Iterator[tuple[str, object]]:
     """Iterate over the attributes of an object of the user's class, and the values of a small dictionary."""
     if type(holder) is dict and len(holder) <= _MOST_KEYS:
         yield from ((key, value) for key, value in list(holder.items()) if isinstance(key, str))
@@ -58,12 +57,12 @@ def _inside(holder: Any) -> Iterator[tuple[str, Any]]:
         yield from list(vars(holder).items())
 
 
-def name_of(value: Any, frame: FrameType | None) -> str:
+def name_of(value: object, frame: FrameType | None) -> str:
     """Return what the user calls an object, '' where no variable holds it."""
     return next(iter(names_of(value, frame)), "")
 
 
-def names_of(value: Any, frame: FrameType | None) -> Iterator[str]:
+def names_of(value: object, frame: FrameType | None) -> Iterator[str]:
     """Iterate over all names of an object, innermost first."""
     return (name for name, held in variables(frame) if held is value and _says(name))
 
@@ -114,9 +113,9 @@ def _covers(node: ast.stmt, line: int) -> bool:
 class ResultSource:
     """What a variable was assigned the result of: `value`, which `holder` has as `name`; `rows` went in."""
 
-    holder: Any
+    holder: object
     name: str
-    value: Any
+    value: object
     rows: float
 
 
@@ -136,7 +135,7 @@ def result_sources(name: str, frame: FrameType) -> list[ResultSource]:
     return found
 
 
-def _is_users_object(value: Any) -> bool:
+def _is_users_object(value: object) -> bool:
     kind = type(value)
     return (
         hasattr(value, "__dict__")
@@ -195,7 +194,7 @@ def body(code: CodeType) -> tuple[ast.AST, ...]:
     return ()
 
 
-def _looked_up(function: ast.expr, frame: FrameType) -> tuple[Any, str, Any] | None:
+def _looked_up(function: ast.expr, frame: FrameType) -> tuple[object, str, object] | None:
     """Look a name, or a chain of attributes that begins with one, up as the frame would."""
     if isinstance(function, ast.Name):
         for names in (locals_of(frame), frame.f_globals):
