@@ -74,10 +74,10 @@ class LoopNest:
     driven: bool = False
 
     @classmethod
-    def of(cls, step: CallSite, made: CallSite, driven: Callable[[CodeLoop], bool]) -> LoopNest:
+    def of(cls, step: CallSite, optimizer_site: CallSite, driven: Callable[[CodeLoop], bool]) -> LoopNest:
         """Tell it from where the optimizer steps, and where it was made: loops around that are others."""
         entries = [where for where, _ in step.entries]
-        around = _common(entries, [where for where, _ in made.entries])
+        around = _common(entries, [where for where, _ in optimizer_site.entries])
         own = [n for n, where in enumerate(entries) if isinstance(where, CodeLoop) and n >= around]
         by_loader = [n for n in own if driven(entries[n])]  # type: ignore[arg-type]
         if by_loader or len(own) > 1:
@@ -340,9 +340,9 @@ class EpochDetector:
         if not self.by_steps:
             return bool(self._now.passes) and round_ != self._round
         self._validated = self._validated or bool(self._now.evaluated)
-        made = event.steps - self._stepless  # a backward pass that is a step itself is counted already
-        long = not self._validated and made and made % UNVALIDATED_STEPS == 0
-        self._now.steps = made if long else self._now.steps
+        steps = event.steps - self._stepless  # a backward pass that is a step itself is counted already
+        long = not self._validated and steps and steps % UNVALIDATED_STEPS == 0
+        self._now.steps = steps if long else self._now.steps
         return self._is_complete() or bool(long and event.steps > self._steps)
 
     def _is_complete(self) -> bool:
@@ -472,10 +472,10 @@ def group_of_pass(event: EvaluationEvent, passes: dict[str, list[int]]) -> str:
     """
     if not event.driving_pass:
         return event.group
-    seen = passes.setdefault(event.group, [])
-    if event.driving_pass not in seen:
-        seen.append(event.driving_pass)
-    number = seen.index(event.driving_pass) + 1
+    known_passes = passes.setdefault(event.group, [])
+    if event.driving_pass not in known_passes:
+        known_passes.append(event.driving_pass)
+    number = known_passes.index(event.driving_pass) + 1
     return event.group if number == 1 else f"{event.group}/{number}"
 
 

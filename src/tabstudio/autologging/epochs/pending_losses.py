@@ -127,9 +127,9 @@ class PendingLosses:
                 source.loss = LossValue(source.loss.value, watched[0].rows, watched[0].rows)
 
     def _resolve(self, tensor: torch.Tensor) -> LossSource:
-        found = autograd_graph.find_ancestor(tensor, self.computed)
-        if found is not None:
-            return self._multiple(tensor, found)
+        ancestor = autograd_graph.find_ancestor(tensor, self.computed)
+        if ancestor is not None:
+            return self._multiple(tensor, ancestor)
         parts = [self.computed.pop(number) for number in autograd_graph.find_parts(tensor, self.computed)]
         rows = max((computed.loss.weight for computed in parts), default=1.0)
         summed = bool(parts) and all(computed.loss.factor == 1.0 for computed in parts)
@@ -142,22 +142,22 @@ class PendingLosses:
         loss = LossValue(read_later(tensor), 1.0 if summed else rows, rows)
         return LossSource(loss, parts=named, inputs=inputs)
 
-    def _multiple(self, tensor: torch.Tensor, found: autograd_graph.LossAncestor) -> LossSource:
+    def _multiple(self, tensor: torch.Tensor, ancestor: autograd_graph.LossAncestor) -> LossSource:
         """Divided by a whole number, it is a share of an accumulated gradient: the loss itself counts."""
-        computed = self.computed.pop(found.number)
-        share = found.exact and not found.reduced and found.divided == round(found.divided) >= 1
+        computed = self.computed.pop(ancestor.number)
+        share = ancestor.exact and not ancestor.reduced and ancestor.divided == round(ancestor.divided) >= 1
         loss = computed.loss
         if not share or loss.value is None:
-            factor = 1.0 if found.reduced == "sum" else loss.factor
+            factor = 1.0 if ancestor.reduced == "sum" else loss.factor
             loss = LossValue(read_later(tensor), factor, loss.weight)
         return LossSource(
             loss, "", computed.loss_function.label, computed.loss_function.name, share, computed.inputs
         )
 
 
-def free_name(wanted: str, taken: Container[str]) -> str:
+def free_name(wanted: str, used_names: Container[str]) -> str:
     """Return a name that is not taken yet: `loss`, `loss_2`, ..."""
     name, number = wanted, 2
-    while name in taken:
+    while name in used_names:
         name, number = f"{wanted}_{number}", number + 1
     return name

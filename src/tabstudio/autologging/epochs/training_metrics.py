@@ -158,8 +158,8 @@ class TrainingMetrics:
 
     def _rates_of(self, stretch: EpochMeans) -> dict[int, list[object]]:
         """The learning rates of its last step: the first epochs are told late, and rates change."""
-        made = stretch.steps if stretch.evaluated else stretch.steps + 1
-        return self._first_rates.get(made, self._rates) if stretch.passes else {}
+        steps = stretch.steps if stretch.evaluated else stretch.steps + 1
+        return self._first_rates.get(steps, self._rates) if stretch.passes else {}
 
     def _changed_rates(self, known: dict[int, list[object]]) -> dict[str, float]:
         rates: dict[str, float] = {}
@@ -180,10 +180,10 @@ class TrainingMetrics:
             wholes = [backward_site.name for backward_site in self.backward_sites.values()]
             first = not self._names and len(wholes) == 1 and name == wholes[0]
             wanted = "loss" if first or not name else name
-            taken = set(self._names.values())
+            used_names = set(self._names.values())
             number = 2
             free = wanted
-            while free in taken:
+            while free in used_names:
                 free, number = f"{wanted}_{number}", number + 1
             self._names[name] = free
         return self._names[name]
@@ -212,15 +212,15 @@ class TrainingMetrics:
         if number_of_pass:
             return f"{self._groups[part]}_{number_of_pass}"
         hint = self._hint(key)
-        taken = set(self._groups.values())
+        used_names = set(self._groups.values())
         if hint == "train":
             wanted = "train_eval"
-        elif "val" not in taken and (alone or not hint or VALIDATION.search(hint)):
+        elif "val" not in used_names and (alone or not hint or VALIDATION.search(hint)):
             wanted = "val"
         else:
             wanted = hint or "eval"
         name, number = wanted, 2
-        while name in taken:
+        while name in used_names:
             name, number = f"{wanted}_{number}", number + 1
         return name
 

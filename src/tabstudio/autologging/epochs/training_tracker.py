@@ -198,8 +198,8 @@ class TrainingTracker:
         key, source = (backward.point, owner), backward.source
         backward_site = metrics.backward_sites.get(key)
         if backward_site is None:
-            taken = {each.name for each in metrics.backward_sites.values()}
-            backward_site = metrics.backward_sites[key] = BackwardSite(free_name(source.name, taken))
+            used_names = {each.name for each in metrics.backward_sites.values()}
+            backward_site = metrics.backward_sites[key] = BackwardSite(free_name(source.name, used_names))
         if source.label and not backward_site.label:
             name = "loss" if len(metrics.backward_sites) == 1 else f"loss.{backward_site.name}"
             settings = self._settings.get(source.loss_function, {})
@@ -277,13 +277,13 @@ class TrainingTracker:
     def _introduce_models(
         self, training: WatchedTraining, parameters: list[torch.Tensor], frame: FrameType, alone: bool
     ) -> dict[str, object]:
-        found = self._models.found({id(p) for p in parameters}, frame)
+        models = self._models.found({id(p) for p in parameters}, frame)
         params: dict[str, object] = {}
-        for called, module in found.items():
+        for called, module in models.items():
             inner = unwrap_model(module)
             self._models.hook(module)
             if all(inner is not known for known in training.models.values()):
-                name = free_name("model" if alone and len(found) == 1 else called, training.models)
+                name = free_name("model" if alone and len(models) == 1 else called, training.models)
                 training.models[name] = inner
                 training.called[name] = module
                 params |= run_parameters.model_parameters(name, inner)

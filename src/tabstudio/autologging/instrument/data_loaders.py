@@ -44,17 +44,17 @@ class LoaderPasses:
     ) -> None:
         """Look on where a pass begins, and where each batch is asked for. There is no hook for it."""
         loader, iterator = module.DataLoader, batch_iterator_class(module)
-        iterate, give = loader.__iter__, iterator.__next__
-        began, asked = guard(self._began), guard(self._asked)
+        iterate, next_batch = loader.__iter__, iterator.__next__
+        on_pass, on_batch = guard(self._began), guard(self._asked)
 
         def watched_iter(self: object) -> object:
-            made = iterate(self)
-            began(self, made, sys._getframe(1))
-            return made
+            batches = iterate(self)
+            on_pass(self, batches, sys._getframe(1))
+            return batches
 
         def watched_next(self: object) -> object:
-            asked(self, sys._getframe(1))
-            return give(self)
+            on_batch(self, sys._getframe(1))
+            return next_batch(self)
 
         self._patches.set(loader, "__iter__", watched_iter)
         self._patches.set(iterator, "__next__", watched_next)

@@ -33,8 +33,8 @@ _MORE_NAMES = ("cross_entropy", "binary_cross_entropy", "binary_cross_entropy_wi
 class LossFunctions:
     """Watches everything that computes a loss and tells `seen`, with the frame that called it."""
 
-    def __init__(self, seen: Callable[[ComputedLoss, FrameType], None], fast_path: FastPath) -> None:
-        self._on_loss, self._fast_path = seen, fast_path
+    def __init__(self, on_loss: Callable[[ComputedLoss, FrameType], None], fast_path: FastPath) -> None:
+        self._on_loss, self._fast_path = on_loss, fast_path
         self._patches = Patches()
         self._handles: list[RemovableHandle] = []
         self._watched: set[int] = set()
@@ -55,14 +55,14 @@ class LossFunctions:
         self._loss_modules = vars(torch.nn.modules.loss)
         self._transforms = function_transforms
         self._of_function = guard(self._function_returned)
-        made = {}
+        replacements = {}
         for name in [n for n in dir(functional) if n.endswith("_loss") or n in _MORE_NAMES]:
             original = getattr(functional, name)
             if isinstance(original, FunctionType):
-                made[original] = self._wrapped(original, name)
-                self._patches.set(functional, name, made[original])
-        for module, name, original in _imported_by_name(set(made)):
-            self._patches.set(module, name, made[original])
+                replacements[original] = self._wrapped(original, name)
+                self._patches.set(functional, name, replacements[original])
+        for module, name, original in _imported_by_name(set(replacements)):
+            self._patches.set(module, name, replacements[original])
 
     def remove(self) -> None:
         """Put everything back."""
@@ -238,8 +238,8 @@ class LossFunctions:
         value = read_later(result) if result.numel() == 1 else None
         loss = LossValue(value, 1.0 if summed else rows, rows)
         with_grad = result.requires_grad or any(isinstance(v, kind) and v.requires_grad for v in args)
-        seen = ComputedLoss(loss_function, loss, result, self._number(args), with_grad, called=called)
-        self._on_loss(seen, frame)
+        computed = ComputedLoss(loss_function, loss, result, self._number(args), with_grad, called=called)
+        self._on_loss(computed, frame)
 
     def _number(self, args: Sequence[object]) -> int:
         for target in reversed(args):

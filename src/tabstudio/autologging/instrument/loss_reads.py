@@ -48,19 +48,19 @@ class LossReads:
         """Listen to `Tensor.item`, `float(tensor)` and `ReduceLROnPlateau.step`."""
         kind, plateau = torch.Tensor, torch.optim.lr_scheduler.ReduceLROnPlateau
         loop = self._loop
-        step, was_read, was_given = plateau.step, guard(self._was_read), guard(self._was_given)
+        step, on_read, on_plateau_step = plateau.step, guard(self._was_read), guard(self._was_given)
 
         def listening(read: Callable[[Tensor], object]) -> Callable[[Tensor], object]:
             def watched(tensor: Tensor) -> object:
                 value = read(tensor)
                 if loop.evaluating:
-                    was_read(tensor, value, sys._getframe(1))
+                    on_read(tensor, value, sys._getframe(1))
                 return value
 
             return watched
 
         def watched_step(scheduler: object, metrics: object, *args: object, **kwargs: object) -> object:
-            was_given(scheduler, metrics, sys._getframe(1))
+            on_plateau_step(scheduler, metrics, sys._getframe(1))
             return step(scheduler, metrics, *args, **kwargs)
 
         self._patches.set(kind, "item", listening(kind.item))

@@ -77,12 +77,12 @@ def _is_module(value: object) -> TypeGuard[nn.Module]:
 
 
 def _holding(parameters: set[int], variables: Iterable[tuple[str, object]]) -> dict[str, nn.Module]:
-    found: dict[str, nn.Module] = {}
+    models: dict[str, nn.Module] = {}
     known: set[int] = set()
     for name, value in variables:
         if _is_module(value) and id(value) not in known:
             known.add(id(value))
             if any(id(parameter) in parameters for parameter in value.parameters()):
                 called = name if name not in ("", "self") else type(unwrap_model(value)).__name__
-                found.setdefault(called if called not in found else f"{called}_{len(found) + 1}", value)
-    return found
+                models.setdefault(called if called not in models else f"{called}_{len(models) + 1}", value)
+    return models

@@ -69,7 +69,7 @@ class _Execution:
         from nbclient import NotebookClient
 
         self._notebook, self._path, self._executed = notebook, path, executed
-        told = json.dumps({**asdict(options), "source": path.name})
+        settings = json.dumps({**asdict(options), "source": path.name})
         self._client = NotebookClient(
             notebook,
             km=AsyncKernelManager(
@@ -80,7 +80,7 @@ class _Execution:
             ),
             timeout=None,
             resources={"metadata": {"path": str(path.absolute().parent)}},
-            extra_arguments=[f"--IPKernelApp.exec_lines={[f'{_HERE}.begin({told!r})']!r}"],
+            extra_arguments=[f"--IPKernelApp.exec_lines={[f'{_HERE}.begin({settings!r})']!r}"],
             on_cell_executed=self._print,
         )
 
@@ -96,8 +96,8 @@ class _Execution:
         code = 0
         with self._client.setup_kernel(env=environment):
             try:
-                for place, cell in enumerate(self._notebook.cells):
-                    self._client.execute_cell(cell, place)
+                for index, cell in enumerate(self._notebook.cells):
+                    self._client.execute_cell(cell, index)
             except CellExecutionError as error:
                 print(error, file=sys.stderr)  # noqa: T201 - the cell's own traceback, as a notebook shows it
                 status, code = "FAILED", 1

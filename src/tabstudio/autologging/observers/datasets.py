@@ -106,10 +106,10 @@ class DatasetObserver(Observer):
 
     def _watch_loaders(self, module: ModuleType) -> None:
         iterate = module.DataLoader.__iter__
-        seen = self._session.guarded(self, self._was_iterated)
+        on_loader = self._session.guarded(self, self._was_iterated)
 
         def watched_iter(loader: DataLoader[object]) -> object:
-            seen(loader)
+            on_loader(loader)
             return iterate(loader)
 
         self._patches.set(module.DataLoader, "__iter__", watched_iter)
@@ -130,11 +130,11 @@ class DatasetObserver(Observer):
 
     def _watch_splits(self, module: ModuleType) -> None:
         split = module.train_test_split
-        seen = self._session.guarded(self, self._was_split)
+        on_split = self._session.guarded(self, self._was_split)
 
         def watched(*args: object, **kwargs: object) -> object:
             parts = split(*args, **kwargs)
-            seen(parts)
+            on_split(parts)
             return parts
 
         self._patches.set_function(module, "train_test_split", split, watched)
@@ -247,7 +247,7 @@ def _loaded(loader: DataLoader[object], name: str, context: str) -> DatasetRecor
         if indices is not None:
             tensors = [tensor[list(indices)] for tensor in tensors]
         return of_tensors(
-            name, context, [(f"tensor_{place}", tensor) for place, tensor in enumerate(tensors)]
+            name, context, [(f"tensor_{position}", tensor) for position, tensor in enumerate(tensors)]
         )
     if not hasattr(dataset, "__len__"):
         return None

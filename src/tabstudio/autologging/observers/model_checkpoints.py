@@ -79,8 +79,8 @@ class CheckpointObserver(Observer):
     def remove(self) -> None:
         """Take the hooks away."""
         for course in self._courses.values():
-            for kept in course.models.values():
-                _unhook(kept)
+            for watched in course.models.values():
+                _unhook(watched)
         self._courses.clear()
 
     def training_began(self, training: WatchedTraining) -> None:
@@ -90,9 +90,11 @@ class CheckpointObserver(Observer):
         course = self._courses.setdefault(training, TrainingProgress())
         for name, module in training.models.items():
             if name not in course.models:
-                kept = course.models[name] = WatchedModel(name, module, training.called.get(name, module))
-                hook = self._hook(kept)
-                kept.handle = kept.called.register_forward_pre_hook(hook, prepend=True, with_kwargs=True)
+                watched = course.models[name] = WatchedModel(name, module, training.called.get(name, module))
+                hook = self._hook(watched)
+                watched.handle = watched.called.register_forward_pre_hook(
+                    hook, prepend=True, with_kwargs=True
+                )
 
     def training_grew(self, training: WatchedTraining) -> None:
         """The same for the models that have joined."""
@@ -106,8 +108,8 @@ class CheckpointObserver(Observer):
         course.last = epoch
         if epoch.metrics.get(BY, math.nan) < course.best:
             course.best, course.epoch = epoch.metrics[BY], epoch.number
-            for kept in course.models.values():
-                kept.best = _weights(kept, epoch, training)
+            for watched in course.models.values():
+                watched.best = _weights(watched, epoch, training)
 
     def model_logged(self, model: object, preprocessor: object, registered: bool) -> None:
         """Another version of a model that is registered already is not made."""
@@ -116,52 +118,54 @@ class CheckpointObserver(Observer):
     def training_ended(self, training: WatchedTraining) -> None:
         """Export the best and the last weights of every model."""
         course = self._courses.pop(training, TrainingProgress())
-        for kept in course.models.values():
-            _unhook(kept)
-            self._keep(training, course, kept)
+        for watched in course.models.values():
+            _unhook(watched)
+            self._keep(training, course, watched)
 
     def trains_again(self, training: WatchedTraining, module: object) -> None:
         """Note which weights were looked at."""
         course = self._courses.get(training, TrainingProgress())
-        for kept in course.models.values():
-            if module is kept.module or module is kept.called:
-                kept.versions[training.steps] = _version(kept.module)
-                if len(kept.versions) <= MOST_EARLY:
-                    kept.early[training.steps] = _copied(kept.module.state_dict(), None)
+        for watched in course.models.values():
+            if module is watched.module or module is watched.called:
+                watched.versions[training.steps] = _version(watched.module)
+                if len(watched.versions) <= MOST_EARLY:
+                    watched.early[training.steps] = _copied(watched.module.state_dict(), None)
 
-    def _hook(self, kept: WatchedModel) -> Callable[..., None]:
+    def _hook(self, watched: WatchedModel) -> Callable[..., None]:
         def called(_: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
-            self._called(kept, args, kwargs)
+            self._called(watched, args, kwargs)
 
         return self._session.guarded(self, called)
 
-    def _called(self, kept: WatchedModel, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+    def _called(self, watched: WatchedModel, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         from tabstudio.model.torch_export import few_rows
 
-        kept.example, kept.rows = few_rows((args, kwargs), EXAMPLE_ROWS)
-        if kept.rows >= 2:
-            _unhook(kept)
+        watched.example, watched.rows = few_rows((args, kwargs), EXAMPLE_ROWS)
+        if watched.rows >= 2:
+            _unhook(watched)
 
-    def _keep(self, training: WatchedTraining, course: TrainingProgress, kept: WatchedModel) -> None:
+    def _keep(self, training: WatchedTraining, course: TrainingProgress, watched: WatchedModel) -> None:
         from tabstudio.model.torch_export import evaluating_copy
 
-        name = "model" if len(course.models) == 1 else kept.name
+        name = "model" if len(course.models) == 1 else watched.name
         name += training.suffix
-        last = evaluating_copy(kept.module)
+        last = evaluating_copy(watched.module)
         best_is_last = course.last is not None and course.epoch == course.last.number
-        if kept.best is None or best_is_last:
-            self._log(training, course, kept, last, name, "last" if kept.best is None else "best and last")
+        if watched.best is None or best_is_last:
+            self._log(
+                training, course, watched, last, name, "last" if watched.best is None else "best and last"
+            )
             return
-        best = evaluating_copy(kept.module)
-        best.load_state_dict(kept.best)
-        self._log(training, course, kept, best, name, "best")
-        self._log(training, course, kept, last, f"{name}_last", "last")
+        best = evaluating_copy(watched.module)
+        best.load_state_dict(watched.best)
+        self._log(training, course, watched, best, name, "best")
+        self._log(training, course, watched, last, f"{name}_last", "last")
 
     def _log(
         self,
         training: WatchedTraining,
         course: TrainingProgress,
-        kept: WatchedModel,
+        watched: WatchedModel,
         module: nn.Module,
         name: str,
         which: str,
@@ -171,9 +175,9 @@ class CheckpointObserver(Observer):
         with tempfile.TemporaryDirectory(prefix="tabstudio-") as scratch:
             try:
                 with self._session.unwatched():
-                    exported = _export(module, kept, Path(scratch))
+                    exported = _export(module, watched, Path(scratch))
             except ModelError as error:
-                self._keep_weights(training, kept, module, name, str(error), wanted)
+                self._keep_weights(training, watched, module, name, str(error), wanted)
                 return
             epoch = course.epoch if which.startswith("best") else training.epochs
             metrics = {f"best_{BY}": course.best} if which.startswith("best") else {}
@@ -185,7 +189,7 @@ class CheckpointObserver(Observer):
                 version=exported.version,
                 registered_name=wanted,
                 metrics=metrics,
-                card=_card(kept, which, epoch),
+                card=_card(watched, which, epoch),
                 tags={"tabstudio.weights": which, "tabstudio.epoch": epoch},
                 name=name,
                 step=epoch,
@@ -195,7 +199,7 @@ class CheckpointObserver(Observer):
     def _keep_weights(
         self,
         training: WatchedTraining,
-        kept: WatchedModel,
+        watched: WatchedModel,
         module: nn.Module,
         name: str,
         why: str,
@@ -210,7 +214,7 @@ class CheckpointObserver(Observer):
         run.artifact(f"{why}\n".encode(), f"{name}/why-not-exported.txt")
         unregistered = f", and no version of {wanted} is registered" if wanted else ""
         self._session.warn(
-            f"{kept.name} ({type(module).__name__}) cannot be exported ({why}); its weights and its source "
+            f"{watched.name} ({type(module).__name__}) cannot be exported ({why}); its weights and its source "
             f"are kept under {name}/ instead{unregistered}"
         )
 
@@ -223,15 +227,15 @@ class _Exported:
     version: str
 
 
-def _export(module: nn.Module, kept: WatchedModel, folder: Path) -> _Exported:
+def _export(module: nn.Module, watched: WatchedModel, folder: Path) -> _Exported:
     """Write `model.pt2`. Raises `ModelError` where the module cannot be exported."""
     import torch
 
     from tabstudio.model.torch_export import exported, two_rows
 
-    if kept.example is None:
+    if watched.example is None:
         raise ModelError("it was not called after the first step, so nothing is known of what it takes")
-    args, kwargs = two_rows(kept.example)
+    args, kwargs = two_rows(watched.example)
     program = exported(module, args, kwargs)
     torch.export.save(program, folder / "model.pt2")
     inputs = _specs(program, program.graph_signature.user_inputs)
@@ -273,13 +277,13 @@ def _copied(
 
 
 def _weights(
-    kept: WatchedModel, epoch: WatchedEpoch, training: WatchedTraining
+    watched: WatchedModel, epoch: WatchedEpoch, training: WatchedTraining
 ) -> dict[str, torch.Tensor] | None:
     """The weights that an epoch was validated with; None where they are gone."""
-    now = _version(kept.module)
-    if epoch.steps == training.steps and kept.versions.get(epoch.steps, now) == now:
-        return _copied(kept.module.state_dict(), kept.best)
-    return kept.early.get(epoch.steps)
+    now = _version(watched.module)
+    if epoch.steps == training.steps and watched.versions.get(epoch.steps, now) == now:
+        return _copied(watched.module.state_dict(), watched.best)
+    return watched.early.get(epoch.steps)
 
 
 def _version(module: nn.Module) -> int:
@@ -287,15 +291,15 @@ def _version(module: nn.Module) -> int:
     return sum(parameter._version for parameter in module.parameters())
 
 
-def _unhook(kept: WatchedModel) -> None:
-    if kept.handle is not None:
-        kept.handle.remove()
-        kept.handle = None
+def _unhook(watched: WatchedModel) -> None:
+    if watched.handle is not None:
+        watched.handle.remove()
+        watched.handle = None
 
 
-def _card(kept: WatchedModel, which: str, epoch: int) -> str:
+def _card(watched: WatchedModel, which: str, epoch: int) -> str:
     return (
-        f"`{kept.name}` ({type(kept.module).__name__}), weights: {which}, epoch {epoch}. Load it with "
+        f"`{watched.name}` ({type(watched.module).__name__}), weights: {which}, epoch {epoch}. Load it with "
         "`mlflow.pytorch.load_model`: it is in evaluation mode and takes preprocessed tensors."
     )
 

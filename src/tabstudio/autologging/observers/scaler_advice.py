@@ -76,12 +76,12 @@ class ScalerAdvice(Observer):
                 self._patches.set(kind, method, self._watched(getattr(kind, method)))
 
     def _watched(self, fit: Callable[..., object]) -> Callable[..., object]:
-        seen = self._session.guarded(self, self._was_fitted)
+        on_fit = self._session.guarded(self, self._was_fitted)
 
         @functools.wraps(fit)
         def watched(transformer: object, *args: object, **kwargs: object) -> object:
             result = fit(transformer, *args, **kwargs)
-            seen(transformer, args)
+            on_fit(transformer, args)
             return result
 
         return watched
@@ -135,10 +135,10 @@ def _origin(fitted: FittedScaler, names: dict[str, Any]) -> tuple[str, object]:
             continue
         numbers = value.apply(_as_numbers).to_numpy(dtype=np.float64)
         row = np.asarray(fitted.row, dtype=np.float64).ravel()
-        for place in range(len(columns)) if len(columns) == count + 1 else [None]:
-            rest = numbers if place is None else np.delete(numbers, place, axis=1)
+        for index in range(len(columns)) if len(columns) == count + 1 else [None]:
+            rest = numbers if index is None else np.delete(numbers, index, axis=1)
             if (rest == row).all(axis=1).any():
-                return name, None if place is None else columns[place]
+                return name, None if index is None else columns[index]
     return "", None
 
 

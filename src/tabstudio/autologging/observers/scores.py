@@ -92,11 +92,11 @@ class ScoreObserver(Observer):
                 self._watch(module, name, None)
 
     def _watch(self, module: ModuleType, name: str, special: Special | None) -> None:
-        function, seen = getattr(module, name), self._seen
+        function, on_score = getattr(module, name), self._seen
 
         def watched(*args: object, **kwargs: object) -> object:
             value = function(*args, **kwargs)
-            seen(
+            on_score(
                 name,
                 value,
                 None if special is None else functools.partial(special, self, function, args, kwargs),
@@ -106,7 +106,7 @@ class ScoreObserver(Observer):
         self._patches.set_function(module, name, function, watched)
 
     def _watch_torchmetrics(self, module: ModuleType) -> None:
-        metric, collection, seen = module.Metric, module.MetricCollection, self._seen
+        metric, collection, on_score = module.Metric, module.MetricCollection, self._seen
         wrap, compute = getattr(metric, WRAP_COMPUTE), collection.compute
 
         def watched_wrap(self: object, compute: Callable[..., object]) -> Callable[..., object]:
@@ -115,7 +115,7 @@ class ScoreObserver(Observer):
             @functools.wraps(inner)
             def watched(*args: object, **kwargs: object) -> object:
                 value = inner(*args, **kwargs)
-                seen(type(self).__name__, value, None)
+                on_score(type(self).__name__, value, None)
                 return value
 
             return watched
@@ -124,7 +124,7 @@ class ScoreObserver(Observer):
         def watched_collection(self: object) -> object:
             value = compute(self)
             for name, part in value.items():
-                seen(name, part, None)
+                on_score(name, part, None)
             return value
 
         self._patches.set(metric, WRAP_COMPUTE, watched_wrap)
@@ -239,11 +239,11 @@ def _numbers(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _numbers(f"{name}/{key}", inner)
     elif isinstance(value, tuple | list):
         if len(value) <= MOST_VALUES:
-            for place, inner in enumerate(value):
-                yield from _numbers(f"{name}/{place}", inner)
+            for index, inner in enumerate(value):
+                yield from _numbers(f"{name}/{index}", inner)
     elif getattr(value, "ndim", 0) == 1 and len(value) <= MOST_VALUES:
-        for place in range(len(value)):
-            yield f"{name}/{place}", value[place]
+        for index in range(len(value)):
+            yield f"{name}/{index}", value[index]
     elif getattr(value, "ndim", 0) == 0 and (isinstance(value, int | float) or hasattr(value, "item")):
         yield name, value
 

@@ -42,12 +42,12 @@ class SeedObserver(Observer):
         self._watch(module, "default_rng", "seed.numpy.default_rng")
 
     def _watch(self, module: ModuleType, name: str, called: str) -> None:
-        function, seen = getattr(module, name), self._session.guarded(self, self._was_set)
+        function, on_seed = getattr(module, name), self._session.guarded(self, self._was_set)
 
         def watched(*args: object, **kwargs: object) -> object:
-            made = function(*args, **kwargs)
-            seen(called, args, kwargs)
-            return made
+            result = function(*args, **kwargs)
+            on_seed(called, args, kwargs)
+            return result
 
         self._patches.set_function(module, name, function, watched)
 

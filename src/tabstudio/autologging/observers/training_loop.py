@@ -103,22 +103,22 @@ class TrainingLoopObserver(Observer):
         self._reads.install(torch, self._guard)
 
     def _patch_making(self, kind: type[torch.optim.Optimizer]) -> None:
-        make: Callable[..., None] = kind.__init__
-        made = self._guard(self._optimizer_made)
+        initialize: Callable[..., None] = kind.__init__
+        on_optimizer = self._guard(self._optimizer_made)
 
         def watched(optimizer: torch.optim.Optimizer, *args: object, **kwargs: object) -> None:
-            make(optimizer, *args, **kwargs)
-            made(optimizer, sys._getframe(1))
+            initialize(optimizer, *args, **kwargs)
+            on_optimizer(optimizer, sys._getframe(1))
 
         self._patches.set(kind, "__init__", watched)
 
     def _patch_backward(self, autograd: ModuleType) -> None:
         loop = self._loop
         backward, grad = autograd.backward, autograd.grad
-        network_rows, on_gradient = self._guard(self._backward_asked), self._guard(self._gradient_asked)
+        on_backward, on_gradient = self._guard(self._backward_asked), self._guard(self._gradient_asked)
 
         def watched(tensors: Tensors, *args: object, **kwargs: object) -> object:
-            network_rows(tensors, sys._getframe(1))
+            on_backward(tensors, sys._getframe(1))
             loop.in_backward += 1
             try:
                 return backward(tensors, *args, **kwargs)
@@ -133,11 +133,11 @@ class TrainingLoopObserver(Observer):
         self._patches.set(autograd, "grad", watched_grad)
 
     def _patch_scaling(self, kind: type[torch.amp.GradScaler]) -> None:
-        scale, scaled = kind.scale, self._guard(self._loss_scaled)
+        scale, on_scaled_loss = kind.scale, self._guard(self._loss_scaled)
 
         def watched(scaler: torch.amp.GradScaler, outputs: Tensors) -> object:
             result = scale(scaler, outputs)
-            scaled(outputs, result)
+            on_scaled_loss(outputs, result)
             return result
 
         self._patches.set(kind, "scale", watched)

@@ -271,20 +271,20 @@ def _plain(value: object) -> object:
 @lru_cache(maxsize=1024)
 def loops_of(code: CodeType) -> tuple[CodeLoop, ...]:
     """Find the loops of a code object, outer ones before inner ones."""
-    found: dict[int, CodeLoop] = {}
+    loops: dict[int, CodeLoop] = {}
     instructions = list(dis.get_instructions(code))
     begins = _beginnings(instructions)
     for number, instruction in enumerate(instructions):
         if instruction.opname == "FOR_ITER":
             name, is_global = _variable(instructions, number + 1)
             end = int(instruction.argval)
-            found[instruction.offset] = CodeLoop(code, instruction.offset, end, name, is_global)
+            loops[instruction.offset] = CodeLoop(code, instruction.offset, end, name, is_global)
         elif _jumps_back(instruction):
             start = begins.get(instruction.argval, instruction.argval)
-            if start not in found or not found[start].name:  # the last jump to a start reaches furthest
-                end = max(instruction.offset + 2, found[start].end if start in found else 0)
-                found[start] = CodeLoop(code, start, end, "", False)
-    return _joined(sorted(found.values(), key=lambda loop: (loop.start, -loop.end)))
+            if start not in loops or not loops[start].name:  # the last jump to a start reaches furthest
+                end = max(instruction.offset + 2, loops[start].end if start in loops else 0)
+                loops[start] = CodeLoop(code, start, end, "", False)
+    return _joined(sorted(loops.values(), key=lambda loop: (loop.start, -loop.end)))
 
 
 def _joined(loops: list[CodeLoop]) -> tuple[CodeLoop, ...]:

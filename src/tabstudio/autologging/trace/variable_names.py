@@ -26,7 +26,7 @@ def variables(frame: FrameType | None) -> Iterator[tuple[str, object]]:
 
     `self` comes last: elsewhere the same object has a name that says more.
     """
-    seen: set[int] = set()
+    known_globals: set[int] = set()
     selves: list[object] = []
     for depth, each in enumerate(user_frames(frame)):
         if depth == _DEEPEST:
@@ -36,8 +36,8 @@ def variables(frame: FrameType | None) -> Iterator[tuple[str, object]]:
             selves.append(names.pop("self"))
             yield from _inside(selves[-1])
         yield from _named(names)
-        if id(each.f_globals) not in seen:
-            seen.add(id(each.f_globals))
+        if id(each.f_globals) not in known_globals:
+            known_globals.add(id(each.f_globals))
             yield from _named(dict(each.f_globals))
     yield from (("self", each) for each in selves)
 
@@ -101,8 +101,8 @@ def part_named(code: CodeType, offset: int) -> str:
 
 
 def _word(name: str) -> str:
-    found = _PART.search(name)
-    return _PARTS[found.lastindex - 1] if found is not None and found.lastindex else ""
+    match = _PART.search(name)
+    return _PARTS[match.lastindex - 1] if match is not None and match.lastindex else ""
 
 
 def _covers(node: ast.stmt, line: int) -> bool:
@@ -124,15 +124,17 @@ def result_sources(name: str, frame: FrameType) -> list[ResultSource]:
 
     Without a name: those whose result `backward` is called on.
     """
-    found = []
+    sources = []
     calls = _assigned_calls(frame.f_code, name) if name else _backward_calls(frame.f_code)
     for call in calls:
         looked_up = _looked_up(call.func, frame)
         if looked_up is not None:
             arguments = (_looked_up(each, frame) for each in call.args)
             shapes = (getattr(each[2], "shape", None) for each in arguments if each is not None)
-            found.append(ResultSource(*looked_up, next((float(shape[0]) for shape in shapes if shape), 0.0)))
-    return found
+            sources.append(
+                ResultSource(*looked_up, next((float(shape[0]) for shape in shapes if shape), 0.0))
+            )
+    return sources
 
 
 def _is_users_object(value: object) -> bool:
