@@ -77,7 +77,7 @@ class TrainingTracker:
         if self.current is None and not self.anything_made and len(self._open_steps) < 3:
             self._changes.look(tensor)
         self._open_steps.append(UnfinishedStep(event, source, point))
-        stepless = self._changes.seen if self.current is None else not self.current.training.optimizers
+        stepless = self._changes.any_changed if self.current is None else not self.current.training.optimizers
         if stepless or len(self._open_steps) >= MOST_WAITING:
             self.settle()
 
@@ -148,7 +148,7 @@ class TrainingTracker:
         Without an optimizer they are the steps, if they changed something. With one they are the rest of an
         accumulated gradient where others of their kind were followed by a step; else something else.
         """
-        if self.current is None and not self.anything_made and self._open_steps and self._changes.seen:
+        if self.current is None and not self.anything_made and self._open_steps and self._changes.any_changed:
             self.current = self._begin()
             params = run_parameters.environment_parameters()
             params |= self._introduce_models(
@@ -257,7 +257,7 @@ class TrainingTracker:
         """Record what a training is made of, as far as its optimizers so far tell."""
         training = metrics.training
         first = not training.optimizers
-        alone = first and all(id(made) in self._owners for made in self._optimizer_sites)
+        alone = first and all(id(known) in self._owners for known in self._optimizer_sites)
         parameters = _parameters(optimizer)
         metrics.parameters |= {id(p): weakref.ref(p) for p in parameters}
         called = "optimizer" if alone else variable_names.name_of(optimizer, frame) or "optimizer"
@@ -277,7 +277,7 @@ class TrainingTracker:
     def _introduce_models(
         self, training: WatchedTraining, parameters: list[torch.Tensor], frame: FrameType, alone: bool
     ) -> dict[str, object]:
-        models = self._models.found({id(p) for p in parameters}, frame)
+        models = self._models.holding({id(p) for p in parameters}, frame)
         params: dict[str, object] = {}
         for called, module in models.items():
             inner = unwrap_model(module)
@@ -313,7 +313,7 @@ class _Changes:
     """Without an optimizer, a loop of backward passes is a training if what they go to changes."""
 
     def __init__(self) -> None:
-        self.seen = False
+        self.any_changed = False
         self._before: list[tuple[weakref.ref[torch.Tensor], float]] = []
 
     def look(self, tensor: torch.Tensor) -> None:
@@ -323,7 +323,7 @@ class _Changes:
                 (weakref.ref(leaf), _sum(leaf)) for leaf in autograd_graph.gradient_leaves(tensor)
             ]
         changed = ((leaf := known()) is not None and _sum(leaf) != was for known, was in self._before)
-        self.seen = self.seen or any(changed)
+        self.any_changed = self.any_changed or any(changed)
 
     def leaves(self) -> list[torch.Tensor]:
         """Return the leaves that still exist."""

@@ -45,7 +45,7 @@ class LoaderPasses:
         """Look on where a pass begins, and where each batch is asked for. There is no hook for it."""
         loader, iterator = module.DataLoader, batch_iterator_class(module)
         iterate, next_batch = loader.__iter__, iterator.__next__
-        on_pass, on_batch = guard(self._began), guard(self._asked)
+        on_pass, on_batch = guard(self._pass_began), guard(self._before_batch)
 
         def watched_iter(self: object) -> object:
             batches = iterate(self)
@@ -63,7 +63,7 @@ class LoaderPasses:
         """Put everything back."""
         self._patches.undo()
 
-    def _began(self, loader: DataLoader[object], iterator: object, frame: FrameType) -> None:
+    def _pass_began(self, loader: DataLoader[object], iterator: object, frame: FrameType) -> None:
         if loader not in self._names:
             names = list(names_of(loader, frame))
             self._names[loader] = next((name for name in names if part_of(name)), "")
@@ -72,7 +72,7 @@ class LoaderPasses:
         loader_pass = LoaderPass(self._passes, _part(loader), self._names[loader], batch)
         setattr(iterator, _VISIT, loader_pass)
 
-    def _asked(self, iterator: object, frame: FrameType) -> None:
+    def _before_batch(self, iterator: object, frame: FrameType) -> None:
         self.loader_pass = getattr(iterator, _VISIT, None)
         if self.loader_pass is not None and not self.loader_pass.began:
             self.loader_pass.began = True

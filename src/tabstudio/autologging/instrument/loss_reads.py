@@ -48,7 +48,11 @@ class LossReads:
         """Listen to `Tensor.item`, `float(tensor)` and `ReduceLROnPlateau.step`."""
         kind, plateau = torch.Tensor, torch.optim.lr_scheduler.ReduceLROnPlateau
         loop = self._loop
-        step, on_read, on_plateau_step = plateau.step, guard(self._was_read), guard(self._was_given)
+        step, on_read, on_plateau_step = (
+            plateau.step,
+            guard(self._after_read),
+            guard(self._before_plateau_step),
+        )
 
         def listening(read: Callable[[Tensor], object]) -> Callable[[Tensor], object]:
             def watched(tensor: Tensor) -> object:
@@ -71,11 +75,11 @@ class LossReads:
         """Put everything back."""
         self._patches.undo()
 
-    def _was_read(self, tensor: torch.Tensor, value: object, frame: FrameType) -> None:
+    def _after_read(self, tensor: torch.Tensor, value: object, frame: FrameType) -> None:
         if isinstance(value, float) and not tensor.requires_grad:
             self._tell(value, frame, _is_validation_loss)
 
-    def _was_given(
+    def _before_plateau_step(
         self, scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau, metrics: SupportsFloat, frame: FrameType
     ) -> None:
         if scheduler.mode == "min":

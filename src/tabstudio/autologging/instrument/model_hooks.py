@@ -24,7 +24,7 @@ class ModelHooks:
         self._hooked: set[int] = set()
         self.compiled = False
 
-    def found(self, parameters: set[int], frame: FrameType) -> dict[str, nn.Module]:
+    def holding(self, parameters: set[int], frame: FrameType) -> dict[str, nn.Module]:
         """Return the modules, outermost ones only, of which some parameters are among these (by `id`)."""
         named = _holding(parameters, variable_names.variables(frame))
         if not named:

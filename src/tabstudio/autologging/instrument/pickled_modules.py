@@ -67,14 +67,14 @@ def _without_hooks(reduced: str | tuple[object, ...]) -> str | tuple[object, ...
 def _unhooking(function: Callable[..., object], kind: type[nn.Module]) -> Callable[..., object]:
     @functools.wraps(function)
     def watched(*args: object, **kwargs: object) -> object:
-        with _hooks_taken_off(args[0] if args and isinstance(args[0], kind) else None):
+        with _without_forward_hooks(args[0] if args and isinstance(args[0], kind) else None):
             return function(*args, **kwargs)
 
     return watched
 
 
 @contextmanager
-def _hooks_taken_off(module: nn.Module | None) -> Iterator[None]:
+def _without_forward_hooks(module: nn.Module | None) -> Iterator[None]:
     removed = [
         (hooks, key, hook)
         for part in (module.modules() if module is not None else ())

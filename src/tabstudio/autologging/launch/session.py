@@ -53,7 +53,7 @@ class AutologSession:
         self._run: Run | None = None
         self._held: list[Run] = []
         self._observers: list[Observer] = []
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._muted = self._forked = self._closed = self._idle = False
         os.register_at_fork(after_in_child=self._in_child)
 
@@ -172,8 +172,8 @@ class AutologSession:
 
     def warn(self, message: str) -> None:
         """Tell the user something, once, on stderr; not where `silent` was asked for."""
-        if message not in self._told:
-            self._told.add(message)
+        if message not in self._warned:
+            self._warned.add(message)
             if not self.options.silent:
                 print(f"tabstudio: {message}", file=sys.stderr)  # noqa: T201 - the session's one voice
 

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tabstudio.autologging.events import Observer, WatchedTraining
 from tabstudio.autologging.instrument.patches import Patches
@@ -44,6 +44,13 @@ class DatasetRecord:
     schema: Schema | Sequence[TensorSpec]
     rows: int
     source: str
+
+
+class Digest(Protocol):
+    """A hash that bytes are added to."""
+
+    def update(self, data: bytes, /) -> None:
+        """Add bytes."""
 
 
 class DatasetObserver(Observer):
@@ -218,7 +225,7 @@ def of_tensors(name: str, context: str, tensors: Sequence[tuple[str, Any]]) -> D
     return DatasetRecord(name, context, digest.hexdigest(), specs, rows, name)
 
 
-def _hash(tensor: Any, digest: hashlib._Hash) -> None:
+def _hash(tensor: Any, digest: Digest) -> None:
     import numpy as np
 
     digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 _NO_SCREEN = ".*non-interactive, and thus cannot be shown"
 _LONGEST_NAME = 60
-_SAID = ("get_title", "get_xlabel", "get_ylabel", "get_xlim", "get_ylim", "get_text")
+_READERS = ("get_title", "get_xlabel", "get_ylabel", "get_xlim", "get_ylim", "get_text")
 
 
 @dataclass
-class _Kept:
+class _KnownFigure:
     """What was kept of a figure: its look, and the parts that it had when it was last shown."""
 
     look: int = 0
@@ -52,7 +52,7 @@ class FigureObserver(Observer):
         """Look on where figures are shown and saved. There are no hooks for it."""
         self._session = session
         self._patches = Patches()
-        self._known = weakref.WeakKeyDictionary[object, _Kept]()
+        self._known = weakref.WeakKeyDictionary[object, _KnownFigure]()
         self._names: set[str] = set()
         self._count = 0
         session.imports.when("matplotlib.pyplot", self._watch_pyplot)
@@ -111,7 +111,7 @@ class FigureObserver(Observer):
             numbers = self._pyplot.get_fignums()
             figures = [numbered_figure(self._pyplot, number) for number in numbers]
         for figure in figures:
-            known = self._known.setdefault(figure, _Kept())
+            known = self._known.setdefault(figure, _KnownFigure())
             if figure.axes and _look(figure) != known.look:
                 with _only_new(figure, known.shown):
                     self._keep(self._name(figure), self._png(figure))
@@ -119,7 +119,7 @@ class FigureObserver(Observer):
             known.shown = weakref.WeakSet(_parts(figure))
 
     def _saved(self, figure: Figure, target: object) -> None:
-        known = self._known.setdefault(figure, _Kept())
+        known = self._known.setdefault(figure, _KnownFigure())
         look = _look(figure)
         if look == known.look:
             return
@@ -198,7 +198,7 @@ def _look(figure: Figure) -> int:
     look = zlib.crc32(repr(figure.get_suptitle()).encode())
     for part in _parts(figure):
         facts: list[object] = [id(part), part.get_visible()]
-        facts += [str(getattr(part, reader, str)()) for reader in _SAID]
+        facts += [str(getattr(part, reader, str)()) for reader in _READERS]
         look = zlib.crc32(repr(facts).encode(), look)
         for reader in ("get_xydata", "get_offsets", "get_array"):
             values: npt.ArrayLike = getattr(part, reader, list)()

@@ -214,8 +214,8 @@ class CheckpointObserver(Observer):
         run.artifact(f"{why}\n".encode(), f"{name}/why-not-exported.txt")
         unregistered = f", and no version of {wanted} is registered" if wanted else ""
         self._session.warn(
-            f"{watched.name} ({type(module).__name__}) cannot be exported ({why}); its weights and its source "
-            f"are kept under {name}/ instead{unregistered}"
+            f"{watched.name} ({type(module).__name__}) cannot be exported ({why}); its weights and its "
+            f"source are kept under {name}/ instead{unregistered}"
         )
 
 

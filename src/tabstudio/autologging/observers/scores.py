@@ -61,7 +61,7 @@ class ScoreObserver(Observer):
         self._sites: dict[tuple[CodeType, int, str], ScoreSite] = {}
         self._names: set[str] = set()
         self._waiting: list[tuple[str, torch.Tensor, int]] = []
-        self._seen = session.guarded(self, self._returned)
+        self._on_score = session.guarded(self, self._returned)
         session.imports.when("sklearn.metrics", self._watch_sklearn)
         session.imports.when("torchmetrics", self._watch_torchmetrics)
         session.imports.when("torchmetrics.functional", self._watch_functional)
@@ -92,7 +92,7 @@ class ScoreObserver(Observer):
                 self._watch(module, name, None)
 
     def _watch(self, module: ModuleType, name: str, special: Special | None) -> None:
-        function, on_score = getattr(module, name), self._seen
+        function, on_score = getattr(module, name), self._on_score
 
         def watched(*args: object, **kwargs: object) -> object:
             value = function(*args, **kwargs)
@@ -106,7 +106,7 @@ class ScoreObserver(Observer):
         self._patches.set_function(module, name, function, watched)
 
     def _watch_torchmetrics(self, module: ModuleType) -> None:
-        metric, collection, on_score = module.Metric, module.MetricCollection, self._seen
+        metric, collection, on_score = module.Metric, module.MetricCollection, self._on_score
         wrap, compute = getattr(metric, WRAP_COMPUTE), collection.compute
 
         def watched_wrap(self: object, compute: Callable[..., object]) -> Callable[..., object]:

@@ -104,7 +104,7 @@ class TrainingLoopObserver(Observer):
 
     def _patch_making(self, kind: type[torch.optim.Optimizer]) -> None:
         initialize: Callable[..., None] = kind.__init__
-        on_optimizer = self._guard(self._optimizer_made)
+        on_optimizer = self._guard(self._after_optimizer_init)
 
         def watched(optimizer: torch.optim.Optimizer, *args: object, **kwargs: object) -> None:
             initialize(optimizer, *args, **kwargs)
@@ -115,7 +115,7 @@ class TrainingLoopObserver(Observer):
     def _patch_backward(self, autograd: ModuleType) -> None:
         loop = self._loop
         backward, grad = autograd.backward, autograd.grad
-        on_backward, on_gradient = self._guard(self._backward_asked), self._guard(self._gradient_asked)
+        on_backward, on_gradient = self._guard(self._before_backward), self._guard(self._before_gradient)
 
         def watched(tensors: Tensors, *args: object, **kwargs: object) -> object:
             on_backward(tensors, sys._getframe(1))
@@ -219,7 +219,7 @@ class TrainingLoopObserver(Observer):
         if isinstance(outputs, self._torch.Tensor) and outputs.grad_fn is not None:
             self._pending.scaled(outputs, result)
 
-    def _backward_asked(self, tensors: Tensors, frame: FrameType) -> None:
+    def _before_backward(self, tensors: Tensors, frame: FrameType) -> None:
         loop = self._loop
         if loop.in_backward or (get_ident() != loop.thread and not self._is_here()):
             return
@@ -264,7 +264,7 @@ class TrainingLoopObserver(Observer):
         if recalled is not None:
             self._pending.put(*recalled)
 
-    def _gradient_asked(self, outputs: Any, inputs: Tensors, frame: FrameType) -> None:
+    def _before_gradient(self, outputs: Any, inputs: Tensors, frame: FrameType) -> None:
         """A loop without an optimizer may ask for gradients in this way."""
         self._recall()
         if self._loop.in_backward or self._trainings.anything_made or not self._is_here():
@@ -306,7 +306,7 @@ class TrainingLoopObserver(Observer):
             if computed.site.entries and computed.loss.value is not None:
                 self._evaluated(computed, True)
 
-    def _optimizer_made(self, optimizer: torch.optim.Optimizer, frame: FrameType) -> None:
+    def _after_optimizer_init(self, optimizer: torch.optim.Optimizer, frame: FrameType) -> None:
         if self._is_here():
             self._trainings.made(optimizer, call_site(frame))
 
