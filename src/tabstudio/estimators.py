@@ -11,6 +11,7 @@ from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
@@ -59,7 +60,7 @@ class _TabularEstimator(BaseEstimator):
 
     __init__.__signature__ = _SIGNATURE  # type: ignore[attr-defined]
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.string = True
@@ -170,7 +171,7 @@ def _folds(table: Table, config: TrainConfig) -> np.ndarray:
         return np.full(len(table), -1, dtype=np.int16)
 
 
-def _no_gaps(y: Any) -> Any:
+def _no_gaps(y: Any) -> npt.NDArray[Any]:
     """Labels as an array, refused where one is missing.
 
     Raises `ValueError` naming the first row without a label.

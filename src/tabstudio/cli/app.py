@@ -48,7 +48,7 @@ COMMANDS = {
     "demo": "demo:command",
 }
 """Each command and its function, by module of this folder."""
-_CONTEXT_SETTINGS: dict[str, dict[Any, Any]] = {
+_CONTEXT_SETTINGS: dict[str, dict[str, bool]] = {
     # what follows the script belongs to the script, options too
     "run": {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False},
     "deployments": {"ignore_unknown_options": True},
@@ -79,7 +79,7 @@ def build_app(names: Iterable[str] = tuple(COMMANDS), *, summaries: bool = False
     return group
 
 
-def _summary(command: Callable[..., Any]) -> Callable[[], None]:
+def _summary(command: Callable[..., object]) -> Callable[[], None]:
     """A command that only has the help of another."""
 
     def summary() -> None: ...

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tabstudio._compat.typer import Context, HelpFormatter
     from tabstudio.options import Declared, User
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., object])
 
 File = Annotated[
     str, typer.Argument(metavar="FILE", help="CSV, Parquet or Arrow file, a folder or a glob of them.")
@@ -33,7 +33,7 @@ TrackingUri = Annotated[str | None, typer.Option(help="MLflow's address [default
 
 JOB = ("target", "name", "experiment", "tracking_uri")
 """What a file may say beside the options of `TrainConfig`."""
-_TYPES: dict[str, Any] = {
+_TYPES: dict[str, object] = {
     "flag": bool | None,
     "whole": int | None,
     "number": float | None,
@@ -85,7 +85,7 @@ def complete_signature(command: Command) -> Command:
     return command
 
 
-def _annotation(declared: Declared) -> Any:
+def _annotation(declared: Declared) -> object:
     """The type and `typer.Option` of a declared option."""
     option, flag = declared.option, f"--{declared.name.replace('_', '-')}"
     shown = typer.Option(
@@ -107,7 +107,7 @@ def require_target(target: str | None) -> str:
     return target
 
 
-def merge_options(config_file: Path | None, options: dict[str, Any]) -> dict[str, Any]:
+def merge_options(config_file: Path | None, options: dict[str, object]) -> dict[str, object]:
     """Return the options of the file and of the command line, which wins; those of neither are left out.
 
     Raises `ConfigError` where the file holds an option that does not exist or fit.

@@ -31,7 +31,7 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Se
     Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False).print(table)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """Print a plain value as JSON."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
 

@@ -51,7 +51,7 @@ class TerminalReporter(Reporter):
         first, *rest = text.splitlines()
         print(f"WARNING   {first}", *(f"          {line}" for line in rest), sep="\n", flush=True)
 
-    def epoch(self, epoch: Epoch, plan: Any) -> None:
+    def epoch(self, epoch: Epoch, plan: TrainingPlan) -> None:
         """Move the bar, or print one of a few lines."""
         if sys.stdout.isatty() and not self._every_epoch:
             self._advance(epoch, plan.epochs)
@@ -88,7 +88,7 @@ class TerminalReporter(Reporter):
             self._bar = self._task = None
 
 
-def _members(plan: Any) -> str:
+def _members(plan: TrainingPlan) -> str:
     """Which networks these are, where others came before."""
     return f"networks {plan.first + 1} to {plan.first + plan.members}, " if plan.first else ""
 

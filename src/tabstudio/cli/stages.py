@@ -50,7 +50,7 @@ def promote(
     """
     from tabstudio.errors import GateError
 
-    options: dict[str, Any] = {"data": str(data)} if data else {}
+    options: dict[str, str] = {"data": str(data)} if data else {}
     with open_registry(actor) as registry:
         try:
             rows = noted(registry.promote(name, version, to, reason=reason, force=force, options=options))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tabstudio.evaluation.evaluate import decide
 from tabstudio.table.schema import Label, Target
+from tabstudio.table.table import Labels
 
 MOST_ROWS = 200
 """Rows that are told one by one."""
@@ -51,9 +51,9 @@ class Flips:
 
 def flips(
     target: Target,
-    labels: npt.NDArray[Any],
-    first: npt.NDArray[Any],
-    second: npt.NDArray[Any],
+    labels: Labels,
+    first: npt.NDArray[np.float64],
+    second: npt.NDArray[np.float64],
     numbers: npt.NDArray[np.int64],
     thresholds: tuple[float | None, float | None] = (None, None),
 ) -> Flips:
@@ -92,9 +92,9 @@ def flips(
 
 
 def _apart(
-    labels: npt.NDArray[Any],
-    first: npt.NDArray[Any],
-    second: npt.NDArray[Any],
+    labels: Labels,
+    first: npt.NDArray[np.float64],
+    second: npt.NDArray[np.float64],
     numbers: npt.NDArray[np.int64],
 ) -> Flips:
     errors = np.abs(first - labels), np.abs(second - labels)

@@ -49,7 +49,7 @@ class ReferenceProblem:
     target: Target
     numbers: Floats
     codes: Ints
-    labels: npt.NDArray[Any]
+    labels: Labels
     train: Bools
     seed: int
 

@@ -15,6 +15,7 @@ from tabstudio.evaluation.evaluation_result import Measure, from_plain, to_plain
 from tabstudio.evaluation.paired_bootstrap import Difference, compare
 from tabstudio.report.text_format import format_value
 from tabstudio.table.schema import Target
+from tabstudio.table.table import Labels
 
 MOST_LEVELS = 20
 """Levels of a column that are measured by themselves; the rarer ones are measured together."""
@@ -50,8 +51,8 @@ def evaluate_slices(
     columns: Sequence[str],
     frame: pl.DataFrame,
     target: Target,
-    labels: npt.NDArray[Any],
-    prediction: npt.NDArray[Any],
+    labels: Labels,
+    prediction: npt.NDArray[np.float64],
     *,
     threshold: float | None = None,
     resamples: int = 1000,
@@ -83,9 +84,9 @@ class SliceDifference:
 def compare_slices(
     frame: pl.DataFrame,
     target: Target,
-    labels: npt.NDArray[Any],
-    first: npt.NDArray[Any],
-    second: npt.NDArray[Any],
+    labels: Labels,
+    first: npt.NDArray[np.float64],
+    second: npt.NDArray[np.float64],
     *,
     thresholds: tuple[float | None, float | None] = (None, None),
     resamples: int = 1000,
@@ -142,7 +143,7 @@ def _quarters(series: pl.Series, gaps: Bools) -> Iterator[tuple[str, Bools]]:
         yield _between(edges, number), (interval == number) & ~gaps
 
 
-def _between(edges: Sequence[Any], number: int) -> str:
+def _between(edges: Sequence[object], number: int) -> str:
     if number == 0:
         return f"below {format_value(edges[0])}"
     if number == len(edges):

@@ -160,11 +160,11 @@ def _level_means(sheet: Canvas, panel: Panel, box: _Box, span: tuple[float, floa
     step = min(height / len(panel.labels), 0.3)
     start, room = left + _NAMES, width - _NAMES
     means, spread = panel.heights[0], _spread(panel)
-    places = [start + room * _share(v, span) for v in (means - spread, means, means + spread)]
+    positions = [start + room * _share(v, span) for v in (means - spread, means, means + spread)]
     for level, label in enumerate(panel.labels):
         y = top + (level + 0.5) * step
         sheet.text(start - 0.06, y, shorten(label, 13), size=7, colour=MUTED, align="right")
-        low, middle, high = (float(place[level]) for place in places)
+        low, middle, high = (float(position[level]) for position in positions)
         sheet.boxes(low, y - 0.035, high - low, 0.07, "#c3dcec")
         sheet.boxes(middle - 0.025, y - 0.05, 0.05, 0.1, PALETTE[0])
     under = top + step * len(panel.labels)
@@ -175,8 +175,8 @@ def _level_means(sheet: Canvas, panel: Panel, box: _Box, span: tuple[float, floa
 
 def _bars(
     title: str,
-    labels: Any,
-    values: Any,
+    labels: Sequence[str] | pl.Series,
+    values: Sequence[float] | pl.Series,
     texts: Sequence[str],
     colours: Sequence[str],
     full: float | None = None,
@@ -225,11 +225,11 @@ def day(value: float) -> str:
     return str(np.datetime64(int(np.floor(value)), "D"))
 
 
-def _first(panel: Panel) -> np.ndarray[Any, Any]:
+def _first(panel: Panel) -> npt.NDArray[np.float64]:
     return panel.edges if panel.edges is not None else np.empty(0)
 
 
-def _spread(panel: Panel) -> np.ndarray[Any, Any]:
+def _spread(panel: Panel) -> npt.NDArray[np.float64]:
     return panel.spread if panel.spread is not None else np.zeros_like(panel.heights[0])
 
 
@@ -240,11 +240,11 @@ def _span(panels: Sequence[Panel]) -> tuple[float, float]:
     return (min(lows), max(highs)) if lows else (0.0, 1.0)
 
 
-def _share(values: np.ndarray[Any, Any], span: tuple[float, float]) -> np.ndarray[Any, Any]:
+def _share(values: npt.NDArray[np.float64], span: tuple[float, float]) -> npt.NDArray[np.float64]:
     return (values - span[0]) / ((span[1] - span[0]) or 1.0)
 
 
 def _down(
-    values: np.ndarray[Any, Any], top: float, height: float, span: tuple[float, float]
-) -> np.ndarray[Any, Any]:
+    values: npt.NDArray[np.float64], top: float, height: float, span: tuple[float, float]
+) -> npt.NDArray[np.float64]:
     return top + height * (1.0 - _share(values, span))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from tabstudio.table.schema import Column
-from tabstudio.table.table import Table
+from tabstudio.table.table import Labels, Table
 
 MOST_LEVELS = 1000
 """Columns with more levels than this are as good as free text: they are counted, not associated or drawn."""
@@ -24,9 +24,9 @@ class Coded:
     """A column of categories: `codes` (rows,) int32 are places in `levels`, -1 where there is no value."""
 
     levels: tuple[str, ...]
-    codes: np.ndarray[Any, Any]
+    codes: npt.NDArray[np.int32]
 
-    def counts(self) -> np.ndarray[Any, Any]:
+    def counts(self) -> npt.NDArray[np.int64]:
         """Rows of each level, int64 (levels,)."""
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.levels))
 
@@ -48,7 +48,7 @@ class Vectors:
         self.left_out = tuple(c.name for c in shown if c.name not in self.columns)
 
     @cached_property
-    def _labels(self) -> np.ndarray[Any, Any]:
+    def _labels(self) -> Labels:
         return self.table.labels()
 
     def __len__(self) -> int:
@@ -69,7 +69,7 @@ class Vectors:
         """The column's kind as it is drawn."""
         return self.columns[name].kind
 
-    def values(self, name: str) -> np.ndarray[Any, Any]:
+    def values(self, name: str) -> npt.NDArray[np.float64]:
         """A numeric column, float64 (rows,), NaN where there is no finite value."""
         target = self.target
         if target is not None and name == target.name:
@@ -80,7 +80,7 @@ class Vectors:
             return np.asarray(labels, dtype=np.float64)
         return _finite(as_numbers(self.table.frame[name]))
 
-    def blocks(self, names: tuple[str, ...]) -> Iterator[np.ndarray[Any, Any]]:
+    def blocks(self, names: tuple[str, ...]) -> Iterator[npt.NDArray[np.float64]]:
         """Numeric columns side by side, float64 (at most 65,536 rows, columns), NaN for no value."""
         target = self.target.name if self.target is not None else None
         labels = self.values(target) if target in names and target is not None else np.empty(0)
@@ -109,7 +109,7 @@ class Vectors:
         return Coded(levels, physical.to_numpy())
 
 
-def as_numbers(series: pl.Series) -> np.ndarray[Any, Any]:
+def as_numbers(series: pl.Series) -> npt.NDArray[np.float64]:
     """Numbers, booleans (0 and 1) or dates (days since 1970) as float64, NaN for missing."""
     if series.dtype == pl.Date:
         series = series.to_physical()
@@ -123,6 +123,6 @@ def is_whole(column: Column) -> bool:
     return column.kind == "number" and column.dtype.startswith(("Int", "UInt"))
 
 
-def _finite(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _finite(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     infinite = np.isinf(values)
     return np.where(infinite, np.nan, values) if infinite.any() else values

@@ -190,7 +190,7 @@ class Exploration:
         return notebook(self)
 
     @cached_property
-    def _classes(self) -> Any:
+    def _classes(self) -> pl.DataFrame | None:
         return summary.class_counts(self.table)
 
     @cached_property
@@ -252,5 +252,5 @@ class Exploration:
         return self.table.schema.target.name if self.table.schema.target is not None else ""
 
 
-def _named(target: Any) -> str:
+def _named(target: Target | None) -> str:
     return "no target" if target is None else f"the target {target.name!r}"

@@ -61,7 +61,7 @@ def describe(table: Table) -> pl.DataFrame:
         before = [answer[f"{i} {key}"] for key in ("count", "mean", "std", "min")]
         rows.append((name, *before, *answer[f"{i} quantiles"], answer[f"{i} max"]))
     numbers = ("mean", "std", "min", "25%", "50%", "75%", "max")
-    schema: dict[str, Any] = {"column": pl.String, "count": pl.Int64} | dict.fromkeys(numbers, pl.Float64)
+    schema: dict[str, type[pl.DataType]] = {"column": pl.String, "count": pl.Int64} | dict.fromkeys(numbers, pl.Float64)
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -124,7 +124,7 @@ def _finite(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.when(pl.col(c).is_finite()).then(pl.col(c)).alias(c) for c in wrong)
 
 
-def _in_words(column: Column, series: pl.Series, vectors: Vectors, numbers: dict[str, Any] | None) -> str:
+def _in_words(column: Column, series: pl.Series, vectors: Vectors, numbers: Mapping[str, float] | None) -> str:
     """A number's or date's range, a category's most frequent levels."""
     if len(series) == series.null_count():
         return "no values"
@@ -146,7 +146,7 @@ def _in_words(column: Column, series: pl.Series, vectors: Vectors, numbers: dict
     return _levels(names, top.to_series(1).to_numpy(), len(series) - series.null_count(), column.unique)
 
 
-def _levels(names: list[str], counts: Any, present: int, levels: int) -> str:
+def _levels(names: list[str], counts: Iterable[int], present: int, levels: int) -> str:
     shown = ", ".join(
         f"{name if len(name) <= 30 else name[:29] + '…'} {count / present:.0%}"
         for name, count in zip(names, counts, strict=True)

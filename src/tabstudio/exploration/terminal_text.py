@@ -65,7 +65,7 @@ def describe_target(target: Target) -> str:
     return f"{target.name} ({len(target.classes)} classes)"
 
 
-def grid(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+def grid(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """Aligned lines, numbers to the right; past 60 rows the rest is counted."""
     rows = list(rows)
     cells = [[shorten(format_value(value), 60) for value in row] for row in rows[:_MOST_ROWS]]
@@ -83,7 +83,7 @@ def grid(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
     return [line(headers), *map(line, cells), *rest]
 
 
-def _columns(columns: Any) -> list[str]:
+def _columns(columns: pl.DataFrame) -> list[str]:
     shown = columns.select("column", "kind", "role", "dtype", "present", "missing", "unique", "values")
     return ["Columns", *grid(shown.columns, shown.rows())]
 

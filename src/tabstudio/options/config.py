@@ -397,6 +397,6 @@ class TrainConfig:
         ),
     ] = "default"
 
-    def flat(self) -> dict[str, Any]:
+    def flat(self) -> dict[str, object]:
         """Every choice by the name that the command line and TOML files use: what a run records."""
         return {name: declared.of(self) for name, declared in declared_options(TrainConfig).items()}

@@ -39,7 +39,7 @@ class Declared:
     section: str
     field: str
     type: Any
-    default: Any
+    default: object
     bound: Bound | None
     option: Option
 
@@ -72,47 +72,47 @@ class Declared:
         value = {True: "yes", False: "no"}.get(self.default) if self.form == "flag" else self.default
         return f"{value}: {self.option.unset}" if self.option.unset else str("none" if value == () else value)
 
-    def of(self, config: object) -> Any:
+    def of(self, config: object) -> object:
         """Its value in a configuration."""
         return getattr(getattr(config, self.section) if self.section else config, self.field)
 
 
 def _declarations(cls: type, section: str = "") -> Iterator[Declared]:
     hints = get_type_hints(cls, include_extras=True)
-    for place in fields(cls):
-        kind, *extras = get_args(hints[place.name]) if get_origin(hints[place.name]) is Annotated else [None]
+    for declaration in fields(cls):
+        kind, *extras = get_args(hints[declaration.name]) if get_origin(hints[declaration.name]) is Annotated else [None]
         option = next((extra for extra in extras if isinstance(extra, Option)), None)
         if option is not None:
             bounds = [extra for extra in (*extras, *_inner(kind)) if isinstance(extra, Bound)]
             yield Declared(
-                option.name or place.name,
+                option.name or declaration.name,
                 section,
-                place.name,
+                declaration.name,
                 next(arm for arm in (*_arms(kind), kind) if arm is not NoneType),
-                _default(place),
+                _default(declaration),
                 next(iter(bounds), None),
                 option,
             )
 
 
-def _default(place: Field[Any]) -> Any:
-    return place.default if place.default_factory is MISSING else place.default_factory()
+def _default(declaration: Field[object]) -> object:
+    return declaration.default if declaration.default_factory is MISSING else declaration.default_factory()
 
 
-def _arms(kind: Any) -> tuple[Any, ...]:
+def _arms(kind: object) -> tuple[object, ...]:
     """The arms of `T | None`; empty for any other type."""
     arms = get_args(kind)
     return arms if NoneType in arms else ()
 
 
-def _inner(kind: Any) -> Iterator[object]:
+def _inner(kind: object) -> Iterator[object]:
     """Metadata of the types inside a type."""
     for inner in get_args(kind):
         yield from getattr(inner, "__metadata__", ())
         yield from _inner(inner)
 
 
-def _form(kind: Any) -> Form:
+def _form(kind: object) -> Form:
     origin = get_origin(kind)
     if origin is tuple:
         return "words" if get_args(kind)[0] is str else "widths"

@@ -22,7 +22,7 @@ class SearchRange(Protocol):
     def order(self) -> int:
         """Place among the searched options."""
 
-    def around(self, name: str, usual: Any) -> Dimensions:
+    def around(self, name: str, usual: object) -> Dimensions:
         """Return the dimensions that the option `name` is searched in."""
 
     def __str__(self) -> str:

@@ -54,7 +54,7 @@ def configure(base: TrainConfig | None = None, **options: Any) -> TrainConfig:
     """
     config = base or TrainConfig()
     faults = [_unknown(name) for name in options if name not in OPTIONS]
-    sections: dict[str, dict[str, Any]] = {}
+    sections: dict[str, dict[str, object]] = {}
     for declared in (OPTIONS[name] for name in options if name in OPTIONS):
         sections.setdefault(declared.section, {})[declared.field] = options[declared.name]
     if "seed" in options:
@@ -67,7 +67,7 @@ def configure(base: TrainConfig | None = None, **options: Any) -> TrainConfig:
     return config
 
 
-def load_config(path: str | Path) -> dict[str, Any]:
+def load_config(path: str | Path) -> dict[str, object]:
     """Options of a TOML file, by their flat names, to be handed to `configure`.
 
     Raises `ConfigError` where the file cannot be read or is not TOML.
@@ -91,11 +91,11 @@ def _adapter(section: str) -> TypeAdapter[Any]:
     return TypeAdapter(cls)
 
 
-def _checked(base: Any, section: str, values: dict[str, Any], faults: list[str]) -> Any:
+def _checked(base: Any, section: str, values: dict[str, object], faults: list[str]) -> Any:
     """A section with new values; `base` where a value does not fit, with the reason in `faults`."""
     from pydantic import ValidationError
 
-    merged = {place.name: getattr(base, place.name) for place in fields(base)} | values
+    merged = {option.name: getattr(base, option.name) for option in fields(base)} | values
     try:
         return _adapter(section).validate_python(merged)
     except ValidationError as error:
@@ -106,7 +106,7 @@ def _checked(base: Any, section: str, values: dict[str, Any], faults: list[str])
 
 
 def _messages(
-    faults: list[ErrorDetails], declared: dict[str, Declared], values: dict[str, Any]
+    faults: list[ErrorDetails], declared: dict[str, Declared], values: dict[str, object]
 ) -> Iterator[str]:
     for fault in faults:
         option = declared[str(fault["loc"][0])]

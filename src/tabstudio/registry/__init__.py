@@ -17,7 +17,7 @@ __all__ = ["Registry", "load", "resolve"]
 _HOMES = {"Registry": "registry", "load": "model_addresses", "resolve": "model_addresses"}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

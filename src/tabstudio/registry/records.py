@@ -168,7 +168,7 @@ class Transition:
         return plain(self) | {"evidence": self.evidence.to_json()}
 
 
-def plain(value: Any) -> dict[str, object]:
+def plain(value: object) -> dict[str, object]:
     """Return a dataclass as JSON has it: tuples become lists."""
     content: dict[str, object] = json.loads(json.dumps(asdict(value)))
     return content

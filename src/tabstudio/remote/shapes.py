@@ -54,13 +54,13 @@ def page_of(item: type[JsonShape], name: str, doc: str, field: str = "items") ->
     return named(name, doc, **{field: list[item]}, notices=notices)  # type: ignore[valid-type]
 
 
-def _field(hint: Any) -> tuple[Any, Any]:
+def _field(hint: object) -> tuple[object, object]:
     """Return type and description of a field whose type may carry a text."""
     texts = [text for text in getattr(hint, "__metadata__", ()) if isinstance(text, str)]
     return _shaped(hint), Field(description=texts[0] if texts else None)
 
 
-def _shaped(hint: Any) -> Any:
+def _shaped(hint: object) -> object:
     """Return a type with the shapes of records in the place of the records."""
     if isinstance(hint, type) and hint in _SHAPES:
         return _SHAPES[hint]

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from threading import Lock
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib import ft2font
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
@@ -21,6 +22,9 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from tabstudio.report.colors import DPI, INK
+
+if TYPE_CHECKING:
+    from matplotlib.typing import ColorType
 
 Align = Literal["left", "center", "right"]
 _FREETYPE = Lock()
@@ -35,23 +39,30 @@ class Canvas:
     def __init__(self, width: float, height: float) -> None:
         self.width, self.height = width, height
         self._boxes: list[np.ndarray] = []
-        self._fills: list[Any] = []
+        self._fills: list[ColorType] = []
         self._lines: list[tuple[np.ndarray, str, float]] = []
         self._areas: list[tuple[np.ndarray, str, float]] = []
         self._letters: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
 
-    def boxes(self, left: Any, top: Any, width: Any, height: Any, colour: Any) -> None:
+    def boxes(
+        self,
+        left: npt.ArrayLike,
+        top: npt.ArrayLike,
+        width: npt.ArrayLike,
+        height: npt.ArrayLike,
+        colour: str | npt.NDArray[np.float64],
+    ) -> None:
         """Rectangles; every argument is one value or an array of n, `colour` a name or (n, 4)."""
         x, y, w, h = (np.ravel(a) for a in np.broadcast_arrays(left, top, width, height))
         corners = np.stack([x, y, x + w, y, x + w, y + h, x, y + h], axis=1).reshape(-1, 4, 2)
         self._boxes.extend(corners)
         self._fills.extend([colour] * len(x) if isinstance(colour, str) else colour)
 
-    def line(self, xs: Any, ys: Any, colour: str, width: float = 1.0) -> None:
+    def line(self, xs: npt.ArrayLike, ys: npt.ArrayLike, colour: str, width: float = 1.0) -> None:
         """A line through the points, `width` in points."""
         self._lines.append((np.column_stack([xs, ys]), colour, width))
 
-    def area(self, xs: Any, ys: Any, colour: str, opacity: float) -> None:
+    def area(self, xs: npt.ArrayLike, ys: npt.ArrayLike, colour: str, opacity: float) -> None:
         """A filled polygon."""
         self._areas.append((np.column_stack([xs, ys]), colour, opacity))
 
@@ -131,7 +142,7 @@ def _glyph(letter: str, bold: bool) -> _Glyph:
 
 
 @lru_cache(maxsize=2)
-def _font(bold: bool) -> Any:
+def _font(bold: bool) -> ft2font.FT2Font:
     weight = "bold" if bold else "normal"
     font = ft2font.FT2Font(findfont(FontProperties(family="DejaVu Sans", weight=weight)))
     font.set_size(64, 72)

@@ -42,7 +42,7 @@ class TextBlock:
 class FactsBlock:
     """A row of tiles: a large value above its small name."""
 
-    pairs: Sequence[tuple[str, Any]]
+    pairs: Sequence[tuple[str, object]]
 
     def html(self) -> str:
         """A description list of (name, value)."""
@@ -58,7 +58,7 @@ class TableBlock:
     """A table. Columns of numbers, plain or as words, are aligned to the right; None and NaN are a dash."""
 
     headers: Sequence[str]
-    rows: Sequence[Sequence[Any]]
+    rows: Sequence[Sequence[object]]
     caption: str = ""
 
     def html(self) -> str:
@@ -86,7 +86,7 @@ class TableBlock:
         return bool(cells) and all(_is_number(cell) for cell in cells)
 
 
-def _is_number(cell: Any) -> bool:
+def _is_number(cell: object) -> bool:
     if isinstance(cell, str):
         return re.fullmatch(r"[-+−]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?\s?%?", cell) is not None
     return isinstance(cell, int | float) and not isinstance(cell, bool)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def format_value(value: Any) -> str:
+def format_value(value: object) -> str:
     """A value as people write it: 1,234 and 0.0123, a dash for nothing.
 
     >>> format_value(1234567), format_value(0.012345), format_value(None), format_value(True)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from tabstudio.errors import DataError
 from tabstudio.table.csv_dialect import name_columns
 from tabstudio.table.table import Note
+
+if TYPE_CHECKING:
+    import narwhals as nw
+    from narwhals.typing import IntoSeries
 
 
 def to_polars(data: Any, what: str = "the table") -> pl.DataFrame:
@@ -92,17 +97,17 @@ def _objects(series: pl.Series, faults: list[str]) -> pl.Series:
     return words_of(series.name, values)
 
 
-def words_of(name: str, values: Sequence[Any]) -> pl.Series:
+def words_of(name: str, values: Sequence[object]) -> pl.Series:
     """Python values of mixed types as text; None and NaN as null."""
     cells = [None if value is None or value != value else _word(value) for value in values]
     return pl.Series(name, cells, dtype=pl.String)
 
 
-def _word(value: Any) -> str:
+def _word(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _of_array(data: np.ndarray[Any, Any], what: str) -> pl.DataFrame:
+def _of_array(data: npt.NDArray[np.generic], what: str) -> pl.DataFrame:
     if data.dtype.names:
         return _of_columns({name: data[name] for name in data.dtype.names}, what)
     if data.ndim != 2:
@@ -110,7 +115,7 @@ def _of_array(data: np.ndarray[Any, Any], what: str) -> pl.DataFrame:
     return _of_columns({f"x{column}": data[:, column] for column in range(data.shape[1])}, what)
 
 
-def _of_columns(columns: dict[str, Any], what: str) -> pl.DataFrame:
+def _of_columns(columns: Mapping[str, object], what: str) -> pl.DataFrame:
     series = [_series(name, values) for name, values in columns.items()]
     lengths = {s.len() for s in series}
     if len(lengths) > 1:
@@ -119,7 +124,7 @@ def _of_columns(columns: dict[str, Any], what: str) -> pl.DataFrame:
     return pl.DataFrame(series)
 
 
-def _series(name: str, values: Any) -> pl.Series:
+def _series(name: str, values: object) -> pl.Series:
     if isinstance(values, pl.Series):
         return values.alias(name)
     if isinstance(values, np.ndarray):
@@ -136,7 +141,7 @@ def _series(name: str, values: Any) -> pl.Series:
     )
 
 
-def _of_cells(name: str, values: list[Any]) -> pl.Series:
+def _of_cells(name: str, values: list[object]) -> pl.Series:
     values = [value.item() if isinstance(value, np.generic) else value for value in values]
     kinds = {type(value) for value in values if value is not None}
     if kinds and not kinds <= {int, float} and len(kinds) > 1:
@@ -147,7 +152,7 @@ def _of_cells(name: str, values: list[Any]) -> pl.Series:
         return words_of(name, values)
 
 
-def _of_rows(data: Sequence[Any], what: str) -> pl.DataFrame:
+def _of_rows(data: Sequence[object], what: str) -> pl.DataFrame:
     if not data:
         raise DataError(f"{what}: no rows were given")
     if not all(isinstance(row, Mapping) for row in data):
@@ -184,7 +189,7 @@ def _with_unique_names(data: Any) -> Any:
     return data
 
 
-def _of_series(name: str, series: Any) -> pl.Series:
+def _of_series(name: str, series: nw.Series[IntoSeries]) -> pl.Series:
     import narwhals as nw
 
     if series.dtype == nw.Object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from blake3 import blake3
 
@@ -53,7 +54,7 @@ def _tag(dtype: pl.DataType) -> str:
     return "time" if dtype.is_temporal() else "text"
 
 
-def _numbers(series: pl.Series, tag: str) -> np.ndarray[Any, Any]:
+def _numbers(series: pl.Series, tag: str) -> npt.NDArray[np.generic]:
     if tag == "boolean":
         return np.packbits(_filled(series, value=False))
     if tag == "time":
@@ -73,7 +74,7 @@ def _floats(series: pl.Series, digest: blake3) -> None:
         digest.update(block.data.cast("B"))
 
 
-def _filled(series: pl.Series, value: float) -> np.ndarray[Any, Any]:
+def _filled(series: pl.Series, value: float) -> npt.NDArray[np.generic]:
     return (series.fill_null(value) if series.null_count() else series).to_numpy()
 
 

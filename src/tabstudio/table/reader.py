@@ -69,7 +69,7 @@ def read(source: Any, *, target: str | None = None, config: ReadConfig | None = 
     if target is not None:
         frame = _labelled(frame, target, notes)
     columns = run_parallel(
-        lambda found: _with_role(frame, _describe(*found), target, config),
+        lambda typed_column: _with_role(frame, _describe(*typed_column), target, config),
         zip(frame.iter_columns(), [typing for _, typing in typed], strict=True),
         frame.height,
     )

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-Keys = np.ndarray[Any, np.dtype[np.uint64]]
-Bools = np.ndarray[Any, np.dtype[np.bool_]]
+Keys = npt.NDArray[np.uint64]
+Bools = npt.NDArray[np.bool_]
 
 BITS_PER_ROW = 10
 PROBES = 6
@@ -40,7 +41,7 @@ class KeySet:
     Of those that are not, about one in a hundred is taken for one that is. `bits` is uint8, packed.
     """
 
-    bits: np.ndarray[Any, np.dtype[np.uint8]]
+    bits: npt.NDArray[np.uint8]
 
     @classmethod
     def of(cls, keys: Keys) -> Self:

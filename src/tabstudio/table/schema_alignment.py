@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from tabstudio.errors import DataError, InputError
@@ -66,11 +67,11 @@ def _frame(data: Any, schema: Schema) -> pl.DataFrame:
         raise InputError(str(error)) from error
 
 
-def _is_column(value: Any) -> bool:
+def _is_column(value: object) -> bool:
     return hasattr(value, "__len__") and not isinstance(value, str | bytes)
 
 
-def _by_position(data: np.ndarray[Any, Any], schema: Schema) -> pl.DataFrame:
+def _by_position(data: npt.NDArray[np.generic], schema: Schema) -> pl.DataFrame:
     features = schema.features
     if data.ndim != 2 or data.shape[1] != len(features):
         order = ", ".join(c.name for c in features[:_SHOWN]) + (", ..." if len(features) > _SHOWN else "")
@@ -78,12 +79,12 @@ def _by_position(data: np.ndarray[Any, Any], schema: Schema) -> pl.DataFrame:
             f"an array of shape (rows, {len(features)}) was expected, got {data.shape}:"
             f" without names the columns are taken by position, {order}"
         )
-    return to_polars({column.name: data[:, place] for place, column in enumerate(features)}, "the rows")
+    return to_polars({column.name: data[:, index] for index, column in enumerate(features)}, "the rows")
 
 
-def _missing(names: list[str], given: list[str]) -> str:
+def _missing(names: list[str], names_there: list[str]) -> str:
     shown = ", ".join(repr(name) for name in names)
-    have = ", ".join(repr(name) for name in given[:20]) + (" ..." if len(given) > 20 else "")
+    have = ", ".join(repr(name) for name in names_there[:20]) + (" ..." if len(names_there) > 20 else "")
     return f"{len(names)} column{'s are' if len(names) > 1 else ' is'} missing: {shown}; the rows have {have}"
 
 

@@ -6,14 +6,18 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
 from html import escape
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from tabstudio.errors import ConfigError, DataError
 from tabstudio.table.fingerprint import fingerprint
 from tabstudio.table.schema import Role, Schema
+
+Labels: TypeAlias = npt.NDArray[Any]
+"""Labels (rows,): int64 places in the target's classes, or float64 of a regression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Table:
         """BLAKE3 (hex) over every row and column, equal for the same content whatever file it came from."""
         return fingerprint(self.frame)
 
-    def labels(self) -> np.ndarray[Any, Any]:
+    def labels(self) -> Labels:
         """The target, shape (rows,): int64 places in `schema.target.classes`, or float64 for a regression.
 
         Raises `ConfigError` where the table was read without a target.
@@ -98,7 +102,7 @@ class Table:
             return name
         raise ConfigError(f"{self.source.name}: {unknown_column(name, self.schema.names)}")
 
-    def take(self, rows: np.ndarray[Any, Any]) -> Table:
+    def take(self, rows: npt.NDArray[np.integer]) -> Table:
         """The rows of these numbers, in this order, under the same schema."""
         return replace(self, frame=self.frame[np.asarray(rows, dtype=np.int64)])
 

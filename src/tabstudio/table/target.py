@@ -116,11 +116,11 @@ def _classes(
 
 
 def _positive(
-    classes: tuple[Label, ...], by_count: list[Any], given: Label | None, where: str
+    classes: tuple[Label, ...], by_count: list[Label], positive: Label | None, where: str
 ) -> tuple[Label, str]:
     if given is not None:
         for label in classes:
-            if label == given or str(label).casefold() == str(given).casefold():
+            if label == positive or str(label).casefold() == str(positive).casefold():
                 return label, "as told"
         raise ConfigError(
             f"{where}: option positive: {given!r} is no class; "

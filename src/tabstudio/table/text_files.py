@@ -134,7 +134,7 @@ def _parsed(text: TextFile, as_text: set[str], words: tuple[str, ...]) -> pl.Dat
 
 
 def _scan(
-    text: TextFile, schema: dict[str, Any], words: list[str] | None, content: bytes | None = None
+    text: TextFile, schema: dict[str, type[pl.DataType]], words: list[str] | None, content: bytes | None = None
 ) -> pl.DataFrame:
     return pl.read_csv(
         text.content if content is None else content,
@@ -152,11 +152,11 @@ def _all_text(text: TextFile) -> pl.DataFrame:
 
 def _sampled_types(
     text: TextFile, as_text: set[str], words: tuple[str, ...]
-) -> tuple[dict[str, Any], list[str] | None]:
+) -> tuple[dict[str, type[pl.DataType]], list[str] | None]:
     """Which columns are plain numbers in a sample from all over the file, and its missing words."""
     sample = _scan(text, dict.fromkeys(text.names, pl.String), None, _sample(text))
     clean = strip_missing(sample, words)
-    schema: dict[str, Any] = {}
+    schema: dict[str, type[pl.DataType]] = {}
     # A word that is told may look like a number, and come only after the sample.
     odd_words = {word for word in words if word[:1] in "+-.0123456789"}
     for raw, series in zip(sample.iter_columns(), clean.iter_columns(), strict=True):
@@ -200,8 +200,8 @@ def _lines(content: bytes | mmap.mmap, start: int, end: int) -> bytes:
 def _without_blank_lines(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     if frame.width == 1 or frame.to_series(frame.width - 1).null_count() == 0:
         return frame, 0
-    kept = frame.filter(~pl.all_horizontal(pl.all().is_null()))
-    return kept, frame.height - kept.height
+    filled = frame.filter(~pl.all_horizontal(pl.all().is_null()))
+    return filled, frame.height - filled.height
 
 
 def _check_quotes(text: TextFile) -> None:
@@ -211,7 +211,7 @@ def _check_quotes(text: TextFile) -> None:
         raise pl.exceptions.ComputeError("odd number of quotes")
 
 
-def _blocks(text: TextFile) -> Any:
+def _blocks(text: TextFile) -> Iterable[bytes]:
     if isinstance(text.content, bytes):
         return (text.content,)
     return replace(text.file, packing="").blocks(1 << 22)
@@ -282,7 +282,7 @@ def _by_csv(text: TextFile) -> pl.DataFrame:
     return pl.DataFrame(cells, schema=dict.fromkeys(text.names, pl.String), orient="row")
 
 
-def _data_records(text: TextFile) -> Any:
+def _data_records(text: TextFile) -> Iterator[tuple[int, list[str]]]:
     source = text.file.path
     content = text.whole()
     try:

@@ -127,13 +127,13 @@ def guess(values: pl.Series, name: str, kind: Kind | None = None) -> Typing:
         return _codes(distinct) or _number(distinct, name)
     weak = _nearly_missing(distinct)
     rest = distinct.filter(~distinct.is_in([*weak])) if weak else distinct
-    found = _told(distinct, rest, name, kind) if kind else _guessed(distinct, rest, name)
-    if found is None:
+    typing = _told(distinct, rest, name, kind) if kind else _guessed(distinct, rest, name)
+    if typing is None:
         return Typing(kind, _EMPTY[kind], "as told") if kind else _words(values, distinct)
-    if weak and found.kind in ("number", "date"):
-        gaps = f"{', '.join(map(repr, weak))} mean no value among {found.kind}s"
-        return replace(found, missing_words=weak, reason=f"{found.reason}; {gaps}")
-    return found
+    if weak and typing.kind in ("number", "date"):
+        gaps = f"{', '.join(map(repr, weak))} mean no value among {typing.kind}s"
+        return replace(typing, missing_words=weak, reason=f"{typing.reason}; {gaps}")
+    return typing
 
 
 def _nearly_missing(distinct: pl.Series) -> tuple[str, ...]:
@@ -153,8 +153,8 @@ def _told(distinct: pl.Series, rest: pl.Series, name: str, kind: Kind) -> Typing
     if kind == "boolean":
         return _truth(distinct)
     if kind == "number":
-        found = _any_number(rest, name)
-        return found if found and found.kind == "number" else None
+        typing = _any_number(rest, name)
+        return typing if typing and typing.kind == "number" else None
     if rest.str.contains(r"^\d{8}$").all():
         return Typing("date", "Date", "as told", _COMPACT_DAY)
     return _date(rest)
@@ -216,8 +216,8 @@ def _as_date(text: pl.Series, typing: Typing) -> pl.Series:
 
 
 def _truth(distinct: pl.Series) -> Typing | None:
-    found = set(distinct.head(20).str.to_lowercase())
-    if distinct.len() <= 6 and found <= {"true", "false"}:
+    words = set(distinct.head(20).str.to_lowercase())
+    if distinct.len() <= 6 and words <= {"true", "false"}:
         return Typing("boolean", "Boolean", "true and false are its only words")
     return None
 
@@ -234,8 +234,8 @@ def _codes(distinct: pl.Series) -> Typing | None:
 def _any_number(distinct: pl.Series, name: str) -> Typing | None:
     if is_plain(distinct):
         return _number(distinct, name)
-    found = written(distinct)
-    return Typing("number", found.dtype, found.reason, found.format) if found else None
+    number_format = written(distinct)
+    return Typing("number", number_format.dtype, number_format.reason, number_format.format) if number_format else None
 
 
 def _number(distinct: pl.Series, name: str) -> Typing:
