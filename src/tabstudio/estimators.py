@@ -24,6 +24,8 @@ from tabstudio.table import read, split
 from tabstudio.table.schema import Task
 
 if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
     from tabstudio.model.predictor import Model
     from tabstudio.recipes.fit import FittedModel
     from tabstudio.table import Table

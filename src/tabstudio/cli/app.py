@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup

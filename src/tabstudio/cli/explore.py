@@ -18,7 +18,7 @@ def command(
         Path | None, typer.Option("--output", "-o", help="Folder for report.html and the pictures.")
     ] = None,
     config: o.Config = None,
-    **options: object,
+    **options: Any,
 ) -> None:
     """Show a table's types, numbers, charts and findings, and write them as one HTML page."""
     from tabstudio.exploration import explore

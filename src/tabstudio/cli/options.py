@@ -107,7 +107,7 @@ def require_target(target: str | None) -> str:
     return target
 
 
-def merge_options(config_file: Path | None, options: dict[str, object]) -> dict[str, object]:
+def merge_options(config_file: Path | None, options: dict[str, Any]) -> dict[str, Any]:
     """Return the options of the file and of the command line, which wins; those of neither are left out.
 
     Raises `ConfigError` where the file holds an option that does not exist or fit.

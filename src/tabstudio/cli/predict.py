@@ -21,7 +21,7 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the output where it exists.")
     ] = False,
-    **options: object,
+    **options: Any,
 ) -> None:
     """Predict every row of a file, in bounded memory."""
     from tabstudio.options import ReadConfig

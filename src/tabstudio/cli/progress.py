@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from tabstudio.training.loop import Epoch
+    from tabstudio.training.plan import TrainingPlan
 
 LINES_WANTED = 10
 """About so many lines tell a training's course where no bar can be drawn."""

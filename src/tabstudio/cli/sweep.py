@@ -21,7 +21,7 @@ def command(
     config: o.Config = None,
     experiment: o.Experiment = None,
     tracking_uri: o.TrackingUri = None,
-    **options: object,
+    **options: Any,
 ) -> int:
     """Search for the best options: what is given is kept, what is left open is searched.
 

@@ -26,7 +26,7 @@ def command(
     experiment: o.Experiment = None,
     tracking_uri: o.TrackingUri = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where this training was cut off.")] = False,
-    **options: object,
+    **options: Any,
 ) -> int:
     """Read, look, split, train, evaluate, track and register: the main job."""
     job = {"target": target, "name": name, "experiment": experiment, "tracking_uri": tracking_uri}
@@ -41,7 +41,7 @@ def command(
     )
 
 
-def run(file: str, *, target: str | None, options: dict[str, object], **job: Any) -> int:
+def run(file: str, *, target: str | None, options: dict[str, Any], **job: Any) -> int:
     """Train with progress on the terminal.
 
     0 when all is done, 1 when something waits for a tracker that should have it, 130 for a partial result.

@@ -150,9 +150,9 @@ class Evaluation:
             parts.append("residuals  " + _quantiles_text(self.residuals))
         return "\n\n".join([*parts, *(f"note: {note}" for note in self.notes)])
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary for `json.dumps`, nan as None; `from_json` takes it back."""
-        plain: dict[str, Any] = to_plain(asdict(self))
+        plain: dict[str, object] = to_plain(asdict(self))
         return plain
 
     @classmethod
@@ -237,7 +237,7 @@ def _curve(data: Mapping[str, Any]) -> EvaluationCurve:
     return EvaluationCurve(filled["label"], tuple(filled["x"]), tuple(filled["y"]), filled["area"])
 
 
-def to_plain(value: Any) -> Any:
+def to_plain(value: object) -> Any:
     """The same value for `json.dumps`: figures that are not finite are None, tuples are lists."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -100,7 +99,7 @@ class LineChart:
         """Any number of small points, see-through."""
         side = 0.04
         xs, ys = self._place(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64))
-        shades: Any = np.tile(to_rgba(colour, opacity), (len(xs), 1))
+        shades: npt.NDArray[np.float64] = np.tile(to_rgba(colour, opacity), (len(xs), 1))
         self._sheet.boxes(xs - side / 2, ys - side / 2, side, side, shades)
 
     def band(self, low: float, high: float, colour: str = GRID) -> None:

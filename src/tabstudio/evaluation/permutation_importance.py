@@ -17,6 +17,8 @@ from tabstudio.table.schema import Target
 if TYPE_CHECKING:
     import polars as pl
 
+    from tabstudio.table.table import Labels
+
 MOST_COLUMNS = 100
 LEAST_ROWS = 100
 ROWS_AT_ONCE = 8192
@@ -124,7 +126,7 @@ def _parts(columns: Sequence[str], rows_each: int) -> list[Sequence[str]]:
 def _shuffled(
     sample: pl.DataFrame,
     drawn: Ints,
-    truth: npt.NDArray[Any],
+    truth: Labels,
     predict: Predict,
     target: Target,
     columns: Sequence[str],
@@ -143,7 +145,7 @@ def _shuffled(
     return np.array([[_loss(target, truth, copy) for copy in column] for column in flat])
 
 
-def _loss(target: Target, labels: npt.NDArray[Any], prediction: np.ndarray) -> float:
+def _loss(target: Target, labels: Labels, prediction: np.ndarray) -> float:
     if target.task == "regression":
         truth, values = check_values(target, labels, prediction)
         return float(np.sqrt(np.mean((values - truth) ** 2)))

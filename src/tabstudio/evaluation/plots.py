@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from tabstudio.evaluation.evaluation_result import NAMES, Evaluation, EvaluationCurve, number
@@ -29,6 +30,25 @@ SQUARE = (4.6, 4.2)
 UNIT = (0.0, 1.0)
 
 
+class EpochLosses(Protocol):
+    """The losses of one epoch of a training."""
+
+    @property
+    def number(self) -> int:
+        """Its number, from 1."""
+        ...
+
+    @property
+    def train_loss(self) -> npt.ArrayLike:
+        """On the training rows, (members,)."""
+        ...
+
+    @property
+    def val_loss(self) -> npt.ArrayLike:
+        """On the validation rows, (members,), nan where there are none."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class LossCurves:
     """Losses by epoch: `train` and `validation` are (epochs, members), nan where a member had stopped.
@@ -42,7 +62,7 @@ class LossCurves:
     best: Sequence[int] = ()
 
     @classmethod
-    def of(cls, history: Sequence[Any]) -> LossCurves:
+    def of(cls, history: Sequence[EpochLosses]) -> LossCurves:
         """Curves of the epochs that a training yielded (`number`, `train_loss`, `val_loss` of each)."""
         epochs = [int(epoch.number) for epoch in history]
         train = np.array([np.asarray(epoch.train_loss, dtype=np.float64) for epoch in history])
@@ -54,7 +74,7 @@ class LossCurves:
 
 def pictures(
     evaluation: Evaluation,
-    history: Sequence[Any] = (),
+    history: Sequence[EpochLosses] = (),
     importance: Importance | None = None,
 ) -> dict[str, Figure]:
     """All pictures that the numbers allow, by name, in the order of a report.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from tabstudio.evaluation.evaluate import decide
 from tabstudio.table.schema import Label, Target
-from tabstudio.table.table import Labels
+
+if TYPE_CHECKING:
+    from tabstudio.table.table import Labels
 
 MOST_ROWS = 200
 """Rows that are told one by one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +59,7 @@ class References:
         sentences = (self.verdict.sentence,) if self.verdict else ()
         return "\n".join((*sentences, *(f"note: {note}" for note in self.notes)))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary for a report file: values by reference and measure, the verdict, the notes."""
         return {
             "references": {r.name: r.evaluation.values() for r in self.items},

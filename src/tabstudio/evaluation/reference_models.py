@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,9 @@ import numpy.typing as npt
 from tabstudio.evaluation.evaluate import evaluate
 from tabstudio.evaluation.metrics import Bools, Floats, Ints
 from tabstudio.table.schema import Target
+
+if TYPE_CHECKING:
+    from tabstudio.table.table import Labels
 
 ONE_HOT_LEVELS = 32
 """Levels of a category with a column of their own in the linear model, the most frequent ones."""
@@ -137,7 +140,7 @@ def _fit_predict(model: Any, columns: Floats, problem: ReferenceProblem) -> Floa
     return prediction
 
 
-def answers(problem: ReferenceProblem, folder: Path, resamples: int) -> Iterator[dict[str, Any]]:
+def answers(problem: ReferenceProblem, folder: Path, resamples: int) -> Iterator[dict[str, object]]:
     """Fit the references one after the other: what is to be told of each, its prediction in the folder."""
     learnable = problem.numbers.shape[1] + problem.codes.shape[1] > 0
     varied = len(np.unique(problem.labels[problem.train])) > 1

@@ -186,7 +186,7 @@ def arrays(frame: pl.DataFrame, schema: Schema, train: int) -> tuple[np.ndarray,
     """
     named = [column for column in schema.features if column.kind in ("category", "text")]
     measured = [column for column in schema.features if column not in named]
-    numbers = [_numbers(frame, column) for column in measured]
+    numbers = [_column_numbers(frame, column) for column in measured]
     codes = [_codes(frame, column, train) for column in named]
     empty = np.empty((len(frame), 0))
     return (
@@ -195,7 +195,7 @@ def arrays(frame: pl.DataFrame, schema: Schema, train: int) -> tuple[np.ndarray,
     )
 
 
-def _numbers(frame: pl.DataFrame, column: Column) -> np.ndarray:
+def _column_numbers(frame: pl.DataFrame, column: Column) -> np.ndarray:
     import polars as pl
 
     values = frame[column.name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabstudio.evaluation.evaluation_result import NAMES, Evaluation, Measure, number
 from tabstudio.evaluation.reference_comparison import Reference, References
@@ -52,7 +52,7 @@ class ReportContent:
     partial: bool = False
     validated_on_test: bool = False
     source: str = ""
-    environment: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, object] = field(default_factory=dict)
 
 
 def data_rows(story: ReportContent) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,9 @@ from tabstudio.evaluation.evaluation_result import Measure, from_plain, to_plain
 from tabstudio.evaluation.paired_bootstrap import Difference, compare
 from tabstudio.report.text_format import format_value
 from tabstudio.table.schema import Target
-from tabstudio.table.table import Labels
+
+if TYPE_CHECKING:
+    from tabstudio.table.table import Labels
 
 MOST_LEVELS = 20
 """Levels of a column that are measured by themselves; the rarer ones are measured together."""
@@ -35,9 +37,9 @@ class Slice:
     rows: int
     metrics: Mapping[str, Measure]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary for `json.dumps`, nan as None; `from_json` takes it back."""
-        plain: dict[str, Any] = to_plain(asdict(self))
+        plain: dict[str, object] = to_plain(asdict(self))
         return plain
 
     @classmethod
@@ -113,12 +115,12 @@ def levels(series: pl.Series) -> Iterator[tuple[str, Bools]]:
     if ordered and series.drop_nulls().n_unique() > FEW_VALUES:
         yield from _quarters(series, gaps)
     else:
-        yield from _values(series, ordered=ordered)
+        yield from _value_levels(series, ordered=ordered)
     if gaps.any():
         yield NO_VALUE, gaps
 
 
-def _values(series: pl.Series, *, ordered: bool) -> Iterator[tuple[str, Bools]]:
+def _value_levels(series: pl.Series, *, ordered: bool) -> Iterator[tuple[str, Bools]]:
     counts = series.drop_nulls().value_counts(name="rows")
     by = [series.name] if ordered else ["rows", series.name]
     distinct = counts.sort(by, descending=[False] if ordered else [True, False])[series.name]

@@ -188,7 +188,7 @@ def _scan(
             centre = np.nan_to_num(block).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
         block -= centre
         block[~present] = 0.0
-        scan.moments += _moments(block, present, a, b)
+        scan.moments += _pair_moments(block, present, a, b)
         for category, names in pairs.items():
             codes = vectors.codes(category).codes[start : start + len(block)].astype(np.intp) + 1
             _add_groups(scan.groups[category], codes, block, present, [position[name] for name in names])
@@ -196,9 +196,9 @@ def _scan(
     return scan
 
 
-def _moments(x: Array, present: Array, a: list[int], b: list[int]) -> Array:
+def _pair_moments(x: Array, present: Array, a: list[int], b: list[int]) -> Array:
     """The six sums of `_Scan.moments` over one block."""
-    left, in_left = _columns(x, a), _columns(present, a)
+    left, in_left = _chosen_columns(x, a), _chosen_columns(present, a)
     if a == b:
         sums, squares = _over(left, in_left), _over(left * left, in_left)
         rows = _over(in_left.astype(np.float64), in_left)
@@ -216,7 +216,7 @@ def _moments(x: Array, present: Array, a: list[int], b: list[int]) -> Array:
     )
 
 
-def _columns(x: Array, chosen: list[int]) -> Array:
+def _chosen_columns(x: Array, chosen: list[int]) -> Array:
     return x if chosen == list(range(x.shape[1])) else x[:, chosen]
 
 

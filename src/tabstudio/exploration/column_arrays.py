@@ -78,7 +78,7 @@ class Vectors:
                 positive = target.classes.index(target.positive if target.positive is not None else "")
                 return np.asarray(labels == positive, dtype=np.float64)
             return np.asarray(labels, dtype=np.float64)
-        return _finite(as_numbers(self.table.frame[name]))
+        return _finite_or_nan(as_numbers(self.table.frame[name]))
 
     def blocks(self, names: tuple[str, ...]) -> Iterator[npt.NDArray[np.float64]]:
         """Numeric columns side by side, float64 (at most 65,536 rows, columns), NaN for no value."""
@@ -88,9 +88,10 @@ class Vectors:
             piece = self.table.frame[start : start + BLOCK]
             block = np.empty((len(piece), len(names)), order="F")
             for i, name in enumerate(names):
-                block[:, i] = (
-                    labels[start : start + BLOCK] if name == target else _finite(as_numbers(piece[name]))
-                )
+                if name == target:
+                    block[:, i] = labels[start : start + BLOCK]
+                else:
+                    block[:, i] = _finite_or_nan(as_numbers(piece[name]))
             yield block
 
     def codes(self, name: str) -> Coded:
@@ -123,6 +124,6 @@ def is_whole(column: Column) -> bool:
     return column.kind == "number" and column.dtype.startswith(("Int", "UInt"))
 
 
-def _finite(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _finite_or_nan(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     infinite = np.isinf(values)
     return np.where(infinite, np.nan, values) if infinite.any() else values

@@ -143,7 +143,7 @@ def _binned_means(vectors: Vectors, name: str, y: Array) -> Panel:
     x, y = x[both], y[both]
     inner = _cuts(x[:: max(1, len(x) // _SAMPLE)])
     bins = np.searchsorted(inner, x, side="left")
-    counts, means, spread = _moments(bins, y, len(inner) + 1)
+    counts, means, spread = _group_moments(bins, y, len(inner) + 1)
     at = np.bincount(bins, weights=x, minlength=len(inner) + 1) / np.maximum(counts, 1)
     used = counts > 0
     is_date = vectors.kind(name) == "date"
@@ -160,11 +160,11 @@ def _cuts(sample: Array) -> Array:
 def _level_means(coded: Coded, name: str, y: Array) -> Panel:
     merged, labels = _largest_levels(coded)
     present = (merged >= 0) & ~np.isnan(y)
-    _, means, spread = _moments(merged[present], y[present], len(labels))
+    _, means, spread = _group_moments(merged[present], y[present], len(labels))
     return Panel(name, "means", means[None, :], labels=labels, spread=spread)
 
 
-def _moments(codes: Array, y: Array, size: int) -> tuple[Array, Array, Array]:
+def _group_moments(codes: Array, y: Array, size: int) -> tuple[Array, Array, Array]:
     counts = np.bincount(codes, minlength=size)
     rows = np.maximum(counts, 1)
     means = np.bincount(codes, weights=y, minlength=size) / rows

@@ -17,9 +17,11 @@ from tabstudio.report.text_format import shorten
 from tabstudio.table import Finding, Table, check, read
 
 if TYPE_CHECKING:
+    import polars as pl
     from matplotlib.figure import Figure
 
     from tabstudio.report.page import Page
+    from tabstudio.table.schema import Target
 
 
 def explore(source: Any, *, target: str | None = None, config: ReadConfig | None = None) -> Exploration:
@@ -204,6 +206,7 @@ class Exploration:
     def _draw_class_counts(self) -> Figure:
         from tabstudio.exploration import charts
 
+        assert self._classes is not None  # `picture_names` says so
         return charts.class_counts(self._classes, self._target_name)
 
     def _draw_target(self) -> Figure:

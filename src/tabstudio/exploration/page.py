@@ -38,10 +38,10 @@ def page(exploration: Exploration) -> Page:
     report.section("Overview", *_overview(exploration))
     report.section("Findings", *_findings(exploration))
     _target(report, exploration)
-    report.section("Columns", *_columns(exploration))
+    report.section("Columns", *_column_blocks(exploration))
     if len(exploration.summary.numbers):
         report.section("Numbers", _rows(exploration.summary.numbers))
-    _missing(report, exploration)
+    _add_missing_values(report, exploration)
     _associations(report, exploration)
     _distributions(report, exploration)
     notes = [[note.subject, note.value, note.reason] for note in exploration.table.notes]
@@ -54,7 +54,7 @@ def notebook(exploration: Exploration) -> str:
     """The overview, the findings and the columns, for a notebook's cell: escaped, no script."""
     short = Page("").section(headline(exploration), *_overview(exploration), *_findings(exploration))
     _target(short, exploration)
-    short.section("Columns", *_columns(exploration))
+    short.section("Columns", *_column_blocks(exploration))
     return f'<style>{NOTEBOOK_CSS}</style><div class="tabstudio">{short.body()}</div>'
 
 
@@ -116,14 +116,14 @@ def _target(report: Page, exploration: Exploration) -> None:
     )
 
 
-def _columns(exploration: Exploration) -> list[Block]:
+def _column_blocks(exploration: Exploration) -> list[Block]:
     columns = exploration.summary.columns.with_columns(
         pl.col("bytes").map_elements(_size, return_dtype=pl.String)
     )
     return [_rows(columns)]
 
 
-def _missing(report: Page, exploration: Exploration) -> None:
+def _add_missing_values(report: Page, exploration: Exploration) -> None:
     missing = exploration.summary.missing
     if "missing" not in exploration.picture_names:
         return

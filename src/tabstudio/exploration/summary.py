@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +45,7 @@ def describe(table: Table) -> pl.DataFrame:
     Quartiles are interpolated as NumPy and pandas do. NaN and infinities count as missing. One lazy pass.
     """
     names = [c.name for c in table.schema if c.kind == "number"]
-    frame = _finite(table.frame.select(names))
+    frame = _without_infinities(table.frame.select(names))
     expressions = []
     for i, name in enumerate(names):
         column = pl.col(name).cast(pl.Float64)
@@ -61,7 +62,8 @@ def describe(table: Table) -> pl.DataFrame:
         before = [answer[f"{i} {key}"] for key in ("count", "mean", "std", "min")]
         rows.append((name, *before, *answer[f"{i} quantiles"], answer[f"{i} max"]))
     numbers = ("mean", "std", "min", "25%", "50%", "75%", "max")
-    schema: dict[str, type[pl.DataType]] = {"column": pl.String, "count": pl.Int64} | dict.fromkeys(numbers, pl.Float64)
+    schema: dict[str, type[pl.DataType]] = {"column": pl.String, "count": pl.Int64}
+    schema |= dict.fromkeys(numbers, pl.Float64)
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -71,7 +73,7 @@ def types_and_counts(table: Table, vectors: Vectors, numbers: pl.DataFrame) -> p
     rows = []
     for column in table.schema:
         series = table.frame[column.name]
-        missing = _missing(series)
+        missing = _missing_count(series)
         rows.append(
             (
                 *(column.name, column.kind, column.role, str(series.dtype).partition("(")[0]),
@@ -97,7 +99,7 @@ def class_counts(table: Table) -> pl.DataFrame | None:
 
 def missing_values(table: Table) -> pl.DataFrame:
     """The columns with missing values and how many, the most first."""
-    counts = [_missing(table.frame[name]) for name in table.schema.names]
+    counts = [_missing_count(table.frame[name]) for name in table.schema.names]
     counted = pl.DataFrame(
         {"column": list(table.schema.names), "missing": counts},
         schema={"column": pl.String, "missing": pl.Int64},
@@ -110,21 +112,21 @@ def missing_values(table: Table) -> pl.DataFrame:
     )
 
 
-def _missing(series: pl.Series) -> int:
+def _missing_count(series: pl.Series) -> int:
     gaps = series.null_count()
     if series.dtype.is_float():
         gaps += int((~series.is_finite()).sum() or 0)
     return gaps
 
 
-def _finite(frame: pl.DataFrame) -> pl.DataFrame:
+def _without_infinities(frame: pl.DataFrame) -> pl.DataFrame:
     floats = [c for c in frame.columns if frame[c].dtype.is_float()]
     odd = frame.lazy().select(pl.col(floats).is_finite().all()).collect() if floats else frame.select(floats)
     wrong = [c for c in odd.columns if odd[c][0] is False]
     return frame.with_columns(pl.when(pl.col(c).is_finite()).then(pl.col(c)).alias(c) for c in wrong)
 
 
-def _in_words(column: Column, series: pl.Series, vectors: Vectors, numbers: Mapping[str, float] | None) -> str:
+def _in_words(column: Column, series: pl.Series, vectors: Vectors, numbers: Mapping[str, Any] | None) -> str:
     """A number's or date's range, a category's most frequent levels."""
     if len(series) == series.null_count():
         return "no values"
@@ -138,15 +140,15 @@ def _in_words(column: Column, series: pl.Series, vectors: Vectors, numbers: Mapp
         coded = vectors.codes(column.name)
         counts = coded.counts()
         order = np.argsort(-counts, kind="stable")[:_TOP_LEVELS]
-        return _levels([coded.levels[i] for i in order], counts[order], counts.sum(), len(coded.levels))
+        return _levels_text([coded.levels[i] for i in order], counts[order], counts.sum(), len(coded.levels))
     if column.unique == len(series) - series.null_count():
         return f"all different, such as {series.drop_nulls()[0]}"
     top = series.drop_nulls().value_counts(sort=True).head(_TOP_LEVELS)
     names = [str(value) for value in top.to_series(0)]
-    return _levels(names, top.to_series(1).to_numpy(), len(series) - series.null_count(), column.unique)
+    return _levels_text(names, top.to_series(1).to_numpy(), len(series) - series.null_count(), column.unique)
 
 
-def _levels(names: list[str], counts: Iterable[int], present: int, levels: int) -> str:
+def _levels_text(names: list[str], counts: Iterable[int], present: int, levels: int) -> str:
     shown = ", ".join(
         f"{name if len(name) <= 30 else name[:29] + '…'} {count / present:.0%}"
         for name, count in zip(names, counts, strict=True)

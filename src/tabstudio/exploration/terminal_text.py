@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabstudio.report.text_format import format_size, format_value, shorten
 from tabstudio.table.schema import Target
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from tabstudio.exploration.exploration import Exploration
 
 _MOST_ROWS = 60
@@ -18,7 +20,7 @@ _MOST_FINDINGS = 30
 def text(exploration: Exploration) -> str:
     """Types and counts, describe, classes, associations and findings."""
     summary, target = exploration.summary, exploration.table.schema.target
-    parts = [headline(exploration), "", *_columns(summary.columns)]
+    parts = [headline(exploration), "", *_columns_lines(summary.columns)]
     if len(summary.numbers):
         parts += ["", "Numbers", *grid(summary.numbers.columns, summary.numbers.rows())]
     if summary.classes is not None and target is not None:
@@ -83,7 +85,7 @@ def grid(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     return [line(headers), *map(line, cells), *rest]
 
 
-def _columns(columns: pl.DataFrame) -> list[str]:
+def _columns_lines(columns: pl.DataFrame) -> list[str]:
     shown = columns.select("column", "kind", "role", "dtype", "present", "missing", "unique", "values")
     return ["Columns", *grid(shown.columns, shown.rows())]
 

@@ -39,7 +39,7 @@ class Declared:
     section: str
     field: str
     type: Any
-    default: object
+    default: Any
     bound: Bound | None
     option: Option
 
@@ -80,7 +80,8 @@ class Declared:
 def _declarations(cls: type, section: str = "") -> Iterator[Declared]:
     hints = get_type_hints(cls, include_extras=True)
     for declaration in fields(cls):
-        kind, *extras = get_args(hints[declaration.name]) if get_origin(hints[declaration.name]) is Annotated else [None]
+        hint = hints[declaration.name]
+        kind, *extras = get_args(hint) if get_origin(hint) is Annotated else [None]
         option = next((extra for extra in extras if isinstance(extra, Option)), None)
         if option is not None:
             bounds = [extra for extra in (*extras, *_inner(kind)) if isinstance(extra, Bound)]

@@ -67,7 +67,7 @@ def configure(base: TrainConfig | None = None, **options: Any) -> TrainConfig:
     return config
 
 
-def load_config(path: str | Path) -> dict[str, object]:
+def load_config(path: str | Path) -> dict[str, Any]:
     """Options of a TOML file, by their flat names, to be handed to `configure`.
 
     Raises `ConfigError` where the file cannot be read or is not TOML.

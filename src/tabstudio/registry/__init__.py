@@ -6,7 +6,7 @@ Names are imported on first use: `tabstudio.load` needs none of our tables.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tabstudio.registry.model_addresses import load, resolve

@@ -74,9 +74,9 @@ class ComparedModel:
         return self.record.evidence
 
     @property
-    def data(self) -> Mapping[str, object]:
+    def data(self) -> Mapping[str, Any]:
         """What is known of the table that it was trained on; empty where nothing is."""
-        data: Mapping[str, object] = self.record.report.get("data", {})
+        data: Mapping[str, Any] = self.record.report.get("data", {})
         return data
 
     @property

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _Record = TypeVar("_Record")
 
 
-def parse(connection: Connection, record: type[_Record], data: Mapping[str, Any]) -> _Record:
+def parse(connection: Connection, record: type[_Record], data: Mapping[str, object]) -> _Record:
     """Return a dataclass made of JSON; what a newer studio has added is passed over.
 
     Raises `TabstudioError` where a field is missing or of another type.
@@ -48,7 +48,7 @@ def approval_request(connection: Connection, data: Mapping[str, Any]) -> Approva
 
 
 @cache
-def _adapter(record: type[Any]) -> TypeAdapter[Any]:
+def _adapter(record: type[_Record]) -> TypeAdapter[_Record]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(record)

@@ -28,7 +28,7 @@ class JsonShape(BaseModel):
 _SHAPES: dict[type, type[JsonShape]] = {}
 
 
-def shape(record: type, /, *, leave_out: Container[str] = (), **more: Any) -> type[JsonShape]:
+def shape(record: type, /, *, leave_out: Container[str] = (), **more: object) -> type[JsonShape]:
     """Return the shape of a dataclass: each of its fields, described by the text that its type carries.
 
     `more` adds fields and takes the place of others, each a type, or a type and its default.
@@ -40,7 +40,7 @@ def shape(record: type, /, *, leave_out: Container[str] = (), **more: Any) -> ty
     return _SHAPES[record]
 
 
-def named(name: str, doc: str, /, **content: Any) -> type[JsonShape]:
+def named(name: str, doc: str, /, **content: object) -> type[JsonShape]:
     """Return a shape of these fields, each a type, or a type and its default."""
     pairs: dict[str, Any] = {
         key: value if isinstance(value, tuple) else (value, ...) for key, value in content.items()

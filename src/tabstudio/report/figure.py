@@ -91,7 +91,7 @@ def heatmap(
     """
     columns = labels if columns is None else columns
     values = np.asarray(matrix, dtype=float)
-    texts = [[_number(v, decimals) for v in row] for row in values]
+    texts = [[_decimal_text(v, decimals) for v in row] for row in values]
     names, heads = [shorten(name) for name in labels], [shorten(name) for name in columns]
     rows, cells = values.shape
     roomy = min(0.8, 3.0 / max(rows, cells))
@@ -144,7 +144,7 @@ def _whiten(image: Image.Image) -> None:
     image.putpalette(palette)
 
 
-def _number(value: float, decimals: int) -> str:
+def _decimal_text(value: float, decimals: int) -> str:
     """The value with its decimals, nothing for NaN, and no minus before a zero."""
     if not np.isfinite(value):
         return ""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from tabstudio.report.style import CSS
 from tabstudio.report.text_format import format_value
@@ -83,10 +83,10 @@ class TableBlock:
 
     def _is_numeric(self, column: int) -> bool:
         cells = [row[column] for row in self.rows if row[column] not in (None, "")]
-        return bool(cells) and all(_is_number(cell) for cell in cells)
+        return bool(cells) and all(_is_numeric_cell(cell) for cell in cells)
 
 
-def _is_number(cell: object) -> bool:
+def _is_numeric_cell(cell: object) -> bool:
     if isinstance(cell, str):
         return re.fullmatch(r"[-+−]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?\s?%?", cell) is not None
     return isinstance(cell, int | float) and not isinstance(cell, bool)

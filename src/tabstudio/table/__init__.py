@@ -7,7 +7,7 @@ needs no polars.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tabstudio.table.checks import Finding, check

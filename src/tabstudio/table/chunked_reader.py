@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -18,6 +18,9 @@ from tabstudio.table.files import separator_of
 from tabstudio.table.schema import Schema
 from tabstudio.table.sources import TableFile, find_files
 from tabstudio.table.text_files import HEAD, TextFile, read_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _BLOCK = 1 << 22
 
@@ -136,7 +139,7 @@ def _scan_typed(file: TableFile, rows: int) -> Iterator[pl.DataFrame]:
         raise DataError(f"{file.path}: the {file.format} file is damaged: {error}") from error
 
 
-def _batches(file: TableFile, rows: int) -> Iterator[Any]:
+def _batches(file: TableFile, rows: int) -> Iterator[pa.RecordBatch]:
     if file.format == "parquet":
         import pyarrow.parquet as pq
 

@@ -64,7 +64,7 @@ def sniff(sample: bytes, whole: bool, source: str, separator: str | None, encodi
     ]
     if bare_cr:
         notes.append(Note("line ends", "carriage return", "there is no line feed in the file (old Mac)"))
-    if all(_is_number(cell) for cell in header):
+    if all(_reads_as_number(cell) for cell in header):
         notes.append(Note("header", "the first line", "taken as names, though all of it is numbers"))
     return Dialect(mark, code, bare_cr, header, skip, tuple(notes))
 
@@ -170,7 +170,7 @@ def _first(text: str, mark: str) -> Iterator[tuple[int, list[str]]]:
         return
 
 
-def _is_number(cell: str) -> bool:
+def _reads_as_number(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:

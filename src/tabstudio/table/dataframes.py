@@ -107,7 +107,7 @@ def _word(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _of_array(data: npt.NDArray[np.generic], what: str) -> pl.DataFrame:
+def _of_array(data: npt.NDArray[Any], what: str) -> pl.DataFrame:
     if data.dtype.names:
         return _of_columns({name: data[name] for name in data.dtype.names}, what)
     if data.ndim != 2:
@@ -124,7 +124,7 @@ def _of_columns(columns: Mapping[str, object], what: str) -> pl.DataFrame:
     return pl.DataFrame(series)
 
 
-def _series(name: str, values: object) -> pl.Series:
+def _series(name: str, values: Any) -> pl.Series:
     if isinstance(values, pl.Series):
         return values.alias(name)
     if isinstance(values, np.ndarray):
@@ -152,7 +152,7 @@ def _of_cells(name: str, values: list[object]) -> pl.Series:
         return words_of(name, values)
 
 
-def _of_rows(data: Sequence[object], what: str) -> pl.DataFrame:
+def _of_rows(data: Sequence[Any], what: str) -> pl.DataFrame:
     if not data:
         raise DataError(f"{what}: no rows were given")
     if not all(isinstance(row, Mapping) for row in data):

@@ -40,7 +40,7 @@ def _column(series: pl.Series) -> bytes:
     elif tag == "float":
         _floats(series, digest)
     else:
-        digest.update(_numbers(series, tag).data.cast("B"))
+        digest.update(_numeric_values(series, tag).data.cast("B"))
     return digest.digest()
 
 
@@ -54,7 +54,7 @@ def _tag(dtype: pl.DataType) -> str:
     return "time" if dtype.is_temporal() else "text"
 
 
-def _numbers(series: pl.Series, tag: str) -> npt.NDArray[np.generic]:
+def _numeric_values(series: pl.Series, tag: str) -> npt.NDArray[Any]:
     if tag == "boolean":
         return np.packbits(_filled(series, value=False))
     if tag == "time":
@@ -74,7 +74,7 @@ def _floats(series: pl.Series, digest: blake3) -> None:
         digest.update(block.data.cast("B"))
 
 
-def _filled(series: pl.Series, value: float) -> npt.NDArray[np.generic]:
+def _filled(series: pl.Series, value: float) -> npt.NDArray[Any]:
     return (series.fill_null(value) if series.null_count() else series).to_numpy()
 
 

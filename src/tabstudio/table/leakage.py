@@ -49,7 +49,7 @@ def measure_columns(table: Table) -> dict[str, Strength]:
     truth = _truth(table, target)
     fold = rng.permutation(len(table)) % _FOLDS
     return {
-        column.name: _strength(_levels(table.frame[column.name]), truth, fold, target)
+        column.name: _strength(_level_codes(table.frame[column.name]), truth, fold, target)
         for column in table.schema.features
     }
 
@@ -65,7 +65,7 @@ def _truth(table: Table, target: Target) -> Array:
     return one_hot
 
 
-def _levels(series: pl.Series) -> Array:
+def _level_codes(series: pl.Series) -> Array:
     gaps = series.is_null().to_numpy()
     if series.dtype.is_numeric() or series.dtype.is_temporal():
         numbers = series.cast(pl.Int64) if series.dtype.is_temporal() else series

@@ -30,7 +30,7 @@ def row_keys(frame: pl.DataFrame) -> Keys:
     """
     keys = np.zeros(frame.height, dtype=np.uint64)
     for name in sorted(frame.columns):
-        keys += _mixed(_codes(frame[name]) ^ _of_word(f"column {name}"))
+        keys += _mixed(_value_codes(frame[name]) ^ _of_word(f"column {name}"))
     return keys
 
 
@@ -68,10 +68,10 @@ def _probes(keys: Keys, size: int) -> list[Keys]:
     return [(first + np.uint64(probe) * second) & np.uint64(size - 1) for probe in range(PROBES)]
 
 
-def _codes(series: pl.Series) -> Keys:
+def _value_codes(series: pl.Series) -> Keys:
     """Equal values, equal codes (n,); a gap has a code of its own."""
     if series.dtype == pl.String:
-        codes = _words(series)
+        codes = _word_codes(series)
     elif series.dtype.is_temporal():
         series = series.cast(pl.Datetime("us")).cast(pl.Int64)
         codes = series.fill_null(0).to_numpy().view(np.uint64).copy()
@@ -83,7 +83,7 @@ def _codes(series: pl.Series) -> Keys:
     return codes
 
 
-def _words(series: pl.Series) -> Keys:
+def _word_codes(series: pl.Series) -> Keys:
     words = series.drop_nulls().unique()
     codes: Keys = np.array([_of_word(word) for word in ("", *words)], dtype=np.uint64)
     places = series.cast(pl.Enum(words)).to_physical().cast(pl.Int64) + 1

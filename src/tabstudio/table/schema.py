@@ -142,7 +142,7 @@ class Schema:
         of = f" of {classes}" if classes else ""
         return f"{self.target.name}, {self.target.task}{of} ({self.target.reason})"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary that `Schema.from_json` takes back."""
         return {
             "columns": [asdict(column) for column in self.columns],

@@ -38,7 +38,7 @@ def conform(data: Any, schema: Schema) -> pl.DataFrame:
     frame = _frame(data, schema)
     names = {name.strip(): name for name in frame.columns}
     missing = [column.name for column in schema.features if column.name not in names]
-    faults = [_missing(missing, frame.columns)] if missing else []
+    faults = [_missing_columns_text(missing, frame.columns)] if missing else []
     series = [
         _conform(frame[names[column.name]], column, schema.missing_words, faults)
         for column in schema.features
@@ -82,7 +82,7 @@ def _by_position(data: npt.NDArray[np.generic], schema: Schema) -> pl.DataFrame:
     return to_polars({column.name: data[:, index] for index, column in enumerate(features)}, "the rows")
 
 
-def _missing(names: list[str], names_there: list[str]) -> str:
+def _missing_columns_text(names: list[str], names_there: list[str]) -> str:
     shown = ", ".join(repr(name) for name in names)
     have = ", ".join(repr(name) for name in names_there[:20]) + (" ..." if len(names_there) > 20 else "")
     return f"{len(names)} column{'s are' if len(names) > 1 else ' is'} missing: {shown}; the rows have {have}"

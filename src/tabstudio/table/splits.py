@@ -7,7 +7,6 @@ out so that each part has its share of each class, or of each tenth of the targe
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -245,7 +244,7 @@ def _check_parts(table: Table, train: Array, test: Array, config: SplitConfig) -
 
 def _by_time(table: Table, config: SplitConfig, time: str) -> Split:
     """The latest rows are tested. Ties stay in training: every test row is later than all training rows."""
-    moment = _moments(table, time)
+    moment = _row_times(table, time)
     order = np.sort(moment)
     cut = order[max(0, int(np.ceil(len(order) * (1 - config.test_size))) - 1)]
     late = moment > cut
@@ -287,7 +286,7 @@ def _by_time(table: Table, config: SplitConfig, time: str) -> Split:
     )
 
 
-def _moments(table: Table, time: str) -> Array:
+def _row_times(table: Table, time: str) -> Array:
     series = table.frame[time]
     if table.schema[time].kind not in ("date", "number"):
         raise ConfigError(
@@ -304,7 +303,7 @@ def _moments(table: Table, time: str) -> Array:
     return moments
 
 
-def cut_text(table: Table, time: str, cut: Any) -> str:
+def cut_text(table: Table, time: str, cut: float) -> str:
     """A moment as a person reads it."""
     return str(np.datetime64(int(cut), "us")) if table.frame[time].dtype.is_temporal() else str(cut)
 

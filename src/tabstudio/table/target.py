@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import polars as pl
 
@@ -118,12 +118,12 @@ def _classes(
 def _positive(
     classes: tuple[Label, ...], by_count: list[Label], positive: Label | None, where: str
 ) -> tuple[Label, str]:
-    if given is not None:
+    if positive is not None:
         for label in classes:
             if label == positive or str(label).casefold() == str(positive).casefold():
                 return label, "as told"
         raise ConfigError(
-            f"{where}: option positive: {given!r} is no class; "
+            f"{where}: option positive: {positive!r} is no class; "
             f"the classes are {', '.join(map(repr, classes))}"
         )
     if not isinstance(classes[0], str):

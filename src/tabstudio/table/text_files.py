@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import mmap
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import polars as pl
 
@@ -18,6 +19,7 @@ from tabstudio.table.table import Note, rows_error
 from tabstudio.table.type_inference import guess, strip_missing
 
 HEAD = 1 << 20
+_Types: TypeAlias = dict[str, type[pl.DataType]]
 _SMALL = 1 << 23
 _SLICES = 12
 _SLICE = 1 << 16
@@ -134,7 +136,10 @@ def _parsed(text: TextFile, as_text: set[str], words: tuple[str, ...]) -> pl.Dat
 
 
 def _scan(
-    text: TextFile, schema: dict[str, type[pl.DataType]], words: list[str] | None, content: bytes | None = None
+    text: TextFile,
+    schema: _Types,
+    words: list[str] | None,
+    content: bytes | None = None,
 ) -> pl.DataFrame:
     return pl.read_csv(
         text.content if content is None else content,
@@ -152,11 +157,11 @@ def _all_text(text: TextFile) -> pl.DataFrame:
 
 def _sampled_types(
     text: TextFile, as_text: set[str], words: tuple[str, ...]
-) -> tuple[dict[str, type[pl.DataType]], list[str] | None]:
+) -> tuple[_Types, list[str] | None]:
     """Which columns are plain numbers in a sample from all over the file, and its missing words."""
     sample = _scan(text, dict.fromkeys(text.names, pl.String), None, _sample(text))
     clean = strip_missing(sample, words)
-    schema: dict[str, type[pl.DataType]] = {}
+    schema: _Types = {}
     # A word that is told may look like a number, and come only after the sample.
     odd_words = {word for word in words if word[:1] in "+-.0123456789"}
     for raw, series in zip(sample.iter_columns(), clean.iter_columns(), strict=True):

@@ -124,12 +124,12 @@ def guess(values: pl.Series, name: str, kind: Kind | None = None) -> Typing:
     if distinct.is_empty():
         return Typing(kind or "number", _EMPTY.get(kind or "number", "Float64"), "no value in any row")
     if kind is None and is_plain(distinct):
-        return _codes(distinct) or _number(distinct, name)
+        return _codes(distinct) or _number_typing(distinct, name)
     weak = _nearly_missing(distinct)
     rest = distinct.filter(~distinct.is_in([*weak])) if weak else distinct
-    typing = _told(distinct, rest, name, kind) if kind else _guessed(distinct, rest, name)
+    typing = _typing_of_kind(distinct, rest, name, kind) if kind else _guessed_typing(distinct, rest, name)
     if typing is None:
-        return Typing(kind, _EMPTY[kind], "as told") if kind else _words(values, distinct)
+        return Typing(kind, _EMPTY[kind], "as told") if kind else _word_typing(values, distinct)
     if weak and typing.kind in ("number", "date"):
         gaps = f"{', '.join(map(repr, weak))} mean no value among {typing.kind}s"
         return replace(typing, missing_words=weak, reason=f"{typing.reason}; {gaps}")
@@ -140,13 +140,13 @@ def _nearly_missing(distinct: pl.Series) -> tuple[str, ...]:
     return tuple(distinct.filter(distinct.str.to_lowercase().is_in([*_NEARLY_MISSING])).sort())
 
 
-def _guessed(distinct: pl.Series, rest: pl.Series, name: str) -> Typing | None:
+def _guessed_typing(distinct: pl.Series, rest: pl.Series, name: str) -> Typing | None:
     if rest.is_empty():
         return None
     return _truth(distinct) or _any_number(rest, name) or _date(rest)
 
 
-def _told(distinct: pl.Series, rest: pl.Series, name: str, kind: Kind) -> Typing | None:
+def _typing_of_kind(distinct: pl.Series, rest: pl.Series, name: str, kind: Kind) -> Typing | None:
     """The format in which a column is of the kind that was told; None where it is not."""
     if rest.is_empty():
         return None
@@ -233,12 +233,14 @@ def _codes(distinct: pl.Series) -> Typing | None:
 
 def _any_number(distinct: pl.Series, name: str) -> Typing | None:
     if is_plain(distinct):
-        return _number(distinct, name)
+        return _number_typing(distinct, name)
     number_format = written(distinct)
-    return Typing("number", number_format.dtype, number_format.reason, number_format.format) if number_format else None
+    if number_format is None:
+        return None
+    return Typing("number", number_format.dtype, number_format.reason, number_format.format)
 
 
-def _number(distinct: pl.Series, name: str) -> Typing:
+def _number_typing(distinct: pl.Series, name: str) -> Typing:
     if "date" in name.casefold() and distinct.str.contains(r"^(?:19|20)\d{6}$").all():
         days = distinct.str.strptime(pl.Date, _COMPACT_DAY, strict=False)
         if days.null_count() == 0:
@@ -271,7 +273,7 @@ def _fits(distinct: pl.Series, typing: Typing) -> bool:
     return _as_date(distinct, typing).null_count() == 0
 
 
-def _words(values: pl.Series, distinct: pl.Series) -> Typing:
+def _word_typing(values: pl.Series, distinct: pl.Series) -> Typing:
     spaces = distinct.str.count_matches(" ", literal=True).mean()
     words = float(spaces) + 1 if isinstance(spaces, float) else 1.0
     if distinct.len() > max(_TEXT_FROM, values.len() // 2) and words >= _LONG_TEXT_WORDS:

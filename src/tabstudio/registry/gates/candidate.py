@@ -98,7 +98,7 @@ class GateCandidate:
                 "train it without --recipe tutorial"
             )
 
-    def notes(self) -> list[dict[str, object]]:
+    def notes(self) -> list[dict[str, Any]]:
         """Return what the history has noted of the version, newest first."""
         return [dict(note.evidence.facts) for note in self.registry.notes(self.version)]
 
