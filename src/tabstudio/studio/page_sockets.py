@@ -14,6 +14,8 @@ from socketio.exceptions import ConnectionRefusedError as SocketRefusedError
 from tabstudio.studio.access.authentication import Claim
 
 if TYPE_CHECKING:
+    from starlette.types import Scope
+
     from tabstudio.studio.studio import Studio
 
 MESSAGE_BYTES = 1 << 20
@@ -59,13 +61,13 @@ class PageSockets:
                 if not client.is_deleted:
                     client.delete()
 
-    async def _connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
+    async def _connect(self, sid: str, environ: dict[str, Any], auth: object = None) -> None:
         query = parse_qs(environ.get("QUERY_STRING", ""))
         if "client_id" in query and not _same(environ, query["client_id"][0]):
             raise SocketRefusedError(_RELOAD)
         await self._handlers["connect"](sid, environ, auth)
 
-    async def _handshake(self, sid: str, data: dict[str, Any]) -> bool:
+    async def _handshake(self, sid: str, data: dict[str, object]) -> bool:
         if not _same(core.sio.get_environ(sid), str(data.get("client_id"))):
             return False
         return bool(await self._handlers["handshake"](sid, data))
@@ -73,7 +75,7 @@ class PageSockets:
     def _checked(self, name: str) -> Callable[[str, dict[str, object]], Awaitable[None]]:
         handler = self._handlers[name]
 
-        async def checked(sid: str, message: dict[str, Any]) -> None:
+        async def checked(sid: str, message: dict[str, object]) -> None:
             if message.get("client_id") not in core.sio.rooms(sid) or not self._is_valid(sid):
                 return
             answer = handler(sid, message)
@@ -95,13 +97,13 @@ class PageSockets:
         return True
 
 
-def _same(environ: dict[str, object], client_id: str) -> bool:
+def _same(environ: dict[str, Any], client_id: str) -> bool:
     """Whether a websocket was opened with the same claim as the page."""
     client = Client.instances.get(client_id)
     claim = _claim(environ["asgi.scope"])
     return client is not None and claim is not None and claim == _claim(client.request.scope)
 
 
-def _claim(scope: Any) -> Claim | None:
+def _claim(scope: Scope) -> Claim | None:
     claim: Claim | None = scope.get("state", {}).get("claim")
     return claim

@@ -114,8 +114,8 @@ class _Scales(nn.Module):
         super().__init__()
         self.scaler = NumberScaler.of(columns, torch.from_numpy)
         order: list[int] = []
-        for place, column in enumerate(columns):
-            order += [place, len(columns) + place] if column.gaps else [place]
+        for index, column in enumerate(columns):
+            order += [index, len(columns) + index] if column.gaps else [index]
         self.register_buffer("order", torch.tensor(order, dtype=torch.int64))
 
     def forward(self, numbers: Tensor) -> Tensor:
@@ -171,22 +171,22 @@ class _Coded(nn.Module):
         coded = [c for c in columns.codes if isinstance(c, CodedColumn)]
         self.places = [numbers.index(column.name) for column in coded]
         self.tables = [column.table for column in coded]
-        for place, column in enumerate(coded):
-            self.register_buffer(f"values{place}", torch.tensor(column.values, dtype=torch.float64))
+        for index, column in enumerate(coded):
+            self.register_buffer(f"values{index}", torch.tensor(column.values, dtype=torch.float64))
         beside = [*columns.categories, *coded]
         order = [beside.index(column) for column in columns.codes]
         self.register_buffer("order", torch.tensor(order, dtype=torch.int64))
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
         """Codes (n, categories) of words, and numbers, to codes (n, codes) of both."""
-        found = [
-            self._codes(place, numbers[:, column], self.get_buffer(f"values{place}"))
-            for place, column in enumerate(self.places)
+        number_codes = [
+            self._codes(index, numbers[:, column], self.get_buffer(f"values{index}"))
+            for index, column in enumerate(self.places)
         ]
-        return torch.cat([codes, torch.stack(found, dim=1)], dim=1)[:, self.order]
+        return torch.cat([codes, torch.stack(number_codes, dim=1)], dim=1)[:, self.order]
 
-    def _codes(self, place: int, numbers: Tensor, values: Tensor) -> Tensor:
-        table = self.tables[place]
+    def _codes(self, index: int, numbers: Tensor, values: Tensor) -> Tensor:
+        table = self.tables[index]
         same = (numbers[:, None] == values).long()
         codes = torch.where(same.sum(1) > 0, same.argmax(1) + FIRST, table.unseen)
         return torch.where(torch.isfinite(numbers), codes, table.missing)

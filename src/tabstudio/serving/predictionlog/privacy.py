@@ -30,7 +30,7 @@ class PrivacyFilter:
         """The columns that are logged as hashes."""
         return tuple(name for name in columns if name in self.mask)
 
-    def kept(self, columns: Sequence[str]) -> tuple[str, ...]:
+    def logged_columns(self, columns: Sequence[str]) -> tuple[str, ...]:
         """The columns that are logged."""
         return tuple(name for name in columns if name not in self.leave_out)
 
@@ -38,7 +38,9 @@ class PrivacyFilter:
         """A function that reduces rows of `columns`; None where all may be kept as they are."""
         if not self.mask.intersection(columns) and not self.leave_out.intersection(columns):
             return None
-        plan = [(i, name in self.mask) for i, name in enumerate(columns) if name in self.kept(columns)]
+        plan = [
+            (i, name in self.mask) for i, name in enumerate(columns) if name in self.logged_columns(columns)
+        ]
 
         def reduce(rows: list[Row]) -> list[Row]:
             return [tuple(self._hash(row[i]) if hidden else row[i] for i, hidden in plan) for row in rows]

@@ -84,8 +84,8 @@ class RecordFrames:
         rows = [row for entry in entries for row in entry.rows]
         if not header.columns:
             return pl.DataFrame(height=len(rows))
-        kept = _kept_schema(header, schema)
-        frames = [self._typed(kept, numbered) for numbered in _group_by_types(kept, rows)]
+        logged_schema = _kept_schema(header, schema)
+        frames = [self._typed(logged_schema, numbered) for numbered in _group_by_types(logged_schema, rows)]
         typed = pl.concat(frames).sort("position").drop("position")
         return typed.rename({name: INPUT + name for name in typed.columns})
 

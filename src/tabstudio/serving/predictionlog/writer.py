@@ -62,7 +62,7 @@ class PredictionLog:
                 model,
                 version,
                 schema.to_json(),
-                self.privacy.kept(columns),
+                self.privacy.logged_columns(columns),
                 self.privacy.masked(columns),
             )
             self._versions.setdefault((model, version), _LoggedVersion(header, self.privacy.reducer(columns)))

@@ -84,6 +84,8 @@ async def _fault(_: Request, __: Exception) -> JSONResponse:
     return _answer(500, "fault", "this is a fault of the studio's own; its log says more")
 
 
-def _answer(status: int, code: str, message: str, gates: list[dict[str, Any]] | None = None) -> JSONResponse:
+def _answer(
+    status: int, code: str, message: str, gates: list[dict[str, object]] | None = None
+) -> JSONResponse:
     problem = Problem(code=code, message=message, gates=gates)
     return JSONResponse(Refusal(error=problem).model_dump(exclude_none=True), status)

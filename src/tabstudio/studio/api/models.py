@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
@@ -201,5 +201,5 @@ def _moved(done: lifecycle.Done) -> dict[str, object]:
     return {"rows": [row.to_json() for row in done.rows], "notices": list(done.notices)}
 
 
-def _listed(items: Noticed[_Item]) -> dict[str, Any]:
+def _listed(items: Noticed[_Item]) -> dict[str, object]:
     return {"items": [item.to_json() for item in items], "notices": list(items.notices)}

@@ -54,7 +54,7 @@ class _UserList:
 
     def __init__(self, view: PageView, about: str = "") -> None:
         self.view, self.about = view, about
-        self.place = ui.element("div")
+        self.container = ui.element("div")
         self.shown: list[StudioUser] = []
 
     async def draw(self) -> None:
@@ -69,8 +69,8 @@ class _UserList:
 
     def _show(self, users: list[StudioUser]) -> None:
         self.shown = users
-        self.place.clear()
-        with self.place:
+        self.container.clear()
+        with self.container:
             self._rows(users)
 
     def _rows(self, users: list[StudioUser]) -> None:
@@ -127,7 +127,7 @@ class _AllUsers(_UserList):
     def __init__(self, view: PageView) -> None:
         ui.button("Add somebody", on_click=self.ask_add).props("unelevated no-caps")
         super().__init__(view)
-        self.place.classes("people")
+        self.container.classes("people")
 
     def _rows(self, users: list[StudioUser]) -> None:
         if not users:

@@ -105,7 +105,7 @@ class DistributionCharts:
             names, value=next(iter(names)), label="Column", with_input=True, on_change=self._show
         )
         self.chosen = chosen.props("outlined dense options-dense").classes("search")
-        self.place = ui.element("div")
+        self.container = ui.element("div")
         self._show()
         if charts["not_drawn"]:
             empty(f"{charts['not_drawn']:,} columns that go less with the target are not drawn.")
@@ -114,8 +114,8 @@ class DistributionCharts:
         if self.chosen.value not in self.panels:
             return
         panel, by = self.panels[self.chosen.value], self.charts["groups"]
-        self.place.clear()
-        with self.place:
+        self.container.clear()
+        with self.container:
             if panel["shape"] == "histogram":
                 _draw_histogram(panel, by, _by("Percent of the rows", by, self.target))
             elif panel["shape"] == "bars":
@@ -123,7 +123,7 @@ class DistributionCharts:
             else:
                 _draw_means(panel, self.target)
         if panel["rest"]:
-            with self.place:
+            with self.container:
                 empty(f"Not drawn: {panel['rest']}.")
 
 

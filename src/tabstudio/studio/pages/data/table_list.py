@@ -21,7 +21,7 @@ class TableList:
 
     def __init__(self, view: PageView) -> None:
         self.view = view
-        self.found: list[TableEntry] = []
+        self.entries: list[TableEntry] = []
         self.search = ui.input("Search by name", on_change=lambda: self._show(1))
         self.search.props('outlined dense clearable debounce=200 type="search"').classes("search")
         self.table = LiveTable("Tables", whole=True)
@@ -33,20 +33,20 @@ class TableList:
 
     async def _look(self) -> None:
         entries = await asyncio.to_thread(self.view.studio.tables.list)
-        self.found = sorted(entries, key=lambda entry: entry.changed, reverse=True)
+        self.entries = sorted(entries, key=lambda entry: entry.changed, reverse=True)
         await self._show(1)
 
     async def _show(self, number: int) -> None:
         word = (self.search.value or "").casefold()
-        matching = [entry for entry in self.found if word in entry.name.casefold()]
+        matching = [entry for entry in self.entries if word in entry.name.casefold()]
         shown = matching[(number - 1) * LIMIT : number * LIMIT]
         rows = [
             (LinkCell(e.name, table_page(e.name)), format_size(e.bytes), format_minute(e.changed))
             for e in shown
         ]
         self.table.show(("Table", "Size", "Changed (UTC)"), rows, nothing=_nothing(word))
-        self.more.set_visibility(len(self.found) >= MOST_TABLES)
-        self.search.set_visibility(len(self.found) > 8)
+        self.more.set_visibility(len(self.entries) >= MOST_TABLES)
+        self.search.set_visibility(len(self.entries) > 8)
         self.pager.update(number, more=len(matching) > number * LIMIT)
 
 

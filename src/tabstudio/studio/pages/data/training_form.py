@@ -128,9 +128,9 @@ class TrainingForm:
         """Show the command, and whether it can be started."""
         self.why_not.text = "" if self.choices.target else "Choose the column to predict first, above."
         self.button.set_enabled(bool(self.choices.target))
-        studio, kind, register, name = self._told()
+        studio, kind, register, name = self._job_choices()
         try:
-            asked = studio.jobs.ask(
+            request = studio.jobs.ask(
                 kind,
                 self.choices.table,
                 self.choices.target or "COLUMN",
@@ -141,9 +141,9 @@ class TrainingForm:
         except TabstudioError as error:
             self.command.text = f"# {error}"
             return
-        self.command.text = job_command.job_command(asked)
+        self.command.text = job_command.job_command(request)
 
-    def _told(self) -> tuple[Studio, JobKind, bool, str | None]:
+    def _job_choices(self) -> tuple[Studio, JobKind, bool, str | None]:
         return (
             self.view.studio,
             self.kind.value,
@@ -152,7 +152,7 @@ class TrainingForm:
         )
 
     async def _start(self) -> None:
-        studio, kind, register, name = self._told()
+        studio, kind, register, name = self._job_choices()
         start: Callable[..., StudioJob] = studio.jobs.start
         self.button.props("loading").disable()
         try:
@@ -175,7 +175,7 @@ class TrainingForm:
         ui.navigate.to(job_page(job.id))
 
 
-def _entered(declared: Declared, value: Any) -> Any:
+def _entered(declared: Declared, value: Any) -> object:
     """A field's value as an option; None where it is left at its default."""
     if value in (None, "", []) or value == declared.default:
         return None

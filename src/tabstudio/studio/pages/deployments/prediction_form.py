@@ -94,11 +94,11 @@ def _problems(texts: list[str]) -> str:
     return "".join(f"<p class='problem'>{escape(text)}</p>" for text in texts)
 
 
-def _field(name: str, kind: Property, example: Any) -> Any:
+def _field(name: str, kind: Property, example: object) -> ui.select | ui.input:
     """Return the field of one feature with its typical value and the range of training."""
     types, levels = kind.get("type", []), kind.get("x-categories", [])
     if "boolean" in types:
-        field: Any = ui.select(
+        field: ui.select | ui.input = ui.select(
             {"true": "yes", "false": "no"}, label=name, value=_boolean_word(example)
         ).props("clearable")
     elif levels and len(levels) <= MOST_OPTIONS:

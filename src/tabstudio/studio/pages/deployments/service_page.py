@@ -203,7 +203,7 @@ def _figures(samples: Sequence[MetricSample], readings: Sequence[ServiceRates]) 
     }
 
 
-def _kinds(schema: dict[str, Any]) -> dict[str, Any]:
+def _kinds(schema: dict[str, Any]) -> dict[str, object]:
     return {name: kind.get("type") for name, kind in schema["properties"].items()}
 
 

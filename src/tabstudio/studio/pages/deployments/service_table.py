@@ -29,7 +29,7 @@ class ServiceTable:
                     ui.button("New service…", on_click=lambda: StartServiceDialog(view)).props(
                         "unelevated no-caps"
                     )
-            self.place = ui.element("div").classes("scroll whole").props('aria-live="polite"')
+            self.container = ui.element("div").classes("scroll whole").props('aria-live="polite"')
             view.soon(self.refresh)
         view.follow("deployments", self.refresh)
 
@@ -39,8 +39,8 @@ class ServiceTable:
         if services == self.shown:
             return
         self.shown = services
-        self.place.clear()
-        with self.place:
+        self.container.clear()
+        with self.container:
             self._table(services)
 
     def _table(self, services: Sequence[Deployment]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from nicegui import background_tasks, ui
 
@@ -93,7 +92,7 @@ class StartServiceDialog:
         return f"{name} answers at {started.url}"
 
 
-def _whole(what: str, value: Any) -> int:
+def _whole(what: str, value: float | None) -> int:
     if value is None or float(value) != int(value):
         raise ConfigError(f"{what}: a whole number was expected, got {value!r}")
     return int(value)

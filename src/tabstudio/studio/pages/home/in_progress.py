@@ -35,7 +35,7 @@ class InProgress:
         self.jobs: dict[str, JobCard] = {}
         self.runs: dict[str, RunCard] = {}
         self.leaving: list[Callable[[], None]] = []
-        self.place = ui.element("div").classes("cards")
+        self.container = ui.element("div").classes("cards")
         view.soon(self._begin, "6rem")
 
     async def _begin(self) -> None:
@@ -65,11 +65,11 @@ class InProgress:
         return working, others
 
     def _build(self, jobs: list[StudioJob], others: list[RunInProgress]) -> None:
-        self.place.clear()
+        self.container.clear()
         for leave in self.leaving:
             leave()
         self.leaving = [self.view.follow(f"run:{one.row.id}", self.refresh) for one in others]
-        with self.place:
+        with self.container:
             self.jobs = {job.id: JobCard(self.view, job) for job in jobs}
             self.runs = {one.row.id: RunCard(one) for one in others}
             if not jobs and not others:
@@ -101,7 +101,7 @@ class JobCard:
 
     def show(self, job: StudioJob) -> None:
         """Show the progress of the job."""
-        if job.progress.told != self.job.progress.told:
+        if job.progress.last_line_at != self.job.progress.last_line_at:
             self.chart.draw(loss_curves(job.progress))
         self.job = job
         set_badge(self.state, job.state, JOB_TONES[job.state])

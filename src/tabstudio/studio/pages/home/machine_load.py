@@ -19,7 +19,7 @@ class MachineLoadPanel:
     def __init__(self, view: PageView) -> None:
         self.view = view
         self.meters: dict[str, LoadBar] = {}
-        self.place = ui.element("div").classes("system")
+        self.container = ui.element("div").classes("system")
         self.chart = LinePlot(
             "Percent in use",
             {"processor": [], "memory": []},
@@ -53,7 +53,7 @@ class MachineLoadPanel:
 
     def _meter(self, name: str, percent: float, text: str) -> None:
         if name not in self.meters:
-            with self.place:
+            with self.container:
                 self.meters[name] = LoadBar(name)
         self.meters[name].show(percent, text)
 

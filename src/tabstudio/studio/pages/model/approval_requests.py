@@ -23,7 +23,7 @@ class ApprovalRequestList:
         self.view, self.name = view, name
         self.shown: Sequence[ApprovalRequest] = ()
         with section("Waiting for approval") as self.card:
-            self.place = ui.element("ul").classes("requests").props('aria-live="polite"')
+            self.container = ui.element("ul").classes("requests").props('aria-live="polite"')
         self.card.set_visibility(False)
         self.show(requests)
 
@@ -33,8 +33,8 @@ class ApprovalRequestList:
             return
         self.shown = requests
         self.card.set_visibility(bool(requests))
-        self.place.clear()
-        with self.place:
+        self.container.clear()
+        with self.container:
             for request in requests:
                 with ui.element("li").classes("request"):
                     self._request(request)

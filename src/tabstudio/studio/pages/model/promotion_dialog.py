@@ -68,7 +68,7 @@ class PromotionDialog:
             self.note = ui.label("").classes("note")
             self.note.set_visibility(False)
             with ui.element("div").props('aria-live="polite"'):
-                self.said = ui.label("").classes("muted")
+                self.status_label = ui.label("").classes("muted")
                 self.gates = ui.element("div").classes("gates")
             self.force = ui.checkbox("Overrule the gates that did not pass; the history marks it")
             self.force.set_visibility(False)
@@ -81,7 +81,7 @@ class PromotionDialog:
         self.force.value = False
         self.force.set_visibility(False)
         self.gates.clear()
-        self.said.text = f"Judging by the gates of {to} …"
+        self.status_label.text = f"Judging by the gates of {to} …"
         view = self.view
         try:
             self._ask(to, await asyncio.to_thread(self._open_request, to))
@@ -89,7 +89,7 @@ class PromotionDialog:
                 lifecycle.judge, view.studio, view.who, self.name, self.version, to
             )
         except TabstudioError as error:
-            self.said.text = ""
+            self.status_label.text = ""
             self.question.complain(str(error))
             return
         if to == self.stage.value and not self.question.dialog.is_deleted:
@@ -117,7 +117,7 @@ class PromotionDialog:
         with self.gates:
             plain_table(HEADERS, gate_rows(results), f"The gates of {to}, from {self.rules.source}")
         passed = "All gates pass." if results else f"{to.capitalize()} has no gates."
-        self.said.text = f"{failed} of {len(results)} gates did not pass." if failed else passed
+        self.status_label.text = f"{failed} of {len(results)} gates did not pass." if failed else passed
         self.force.set_visibility(bool(failed) and not self.asks and self.view.who.may("approver"))
 
     def _refused(self, error: TabstudioError) -> None:

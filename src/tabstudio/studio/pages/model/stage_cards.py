@@ -22,7 +22,7 @@ class StageCards:
 
     def __init__(self, view: PageView, name: str, held: Held) -> None:
         self.view, self.name = view, name
-        self.place = ui.element("div").classes("stages").props('aria-live="polite"')
+        self.container = ui.element("div").classes("stages").props('aria-live="polite"')
         self.shown: Held = {}
         self.show(held)
 
@@ -31,8 +31,8 @@ class StageCards:
         if held == self.shown:
             return
         self.shown = held
-        self.place.clear()
-        with self.place:
+        self.container.clear()
+        with self.container:
             for stage in self.view.studio.registry(self.view.who).rules.stages:
                 self._card(stage.name, held.get(stage.name, ()), exclusive=stage.exclusive)
 

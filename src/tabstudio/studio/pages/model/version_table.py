@@ -83,8 +83,8 @@ class VersionTable:
             self.metrics.props("outlined dense options-dense").classes("wide")
             self.compare = ui.button("Compare two versions", on_click=self._compare).props("outline no-caps")
             self.hint = ui.label("").classes("muted").props('aria-live="polite"')
-        self.place = ui.element("div").classes("scroll whole")
-        self.place.props('tabindex="0" role="region" aria-label="Versions"')
+        self.container = ui.element("div").classes("scroll whole")
+        self.container.props('tabindex="0" role="region" aria-label="Versions"')
         self.older = ui.button("Older versions", on_click=self._older).props("flat no-caps")
         self.older.set_visibility(len(versions) == limit)
         self._draw()
@@ -115,11 +115,11 @@ class VersionTable:
             move_buttons(self.view, version)
 
     def _draw(self) -> None:
-        self.place.clear()
+        self.container.clear()
         self._tell_ticked()
         shown = list(self.metrics.value or ())
         best = {metric: best_of(self.versions, metric) for metric in shown}
-        with self.place, ui.element("table").classes("plain versions"):
+        with self.container, ui.element("table").classes("plain versions"):
             with ui.element("caption"):
                 ui.label("Values on the test part with intervals of 95 %; “best” of the versions shown.")
             table_head(("Compare", "Version", "Stage", "Move", *map(metric_label, shown), "Made"))

@@ -77,7 +77,7 @@ class RunComparison:
             self.metric.props("outlined dense options-dense").classes("wide")
             self.log = ui.checkbox("Logarithmic", on_change=self._redraw)
             self.smooth = Slider("Smoothing", 0, 0.98, 0.02, 0, self._redraw)
-        self.found: Mapping[str, Points] = {}
+        self.curves: Mapping[str, Points] = {}
         self.chart = LinePlot(str(first), {}, x="step", height=340)
         self.note = ui.label("").classes("muted").props('aria-live="polite"')
         await self._draw()
@@ -89,12 +89,12 @@ class RunComparison:
         rows = await asyncio.to_thread(self.view.studio.runs.rows, self.ids)
         curves = await asyncio.to_thread(run_comparison.compare_curves, self.client, rows, metric)
         if metric == self.metric.value:
-            self.found = curves
+            self.curves = curves
             self._redraw()
 
     def _redraw(self) -> None:
         weight = self.smooth.value
-        shown = {name: smoothed(points, weight) if weight else points for name, points in self.found.items()}
+        shown = {name: smoothed(points, weight) if weight else points for name, points in self.curves.items()}
         log = bool(self.log.value)
         below = sum(value <= 0 for points in shown.values() for _, value in points) if log else 0
         if log:

@@ -44,7 +44,7 @@ class RunDetailsPage:
         with section("Metrics", "The last value of each."):
             self.metrics = LiveTable("Metrics")
         self.models = ui.element("div").classes("parts")
-        self._made(details)
+        self._show_models(details)
         self.rest = ui.element("div").classes("parts")
         await self._moved(details.row)
         self.view.soon(lambda: self._results(details))
@@ -73,7 +73,7 @@ class RunDetailsPage:
         await self._moved(row)
         if ended:
             details = await asyncio.to_thread(read_details, self.runs, self.run_id)
-            self._made(details)
+            self._show_models(details)
             await self._results(details)
         # Curves of very many points take their time: changes meanwhile are told as one, so it is kept short.
         await asyncio.sleep(min(SHARE * (monotonic() - began), LONGEST_PAUSE))
@@ -81,9 +81,9 @@ class RunDetailsPage:
     async def _registered(self) -> None:
         details = await asyncio.to_thread(read_details, self.runs, self.run_id)
         if details.versions != self.versions:
-            self._made(details)
+            self._show_models(details)
 
-    def _made(self, details: RunDetails) -> None:
+    def _show_models(self, details: RunDetails) -> None:
         self.versions = details.versions
         self.models.clear()
         with self.models:

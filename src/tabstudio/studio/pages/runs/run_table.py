@@ -102,7 +102,7 @@ class RunTable:
             self._filters()
             self.wrong = ui.label("").classes("problem").props('role="alert"')
             self.wrong.set_visibility(False)
-            self.said = ui.label("").classes("muted").props('aria-live="polite"')
+            self.count_label = ui.label("").classes("muted").props('aria-live="polite"')
             self.table = PagedTable(
                 self._columns(),
                 self._fetch,
@@ -223,7 +223,7 @@ class RunTable:
             rows.append(self._cells(row))
             if row.id in self.open and row.children:
                 rows += await asyncio.to_thread(self._below, row)
-        self.said.text = f"{page.total:,} {'run' if page.total == 1 else 'runs'}" + (
+        self.count_label.text = f"{page.total:,} {'run' if page.total == 1 else 'runs'}" + (
             ", those of sweeps folded below their parent" if query.grouped else ""
         )
         return rows, page.total

@@ -13,7 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from tabstudio.studio.services.jobs.job_command import JobRequest
 
 DiaryLine = dict[str, Any]
 Ended = Literal["done", "stopped", "failed"]
@@ -38,10 +41,10 @@ class JobDiary:
         finally:
             os.close(file)
 
-    def asked(self) -> DiaryLine:
+    def asked(self) -> JobRequest:
         """Return the first line: what the job was asked for."""
         with self.path.open("rb") as file:
-            first: DiaryLine = json.loads(file.readline())
+            first: JobRequest = json.loads(file.readline())
         return first
 
 
@@ -61,12 +64,12 @@ class JobProgress:
 
     `epochs` have ended here, of at most `epochs_wanted`; `trials` have ended of `trials_wanted`, and
     `best` holds the lowest validation loss after so many of them. `seconds_left` is at most what the rest
-    takes from `told` (Unix seconds) on, None where that is unknown. `run_id` is MLflow's. `result` is the
-    summary of a job that succeeded, `error` why it failed.
+    takes from `last_line_at` (Unix seconds) on, None where that is unknown. `run_id` is MLflow's. `result`
+    is the summary of a job that succeeded, `error` why it failed.
     """
 
     began: float = 0.0
-    told: float = 0.0
+    last_line_at: float = 0.0
     steps: list[JobStep] = field(default_factory=list)
     epochs: list[Point] = field(default_factory=list)
     epochs_wanted: int = 0
@@ -98,7 +101,7 @@ class JobProgress:
 
     def take(self, line: DiaryLine) -> None:
         """Apply one line of the diary."""
-        self.told = line["at"]
+        self.last_line_at = line["at"]
         apply = getattr(self, f"_on_{line['what']}", None)
         if apply is not None:  # a newer tabstudio may write more
             apply(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tabstudio.recipes import SweepResult, TrainResult
     from tabstudio.tracking import Delivery
     from tabstudio.training.loop import Epoch
+    from tabstudio.training.plan import TrainingPlan
 
 
 class DiaryReporter(Reporter):
@@ -35,7 +36,7 @@ class DiaryReporter(Reporter):
         """Write a warning."""
         self.diary.write("warning", text=text)
 
-    def epoch(self, epoch: Epoch, plan: Any) -> None:
+    def epoch(self, epoch: Epoch, plan: TrainingPlan) -> None:
         """Write the mean losses over the members, and how long the rest takes at most."""
         left = epoch.seconds / epoch.number * (plan.epochs - epoch.number)
         ends = math.inf if plan.minutes is None else 60.0 * plan.minutes

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from tabstudio.recipes.names import spelled
 
+if TYPE_CHECKING:
+    from tabstudio.studio.services.jobs.studio_jobs import JobKind
 
-def job_arguments(request: Mapping[str, Any]) -> list[str]:
+
+class JobRequest(TypedDict):
+    """What a job does: `file` is the table's name, `table` its path, `name` the model's."""
+
+    kind: JobKind
+    table: str
+    file: str
+    target: str
+    name: str
+    options: dict[str, Any]
+    register: bool
+    resume: bool
+
+
+def job_arguments(request: JobRequest) -> list[str]:
     """Return the arguments that follow `tabstudio` for the request of a job."""
     return shlex.split(job_command(request))[1:]
 
 
-def job_command(request: Mapping[str, Any]) -> str:
+def job_command(request: JobRequest) -> str:
     """Return the command, quoted for a shell."""
     parts = [
         "tabstudio",

@@ -14,11 +14,10 @@ import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from tabstudio.errors import TabstudioError
 from tabstudio.studio.services.jobs.diary import DiaryReader, JobDiary
-from tabstudio.studio.services.jobs.job_command import job_arguments
+from tabstudio.studio.services.jobs.job_command import JobRequest, job_arguments
 
 NICE = 5
 """Services and the studio come first."""
@@ -55,15 +54,17 @@ def main(path: Path) -> int:
     return 0
 
 
-def _done(request: dict[str, Any], diary: JobDiary) -> dict[str, Any]:
+def _done(request: JobRequest, diary: JobDiary) -> dict[str, object]:
     from tabstudio.recipes import sweep, train
     from tabstudio.studio.services.jobs import diary_reporter
 
     options = dict(request["options"])
     reporter = diary_reporter.DiaryReporter(diary, options.get("minutes"))
     if request["kind"] == "sweep":
-        found = sweep(request["table"], request["target"], name=request["name"], reporter=reporter, **options)
-        return diary_reporter.search_summary(found)
+        search_result = sweep(
+            request["table"], request["target"], name=request["name"], reporter=reporter, **options
+        )
+        return diary_reporter.search_summary(search_result)
     result = train(
         request["table"],
         request["target"],

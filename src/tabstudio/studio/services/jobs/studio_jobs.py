@@ -30,7 +30,7 @@ from tabstudio.recipes.names import stem
 from tabstudio.settings import setting
 from tabstudio.studio.access.roles import Actor
 from tabstudio.studio.services.jobs.diary import DiaryReader, JobDiary, JobProgress
-from tabstudio.studio.services.jobs.job_command import job_command
+from tabstudio.studio.services.jobs.job_command import JobRequest, job_command
 from tabstudio.studio.services.tables.table_folder import TableFolder
 from tabstudio.tracking.mlflow_names import check_model_name
 
@@ -58,7 +58,7 @@ class StudioJob:
     kind: JobKind
     title: str
     state: JobState
-    asked: dict[str, Any]
+    asked: JobRequest
     actor: str
     started: str
     machine: str
@@ -76,7 +76,7 @@ class StudioJob:
         """The command line that does the same."""
         return job_command(self.asked)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """What the REST API tells of it: everything but the epochs and the steps."""
         progress = self.progress
         return {
@@ -139,7 +139,7 @@ class StudioJobs:
         model: str | None = None,
         register: bool = True,
         resume: bool = False,
-    ) -> dict[str, Any]:
+    ) -> JobRequest:
         """Return the checked request of `start`: see `StudioJob.asked`, `job_command` for the command line.
 
         Raises `ConfigError` and `DataError` as `start` does.
@@ -218,7 +218,7 @@ class StudioJobs:
             rows = connection.execute(query).mappings().all()
         return tuple((row["id"], self._ended(row) or (_size(row["diary"]), _runs(row))) for row in rows)
 
-    def _begin(self, who: Actor, request: dict[str, Any]) -> StudioJob:
+    def _begin(self, who: Actor, request: JobRequest) -> StudioJob:
         job_id = uuid.uuid4().hex[:12]
         folder = Path(setting("TABSTUDIO_HOME")).absolute() / "jobs"
         folder.mkdir(parents=True, exist_ok=True)
@@ -238,7 +238,7 @@ class StudioJobs:
             raise TabstudioError(f"job {job_id}: its process did not start: {error}") from error
         return self.find(job_id)
 
-    def _claim(self, who: Actor, job_id: str, request: dict[str, Any], diary: Path) -> int:
+    def _claim(self, who: Actor, job_id: str, request: JobRequest, diary: Path) -> int:
         """Insert the job as this process's to start; return how many others run on this machine."""
         ours = psutil.Process()
         row = {
@@ -274,7 +274,7 @@ class StudioJobs:
             rows = connection.execute(_RECENT).mappings().all()
         return frozenset(row["id"] for row in rows), sum(not self._ended(row) and _runs(row) for row in rows)
 
-    def _change(self, job_id: str, **values: Any) -> None:
+    def _change(self, job_id: str, **values: object) -> None:
         with self.database.writing() as connection:
             connection.execute(update(table).where(table.c.id == job_id).values(**values))
 

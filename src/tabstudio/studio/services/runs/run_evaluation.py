@@ -33,9 +33,9 @@ class RunEvaluation:
     slices: tuple[Slice, ...]
     references: Mapping[str, Mapping[str, float]]
     verdict: str
-    data: Mapping[str, Any]
+    data: Mapping[str, object]
     training: Mapping[str, str]
-    environment: Mapping[str, Any]
+    environment: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)

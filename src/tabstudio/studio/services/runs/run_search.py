@@ -8,7 +8,7 @@ tables are indexed well for the same question asked directly, so with a database
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Float, and_, case, cast, func, select
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.store.entities import PagedList
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-    from sqlalchemy import Select
+    from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
 
 NUMBER = r"^[ ]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ ]*$"
@@ -85,7 +85,7 @@ class SqlRunSearch:
             counts = {parent: int(number) for parent, number in session.execute(counting)}
         return {run_id: counts.get(run_id, 0) for run_id in ids}
 
-    def _matching(self, session: Session, query: RunQuery, experiments: Sequence[str]) -> Select[Any]:
+    def _matching(self, session: Session, query: RunQuery, experiments: Sequence[str]) -> Select[tuple[str]]:
         """Select the ids of matching runs, in no order; MLflow itself parses the filter string."""
         from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
 
@@ -118,14 +118,14 @@ class SqlRunSearch:
         return [by_id[run_id] for run_id in ids if run_id in by_id]  # one may have been deleted meanwhile
 
 
-def _within(experiments: Sequence[str]) -> tuple[Any, Any]:
+def _within(experiments: Sequence[str]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     from mlflow.store.tracking.dbmodels.models import SqlRun
 
     numbers = [int(number) for number in experiments]
     return SqlRun.experiment_id.in_(numbers), SqlRun.lifecycle_stage == "active"
 
 
-def _ordered(query: RunQuery, matching: Select[Any]) -> Select[Any]:
+def _ordered(query: RunQuery, matching: Select[tuple[str]]) -> Select[tuple[str]]:
     """Select the ids in their order: runs without the value last, then the latest first."""
     from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlParam, SqlRun
 

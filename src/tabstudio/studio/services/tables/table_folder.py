@@ -113,14 +113,14 @@ class TableFolder:
         """
         path = self.prepare(name)
         if path.exists() and not replace:
-            raise _taken(path)
+            raise _name_taken_error(path)
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             with draft_path(path, durable=False, overwrite=replace) as draft:
                 await self._write(draft, path.name, blocks)
                 await _check_draft(draft, path.name, check)
         except FileExistsError as error:
-            raise _taken(path) from error
+            raise _name_taken_error(path) from error
         about = path.stat()
         return TableEntry(path.name, about.st_size, about.st_mtime)
 
@@ -158,7 +158,7 @@ def _hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
 
 
-def _taken(path: Path) -> NameTakenError:
+def _name_taken_error(path: Path) -> NameTakenError:
     return NameTakenError(
         f"{path.name}: there is a table of that name; replace it, or upload under another name"
     )
