@@ -45,10 +45,12 @@ from tabstudio.model.row_evidence import RowEvidence
 from tabstudio.table.schema import Schema
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from tabstudio.model.networks import Pack
     from tabstudio.model.predictor import Model
 
-Factory = Callable[[int, int], Any]
+Factory = Callable[[int, int], "nn.Module"]
 
 
 def save(model: Model, folder: str | Path) -> Path:
@@ -162,7 +164,7 @@ def _files(model: Model) -> dict[str, bytes]:
     return {MANIFEST: manifest(files), **files}
 
 
-def _network(model: Model) -> dict[str, Any]:
+def _network(model: Model) -> dict[str, object]:
     from tabstudio.model.graph_network import Graph
 
     pack = model.pack
@@ -199,7 +201,7 @@ def _model_parts(files: Mapping[str, bytes], where: str, network: Factory | None
 
 
 def head_of(schema: Schema, facts: Mapping[str, Any]) -> OutputHead:
-    """The head that `network.json` tells of."""
+    """Return the output head recorded in `network.json`."""
     if schema.target is None:
         raise ModelError("a model needs a schema with a target, this one has none")
     return OutputHead.from_json(schema.target, facts)

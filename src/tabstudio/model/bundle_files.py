@@ -97,13 +97,13 @@ def read_file(path: Path, where: str) -> bytes:
 
 
 def parsed(files: Mapping[str, bytes], where: str) -> dict[str, Any]:
-    """The contents of the JSON files, once all files are known to be what the manifest says."""
+    """Return the contents of the JSON files after all files are checked against the manifest."""
     _verify(files, where)
     return {name: _parse(files[name], name, where) for name in FILES if name != WEIGHTS}
 
 
 def _verify(files: Mapping[str, bytes], where: str) -> None:
-    """Refuse whatever is not exactly what the manifest says. No file but the manifest is looked into."""
+    """Raise where the files differ from the manifest; only the manifest itself is parsed."""
     if MANIFEST not in files:
         raise ModelError(f"{where}: this is no tabstudio model: {MANIFEST} is missing")
     manifest = _parse(files[MANIFEST], MANIFEST, where)
@@ -127,12 +127,12 @@ def _verify(files: Mapping[str, bytes], where: str) -> None:
         raise ModelError(f"{where}: the model is not loaded: {'; '.join(faults)}. Fetch it again")
 
 
-def _check_format(manifest: Mapping[str, Any], where: str) -> None:
-    found = manifest.get("format")
-    if found in READABLE:
+def _check_format(manifest: Mapping[str, object], where: str) -> None:
+    version = manifest.get("format")
+    if version in READABLE:
         return
-    written = f"format {found!r}, written by tabstudio {manifest.get('tabstudio', 'unknown')}"
-    newer = isinstance(found, int) and found > FORMAT
+    written = f"format {version!r}, written by tabstudio {manifest.get('tabstudio', 'unknown')}"
+    newer = isinstance(version, int) and version > FORMAT
     way_out = "upgrade tabstudio" if newer else "train the model again, or use the tabstudio that wrote it"
     known = " or ".join(map(str, READABLE))
     raise ModelError(
@@ -140,19 +140,19 @@ def _check_format(manifest: Mapping[str, Any], where: str) -> None:
     )
 
 
-def _parse(data: bytes, name: str, where: str) -> Any:
+def _parse(data: bytes, name: str, where: str) -> object:
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{where}: {name} is damaged: {error}") from error
 
 
-def dump(value: Any) -> bytes:
+def dump(value: object) -> bytes:
     """Return a value as JSON."""
     return (json.dumps(_json_value(value), indent=1, allow_nan=False) + "\n").encode()
 
 
-def _json_value(value: Any) -> Any:
+def _json_value(value: object) -> object:
     """Only what JSON has: NumPy scalars become Python's, figures that are not finite become null."""
     if isinstance(value, Mapping):
         return {str(key): _json_value(inner) for key, inner in value.items()}

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from tabstudio.model.inference.arrays import Array
 from tabstudio.model.inference.encoding import FIRST, UNSEEN, CodeTable, code_table
 
-Array = npt.NDArray[Any]
 LEAST_ROWS = 10
 """A value of fewer training rows has no code of its own."""
 FEWEST_VALUES, MOST_VALUES = 6, 300
-"""How many common values a column of codes has; fewer any network tells apart by itself."""
+"""Fewest common values of a column of codes; any network separates fewer by itself."""
 COVERED = 0.8
 """Share of the rows whose values must be common enough to have a code."""
 SURELY, OFTEN = 6.0, 10.0
@@ -74,7 +73,7 @@ class CodedColumn:
     @property
     def table(self) -> CodeTable:
         """The codes of the values, of a missing one and of all others."""
-        known = {value: FIRST + place for place, value in enumerate(self.values)}
+        known = {value: FIRST + index for index, value in enumerate(self.values)}
         return code_table(known, self.default, gaps=self.gaps)
 
     def codes(self, series: pl.Series) -> tuple[Array, int, int]:
@@ -113,13 +112,13 @@ def _jumps(values: Array, means: Array, rows: Array, variance: Array, common: Ar
     at = np.arange(2, len(x) - 2)
     beside = [at + step for step in (-2, -1, 1, 2)]
     gap, chance = m[at], 1 / n[at]
-    for place in beside:
+    for index in beside:
         weight = np.ones(len(at))
         for other in beside:
-            if other is not place:
-                weight *= (x[at] - x[other]) / (x[place] - x[other])
-        gap = gap - weight[:, None] * m[place]
-        chance = chance + weight**2 / n[place]
+            if other is not index:
+                weight *= (x[at] - x[other]) / (x[index] - x[other])
+        gap = gap - weight[:, None] * m[index]
+        chance = chance + weight**2 / n[index]
     squared = gap**2 / np.maximum(variance * chance[:, None], 1e-12)
     # Overlapping neighbourhoods double the variance of the sum.
     surely = squared.sum() - squared.size > SURELY * math.sqrt(4.0 * squared.size)

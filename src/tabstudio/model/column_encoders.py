@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tabstudio.model.inference.arrays import Array
 from tabstudio.model.inference.encoding import FIRST, MISSING, UNSEEN, CodeTable, NumberScaler, code_table
 from tabstudio.options import Scaling
 
-Array = npt.NDArray[Any]
 Hash = TypeVar("Hash", int, "npt.NDArray[Any]")
 
 RARE = 2
@@ -149,10 +149,10 @@ class DateColumn:
         shares = [(series.dt.ordinal_day() - 1) / 365.25, (series.dt.weekday() - 1) / 7]
         if self.hours:
             shares.append((series.dt.hour() * 60.0 + series.dt.minute()) / 1440)
-        for place, share in enumerate(shares):
+        for index, share in enumerate(shares):
             angle = share.to_numpy() * (2 * np.pi)
-            out[:, width + 2 * place] = np.nan_to_num(np.sin(angle))
-            out[:, width + 2 * place + 1] = np.nan_to_num(np.cos(angle))
+            out[:, width + 2 * index] = np.nan_to_num(np.sin(angle))
+            out[:, width + 2 * index + 1] = np.nan_to_num(np.cos(angle))
         return missing
 
 
@@ -195,7 +195,7 @@ class CategoryColumn:
     @property
     def table(self) -> CodeTable:
         """The codes of the levels, of a missing value and of all others."""
-        levels = {level: FIRST + place for place, level in enumerate(self.levels)}
+        levels = {level: FIRST + index for index, level in enumerate(self.levels)}
         return code_table(levels | dict.fromkeys(self.rare, UNSEEN), self.default, gaps=self.gaps)
 
     def codes(self, series: pl.Series) -> tuple[Array, int, int]:

@@ -104,12 +104,12 @@ class Encoder:
         if labels is not None:
             classes = schema.target is not None and schema.target.task != "regression"
             texts += text_selection.in_pieces(frame, coders, scaling)
-            coded, told = _coded(frame, schema, labels, classes=classes)
+            coded, coding_notes = _coded(frame, schema, labels, classes=classes)
             coders += coded
             others = cls(tuple(writers), tuple(coders))
             entering, more = text_selection.choose(frame, texts, others.plain, labels, classes=classes)
             writers += entering
-            notes += [*told, *more]
+            notes += [*coding_notes, *more]
         if not writers and not coders:
             raise DataError(_no_features(schema))
         return cls(tuple(writers), tuple(coders), tuple(notes))
@@ -123,9 +123,9 @@ class Encoder:
     def topics(self) -> tuple[int, ...]:
         """Places of the numbers that are topics of texts."""
         topical = [
-            isinstance(writer, TextColumn) and place >= len(writer.length.names)
+            isinstance(writer, TextColumn) and index >= len(writer.length.names)
             for writer in self.writers
-            for place in range(len(writer.names))
+            for index in range(len(writer.names))
         ]
         return tuple(np.flatnonzero(topical).tolist())
 
@@ -146,8 +146,8 @@ class Encoder:
         unseen: dict[str, int] = {}
         missing: dict[str, int] = {}
         self._write_numbers(frame, numbers, missing)
-        for place, coder in enumerate(self.coders):
-            codes[:, place], unseen[coder.name], missing[coder.name] = coder.codes(
+        for index, coder in enumerate(self.coders):
+            codes[:, index], unseen[coder.name], missing[coder.name] = coder.codes(
                 frame.get_column(coder.name)
             )
         new = self._new_gaps(missing)
@@ -167,12 +167,12 @@ class Encoder:
         missing.update((writer.name, 0) for writer in self.writers)
 
         def write(start: int) -> list[int]:
-            place, gaps = 0, []
+            index, gaps = 0, []
             rows = out[start : start + BLOCK]
             for writer, series in zip(self.writers, columns, strict=True):
                 width = len(writer.names)
-                gaps.append(writer.write(series.slice(start, BLOCK), rows[:, place : place + width]))
-                place += width
+                gaps.append(writer.write(series.slice(start, BLOCK), rows[:, index : index + width]))
+                index += width
             return gaps
 
         for gaps in run_parallel(write, range(0, len(frame), BLOCK), len(frame)):
@@ -183,8 +183,8 @@ class Encoder:
         had = {c.name for c in (*self.writers, *self.coders) if _has_gaps(c)}
         return {name: count for name, count in missing.items() if count and name not in had}
 
-    def to_json(self) -> dict[str, Any]:
-        """A plain dictionary that `Encoder.from_json` takes back."""
+    def to_json(self) -> dict[str, object]:
+        """Return a plain dictionary for `Encoder.from_json`."""
         return {
             "columns": [{"kind": c.kind, **asdict(c)} for c in (*self.writers, *self.coders)],
             "notes": list(self.notes),
@@ -219,10 +219,10 @@ def _coded(
 ) -> tuple[list[CodedColumn], list[str]]:
     """Numbers that are codes, and a note on each."""
     numbers = [column.name for column in schema.features if column.kind == "number"]
-    found = run_parallel(
+    columns = run_parallel(
         lambda name: CodedColumn.fit(frame.get_column(name), labels, classes=classes), numbers, len(frame)
     )
-    coded = [column for column in found if column is not None]
+    coded = [column for column in columns if column is not None]
     notes = [
         f"column {column.name}: the target jumps between its values, so the "
         f"{len(column.values)} common ones enter by codes, too"
@@ -262,19 +262,19 @@ def _no_features(schema: Schema) -> str:
     )
 
 
-def _number(data: dict[str, Any]) -> NumberColumn:
+def _number_column(data: dict[str, Any]) -> NumberColumn:
     return NumberColumn(**{**data, "scale": Scale(**data["scale"])})
 
 
-def _category(data: dict[str, Any]) -> CategoryColumn:
+def _category_column(data: dict[str, Any]) -> CategoryColumn:
     return CategoryColumn(**{**data, "levels": tuple(data["levels"]), "rare": tuple(data["rare"])})
 
 
 _FROM_JSON: Mapping[str, Callable[[dict[str, Any]], NumberWriter | CodeWriter]] = {
-    "number": _number,
-    "date": lambda data: DateColumn(**{**data, "days": _number(data["days"])}),
-    "text": lambda data: TextColumn.from_json(data, _number(data["length"])),
-    "category": _category,
+    "number": _number_column,
+    "date": lambda data: DateColumn(**{**data, "days": _number_column(data["days"])}),
+    "text": lambda data: TextColumn.from_json(data, _number_column(data["length"])),
+    "category": _category_column,
     "hashed": lambda data: HashedColumn(**data),
     "coded": lambda data: CodedColumn(**{**data, "values": tuple(data["values"])}),
 }

@@ -1,4 +1,4 @@
-"""A network and a preprocessing that somebody trained by hand, made into one model that takes raw rows."""
+"""Builds a model of raw rows from a user's own trained network and preprocessing."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ TOLERANCE = 1e-5
 def model_from_torch(
     module: nn.Module,
     *,
-    preprocessor: Any = None,
+    preprocessor: object = None,
     columns: Sequence[str] | None = None,
-    classes: Any = None,
+    classes: object = None,
     answers: str | None = None,
     target: str = "target",
     positive: Label | None = None,
     threshold: float | None = None,
-    rows: Any = None,
+    rows: object = None,
 ) -> Model:
     """A model of raw rows: `preprocessor`, then `module` in evaluation mode on the CPU, then the labels.
 
@@ -66,13 +66,13 @@ def model_from_torch(
 
 
 def named(rows: Any, columns: Sequence[str] | None) -> Any:
-    """Rows with names: an array takes those of `columns`."""
+    """Return rows with column names; those of an array are `columns`."""
     if isinstance(rows, np.ndarray) and columns is not None:
-        return {name: rows[:, place] for place, name in enumerate(columns)}
+        return {name: rows[:, index] for index, name in enumerate(columns)}
     return rows
 
 
-def _is_single(rows: Any) -> bool:
+def _is_single(rows: object) -> bool:
     """Whether the rows that were trained on were float32 throughout."""
     dtype = getattr(rows, "dtype", None)
     kinds = [dtype] if dtype is not None else list(getattr(rows, "dtypes", ()))
@@ -164,13 +164,13 @@ def _answers_gaps(graph: Graph, width: int) -> bool:
 
 
 def _check_steps(preprocessing: Preprocessing, preprocessor: Any, rows: Any, frame: pl.DataFrame) -> None:
-    """Hold the steps against the transformer itself, where it takes the rows as they are."""
+    """Compare the imported steps with the transformer itself, where it accepts the rows as they are."""
     if preprocessor is None:
         return
-    seen = rows[list(preprocessing.columns)] if hasattr(rows, "columns") else rows
+    inputs = rows[list(preprocessing.columns)] if hasattr(rows, "columns") else rows
     if not hasattr(preprocessor, "feature_names_in_"):
-        seen = np.asarray(seen)
-    theirs = preprocessor.transform(seen)
+        inputs = np.asarray(inputs)
+    theirs = preprocessor.transform(inputs)
     theirs = np.asarray(theirs.toarray() if hasattr(theirs, "toarray") else theirs, dtype=np.float64)
     ours = preprocessing.transform(frame)
     if theirs.shape != ours.shape or not np.allclose(ours, theirs, TOLERANCE, TOLERANCE, equal_nan=True):

@@ -11,7 +11,7 @@ computes a tensor from tensors and nothing else, so that loading a model runs no
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -79,9 +79,9 @@ class Graph(Pack):
         self.answers = _answers(graph["answers"])
         self.weights = nn.ParameterDict()
         self.places: dict[str, str] = {}
-        for place, (name, tensor) in enumerate(tensors.items()):
-            self.places[name] = f"tensor{place}"
-            self.weights[f"tensor{place}"] = nn.Parameter(tensor, requires_grad=False)
+        for index, (name, tensor) in enumerate(tensors.items()):
+            self.places[name] = f"tensor{index}"
+            self.weights[f"tensor{index}"] = nn.Parameter(tensor, requires_grad=False)
         self.nodes = [(node["name"], _operator(node["do"]), node) for node in graph["nodes"]]
 
     def __repr__(self) -> str:
@@ -101,7 +101,7 @@ class Graph(Pack):
 
     def answer(self, numbers: Tensor) -> Tensor:
         """What the network itself gives for rows (n, d)."""
-        known: dict[str, Any] = {self.graph["input"]: numbers}
+        known: dict[str, object] = {self.graph["input"]: numbers}
         for name, function, node in self.nodes:
             args = [self._value(value, known) for value in node["args"]]
             kwargs = {key: self._value(value, known) for key, value in node.get("kwargs", {}).items()}
@@ -123,7 +123,7 @@ class Graph(Pack):
             answer = torch.logit(answer) if one else torch.log(answer)
         return answer[:, 1:] - answer[:, :1] if two else answer
 
-    def _value(self, value: Any, known: Mapping[str, Any]) -> Any:
+    def _value(self, value: object, known: Mapping[str, object]) -> Any:
         if isinstance(value, list):
             return [self._value(inner, known) for inner in value]
         if not isinstance(value, dict):
@@ -139,7 +139,7 @@ class Graph(Pack):
             return next(self.parameters()).device
         return _DTYPES[content] if kind == "dtype" else _FORMATS[content]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The graph with the names of its weights, in the order of the tensors of `state_dict`."""
         return {**self.graph, "weights": list(self.places), "outputs": self.outputs}
 
@@ -149,7 +149,7 @@ class Graph(Pack):
 
         Raises `ModelError` for an operator that is not allowed.
         """
-        tensors = {name: state[f"weights.tensor{place}"] for place, name in enumerate(data["weights"])}
+        tensors = {name: state[f"weights.tensor{index}"] for index, name in enumerate(data["weights"])}
         graph = {key: value for key, value in data.items() if key not in ("weights", "outputs")}
         return cls(graph, tensors, data["outputs"])
 
@@ -160,16 +160,18 @@ def _answers(word: str) -> str:
     return word
 
 
-def _operator(name: str) -> Any:
+def _operator(name: str) -> Callable[..., object]:
     """The function that a node names. Raises `ModelError` for one that is not in the lists above."""
     home, _, rest = name.partition(".")
     word, _, overload = rest.partition(".")
     if home == "operator" and word in _ON_NUMBERS:
-        return getattr(operator, word)
+        function: Callable[..., object] = getattr(operator, word)
+        return function
     if home == "aten" and word.removesuffix("_") in OPERATORS:
         packet = getattr(torch.ops.aten, word)
         if overload in packet.overloads():
-            return getattr(packet, overload)
+            operation: Callable[..., object] = getattr(packet, overload)
+            return operation
     raise ModelError(
         f"the network calls {name}, which is not among the operators that a model as data may call: keep it "
         "with mlflow.pytorch.log_model, or train it by tabstudio.train(..., network=factory)"
@@ -186,10 +188,10 @@ def graph_of(
     Raises `ModelError` for a network of several inputs or outputs and for what cannot be written as data.
     """
     signature = program.graph_signature
-    given = [spec for spec in signature.input_specs if spec.target is None]
-    if len(given) != 1 or len(signature.output_specs) != 1:
+    inputs = [spec for spec in signature.input_specs if spec.target is None]
+    if len(inputs) != 1 or len(signature.output_specs) != 1:
         raise ModelError(
-            f"a network with one input and one output was expected, this one has {len(given)} and "
+            f"a network with one input and one output was expected, this one has {len(inputs)} and "
             f"{len(signature.output_specs)}: rows of a table come in as one tensor (rows, columns)"
         )
     weights = {spec.arg.name: str(spec.target) for spec in signature.input_specs if spec.target is not None}
@@ -204,19 +206,20 @@ def graph_of(
             raise ModelError(f"the network's graph has a part that is no operator: {node.target}")
     graph = {
         "nodes": nodes,
-        "input": given[0].arg.name,
-        "width": int(_meta(program, given[0].arg.name).shape[-1]),
+        "input": inputs[0].arg.name,
+        "width": int(_meta(program, inputs[0].arg.name).shape[-1]),
         "output": output,
         "answers": answers or _read_answers(nodes, output, classes),
     }
     return graph, {name: tensors[name].detach().contiguous() for name in weights.values()}
 
 
-def _meta(program: ExportedProgram, name: str) -> Any:
-    return next(node.meta["val"] for node in program.graph.nodes if node.name == name)
+def _meta(program: ExportedProgram, name: str) -> Tensor:
+    values: Iterator[Tensor] = (node.meta["val"] for node in program.graph.nodes if node.name == name)
+    return next(values)
 
 
-def _node(node: Any, weights: Mapping[str, str]) -> dict[str, Any]:
+def _node(node: torch.fx.Node, weights: Mapping[str, str]) -> dict[str, Any]:
     target = node.target
     is_aten = isinstance(target, OpOverload)
     name = str(target) if is_aten else f"operator.{getattr(target, '__name__', target)}"
@@ -226,7 +229,7 @@ def _node(node: Any, weights: Mapping[str, str]) -> dict[str, Any]:
     return {**encoded, "kwargs": kwargs} if kwargs else encoded
 
 
-def _encoded(value: Any, weights: Mapping[str, str]) -> Any:
+def _encoded(value: object, weights: Mapping[str, str]) -> Any:
     if isinstance(value, torch.fx.Node):
         return {"weight": weights[value.name]} if value.name in weights else {"node": value.name}
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -254,5 +257,5 @@ def _read_answers(nodes: Sequence[Mapping[str, Any]], output: Any, classes: int)
     return "probabilities" if node and _word(node) in ("sigmoid", "softmax", "_softmax") else "logits"
 
 
-def _word(node: Mapping[str, Any]) -> str:
+def _word(node: Mapping[str, object]) -> str:
     return str(node["do"]).split(".")[1]

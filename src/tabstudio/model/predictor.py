@@ -88,7 +88,7 @@ class Model:
         """
         return self.decide(self.answers(data))
 
-    def predict_proba(self, data: Any) -> Array:
+    def predict_proba(self, data: object) -> Array:
         """Probabilities (n, classes), columns in the order of `classes`.
 
         Raises `InputError` as `predict` does, `ModelError` for a regression.
@@ -108,7 +108,7 @@ class Model:
         parts = [self.predict_inputs(self._encode(block)) for block in self._blocks(data)]
         return np.concatenate(parts) if parts else self._no_rows()
 
-    def predict_frame(self, data: Any) -> pl.DataFrame:
+    def predict_frame(self, data: object) -> pl.DataFrame:
         """A frame with `prediction` and, for classes, one column `probability_<class>` each.
 
         Raises `InputError` as `predict` does.
@@ -181,7 +181,7 @@ class Model:
             facts.append(("unseen", repr(dict(self.unseen))))
         return facts
 
-    def _blocks(self, data: Any) -> Iterator[pl.DataFrame]:
+    def _blocks(self, data: object) -> Iterator[pl.DataFrame]:
         from tabstudio.table import conform
 
         if isinstance(data, str | Path):

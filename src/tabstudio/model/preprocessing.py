@@ -11,7 +11,8 @@ import polars as pl
 
 from tabstudio.errors import InputError, ModelError
 from tabstudio.model.encoder import EncodedRows
-from tabstudio.model.transforms import Array, Block, ChainTransform, Step, applied, from_json, to_json
+from tabstudio.model.inference.arrays import Array
+from tabstudio.model.transforms import Block, ChainTransform, Step, applied, from_json, to_json
 from tabstudio.table.schema import Column, Kind
 
 KIND = "preprocessing"
@@ -58,7 +59,7 @@ class Preprocessing:
 
         Raises `InputError` where a step refuses what it does not know.
         """
-        block = [_values(frame.get_column(name), self.single) for name in self.columns]
+        block = [_column_values(frame.get_column(name), self.single) for name in self.columns]
         done: Block = applied(self.step, block, {} if unseen is None else unseen)
         dtype = np.float32 if self.single else np.float64
         return np.column_stack(done).astype(dtype) if done else np.empty((len(frame), 0), dtype)
@@ -85,8 +86,8 @@ class Preprocessing:
             "preprocessor, or fill the gaps"
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """A plain dictionary that `from_json` takes back."""
+    def to_json(self) -> dict[str, object]:
+        """Return a plain dictionary for `from_json`."""
         return {
             "kind": KIND,
             "columns": list(self.columns),
@@ -110,7 +111,7 @@ class Preprocessing:
 
 
 def taken(
-    preprocessor: Any, columns: Sequence[str] | None, single: bool = False
+    preprocessor: object, columns: Sequence[str] | None, single: bool = False
 ) -> tuple[Preprocessing, tuple[Column, ...]]:
     """A fitted scikit-learn transformer as data, and the raw columns that it takes.
 
@@ -130,33 +131,33 @@ def taken(
     else:
         step, origins = taking.step(preprocessor, list(range(len(names))))
         width = len(origins)
-    kinds = [taking.kinds.get(place, "number") for place in range(len(names))]
+    kinds = [taking.kinds.get(index, "number") for index in range(len(names))]
     schema = tuple(Column(name, kind, dtype=_DTYPES[kind]) for name, kind in zip(names, kinds, strict=True))
     return Preprocessing(names, step, width, single), schema
 
 
-def _names(preprocessor: Any, columns: Sequence[str] | None) -> tuple[str, ...]:
+def _names(preprocessor: object, columns: Sequence[str] | None) -> tuple[str, ...]:
     fitted = getattr(preprocessor, "feature_names_in_", None)
     known = None if fitted is None else tuple(map(str, fitted))
-    given = known if columns is None else tuple(map(str, columns))
-    if given is None:
+    names = known if columns is None else tuple(map(str, columns))
+    if names is None:
         raise ModelError(
             "the names of the raw columns were expected, in the order in which the rows were fitted: write "
             "columns=list(frame.columns), without the target"
         )
-    count = getattr(preprocessor, "n_features_in_", len(given))
-    if len(given) != count:
-        raise ModelError(f"columns: the preprocessor was fitted on {count} columns, {len(given)} are named")
-    if known is not None and known != given:
+    count = getattr(preprocessor, "n_features_in_", len(names))
+    if len(names) != count:
+        raise ModelError(f"columns: the preprocessor was fitted on {count} columns, {len(names)} are named")
+    if known is not None and known != names:
         raise ModelError(
             f"columns: the preprocessor was fitted on {', '.join(known)}; leave columns out, or name the same"
         )
-    if len(set(given)) != len(given):
-        raise ModelError(f"columns: every name once was expected, got {', '.join(given)}")
-    return given
+    if len(set(names)) != len(names):
+        raise ModelError(f"columns: every name once was expected, got {', '.join(names)}")
+    return names
 
 
-def _values(series: pl.Series, single: bool) -> Array:
+def _column_values(series: pl.Series, single: bool) -> Array:
     if series.dtype == pl.String:
         return np.array(series.to_list(), dtype=object)
     return series.cast(pl.Float32 if single else pl.Float64).to_numpy().copy()

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tabstudio.model.column_encoders import QUANTILE_ROWS, Array, present
+from tabstudio.model.column_encoders import QUANTILE_ROWS, present
+from tabstudio.model.inference.arrays import Array
 from tabstudio.table.schema import Column, Schema
 from tabstudio.table.schema_alignment import DTYPES
 
 SHARES = tuple(round(step / 20, 2) for step in range(21))
-"""The quantiles that are kept: every twentieth, with the least and the greatest value."""
+"""Shares of the recorded quantiles: every twentieth, with the least and the greatest value."""
 TOP = 50
-"""Levels of a category that are kept by name; the others are counted together."""
+"""Levels of a category recorded by name; the others are counted together."""
 
 
 def profile(frame: pl.DataFrame, schema: Schema) -> dict[str, Any]:
@@ -37,14 +38,16 @@ def typical_rows(frozen: Mapping[str, Any], schema: Schema, rows: int) -> pl.Dat
 
     They look like training rows column by column, not as a whole: fit to try a model or to time it.
     """
-    made = {}
+    columns = {}
     for column in schema.features:
         values = _typical(frozen["columns"][column.name], column) or [None]
-        made[column.name] = pl.Series((values * (rows // len(values) + 1))[:rows], dtype=DTYPES[column.dtype])
-    return pl.DataFrame(made)
+        columns[column.name] = pl.Series(
+            (values * (rows // len(values) + 1))[:rows], dtype=DTYPES[column.dtype]
+        )
+    return pl.DataFrame(columns)
 
 
-def _typical(facts: Mapping[str, Any], column: Column) -> list[Any]:
+def _typical(facts: Mapping[str, Any], column: Column) -> list[object]:
     if column.kind in ("category", "boolean"):
         levels = list(facts["levels"])
         return [level == "true" for level in levels] if column.kind == "boolean" else levels
@@ -60,7 +63,7 @@ def _typical(facts: Mapping[str, Any], column: Column) -> list[Any]:
 def _column(series: pl.Series, column: Column) -> dict[str, Any]:
     facts: dict[str, Any] = {"kind": column.kind, "missing": series.null_count()}
     if column.kind in ("category", "boolean"):
-        return facts | _levels(series)
+        return facts | _level_counts(series)
     if column.kind == "date":
         series = series.cast(pl.Datetime("us")).dt.epoch("us") / 86_400e6
     if column.kind == "text":
@@ -70,7 +73,7 @@ def _column(series: pl.Series, column: Column) -> dict[str, Any]:
     return facts | (_distribution(values) if len(values) else {})
 
 
-def _levels(series: pl.Series) -> dict[str, Any]:
+def _level_counts(series: pl.Series) -> dict[str, object]:
     counts = series.drop_nulls().cast(pl.String).value_counts(name="rows")
     top = counts.sort("rows", series.name, descending=[True, False]).head(TOP)
     levels = {str(level): int(rows) for level, rows in top.iter_rows()}
@@ -81,7 +84,7 @@ def _levels(series: pl.Series) -> dict[str, Any]:
     }
 
 
-def _distribution(values: Array) -> dict[str, Any]:
+def _distribution(values: Array) -> dict[str, object]:
     sample = values[:: -(-len(values) // QUANTILE_ROWS)]
     with np.errstate(over="ignore", invalid="ignore"):
         quantiles = np.quantile(sample, SHARES)

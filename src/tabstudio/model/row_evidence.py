@@ -1,4 +1,4 @@
-"""What a model keeps of the rows it was trained and tested on: it can be compared when they are gone."""
+"""Keys of a model's training rows and its predictions of the test rows, for comparisons without the table."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ class RowEvidence:
     ) -> Self:
         """The evidence of a training: `trained` and `tested` are rows with the schema's features."""
         step = max(1, -(-predictions.size // MOST_CELLS))
-        kept = slice(None, None, step)
+        every = slice(None, None, step)
         return cls(
             KeySet.of(feature_keys(trained, schema)),
-            feature_keys(tested[kept], schema),
-            np.asarray(numbers[kept], dtype=np.int64),
-            labels[kept].copy(),
-            np.ascontiguousarray(predictions[kept], dtype=np.float64),
+            feature_keys(tested[every], schema),
+            np.asarray(numbers[every], dtype=np.int64),
+            labels[every].copy(),
+            np.ascontiguousarray(predictions[every], dtype=np.float64),
         )
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
-        """Plain arrays by name, for a file; `from_tensors` takes them back."""
+        """Return arrays by name for a file, read by `from_tensors`."""
         return {
             "trained": self.trained.bits,
             "keys": self.keys,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -32,19 +32,39 @@ from tabstudio.model.transforms import (
 )
 from tabstudio.table.schema import Kind
 
+if TYPE_CHECKING:
+    from tabstudio.model.sklearn_protocols import (
+        FittedColumnTransformer,
+        FittedEncoder,
+        FittedFunction,
+        FittedImputer,
+        FittedNormalizer,
+        FittedPipeline,
+        FittedPower,
+        FittedQuantile,
+        FittedSelector,
+        FittedUnion,
+        Floats,
+        Objects,
+        ScalerAttributes,
+    )
+
+Figure: TypeAlias = "float | Floats"
+"""One number for all columns, or one per column (d,)."""
+
 Origins = list[int | None]
-"""For each column of a block, the raw column that it comes from, None where it is made of others."""
+"""For each column of a block, the index of its raw column, None where it is computed from several."""
 
 
 @dataclass
 class TransformerImport:
-    """Steps being made, and what they tell of the raw columns: `kinds`, by place, where a step needs one."""
+    """Converts fitted transformers; `kinds` holds the kind of each raw column, by index, that steps need."""
 
     columns: tuple[str, ...]
     kinds: dict[int, Kind] = field(default_factory=dict)
 
     def step(self, transformer: Any, origins: Origins) -> tuple[Step, Origins]:
-        """The step of one fitted transformer, and where the columns come from that it gives.
+        """Return the step of one fitted transformer, and the origins of its output columns.
 
         Raises `ModelError` naming a transformer that is not known or not fitted, or an option of it that
         cannot be kept.
@@ -54,13 +74,13 @@ class TransformerImport:
         name = type(transformer).__name__
         if hasattr(transformer, "get_support"):
             return self._selection(transformer, origins)
-        if not type(transformer).__module__.startswith("sklearn.") or name not in _TAKERS:
+        if not type(transformer).__module__.startswith("sklearn.") or name not in _CONVERTERS:
             raise ModelError(
-                f"preprocessor: {name} cannot be kept as data; known are {', '.join(_TAKERS)}. "
+                f"preprocessor: {name} cannot be kept as data; known are {', '.join(_CONVERTERS)}. "
                 "Do what it does before the rows come in, or keep the model without it"
             )
         _check_fitted(transformer, name)
-        return _TAKERS[name](self, transformer, origins)
+        return _CONVERTERS[name](self, transformer, origins)
 
     def needs(self, origin: int | None, kind: Kind) -> None:
         """Note that a raw column is read as a kind. Raises `ModelError` where it is two at once."""
@@ -78,12 +98,12 @@ class TransformerImport:
         for origin in origins:
             self.needs(origin, "number")
 
-    def _selection(self, selector: Any, origins: Origins) -> tuple[Step, Origins]:
+    def _selection(self, selector: FittedSelector, origins: Origins) -> tuple[Step, Origins]:
         places = tuple(np.flatnonzero(selector.get_support()).tolist())
-        return Parallel(((places, ChainTransform()),)), [origins[place] for place in places]
+        return Parallel(((places, ChainTransform()),)), [origins[index] for index in places]
 
 
-def _check_fitted(transformer: Any, name: str) -> None:
+def _check_fitted(transformer: object, name: str) -> None:
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
 
@@ -96,18 +116,18 @@ def _check_fitted(transformer: Any, name: str) -> None:
         ) from None
 
 
-def _arithmetic(operations: Sequence[tuple[str, Any]], origins: Origins) -> Arithmetic:
+def _arithmetic(operations: Sequence[tuple[str, Figure]], origins: Origins) -> Arithmetic:
     figures = [(name, np.broadcast_to(figure, len(origins))) for name, figure in operations]
     return Arithmetic(tuple((name, tuple(float(v) for v in column)) for name, column in figures))
 
 
-def _scaler(taking: TransformerImport, scaler: Any, origins: Origins) -> tuple[Step, Origins]:
+def _scaler(taking: TransformerImport, scaler: ScalerAttributes, origins: Origins) -> tuple[Step, Origins]:
     taking.numbers(origins)
     return _arithmetic(_scaling(scaler), origins), origins
 
 
-def _scaling(scaler: Any) -> list[tuple[str, Any]]:
-    """What a scaler does, in its own order."""
+def _scaling(scaler: ScalerAttributes) -> list[tuple[str, Any]]:
+    """The operations of a scaler, in its own order."""
     name = type(scaler).__name__
     if name == "MinMaxScaler":
         low, high = scaler.feature_range
@@ -126,12 +146,14 @@ def _scaling(scaler: Any) -> list[tuple[str, Any]]:
     return [("subtract", centre)] * bool(centring) + [("divide", scaler.scale_)] * bool(scaling)
 
 
-def _normalizer(taking: TransformerImport, normalizer: Any, origins: Origins) -> tuple[Step, Origins]:
+def _normalizer(
+    taking: TransformerImport, normalizer: FittedNormalizer, origins: Origins
+) -> tuple[Step, Origins]:
     taking.numbers(origins)
     return RowNorm(normalizer.norm), [None] * len(origins)
 
 
-def _power(taking: TransformerImport, transformer: Any, origins: Origins) -> tuple[Step, Origins]:
+def _power(taking: TransformerImport, transformer: FittedPower, origins: Origins) -> tuple[Step, Origins]:
     taking.numbers(origins)
     step = Power(transformer.method, tuple(float(power) for power in transformer.lambdas_))
     if not transformer.standardize:
@@ -139,14 +161,18 @@ def _power(taking: TransformerImport, transformer: Any, origins: Origins) -> tup
     return ChainTransform((step, _arithmetic(_scaling(transformer._scaler), origins))), origins
 
 
-def _quantile(taking: TransformerImport, transformer: Any, origins: Origins) -> tuple[Step, Origins]:
+def _quantile(
+    taking: TransformerImport, transformer: FittedQuantile, origins: Origins
+) -> tuple[Step, Origins]:
     taking.numbers(origins)
     quantiles = tuple(tuple(column) for column in transformer.quantiles_.T.tolist())
     normal = transformer.output_distribution == "normal"
     return Quantile(tuple(transformer.references_.tolist()), quantiles, normal), origins
 
 
-def _function(taking: TransformerImport, transformer: Any, origins: Origins) -> tuple[Step, Origins]:
+def _function(
+    taking: TransformerImport, transformer: FittedFunction, origins: Origins
+) -> tuple[Step, Origins]:
     function = transformer.func
     if function is None:
         return ChainTransform(), origins
@@ -159,7 +185,7 @@ def _function(taking: TransformerImport, transformer: Any, origins: Origins) -> 
     return Function(function.__name__), origins
 
 
-def _imputer(taking: TransformerImport, imputer: Any, origins: Origins) -> tuple[Step, Origins]:
+def _imputer(taking: TransformerImport, imputer: FittedImputer, origins: Origins) -> tuple[Step, Origins]:
     fills = [_level(value) for value in imputer.statistics_]
     for origin, fill in zip(origins, fills, strict=True):
         if isinstance(fill, str):
@@ -167,30 +193,30 @@ def _imputer(taking: TransformerImport, imputer: Any, origins: Origins) -> tuple
         elif fill is not None:
             taking.numbers([origin])
     flags = tuple(imputer.indicator_.features_.tolist()) if imputer.add_indicator else ()
-    kept: Origins = [origin for origin, fill in zip(origins, fills, strict=True) if fill is not None]
-    return Impute(tuple(fills), _level(imputer.missing_values), flags), [*kept, *[None] * len(flags)]
+    sources: Origins = [origin for origin, fill in zip(origins, fills, strict=True) if fill is not None]
+    return Impute(tuple(fills), _level(imputer.missing_values), flags), [*sources, *[None] * len(flags)]
 
 
-def _level(value: Any) -> Level | None:
+def _level(value: object) -> Level | None:
     """A category or fill as data: text without the blanks around it, or a number; None is no value."""
     if value is None or type(value).__name__ == "NAType":
         return None
     if isinstance(value, str | np.str_):
         return str(value).strip() or None
-    number = float(value)
+    number = float(value)  # type: ignore[arg-type]  # NumPy's numbers and Python's
     return None if math.isnan(number) else number
 
 
-def _encoder(taking: TransformerImport, encoder: Any, origins: Origins) -> tuple[Step, Origins]:
+def _encoder(taking: TransformerImport, encoder: FittedEncoder, origins: Origins) -> tuple[Step, Origins]:
     for origin, categories in zip(origins, encoder.categories_, strict=True):
         taking.needs(origin, _kind_of(categories))
     hot = type(encoder).__name__ == "OneHotEncoder"
     widths = _widths(encoder) if hot else None
     codes = _probed(encoder, widths)
     levels, known, missing, knows = zip(
-        *(_levels(c, k) for c, k in zip(encoder.categories_, codes, strict=True)), strict=True
+        *(_levels_of(c, k) for c, k in zip(encoder.categories_, codes, strict=True)), strict=True
     )
-    others = _others(encoder, codes, hot)
+    others = _unknown_codes(encoder, codes, hot)
     names = tuple("?" if origin is None else taking.columns[origin] for origin in origins)
     step = LookupTransform(
         names,
@@ -205,7 +231,7 @@ def _encoder(taking: TransformerImport, encoder: Any, origins: Origins) -> tuple
     return step, [None] * (sum(widths) if widths else len(origins))
 
 
-def _kind_of(categories: Any) -> Kind:
+def _kind_of(categories: Objects) -> Kind:
     levels = [level for level in categories.tolist() if level is not None and level == level]
     if any(isinstance(level, str) for level in levels):
         if not all(isinstance(level, str) for level in levels):
@@ -214,8 +240,8 @@ def _kind_of(categories: Any) -> Kind:
     return "boolean" if levels and all(isinstance(level, bool) for level in levels) else "number"
 
 
-def _widths(encoder: Any) -> tuple[int, ...]:
-    """How many columns a OneHotEncoder makes of each."""
+def _widths(encoder: FittedEncoder) -> tuple[int, ...]:
+    """Number of output columns of a OneHotEncoder, per input column."""
     rare = _infrequent(encoder)
     dropped = [None] * len(encoder.categories_) if encoder.drop_idx_ is None else encoder.drop_idx_
     return tuple(
@@ -224,20 +250,20 @@ def _widths(encoder: Any) -> tuple[int, ...]:
     )
 
 
-def _infrequent(encoder: Any) -> list[list[Any]]:
-    found = getattr(encoder, "infrequent_categories_", None) or [None] * len(encoder.categories_)
-    return [[] if few is None else few.tolist() for few in found]
+def _infrequent(encoder: FittedEncoder) -> list[list[object]]:
+    rare = getattr(encoder, "infrequent_categories_", None) or [None] * len(encoder.categories_)
+    return [[] if few is None else few.tolist() for few in rare]
 
 
-def _probed(encoder: Any, widths: tuple[int, ...] | None) -> list[list[float]]:
-    """The code of every category, as the encoder itself tells it when asked: dropped and rare ones too."""
+def _probed(encoder: FittedEncoder, widths: tuple[int, ...] | None) -> list[list[float]]:
+    """The code of every category as the encoder itself transforms it, dropped and rare ones included."""
     sizes = [len(categories) for categories in encoder.categories_]
     probe = np.empty((max(sizes), len(sizes)), dtype=object)
-    for place, categories in enumerate(encoder.categories_):
-        probe[:, place] = [categories.tolist()[min(row, sizes[place] - 1)] for row in range(max(sizes))]
-    answers = _asked(encoder, probe)
+    for index, categories in enumerate(encoder.categories_):
+        probe[:, index] = [categories.tolist()[min(row, sizes[index] - 1)] for row in range(max(sizes))]
+    answers = _default_codes(encoder, probe)
     if widths is None:
-        return [answers[:size, place].tolist() for place, size in enumerate(sizes)]
+        return [answers[:size, index].tolist() for index, size in enumerate(sizes)]
     ends = np.cumsum(widths)
     if ends[-1] != answers.shape[1]:
         raise ModelError(f"preprocessor: OneHotEncoder gives {answers.shape[1]} columns, not {ends[-1]}")
@@ -245,8 +271,8 @@ def _probed(encoder: Any, widths: tuple[int, ...] | None) -> list[list[float]]:
     return [[float(row.argmax()) if row.any() else -1.0 for row in block] for block in blocks]
 
 
-def _asked(encoder: Any, rows: Any) -> Any:
-    """What an encoder makes of rows, as numbers, whatever frame it was told to give."""
+def _default_codes(encoder: FittedEncoder, rows: Objects) -> Floats:
+    """Rows transformed by an encoder, as a float64 array whatever its output container is."""
     from copy import copy
     from warnings import catch_warnings, simplefilter
 
@@ -258,14 +284,14 @@ def _asked(encoder: Any, rows: Any) -> Any:
     return np.asarray(answers.toarray() if hasattr(answers, "toarray") else answers, dtype=np.float64)
 
 
-def _typed(rows: Any, encoder: Any) -> Any:
+def _typed(rows: Objects, encoder: FittedEncoder) -> Objects | Floats:
     """Rows of numbers as numbers: scikit-learn compares within one type."""
     numeric = all(categories.dtype.kind in "iufb" for categories in encoder.categories_)
     return rows.astype(np.float64) if numeric else rows
 
 
-def _levels(
-    categories: Any, codes: Sequence[float]
+def _levels_of(
+    categories: Objects, codes: Sequence[float]
 ) -> tuple[tuple[Level, ...], tuple[float, ...], float, bool]:
     """Levels, their codes, the code of no value, and whether there is one."""
     known: dict[Level, float] = {}
@@ -282,7 +308,7 @@ def _levels(
     return tuple(known), tuple(known.values()), missing, knows
 
 
-def _others(encoder: Any, codes: list[list[float]], hot: bool) -> tuple[float, ...]:
+def _unknown_codes(encoder: FittedEncoder, codes: list[list[float]], hot: bool) -> tuple[float, ...]:
     """The code of a level that is not known, per column."""
     if not hot:
         unknown = encoder.unknown_value if encoder.handle_unknown == "use_encoded_value" else math.nan
@@ -296,7 +322,7 @@ def _others(encoder: Any, codes: list[list[float]], hot: bool) -> tuple[float, .
     )
 
 
-def _pipeline(taking: TransformerImport, pipeline: Any, origins: Origins) -> tuple[Step, Origins]:
+def _pipeline(taking: TransformerImport, pipeline: FittedPipeline, origins: Origins) -> tuple[Step, Origins]:
     steps = []
     for _, transformer in pipeline.steps:
         step, origins = taking.step(transformer, origins)
@@ -305,25 +331,25 @@ def _pipeline(taking: TransformerImport, pipeline: Any, origins: Origins) -> tup
 
 
 def _column_transformer(
-    taking: TransformerImport, transformer: Any, origins: Origins
+    taking: TransformerImport, transformer: FittedColumnTransformer, origins: Origins
 ) -> tuple[Step, Origins]:
     places = input_positions(transformer)
-    parts, made = [], []
+    parts, outputs = [], []
     for name, inner, _ in transformer.transformers_:
         if isinstance(inner, str) and inner == "drop":
             continue
-        chosen = tuple(int(place) for place in places[name])
+        chosen = tuple(int(index) for index in places[name])
         if not chosen:
             continue
-        step, results = taking.step(inner, [origins[place] for place in chosen])
+        step, results = taking.step(inner, [origins[index] for index in chosen])
         parts.append((chosen, step))
-        made += results
-    return Parallel(tuple(parts)), made
+        outputs += results
+    return Parallel(tuple(parts)), outputs
 
 
-def _union(taking: TransformerImport, union: Any, origins: Origins) -> tuple[Step, Origins]:
+def _union(taking: TransformerImport, union: FittedUnion, origins: Origins) -> tuple[Step, Origins]:
     everything = tuple(range(len(origins)))
-    parts, made = [], []
+    parts, outputs = [], []
     for name, inner in union.transformer_list:
         if isinstance(inner, str) and inner == "drop":
             continue
@@ -331,11 +357,11 @@ def _union(taking: TransformerImport, union: Any, origins: Origins) -> tuple[Ste
             raise ModelError("preprocessor: a FeatureUnion with weights cannot be kept as data")
         step, results = taking.step(inner, origins)
         parts.append((everything, step))
-        made += results
-    return Parallel(tuple(parts)), made
+        outputs += results
+    return Parallel(tuple(parts)), outputs
 
 
-_TAKERS: Mapping[str, Callable[[TransformerImport, Any, Origins], tuple[Step, Origins]]] = {
+_CONVERTERS: Mapping[str, Callable[[TransformerImport, Any, Origins], tuple[Step, Origins]]] = {
     "StandardScaler": _scaler,
     "MinMaxScaler": _scaler,
     "MaxAbsScaler": _scaler,

@@ -11,21 +11,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from tabstudio._util.threads import run_parallel
 from tabstudio.model.code_columns import CodedColumn
 from tabstudio.model.column_encoders import CategoryColumn, HashedColumn
+from tabstudio.model.inference.arrays import Array
 from tabstudio.model.text_topics import TextColumn
 from tabstudio.options import Scaling
-
-Array = npt.NDArray[Any]
 
 FEWEST_RARE = 30
 """A category is read in pieces if it has so many levels of a single row, and more of these than of others."""
 ROWS = 5000
-"""So many evenly spaced training rows are asked."""
+"""Number of evenly spaced training rows that are used."""
 LEAST_SHARE, CHANCE = 0.01, 4.0
 """A text tells something where it explains this share of what the other columns leave open, and of few rows
 more: this figure by the number of rows. Random topics reach that on one table of a hundred.
@@ -40,10 +38,10 @@ def in_pieces(
 ) -> list[TextColumn]:
     """The categories of many rare levels as texts of letters and digits."""
     rare = [coder.name for coder in coders if _mostly_rare(coder)]
-    found = run_parallel(
+    columns = run_parallel(
         lambda name: TextColumn.fit(frame.get_column(name), scaling, pieces=True), rare, len(frame)
     )
-    return [column for column in found if column is not None]
+    return [column for column in columns if column is not None]
 
 
 def choose(
@@ -82,8 +80,8 @@ def choose(
 
 def left_open(inputs: Array, labels: Array, *, classes: bool) -> Array:
     """What a linear model of inputs (n, d) leaves open of the target, which is of unit size: (n, goals)."""
-    found = labels.astype(np.float64)[:, None]
-    goals = np.asarray(found == np.unique(found) if classes else found, dtype=np.float64)
+    columns = labels.astype(np.float64)[:, None]
+    goals = np.asarray(columns == np.unique(columns) if classes else columns, dtype=np.float64)
     goals -= goals.mean(axis=0)
     goals /= np.maximum(goals.std(axis=0), np.finfo(np.float64).tiny)
     if inputs.shape[1]:

@@ -11,16 +11,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from tabstudio.model.column_encoders import NumberColumn, hashes
+from tabstudio.model.inference.arrays import Array
 from tabstudio.options import Scaling
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-Array = npt.NDArray[Any]
 
 BUCKETS = 4096
 """Words are hashed into so many."""
@@ -63,7 +62,7 @@ class TextColumn:
     @classmethod
     def fit(cls, series: pl.Series, scaling: Scaling, *, pieces: bool = False) -> TextColumn | None:
         """Learn from training values; None where all are missing."""
-        words = _words(series, pieces)
+        words = _words_of_texts(series, pieces)
         length = NumberColumn.fit(_word_count(words), scaling)
         if length is None:
             return None
@@ -86,19 +85,19 @@ class TextColumn:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the columns that `write` fills."""
-        return self.length.names + tuple(f"{self.name} topic {place}" for place in range(self.topics))
+        return self.length.names + tuple(f"{self.name} topic {index}" for index in range(self.topics))
 
     def write(self, series: pl.Series, out: Array) -> int:
         """Fill `out` (b, width) and return how many values were missing."""
         width = len(self.length.names)
-        words = _words(series, self.pieces)
+        words = _words_of_texts(series, self.pieces)
         missing = self.length.write(_word_count(words), out[:, :width])
         out[:, width:] = self._topics(words)
         return missing
 
     def topics_of(self, series: pl.Series) -> Array:
         """The topics alone (n, topics)."""
-        return self._topics(_words(series, self.pieces))
+        return self._topics(_words_of_texts(series, self.pieces))
 
     def without_topics(self) -> TextColumn:
         """The number of words alone."""
@@ -140,7 +139,7 @@ def _decoded(axes: str, topics: int) -> Array:
     return np.frombuffer(b64decode(axes), dtype="<f2").reshape(-1, topics).astype(np.float32)
 
 
-def _words(series: pl.Series, pieces: bool) -> pl.Series:
+def _words_of_texts(series: pl.Series, pieces: bool) -> pl.Series:
     word = r"[^\W\d_]+|\d+" if pieces else r"\w+"
     return series.cast(pl.String).str.to_lowercase().str.extract_all(word)
 

@@ -6,7 +6,7 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def exported(
-    module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None
+    module: nn.Module, args: Sequence[object], kwargs: Mapping[str, object] | None = None
 ) -> ExportedProgram:
     """The graph of `module.eval()`, traced with an example of at least 2 rows.
 
@@ -52,16 +52,16 @@ def exported(
     return program
 
 
-def few_rows(example: Any, most: int) -> tuple[Any, int]:
+def few_rows(example: object, most: int) -> tuple[Any, int]:
     """A copy on the CPU of what a module was called with, cut to `most` rows, and how many it has."""
     tensors = [tensor for tensor in _tensors(example) if tensor.dim()]
     rows = tensors[0].shape[0] if tensors else 0
-    kept = min(rows, most)
-    cut = _mapped(example, lambda t: (t[:kept] if t.dim() and t.shape[0] == rows else t).detach().clone())
-    return _on_cpu(cut), kept
+    count = min(rows, most)
+    cut = _mapped(example, lambda t: (t[:count] if t.dim() and t.shape[0] == rows else t).detach().clone())
+    return _on_cpu(cut), count
 
 
-def two_rows(example: Any) -> Any:
+def two_rows(example: object) -> Any:
     """The example, its one row twice where it has one only."""
     sizes = {tensor.shape[0] for tensor in _tensors(example) if tensor.dim()}
     if sizes != {1}:
@@ -69,7 +69,7 @@ def two_rows(example: Any) -> Any:
     return _mapped(example, lambda t: torch.cat([t, t]) if t.dim() else t)
 
 
-def _rows(example: Any) -> int:
+def _rows(example: object) -> int:
     sizes = [tensor.shape[0] for tensor in _tensors(example) if tensor.dim()]
     if not sizes or sizes[0] < 2:
         raise ModelError("an example of at least 2 rows was expected: one would freeze their number")
@@ -81,7 +81,7 @@ def evaluating_copy(module: nn.Module) -> nn.Module:
     module = original_module(module)
     if isinstance(module, nn.parallel.DistributedDataParallel | nn.DataParallel):
         module = module.module
-    memo: dict[int, Any] = {}
+    memo: dict[int, object] = {}
     for part in module.modules():
         for name in ALL_HOOKS:  # what hooks hold (open files, trackers, whole tensors) is not the model's
             memo[id(part.__dict__[name])] = type(part.__dict__[name])()
@@ -112,8 +112,12 @@ def _shapes_by_name(twin: nn.Module, shapes: Any) -> Any:
     return dict(zip(names, args, strict=False)) | kwargs
 
 
-def _mapped(value: Any, function: Any, other: Any = lambda value: value) -> Any:
-    """What `function` makes of every tensor, and `other` of everything else that is no container."""
+def _mapped(
+    value: object,
+    function: Callable[[Tensor], object],
+    other: Callable[[object], object] = lambda value: value,
+) -> Any:
+    """Apply `function` to every tensor of nested containers, and `other` to every other leaf."""
     if isinstance(value, Tensor):
         return function(value)
     if isinstance(value, Mapping):
@@ -124,14 +128,14 @@ def _mapped(value: Any, function: Any, other: Any = lambda value: value) -> Any:
     return other(value)
 
 
-def _tensors(value: Any) -> list[Tensor]:
+def _tensors(value: object) -> list[Tensor]:
     if isinstance(value, Tensor):
         return [value]
     inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
     return [tensor for part in inner for tensor in _tensors(part)]
 
 
-def _on_cpu(value: Any) -> Any:
+def _on_cpu(value: object) -> Any:
     return _mapped(value, lambda tensor: tensor.detach().cpu())
 
 
@@ -140,7 +144,7 @@ _LOUD = ("torch.fx.experimental.symbolic_shapes", "torch._subclasses.fake_tensor
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Whatever goes wrong is told in one sentence, not in the exporter's pages."""
+    """Silence the exporter's logs and output; an error is reported in one sentence."""
     loggers = [logging.getLogger(name) for name in _LOUD]
     before = [logger.disabled for logger in loggers]
     for logger in loggers:

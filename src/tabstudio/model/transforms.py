@@ -7,16 +7,15 @@ last bit. `tabstudio.model.sklearn_import` makes steps of fitted transformers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from tabstudio.errors import InputError
+from tabstudio.model.inference.arrays import Array
 
-Array = npt.NDArray[Any]
 Block = list[Array]
 Level = str | float
 
@@ -53,7 +52,7 @@ class Arithmetic:
         return block
 
 
-_ARITHMETIC: Mapping[str, Any] = {
+_ARITHMETIC: Mapping[str, Callable[..., Array]] = {
     "add": np.add,
     "subtract": np.subtract,
     "multiply": np.multiply,
@@ -184,13 +183,13 @@ class Impute:
 
     def apply(self, block: Block) -> Block:
         """Fill, and flag."""
-        gaps = [_missing(column) if self.gap is None else column == self.gap for column in block]
+        gaps = [_gap_mask(column) if self.gap is None else column == self.gap for column in block]
         filled = [
             _filled(column, where, fill)
             for column, where, fill in zip(block, gaps, self.fills, strict=True)
             if fill is not None
         ]
-        return filled + [gaps[place].astype(np.float64) for place in self.flags]
+        return filled + [gaps[index].astype(np.float64) for index in self.flags]
 
 
 def _filled(column: Array, where: Array, fill: Level) -> Array:
@@ -223,36 +222,36 @@ class LookupTransform:
 
         Raises `InputError` naming a strict column's unknown levels.
         """
-        found = [self._codes(place, column, unseen) for place, column in enumerate(block)]
+        codes_by_column = [self._codes(index, column, unseen) for index, column in enumerate(block)]
         if self.widths is None:
-            return found
+            return codes_by_column
         return [
-            (codes == place).astype(np.float64)
-            for codes, width in zip(found, self.widths, strict=True)
-            for place in range(width)
+            (codes == index).astype(np.float64)
+            for codes, width in zip(codes_by_column, self.widths, strict=True)
+            for index in range(width)
         ]
 
-    def _codes(self, place: int, column: Array, unseen: dict[str, int]) -> Array:
-        known = dict(zip(self.levels[place], self.codes[place], strict=True))
-        gaps = _missing(column)
+    def _codes(self, index: int, column: Array, unseen: dict[str, int]) -> Array:
+        known = dict(zip(self.levels[index], self.codes[index], strict=True))
+        gaps = _gap_mask(column)
         distinct, back = np.unique(column[~gaps], return_inverse=True)
         foreign = [level for level in distinct.tolist() if level not in known]
-        codes = np.array([known.get(level, self.others[place]) for level in distinct.tolist()], np.float64)
-        out = np.full(len(column), self.missing[place])
+        codes = np.array([known.get(level, self.others[index]) for level in distinct.tolist()], np.float64)
+        out = np.full(len(column), self.missing[index])
         out[~gaps] = codes[back]
         strangers = int(np.isin(distinct, foreign)[back].sum()) if foreign else 0
-        if not self.knows_missing[place]:
+        if not self.knows_missing[index]:
             strangers += int(gaps.sum())
-        self._count(place, foreign, strangers, unseen)
+        self._count(index, foreign, strangers, unseen)
         return out
 
-    def _count(self, place: int, foreign: list[Level], count: int, unseen: dict[str, int]) -> None:
+    def _count(self, index: int, foreign: list[Level], count: int, unseen: dict[str, int]) -> None:
         if not count:
             return
-        name = self.names[place]
+        name = self.names[index]
         if self.strict:
             shown = ", ".join(map(repr, foreign[:5])) or "no value"
-            known = ", ".join(map(repr, self.levels[place][:20]))
+            known = ", ".join(map(repr, self.levels[index][:20]))
             raise InputError(f"column {name!r}: one of {known} was expected, got {shown} in {count:,} rows")
         unseen[name] = unseen.get(name, 0) + count
 
@@ -302,13 +301,13 @@ def applied(step: Step, block: Block, unseen: dict[str, int]) -> Block:
             block = applied(inner, block, unseen)
         return block
     if isinstance(step, Parallel):
-        results = [applied(inner, [block[place] for place in places], unseen) for places, inner in step.parts]
+        results = [applied(inner, [block[index] for index in places], unseen) for places, inner in step.parts]
         return [column for result in results for column in result]
     return step.apply(block, unseen) if isinstance(step, LookupTransform) else step.apply(block)
 
 
-def to_json(step: Step) -> dict[str, Any]:
-    """A plain dictionary that `from_json` takes back."""
+def to_json(step: Step) -> dict[str, object]:
+    """Return a plain dictionary for `from_json`."""
     if isinstance(step, ChainTransform):
         return {"kind": step.kind, "steps": [to_json(inner) for inner in step.steps]}
     if isinstance(step, Parallel):
@@ -332,13 +331,13 @@ def from_json(data: Mapping[str, Any]) -> Step:
     return kind(**values)
 
 
-def _tuples(value: Any, null: float | None) -> Any:
+def _tuples(value: object, null: float | None) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return tuple(_tuples(inner, null) for inner in value)
     return null if value is None else value
 
 
-def _missing(column: Array) -> Array:
+def _gap_mask(column: Array) -> Array:
     if column.dtype == object:
         return np.array([value is None for value in column], dtype=bool)
     return np.isnan(column)

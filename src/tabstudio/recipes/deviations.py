@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
+import numpy.typing as npt
 
 from tabstudio.recipes.reproduction import Deviation
 
@@ -14,44 +15,44 @@ if TYPE_CHECKING:
 
 
 def deviations(was: BundleRecord, now: BundleRecord) -> tuple[Deviation, ...]:
-    """Where the model `now` is not the model `was`: what it is made of, its weights, answers and figures."""
+    """Return the differences of two models' bundles: schema, encoder, weights, predictions and figures."""
     return (
-        *_plain("schema.json", was.schema.to_json(), now.schema.to_json()),
-        *_plain("encoder.json", was.encoder, now.encoder),
+        *_differences("schema.json", was.schema.to_json(), now.schema.to_json()),
+        *_differences("encoder.json", was.encoder, now.encoder),
         *_weights(was.weights, now.weights),
-        *_plain("network.json", was.network, now.network),
-        *_plain("profile.json", was.profile, now.profile),
+        *_differences("network.json", was.network, now.network),
+        *_differences("profile.json", was.profile, now.profile),
         *_answers(was, now),
         *_figures(was.report, now.report),
     )
 
 
-def _plain(where: str, was: Any, now: Any, path: str = "") -> Iterator[Deviation]:
-    """Every leaf of two JSON values that is not the same."""
+def _differences(where: str, was: object, now: object, path: str = "") -> Iterator[Deviation]:
+    """Yield every leaf at which two JSON values differ."""
     if isinstance(was, Mapping) and isinstance(now, Mapping):
         for key in dict.fromkeys((*was, *now)):
-            yield from _plain(where, was.get(key), now.get(key), f"{path}.{key}" if path else str(key))
+            yield from _differences(where, was.get(key), now.get(key), f"{path}.{key}" if path else str(key))
     elif _is_list(was) and _is_list(now) and len(was) == len(now):
-        for place, pair in enumerate(zip(was, now, strict=True)):
-            yield from _plain(where, *pair, f"{path}[{place}]")
+        for index, pair in enumerate(zip(was, now, strict=True)):
+            yield from _differences(where, *pair, f"{path}[{index}]")
     elif was != now:
         yield Deviation(where, path, _change(was, now))
 
 
-def _is_list(value: Any) -> bool:
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def _change(was: Any, now: Any) -> str:
+def _change(was: object, now: object) -> str:
     gap = f", by {abs(now - was):.3g}" if _is_number(was) and _is_number(now) else ""
     return f"{_short(was)} then, {_short(now)} now{gap}"
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value) if value is not None else "nothing"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -61,10 +62,12 @@ def _weights(was: bytes, now: bytes) -> Iterator[Deviation]:
 
     before, after = load(was), load(now)
     for name in sorted({*before, *after}):
-        yield from _tensor("weights.safetensors", name, before.get(name), after.get(name))
+        yield from _tensor_difference("weights.safetensors", name, before.get(name), after.get(name))
 
 
-def _tensor(where: str, name: str, was: Any, now: Any) -> Iterator[Deviation]:
+def _tensor_difference(
+    where: str, name: str, was: npt.NDArray[Any] | None, now: npt.NDArray[Any] | None
+) -> Iterator[Deviation]:
     if was is None or now is None:
         yield Deviation(where, name, "missing now" if now is None else "was not there")
     elif was.shape != now.shape or was.dtype != now.dtype:
@@ -83,11 +86,11 @@ def _answers(was: BundleRecord, now: BundleRecord) -> Iterator[Deviation]:
         return
     before, after = was.evidence.tensors(), now.evidence.tensors()
     for name in before:
-        yield from _tensor("evidence.safetensors", name, before[name], after[name])
+        yield from _tensor_difference("evidence.safetensors", name, before[name], after[name])
 
 
-def _figures(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Deviation]:
+def _figures(was: Mapping[str, object], now: Mapping[str, object]) -> Iterator[Deviation]:
     for part in ("test", "validation"):
         if was.get(part) is not None:
-            yield from _plain("report.json", was[part], now[part], part)
-    yield from _plain("report.json", was.get("slices", []), now["slices"], "slices")
+            yield from _differences("report.json", was[part], now[part], part)
+    yield from _differences("report.json", was.get("slices", []), now["slices"], "slices")

@@ -1,4 +1,4 @@
-"""Which columns a model relies on, asked of the members on rows that each has not seen."""
+"""Feature importance, measured for each member on its held-out rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def importance_of(fitted: FittedModel, rows: LabeledRows) -> Importance:
 
 
 def _by_held_out(fitted: FittedModel, frame: pl.DataFrame, fold: np.ndarray) -> np.ndarray:
-    """Predict rows of these folds by the members that have not seen them."""
+    """Predict rows of these folds by the members that were not trained on them."""
     model = fitted.model
     head = model.head
     mask = fold == (np.arange(len(model.pack)) % fitted.folds)[:, None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,11 +24,13 @@ from tabstudio.options import TrainConfig, configure
 from tabstudio.recipes.labeled_rows import LabeledRows
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from tabstudio.training.loop import Epoch
     from tabstudio.training.plan import TrainingPlan
     from tabstudio.training.trainer import TrainingOutcome
 
-NetworkFactory = Callable[[int, int], Any]
+NetworkFactory = Callable[[int, int], "nn.Module"]
 """A user's own network: (inputs, outputs) -> torch.nn.Module from (rows, inputs) to (rows, outputs)."""
 
 

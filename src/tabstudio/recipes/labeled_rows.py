@@ -1,4 +1,4 @@
-"""The rows of a training: typed columns, labels and folds, made once and passed on as one object."""
+"""The rows of a training: typed columns, labels and folds in one object."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class LabeledRows:
         return self.fold < 0 if self.folds == 1 else np.ones(len(self.fold), dtype=bool)
 
     def encoded(self, encoder: Encoder) -> TrainingRows:
-        """Return the rows as the trainer takes them."""
+        """Return the rows in the trainer's form."""
         from tabstudio.training.data import TrainingRows
 
         inputs = encoder.encode(self.frame)

@@ -1,4 +1,4 @@
-"""Names made from file names, and options as the command line spells them."""
+"""Default names from file names, and options in the command line's spelling."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 _ENDINGS = re.compile(r"(\.(csv|tsv|txt|parquet|arrow|feather|ipc|gz|zst|bz2|xz))+$", re.IGNORECASE)
 
@@ -25,7 +24,7 @@ def stem(source: object) -> str:
     return re.sub(r"[^\w.]+", "-", name, flags=re.UNICODE).strip("-._").lower().replace("_", "-") or "table"
 
 
-def spelled(name: str, value: Any) -> str:
+def spelled(name: str, value: object) -> str:
     """An option as the command line spells it, quoted for a shell.
 
     >>> spelled("learning_rate", 0.01), spelled("drop", ["id", "zip code"])

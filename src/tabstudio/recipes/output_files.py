@@ -46,19 +46,19 @@ def evaluation(folder: Path, story: ReportContent, history: Sequence[Epoch], add
 
     drawn = pictures(story.evaluation, history, story.importance)
     images = {name: png(figure) for name, figure in drawn.items()}
-    told = body(story)
+    text = body(story)
     folder.mkdir()
     for name, image in images.items():
         (folder / f"{name}.png").write_bytes(image)
     (folder / "report.html").write_text(page(story, images).html(), encoding="utf-8")
     (folder / "report.txt").write_text(story.evaluation.text() + "\n", encoding="utf-8")
     (folder / "evaluation.json").write_text(json.dumps(numbers(story), indent=1), encoding="utf-8")
-    (folder / "model-card.md").write_text(card(told, address), encoding="utf-8")
-    return told
+    (folder / "model-card.md").write_text(card(text, address), encoding="utf-8")
+    return text
 
 
 def numbers(story: ReportContent) -> dict[str, Any]:
-    """All that was measured, as JSON: kept in the model's bundle too."""
+    """Return all measured figures as JSON; the model's bundle holds them too."""
     return {
         "test": story.evaluation.to_json(),
         "validation": story.validation.to_json() if story.validation else None,

@@ -1,4 +1,4 @@
-"""The steps of a training that a reproduction takes again: prepare, fit, measure. Nothing is tracked."""
+"""The steps of a training that a reproduction repeats: prepare, fit, measure. Nothing is tracked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainJob:
-    """One training as it was asked for. `given` names the options that somebody has set."""
+    """The options of one training. `given` names those that the user has set."""
 
     source: Any
     target: str
@@ -65,7 +65,7 @@ class PreparedData:
         return self.exploration.table
 
     def evidence(self, prediction: np.ndarray) -> RowEvidence:
-        """What the bundle keeps of the rows; `prediction` is what the model says of the test part."""
+        """Return the evidence on the rows for the bundle; `prediction` is that of the test part."""
         from tabstudio.model.row_evidence import RowEvidence
 
         return RowEvidence.of(
@@ -80,7 +80,7 @@ class PreparedData:
 
 @dataclass(frozen=True)
 class MeasuredModel:
-    """What the model said of the test part, how good that is, and how good it is on the held-out rows."""
+    """The predictions of the test part, and the figures on the test part and the held-out rows."""
 
     prediction: np.ndarray
     test: Evaluation
@@ -120,11 +120,11 @@ def prepare(job: TrainJob, table: Table | None = None) -> PreparedData:
 
 
 def _split_roles(config: TrainConfig) -> list[tuple[str, Literal["group", "time", "split"]]]:
-    asked = config.split
+    options = config.split
     named: list[tuple[str | None, Literal["group", "time", "split"]]] = [
-        (asked.group, "group"),
-        (asked.time, "time"),
-        (asked.column, "split"),
+        (options.group, "group"),
+        (options.time, "time"),
+        (options.column, "split"),
     ]
     return [(column, role) for column, role in named if column is not None]
 
@@ -171,22 +171,22 @@ def measure(job: TrainJob, data: PreparedData, fitted: FittedModel) -> MeasuredM
 
     target = data.table.schema.target
     assert target is not None
-    asked, threshold, labels = job.config.evaluation, fitted.model.threshold, data.test.labels()
+    options, threshold, labels = job.config.evaluation, fitted.model.threshold, data.test.labels()
     prediction = fitted.model.answers(data.test.frame)
     held_out = data.rows.labels[fitted.validated]
     return MeasuredModel(
         prediction,
-        evaluate(target, labels, prediction, threshold=threshold, resamples=asked.resamples),
+        evaluate(target, labels, prediction, threshold=threshold, resamples=options.resamples),
         evaluate(target, held_out, fitted.validation, threshold=threshold, resamples=0)
         if len(held_out)
         else None,
         evaluate_slices(
-            asked.slices,
+            options.slices,
             data.test.frame,
             target,
             labels,
             prediction,
             threshold=threshold,
-            resamples=asked.resamples,
+            resamples=options.resamples,
         ),
     )

@@ -40,7 +40,7 @@ def environment(device: str, precision: str) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name, as the system tells it."""
+    """Return the processor's name as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What a job tells while it works. The command line prints it, a notebook shows it, a test collects it."""
+"""Progress of a job: the command line prints it, a notebook shows it, a test collects it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """Listens to a job and says nothing: subclasses override what they want to hear."""
+    """Receives a job's progress and ignores it: subclasses override the methods they need."""
 
     def step(self, title: str, lines: Sequence[str] = ()) -> None:
         """Report that a step is done, and what came of it, one thought a line."""

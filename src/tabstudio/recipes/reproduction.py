@@ -47,7 +47,7 @@ class Reproduction:
 
     @property
     def identical(self) -> bool:
-        """Whether the model was made again to the same bits."""
+        """Whether the second model has the same bits."""
         return not self.deviations
 
     @property
@@ -69,7 +69,7 @@ class Reproduction:
             lines.append(f"  and {len(self.deviations) - MOST_SHOWN:,} more")
         return "\n".join(lines)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary for `json.dumps`."""
         return {**asdict(self), "identical": self.identical}
 

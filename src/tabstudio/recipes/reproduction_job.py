@@ -1,4 +1,4 @@
-"""Train a model again as its bundle says, and hold the two against each other, bit by bit."""
+"""Trains a model again as its bundle records it, and compares the two bit by bit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tabstudio.model.bundle import BundleRecord
     from tabstudio.recipes.fit import NetworkFactory
 
-_Noting = Callable[[str, Mapping[str, Any]], Any]
+_Noting = Callable[[str, Mapping[str, object]], object]
 _NOT_OURS = ("commit", "platform")
 """Told, but no reason for another bit: the commit is the user's own repository's."""
 
@@ -83,8 +83,8 @@ def reproduce(
             pass  # refused before the work, where there is nothing to note it on
     folder = resolve(address, tracking_uri=tracking_uri, registry_uri=registry_uri)
     side = ComparedModel(str(address), folder, network)
-    told = side.record.report.get("environment")
-    if not told:
+    recorded_environment = side.record.report.get("environment")
+    if not recorded_environment:
         raise ModelError(f"model {address}: its bundle does not say what it was made with: train it again")
     if side.record.network["spec"] is None and network is None:
         raise ModelError(
@@ -96,11 +96,11 @@ def reproduce(
             f"model {address}: --minutes cut off some trials of its search, which cannot be cut off at the "
             "same moment again; a search by --trials can be made again"
         )
-    with _threads(told["threads"]):
-        again, checks = _again(side, data, told, reporter or Reporter())
-    found = deviations(side.record, again)
+    with _threads(recorded_environment["threads"]):
+        again, checks = _again(side, data, recorded_environment, reporter or Reporter())
+    differences = deviations(side.record, again)
     seconds = time.monotonic() - started
-    reproduction = Reproduction(str(address), side.record.digest, checks, found, seconds)
+    reproduction = Reproduction(str(address), side.record.digest, checks, differences, seconds)
     if record:
         with _registered(str(address), tracking_uri, registry_uri) as note:
             note(reproduction.sentence, reproduction.facts())
@@ -108,17 +108,21 @@ def reproduce(
 
 
 def _again(
-    side: ComparedModel, data: str | Path | None, told: Mapping[str, Any], reporter: Reporter
+    side: ComparedModel, data: str | Path | None, recorded_environment: Mapping[str, Any], reporter: Reporter
 ) -> tuple[BundleRecord, tuple[Check, ...]]:
-    """The model, made again, and what was checked on the way."""
-    job = _job(side, data, told, reporter)
+    """Return the model, trained again, and the checks of its inputs."""
+    job = _job(side, data, recorded_environment, reporter)
     prepared = prepare(job, side.table(data))
     reporter.step("the table is the one that it was trained on; training again")
     fitted = fit_model(job, prepared, reporter.epoch)
     if job.config.training.distill:
         fitted = distil(job, prepared, fitted)
     now = provenance.environment(fitted.outcome.plan.device, fitted.outcome.plan.precision)
-    checks = (_table_check(side, prepared), *_time_check(side), *_environment_checks(told, now))
+    checks = (
+        _table_check(side, prepared),
+        *_time_check(side),
+        *_environment_checks(recorded_environment, now),
+    )
     measured = measure(job, prepared, fitted)
     model = fitted.model
     model.evidence = prepared.evidence(measured.prediction)
@@ -134,7 +138,7 @@ def _again(
 
 
 def _job(
-    side: ComparedModel, data: str | Path | None, told: Mapping[str, Any], reporter: Reporter
+    side: ComparedModel, data: str | Path | None, recorded_environment: Mapping[str, Any], reporter: Reporter
 ) -> TrainJob:
     """The training as it was asked for, with what was left open settled as it was.
 
@@ -143,11 +147,11 @@ def _job(
     config, report = side.config, side.record.report
     training = replace(config.training, seed=int(report["training"]["seed"]))
     if not training.distill:  # the ensemble's may have been another than that of the network which is left
-        training = replace(training, precision=told["precision"])
+        training = replace(training, precision=recorded_environment["precision"])
     if _ended_by(side) != "minutes":
         training = replace(training, minutes=None)
-    if _usable(told["device"]):
-        training = replace(training, device=told["device"])
+    if _usable(recorded_environment["device"]):
+        training = replace(training, device=recorded_environment["device"])
     config = replace(config, training=training)
     if config.recipe == "tutorial":
         config = tutorial.apply(config)
@@ -190,11 +194,13 @@ def _time_check(side: ComparedModel) -> Iterator[Check]:
         yield Check("ended by", ended, "another moment", same=False)
 
 
-def _environment_checks(told: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Check]:
-    for name, recorded in told.items():
-        found = now.get(name, "")
-        if str(recorded) or str(found):
-            yield Check(name, str(recorded), str(found), recorded == found or name in _NOT_OURS)
+def _environment_checks(
+    recorded_environment: Mapping[str, object], now: Mapping[str, object]
+) -> Iterator[Check]:
+    for name, recorded in recorded_environment.items():
+        current = now.get(name, "")
+        if str(recorded) or str(current):
+            yield Check(name, str(recorded), str(current), recorded == current or name in _NOT_OURS)
 
 
 @contextmanager
@@ -210,7 +216,7 @@ def _registered(address: str, tracking_uri: str | None, registry_uri: str | None
     if not address.startswith("models:"):
         raise ConfigError(hint)
     with Registry(tracking_uri=tracking_uri, registry_uri=registry_uri) as registry:
-        found = AddressResolver(address, registry.client).version()
-        if found is None:
+        version = AddressResolver(address, registry.client).version()
+        if version is None:
             raise ConfigError(hint)
-        yield partial(registry.note, registry.version(found.name, found.version))
+        yield partial(registry.note, registry.version(version.name, version.version))

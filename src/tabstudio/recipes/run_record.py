@@ -1,11 +1,11 @@
-"""What of a job goes into its run: everything that MLflow's own pages shall show."""
+"""Records a job in its run: everything that MLflow's own pages show."""
 
 from __future__ import annotations
 
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,17 +24,17 @@ EXAMPLE_ROWS = 5
 
 
 def start(run: Run, config: TrainConfig, data: PreparedData) -> None:
-    """Record what was asked for, and on which rows."""
+    """Record the options of a job, and its rows."""
     table, target = data.table, data.table.schema.target
     assert target is not None
     run.tags({"tabstudio.version": __version__, "tabstudio.recipe": config.recipe})
-    run.params({name: said(value) for name, value in config.flat().items()})
+    run.params({name: param_value(value) for name, value in config.flat().items()})
     run.params(
         {
             "target": target.name,
             "target_task": target.task,
-            "classes": said(target.classes),
-            "positive_class": said(target.positive),
+            "classes": param_value(target.classes),
+            "positive_class": param_value(target.positive),
             "rows": len(table),
             "train_rows": len(data.parts.train),
             "test_rows": len(data.parts.test),
@@ -69,7 +69,7 @@ def epoch(run: Run, epoch: Epoch, first: int = 0) -> None:
 def plan(run: Run, outcome: TrainingOutcome) -> None:
     """Record what was chosen where the user left it open."""
     chosen = {name: value for name, value in outcome.plan.to_json().items() if name != "reasons"}
-    run.params({f"plan.{name}": said(value) for name, value in chosen.items()})
+    run.params({f"plan.{name}": param_value(value) for name, value in chosen.items()})
     run.params({"stopped_by": outcome.stopped, "epochs_run": len(outcome.history)})
 
 
@@ -83,7 +83,7 @@ def trial(recorder: Recorder, parent: Run, tried: TrialOutcome) -> Run:
         parent=parent,
         start_time=int(begun * 1000),
     ) as run:
-        run.params({name: said(value) for name, value in tried.options.items()})
+        run.params({name: param_value(value) for name, value in tried.options.items()})
         run.params({"ending": outcome.ending, "epochs_run": len(outcome.steps)})
         for step in outcome.steps:
             figures = {"train_loss": step.train_loss, "val_loss": step.val_loss}
@@ -130,8 +130,8 @@ def _mean(values: np.ndarray) -> float:
     return float(np.nanmean(values))
 
 
-def said(value: Any) -> Any:
-    """A value as MLflow's pages shall show it: plain words and JSON, no Python."""
+def param_value(value: object) -> object:
+    """Return a parameter's value for MLflow: collections as JSON, all else as it is."""
     return (
         json.dumps(value, default=str, ensure_ascii=False)
         if isinstance(value, tuple | list | dict)

@@ -52,8 +52,10 @@ class TrialOutcome:
         return self.outcome.trial.number
 
     def __str__(self) -> str:
-        told = ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in self.options.items())
-        return f"trial {self.number}: {told}"
+        options = ", ".join(
+            f"{name.replace('_', ' ')} {shown(value)}" for name, value in self.options.items()
+        )
+        return f"trial {self.number}: {options}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,21 +146,21 @@ def fit_by_search(
     rounds = np.stack([finalist.out_of_fold for finalist in finalists])
     mean, scale = finalists[0].target_mean, finalists[0].target_scale
     weights = weights_of(rounds, rows, mean, scale)
-    kept = np.flatnonzero(weights)
-    pack = join([finalists[i].pack for i in kept])
+    chosen = np.flatnonzero(weights)
+    pack = join([finalists[i].pack for i in chosen])
     outcome = TrainingOutcome(
         pack=pack,
         seeds=pack.seeds,
         history=finalists[0].history,
-        rounds=rounds[kept],
+        rounds=rounds[chosen],
         target_mean=mean,
         target_scale=scale,
         stopped=searched.stopped,
         plan=best[0].outcome.plan,
         decided={"trials": len(searched.tried)} if len(searched.tried) < config.search.trials else {},
     )
-    fitted = assemble_model(rows, config, searched.encoder, outcome, weights[kept])
-    notes = [f"{weights[i]:.0%} {best[i]} (validation loss {best[i].outcome.loss:.4f})" for i in kept]
+    fitted = assemble_model(rows, config, searched.encoder, outcome, weights[chosen])
+    notes = [f"{weights[i]:.0%} {best[i]} (validation loss {best[i].outcome.loss:.4f})" for i in chosen]
     return replace(fitted, notes=tuple(notes))
 
 
@@ -168,7 +170,7 @@ def _usual(config: TrainConfig, rows: TrainingRows) -> tuple[NetworkConfig, Trai
     return network, make_plan(config.training, network, rows.target.task, rows=rows.trained, folds=rows.folds)
 
 
-def _longer_training(rows: TrainingRows, config: TrainConfig, ends: float) -> dict[str, Any]:
+def _longer_training(rows: TrainingRows, config: TrainConfig, ends: float) -> dict[str, object]:
     """Return the options that `train` finds to pay where a regression has little noise: it is trained longer.
 
     They are found by training once, where longer trainings are possible at all, until `ends` at most.
@@ -184,7 +186,7 @@ def _longer_training(rows: TrainingRows, config: TrainConfig, ends: float) -> di
     return outcome.decided if outcome.plan.epochs > plan.epochs else {}
 
 
-def _usual_value(declared: Declared, network: NetworkConfig, plan: TrainingPlan) -> Any:
+def _usual_value(declared: Declared, network: NetworkConfig, plan: TrainingPlan) -> object:
     """The value of an option that `train` would choose; members have it in common."""
     if declared.section == "network":
         return getattr(network, declared.field)
@@ -203,13 +205,13 @@ class SearchSpace:
     """
 
     distributions: dict[str, BaseDistribution]
-    usual: dict[str, Any]
+    usual: dict[str, object]
     hidden: tuple[int, ...]
-    settled: dict[str, Any]
+    settled: dict[str, object]
 
     @classmethod
     def around(
-        cls, config: TrainConfig, rows: TrainingRows, given: frozenset[str], settled: dict[str, Any]
+        cls, config: TrainConfig, rows: TrainingRows, given: frozenset[str], settled: dict[str, object]
     ) -> SearchSpace:
         """The space around the usual choice for these rows, without what is given.
 
@@ -251,7 +253,7 @@ def given_options(config: TrainConfig, options: Collection[str]) -> frozenset[st
     return frozenset(options) | {name for name, value in config.flat().items() if value != usual[name]}
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """An option's value in few characters."""
     if isinstance(value, tuple):
         return "-".join(map(str, value))
@@ -260,8 +262,8 @@ def shown(value: Any) -> str:
 
 def _proposals(
     space: SearchSpace, config: TrainConfig, tried: list[TrialOutcome]
-) -> Iterator[list[tuple[dict[str, Any], Trial]]]:
-    """Batches of trials; after each, Optuna is told what has become of it."""
+) -> Iterator[list[tuple[dict[str, object], Trial]]]:
+    """Yield batches of trials, and report each batch's outcome to Optuna."""
     import optuna
 
     # trials go by Optuna's own log; what is worth telling is told by the sweep
@@ -271,16 +273,16 @@ def _proposals(
     )
     study.enqueue_trial(space.usual)
     while len(tried) < config.search.trials:
-        asked = [
+        trials = [
             study.ask(space.distributions) for _ in range(min(GENERATION, config.search.trials - len(tried)))
         ]
         proposals = []
-        for trial in asked:
+        for trial in trials:
             options = space.options(trial.params)
             chosen = configure(config, **options)
             proposals.append((options, Trial(trial.number, chosen.network, chosen.training)))
         yield proposals
-        for trial, ended in zip(asked, tried[-len(asked) :], strict=True):
+        for trial, ended in zip(trials, tried[-len(trials) :], strict=True):
             _tell(study, trial, ended.outcome)
 
 

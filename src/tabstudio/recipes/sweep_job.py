@@ -46,7 +46,7 @@ class SweepResult:
     seconds: float
 
     @property
-    def best(self) -> dict[str, Any]:
+    def best(self) -> dict[str, object]:
         """Options of the best trial and those that were given, to be handed to `train`."""
         return self.given | self.searched.ranking[0].options
 
@@ -87,7 +87,7 @@ class SweepResult:
 
 
 def sweep(
-    source: Any,
+    source: object,
     target: str,
     *,
     name: str | None = None,
@@ -96,7 +96,7 @@ def sweep(
     tracking_uri: str | None = None,
     reporter: Reporter | None = None,
     config: TrainConfig | None = None,
-    **options: Any,
+    **options: object,
 ) -> SweepResult:
     """Search for the options that `train` is best given for a table.
 
@@ -151,31 +151,31 @@ def sweep(
         file = None if output is None else _claimed(Path(output))
         data = prepare(job)
         given = given_options(job.config, job.given)
-        kept = {key: value for key, value in job.config.flat().items() if key in given - set(_OF_SEARCH)}
+        fixed = {key: value for key, value in job.config.flat().items() if key in given - set(_OF_SEARCH)}
         with recorder.start(experiment=experiment, run_name=f"{job.name} sweep") as run:
             run_record.start(run, job.config, data)
             children = TrialRuns(recorder, run, job.reporter, job.config.search.trials)
             searched = search(data.rows, job.config, given=given, on_tried=children.add)
-            _record(run, searched, kept)
+            _record(run, searched, fixed)
             if file is not None:
-                file.write_text(toml(kept | searched.ranking[0].options), encoding="utf-8")
+                file.write_text(toml(fixed | searched.ranking[0].options), encoding="utf-8")
             run.finish("KILLED" if searched.interrupted else "FINISHED")
         delivery = children.delivered()
     seconds = time.monotonic() - job.started
     shown = data.table.source.files[0] if data.table.source.files else data.table.source.name
-    return SweepResult(job.name, shown, target, kept, file, searched, delivery, seconds)
+    return SweepResult(job.name, shown, target, fixed, file, searched, delivery, seconds)
 
 
-def _record(run: Run, searched: SearchOutcome, kept: dict[str, Any]) -> None:
+def _record(run: Run, searched: SearchOutcome, fixed: dict[str, object]) -> None:
     """Record the best trial in the parent run, and a table of all."""
     best = searched.ranking[0]
-    run.params({f"best.{name}": run_record.said(value) for name, value in best.options.items()})
+    run.params({f"best.{name}": run_record.param_value(value) for name, value in best.options.items()})
     run.params({"best.trial": best.number})
-    run.artifact(toml(kept | best.options).encode(), "best.toml")
+    run.artifact(toml(fixed | best.options).encode(), "best.toml")
     run.artifact(_table(searched).encode(), "trials.csv")
 
 
-def toml(options: dict[str, Any]) -> str:
+def toml(options: dict[str, object]) -> str:
     """Options as a file for `--config`: numbers, words and lists are spelled alike in JSON and TOML."""
     return "".join(f"{name} = {_value(value)}\n" for name, value in options.items())
 
@@ -194,7 +194,7 @@ def _table(searched: SearchOutcome) -> str:
     writer.writerow(["trial", "val_loss", "ending", "epochs", *names])
     for tried in searched.tried:
         outcome = tried.outcome
-        values = [run_record.said(tried.options.get(name, "")) for name in names]
+        values = [run_record.param_value(tried.options.get(name, "")) for name in names]
         writer.writerow([tried.number, outcome.loss, outcome.ending, len(outcome.steps), *values])
     return out.getvalue()
 

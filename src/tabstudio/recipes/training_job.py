@@ -39,7 +39,7 @@ PATIENCE_WITH_REFERENCES = 60.0
 
 
 def train(
-    source: Any,
+    source: object,
     target: str,
     *,
     name: str | None = None,
@@ -51,7 +51,7 @@ def train(
     network: NetworkFactory | str | None = None,
     reporter: Reporter | None = None,
     config: TrainConfig | None = None,
-    **options: Any,
+    **options: object,
 ) -> TrainResult:
     """Train, evaluate, track and register a model of `target` on a table.
 
@@ -129,14 +129,14 @@ def train(
 
 
 def make_job(
-    source: Any,
+    source: object,
     target: str,
     name: str | None,
     network: NetworkFactory | str | None,
     reporter: Reporter | None,
     resume: bool,
     config: TrainConfig | None,
-    options: dict[str, Any],
+    options: dict[str, object],
 ) -> TrainJob:
     """Return the training that the arguments and options describe.
 
@@ -176,7 +176,7 @@ class TrackedTraining:
     checkpoint: Path
 
     def carry_out(self, *, register: bool) -> tuple[FittedModel, Assessment]:
-        """Explore, train, assess; every result goes into the run as soon as it is there."""
+        """Explore, train and assess; every result is recorded in the run at once."""
         job, run = self.job, self.run
         run_record.start(run, job.config, self.data)
         self._keep("exploration", self.data.exploration.save)
@@ -274,7 +274,7 @@ class TrackedTraining:
         run_record.model(self.run, folder, data, assessment, card(card_data, address), name)
 
     def _report_content(self, fitted: FittedModel, assessment: Assessment) -> ReportContent:
-        """Return what the report and the card tell of the training."""
+        """Return the facts on the training for the report and the card."""
         from tabstudio.evaluation.report_content import ReportContent
 
         job, data, plan = self.job, self.data, fitted.outcome.plan
@@ -336,8 +336,8 @@ def _checkpoint(job: TrainJob, data: PreparedData, spool: Path) -> Path:
 
     Raises `ConfigError` where a resumed training has none.
     """
-    told = job.config.flat() | dict.fromkeys(("minutes", "references", "resamples", "slice"))
-    key = json.dumps([told, data.table.fingerprint, data.table.source.name], default=str, sort_keys=True)
+    options = job.config.flat() | dict.fromkeys(("minutes", "references", "resamples", "slice"))
+    key = json.dumps([options, data.table.fingerprint, data.table.source.name], default=str, sort_keys=True)
     folder = spool / "checkpoints" / f"{job.name}-{sha256(key.encode()).hexdigest()[:16]}"
     if job.resume and not folder.exists():
         raise ConfigError(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TrialRuns:
-    """Records each batch of trials as child runs, and tells of it."""
+    """Records each batch of trials as child runs, and reports it."""
 
     def __init__(self, recorder: Recorder, parent: Run, reporter: Reporter, trials: int) -> None:
         self.recorder, self.parent, self.reporter, self.trials = recorder, parent, reporter, trials

@@ -25,7 +25,7 @@ WARNING = (
 
 
 def apply(config: TrainConfig) -> TrainConfig:
-    """Set every choice that the tutorial makes. The seed of the weights and how to read stay as asked for."""
+    """Return the tutorial's configuration; the seed of the weights and the reading options stay."""
     return replace(
         config,
         split=replace(config.split, test_size=0.25, folds=1, seed=RANDOM_STATE),
@@ -56,9 +56,11 @@ def split(table: Table, config: TrainConfig) -> Split:
         raise ConfigError(
             "option recipe: the tutorial's loss is for a target with two classes; leave --recipe out"
         )
-    asked = [name for name in ("group", "time", "column") if getattr(config.split, name)]
-    if asked:
-        raise ConfigError(f"option recipe: the tutorial splits at random; leave --recipe or --{asked[0]} out")
+    splits = [name for name in ("group", "time", "column") if getattr(config.split, name)]
+    if splits:
+        raise ConfigError(
+            f"option recipe: the tutorial splits at random; leave --recipe or --{splits[0]} out"
+        )
     order = np.random.RandomState(RANDOM_STATE).permutation(len(table))
     tested = int(np.ceil(config.split.test_size * len(table)))
     return Split(

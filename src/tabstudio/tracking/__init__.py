@@ -1,4 +1,4 @@
-"""Tracking: a run is written to a local spool, and a process of its own brings it to MLflow."""
+"""Tracking: a run is written to a local spool, and a separate process delivers it to MLflow."""
 
 from __future__ import annotations
 

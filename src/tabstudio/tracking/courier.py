@@ -32,14 +32,14 @@ RUN_TAG = "tabstudio.run"
 
 
 class Courier:
-    """Delivers one run. `step` does a bounded piece of work and says whether there was any."""
+    """Delivers one run. `step` does a bounded piece of work and returns whether there was any."""
 
     def __init__(self, folder: RunFolder, connect: Callable[[RunFolder], MlflowStore]) -> None:
         self.folder = folder
         self.about, self.state = folder.about, folder.state
         self.done = False
         self.samples: list[Metric] = []
-        self._ahead: list[tuple[int, Any]] = []
+        self._ahead: list[tuple[int, object]] = []
         self._connect = connect
         self._latest: dict[str, Metric] = {}
         self._resumed = bool(self.state.run_id)
@@ -92,7 +92,7 @@ class Courier:
         return True
 
     def _join(self) -> None:
-        """Find the run that somebody else has made, and what is in it."""
+        """Find the run that another process created, and its contents."""
         run = self.server("look for the run", lambda: self.server.client.get_run(self.about.into))
         self.state.experiment_id = run.info.experiment_id
         self.state.theirs = {"params": list(run.data.params), "metrics": list(run.data.metrics)}
@@ -108,7 +108,7 @@ class Courier:
         return RunFolder(path) if self.about.parent and (path / "about.json").exists() else None
 
     def _attempted_run(self, experiment: str) -> str:
-        """Return the run that an attempt without an answer has made, or ''."""
+        """Return the run created by an earlier attempt that got no response, or ''."""
         if "run" in self.state.attempted:
             return self._found_run(experiment, self.about.id)
         self.state.attempted.append("run")
@@ -139,10 +139,10 @@ class Courier:
         """Add the source version and the environment. They need nothing from the training process."""
         if not self.about.into:
             self._tags(environment.source_tags(self.about.source, Path(self.about.cwd)))
-        if (found := environment.commit(Path(self.about.cwd))) and not self._is_theirs(
+        if (commit := environment.commit(Path(self.about.cwd))) and not self._is_theirs(
             "params", "git.commit"
         ):
-            self._one_by_one([Param("git.commit", found)])
+            self._one_by_one([Param("git.commit", commit)])
         here = self.folder.path / "environment"
         here.mkdir(exist_ok=True)
         (here / "requirements.txt").write_text("\n".join(environment.packages()) + "\n")
@@ -307,7 +307,7 @@ class Courier:
         self.folder.remove()
 
     def _is_left_running(self, status: str) -> bool:
-        """Say whether somebody else's run still counts as running, though its process has gone."""
+        """Return whether another process's run still counts as running although that process has ended."""
         if status != "KILLED" or self.folder.alive():
             return False
         run = self.server("look at the run", lambda: self.server.client.get_run(self.state.run_id))

@@ -48,8 +48,8 @@ def _git(folder: Path, *words: str) -> str:
 
 def packages() -> list[str]:
     """List every installed distribution as `name==version`, sorted."""
-    found = {d.name: d.version for d in importlib.metadata.distributions() if d.name}
-    return sorted((f"{name}=={number}" for name, number in found.items()), key=str.lower)
+    versions = {d.name: d.version for d in importlib.metadata.distributions() if d.name}
+    return sorted((f"{name}=={number}" for name, number in versions.items()), key=str.lower)
 
 
 def environment() -> dict[str, object]:
@@ -100,7 +100,7 @@ class Sampler:
         return time.monotonic() >= self._due
 
     def sample(self) -> dict[str, float]:
-        """Measure now: megabytes and percent. Empty once the process is gone."""
+        """Measure now: megabytes and percent. Empty once the process has ended."""
         self._due = time.monotonic() + (1.0 if self.count < 10 else 10.0)
         self.count += 1
         memory, disk = self._system.virtual_memory(), self._system.disk_usage(str(self.folder))

@@ -32,7 +32,7 @@ _NEEDED_BY_PYTORCH = ("mlflow", "numpy", "pandas", "torch")
 
 
 def requirements() -> list[str]:
-    """Say what a server has to install, from what is installed here. MLflow's own inference takes 5 s."""
+    """Return a server's requirements, from the packages installed here. MLflow's own inference takes 5 s."""
     return [f"tabstudio=={tabstudio.__version__}", *_installed(_NEEDED)]
 
 

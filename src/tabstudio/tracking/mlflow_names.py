@@ -34,13 +34,13 @@ class Names:
         self._taken: set[str] = set()
 
     def __getitem__(self, name: str) -> str:
-        """Return the name that MLflow is told."""
+        """Return the name used in MLflow."""
         if name not in self._given:
             self._given[name] = self._free(fitting(name))
         return self._given[name]
 
     def changed(self) -> dict[str, str]:
-        """Return the names that could not be kept, each with what it became."""
+        """Return the changed names, each with its name in MLflow."""
         return {name: given for name, given in self._given.items() if name != given}
 
     def _free(self, name: str) -> str:
@@ -95,9 +95,9 @@ def abridged(card: str, limit: int, whole: str) -> str:
     for title in _FIRST_TO_GO:
         if len(text) <= limit:
             return text
-        kept = [section for section in sections if section.partition("\n")[0] != title]
-        gone += [title] * (len(kept) < len(sections))
-        sections = kept
+        remaining = [section for section in sections if section.partition("\n")[0] != title]
+        gone += [title] * (len(remaining) < len(sections))
+        sections = remaining
         text = "\n\n## ".join(sections).rstrip() + f"\n\nLeft out here: {', '.join(gone)}; see `{whole}`.\n"
     return shortened(text, limit)
 

@@ -78,27 +78,27 @@ class MlflowStore:
 
     def experiment(self, name: str) -> str:
         """Find or make an experiment; two processes may do so at once."""
-        found = self("look for the experiment", lambda: self.client.get_experiment_by_name(name))
-        if found is None:
+        experiment = self("look for the experiment", lambda: self.client.get_experiment_by_name(name))
+        if experiment is None:
             try:
                 return str(self("make the experiment", lambda: self.client.create_experiment(name)))
             except RefusedError:
-                found = self("look for the experiment", lambda: self.client.get_experiment_by_name(name))
-                if found is None:
+                experiment = self("look for the experiment", lambda: self.client.get_experiment_by_name(name))
+                if experiment is None:
                     raise
-        if found.lifecycle_stage == "deleted":
+        if experiment.lifecycle_stage == "deleted":
             raise UnreachableError(
                 f"{self.address}: the experiment {name!r} is deleted there; restore it "
-                f"(mlflow experiments restore -x {found.experiment_id}) or name another one; {_WAY_OUT}"
+                f"(mlflow experiments restore -x {experiment.experiment_id}) or name another one; {_WAY_OUT}"
             )
-        return str(found.experiment_id)
+        return str(experiment.experiment_id)
 
     def _sentence(self, doing: str, error: Exception) -> str:
         return f"{self.address}: cannot {doing}: {summarize_error(error)}"
 
 
 def _check_local(uri: str) -> None:
-    """Find out at once what MLflow's migration machinery would tell in fifty lines."""
+    """Check the database's state at once, before MLflow's migrations report it in fifty lines."""
     path = sqlite_file(uri)
     if path is None:
         return

@@ -73,13 +73,13 @@ class ModelUpload:
         return str(model.model_id)
 
     def _found(self, event: ModelEvent) -> str:
-        found = self.server(
+        results = self.server(
             "look for the model",
             lambda: self.client.search_logged_models(
                 [self.state.experiment_id], f"source_run_id = '{self.state.run_id}'"
             ),
         )
-        return next((str(m.model_id) for m in found if m.tags.get(MODEL_TAG) == self._mark(event)), "")
+        return next((str(m.model_id) for m in results if m.tags.get(MODEL_TAG) == self._mark(event)), "")
 
     def _store(self, event: ModelEvent) -> None:
         model_id = self.state.model_id
@@ -134,12 +134,12 @@ class ModelUpload:
         self.state.model_uri = f"models:/{name}/{self.state.version}"
 
     def _found_version(self, name: str, event: ModelEvent) -> str:
-        found = self.server(
+        results = self.server(
             "look for the version",
             lambda: self.client.search_model_versions(f"name = {json.dumps(name)}"),
         )
         mark = self._mark(event)
-        return next((str(v.version) for v in found if v.tags.get(MODEL_TAG) == mark), "")
+        return next((str(v.version) for v in results if v.tags.get(MODEL_TAG) == mark), "")
 
     def _new_version(self, name: str, event: ModelEvent) -> str:
         try:

@@ -207,7 +207,7 @@ class Recorder:
         self._tell(f"finish {run_id}")
 
     def _listen(self, seconds: float) -> bool:
-        """Take in what the delivering process says; False when it has nothing more to say, ever."""
+        """Read the delivering process's reports; False after its last one."""
         lines = None if self._process is None else self._process.hear(seconds)
         for message in lines or ():
             if "problem" in message:
@@ -256,7 +256,7 @@ class _Process:
             return
 
     def hear(self, seconds: float) -> list[dict[str, Any]] | None:
-        """Return what it says within so many seconds, as soon as it says it; None after its end."""
+        """Return its next reports, waiting at most so many seconds; None after its end."""
         out = self._popen.stdout
         if out is None or out.closed:
             return None

@@ -1,4 +1,4 @@
-"""One run, as the code that trains sees it: everything goes to the spool, nothing waits for a server."""
+"""A run of the training code: everything is written to the spool, nothing waits for a server."""
 
 from __future__ import annotations
 

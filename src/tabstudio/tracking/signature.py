@@ -1,4 +1,4 @@
-"""Our schema in MLflow's words: column names and types of what a model takes and gives."""
+"""A model's schema as an MLflow signature: names and types of its inputs and outputs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _label_type(classes: tuple[Label, ...]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """A tensor that a network takes or gives: NumPy's name of its type, -1 for sizes that are free."""
+    """Spec of an input or output tensor: NumPy's name of its type, -1 for free sizes."""
 
     name: str
     dtype: str

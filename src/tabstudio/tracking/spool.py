@@ -34,7 +34,7 @@ from tabstudio.errors import TrackingError
 from tabstudio.tracking.mlflow_names import Names
 
 SEGMENT_BYTES = 8 * 2**20
-"""A journal goes on in a new file after so many bytes: what is delivered of a long run can be removed."""
+"""Size in bytes after which a journal continues in a new file, so that delivered parts can be removed."""
 
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
@@ -139,7 +139,7 @@ class RunFolder:
             events.append((offset, self._parsed(line)))
         return events
 
-    def _parsed(self, line: bytes) -> Any:
+    def _parsed(self, line: bytes) -> object:
         try:
             return json.loads(line) if line.strip() else None
         except ValueError:
@@ -179,7 +179,7 @@ class RunFolder:
         return count
 
     def ended(self) -> bool:
-        """Say whether its process has finished the run, or the run that it goes into is over."""
+        """Return whether its process has finished the run, or the run that it is merged into is over."""
         if (self.path / "over").exists():
             return True
         journals = sorted(self.path.glob("journal-*"))
@@ -189,7 +189,7 @@ class RunFolder:
         return bool(lines) and lines[-1].startswith(b'{"kind": "finish"')
 
     def left(self) -> bool:
-        """Say whether anybody may deliver the run: its recorder was closed, or its process is gone."""
+        """Return whether any process may deliver the run: its recorder is closed or its process has ended."""
         return (self.path / "left").exists() or not self.alive()
 
     def alive(self) -> bool:
@@ -218,12 +218,12 @@ class RunFolder:
 def runs(spool: Path) -> Iterator[RunFolder]:
     """Iterate over the runs in a spool, the oldest first."""
     folder = spool / "runs"
-    found = []
+    folders = []
     for path in folder.iterdir() if folder.is_dir() else ():
         # A run that another process is making or removing at this moment has no `about.json`.
         with contextlib.suppress(FileNotFoundError):
-            found.append(RunFolder(path))
-    yield from sorted(found, key=lambda run: run.about.started)
+            folders.append(RunFolder(path))
+    yield from sorted(folders, key=lambda run: run.about.started)
 
 
 class Journal:
@@ -315,16 +315,16 @@ class Journal:
             raise TrackingError(f"artifact {name}: there is no file {source}")
         with self._lock:
             self._files += 1
-            place = f"files/{self._files:06}"
-        unfinished = self.path / f"{place}.part"
+            relative = f"files/{self._files:06}"
+        unfinished = self.path / f"{relative}.part"
         try:
             _copy(source, unfinished / name)
-            unfinished.rename(self.path / place)
+            unfinished.rename(self.path / relative)
         except OSError as error:
             shutil.rmtree(unfinished, ignore_errors=True)
             self._missed(error)
             return None
-        return place
+        return relative
 
     def close(self) -> None:
         """Close the file. Nothing can be appended after it."""
@@ -332,12 +332,12 @@ class Journal:
             os.close(self._descriptor)
 
     def over(self) -> None:
-        """Note that the run of somebody else's into which this one goes is over."""
+        """Note that the other process's run that this one is merged into is over."""
         with contextlib.suppress(OSError):  # a full disk: then it waits for the end of the process
             (self.path / "over").touch()
 
     def leave(self) -> None:
-        """Leave the run to whoever comes next, if it has not been delivered yet."""
+        """Release the run for another process, if it is not delivered yet."""
         with contextlib.suppress(OSError):  # gone with the delivery; or a full disk, then it is taken later
             (self.path / "left").touch()
 

@@ -1,4 +1,4 @@
-"""The lines of a run's journal that are no metric points: one JSON object each, told apart by `kind`."""
+"""The lines of a run's journal except metric points: one JSON object each, of the type that `kind` names."""
 
 from __future__ import annotations
 

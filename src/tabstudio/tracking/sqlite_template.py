@@ -48,7 +48,7 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def template_file() -> Path:
-    """Where the empty database of the installed versions is kept."""
+    """Return the path of the empty database of the installed versions."""
     folder = Path(setting("XDG_CACHE_HOME")).expanduser() / "tabstudio"
     return folder / f"mlflow-{version('mlflow')}-sqlalchemy-{version('sqlalchemy')}.db"
 

@@ -61,7 +61,7 @@ class Route:
 
 
 class Sync:
-    """The loop: what the recorder's own runs need comes first, what others have left behind after it."""
+    """The delivery loop: the recorder's own runs come first, then those that other processes left."""
 
     def __init__(
         self, spool: Path, tracking_uri: str | None, registry_uri: str | None, everything: bool, answers: int
@@ -76,7 +76,7 @@ class Sync:
         self._servers: dict[tuple[str, str, str], MlflowStore] = {}
 
     def run(self) -> None:
-        """Work until the recorder's process has gone and nothing more can be done."""
+        """Deliver until the recorder's process has ended and nothing is left to deliver."""
         if not self.everything:
             self._warm_up()
         self._find_left_behind()
@@ -127,7 +127,7 @@ class Sync:
         return Route(folder, Courier(folder, self._connect))
 
     def _find_left_behind(self) -> None:
-        """Take what no process delivers: all when asked for, else the runs that nobody writes."""
+        """Claim undelivered runs: all of them on request, else those without a writing process."""
         for folder in runs(self.spool):
             if (self.everything or folder.left()) and folder.claim():
                 route = self._route(folder)

@@ -28,7 +28,7 @@ STEPS = 3
 MOST_SECONDS, MOST_PER_ROW = 60.0, 0.02
 """What a training may take if no time was given: far more than ordinary tables need, be the machine busy."""
 LEAST_EPOCHS, LEAST_WIDTH = 8, 64
-"""A network is made narrower, down to this width, before it has to do with fewer epochs than that."""
+"""Least width to which a network is narrowed before its epochs are reduced below that number."""
 SHARE = 0.9
 """Of the time given; the rest is for what follows the last epoch."""
 
@@ -76,7 +76,7 @@ def afford(rows: TrainingRows, network: NetworkConfig | Factory, wanted: Planned
 
     Without `minutes`, a number of epochs that was given stays what it is.
     """
-    training, decided = wanted.training, dict[str, Any]()
+    training, decided = wanted.training, dict[str, object]()
     bound = training.minutes is not None or training.epochs is None
     wide_open = isinstance(network, NetworkConfig) and network.hidden is None
     while True:
@@ -98,11 +98,11 @@ def afford(rows: TrainingRows, network: NetworkConfig | Factory, wanted: Planned
             break
         network, decided["hidden"] = narrower, narrower.hidden
     members = wanted.size * wanted.rounds if wanted.given else plan.members
-    told = (
+    explanation = (
         f"{members} networks, up to {plan.epochs} epochs of {count(data, plan):,} steps: at most about "
         f"{max(shares * per_epoch * plan.epochs, 0.1):.2g} s at {1000 * per_step:.2g} ms a step, as measured"
     )
-    return Afforded(network, training, decided, told + _bound(wanted))
+    return Afforded(network, training, decided, explanation + _bound(wanted))
 
 
 def _bound(wanted: PlannedTraining) -> str:

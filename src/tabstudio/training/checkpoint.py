@@ -60,11 +60,11 @@ def digest(pack: Pack, data: TrainingTensors, plan: TrainingPlan) -> str:
 
     `minutes` is left out, so that a training that ran out of time can be given more.
     """
-    told = asdict(plan)
+    record = asdict(plan)
     for name in ("minutes", "reasons"):
-        told.pop(name)
+        record.pop(name)
     shapes = {name: list(tensor.shape) for name, tensor in pack.tensors().items()}
-    sha = hashlib.sha256(json.dumps([VERSION, told, pack.description(), shapes], sort_keys=True).encode())
+    sha = hashlib.sha256(json.dumps([VERSION, record, pack.description(), shapes], sort_keys=True).encode())
     for tensor in (data.numbers, data.codes, data.labels, data.weights, data.held):
         sha.update(str((tensor.dtype, tuple(tensor.shape))).encode())
         sha.update(tensor.cpu().contiguous().numpy().data)
@@ -78,7 +78,7 @@ def save(folder: Path, state: LoopState, key: str) -> None:
     """
     from safetensors.torch import save_file
 
-    told = {
+    record = {
         "version": VERSION,
         "digest": key,
         "seconds": state.seconds,
@@ -87,12 +87,12 @@ def save(folder: Path, state: LoopState, key: str) -> None:
         "best_loss": state.best_loss.tolist(),
         "waited": state.waited.tolist(),
         "members": state.members.tolist(),
-        "history": [_plain(epoch) for epoch in state.history],
+        "history": [_epoch_record(epoch) for epoch in state.history],
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with draft_path(folder / FILE) as draft:
-            save_file(_tensors(state), draft, metadata={"state": json.dumps(told)})
+            save_file(_tensors(state), draft, metadata={"state": json.dumps(record)})
     except Exception as error:
         raise TrainingError(f"{folder}: the checkpoint cannot be written: {error}") from error
 
@@ -105,27 +105,27 @@ def load(folder: Path, state: LoopState, key: str) -> bool:
     path = folder / FILE
     if not path.exists():
         return False
-    told, tensors = _read(path)
-    if told.get("version") != VERSION or told.get("digest") != key:
+    record, tensors = _read(path)
+    if record.get("version") != VERSION or record.get("digest") != key:
         raise TrainingError(
             f"{path}: this checkpoint is of other rows or of another configuration; train with the same "
             f"table and options, or start anew without resume"
         )
-    state.keep(told["members"])
+    state.keep(record["members"])
     with torch.no_grad():
-        for kind, kept in _kept(state).items():
-            for name, tensor in kept.items():
+        for kind, tensors_by_name in _kept(state).items():
+            for name, tensor in tensors_by_name.items():
                 tensor.copy_(tensors[f"{kind}.{name}"])
     adam = {name.removeprefix("adam."): t for name, t in tensors.items() if name.startswith("adam.")}
     state.optimizer.load(adam)
     for m, generator in enumerate(state.pack.generators):
         generator.set_state(tensors[f"random.{m}"])
     state.order.set_state(tensors["order"])
-    state.seconds, state.steps = told["seconds"], told["steps"]
-    state.stopped = told["stopped"] if told["stopped"] != "minutes" else ""
-    state.best_loss = np.asarray(told["best_loss"])
-    state.waited = np.asarray(told["waited"])
-    state.history = [_epoch(epoch) for epoch in told["history"]]
+    state.seconds, state.steps = record["seconds"], record["steps"]
+    state.stopped = record["stopped"] if record["stopped"] != "minutes" else ""
+    state.best_loss = np.asarray(record["best_loss"])
+    state.waited = np.asarray(record["waited"])
+    state.history = [_epoch(epoch) for epoch in record["history"]]
     return True
 
 
@@ -136,7 +136,11 @@ def _kept(state: LoopState) -> dict[str, Mapping[str, torch.Tensor]]:
 
 
 def _tensors(state: LoopState) -> dict[str, torch.Tensor]:
-    tensors = {f"{kind}.{name}": t for kind, kept in _kept(state).items() for name, t in kept.items()}
+    tensors = {
+        f"{kind}.{name}": t
+        for kind, tensors_by_name in _kept(state).items()
+        for name, t in tensors_by_name.items()
+    }
     tensors |= {f"adam.{name}": tensor for name, tensor in state.optimizer.state().items()}
     tensors |= {f"random.{m}": generator.get_state() for m, generator in enumerate(state.pack.generators)}
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
@@ -148,18 +152,18 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            told = json.loads((file.metadata() or {})["state"])
-            return told, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            record = json.loads((file.metadata() or {})["state"])
+            return record, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise TrainingError(
             f"{path}: this checkpoint is damaged ({error}); start anew without resume"
         ) from error
 
 
-def _plain(epoch: Epoch) -> dict[str, Any]:
+def _epoch_record(epoch: Epoch) -> dict[str, object]:
     return {n: v.tolist() if isinstance(v, np.ndarray) else v for n, v in asdict(epoch).items()}
 
 
-def _epoch(told: dict[str, Any]) -> Epoch:
-    fields: dict[str, Any] = {n: np.asarray(v) if isinstance(v, list) else v for n, v in told.items()}
+def _epoch(record: dict[str, Any]) -> Epoch:
+    fields: dict[str, Any] = {n: np.asarray(v) if isinstance(v, list) else v for n, v in record.items()}
     return Epoch(**fields)

@@ -25,7 +25,7 @@ SMALL = 2000
 ROWS_PER_BIN, FEWEST_BINS, MOST_BINS = 100, 4, 32
 """A number has a bin for every so many training rows, and no fewer or more bins than these."""
 MOST_BINNED = 200
-"""Where a table has more numbers, none has bins: these would cost more than they bring."""
+"""Tables of more number columns get no bins: these would cost more than they bring."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ class TrainingRows:
         measured = np.setdiff1d(np.arange(numbers.shape[1]), self.inputs.topics)
         if len(measured) > MOST_BINNED:
             return ()
-        seen = numbers[self.fold < 0] if self.folds == 1 else numbers
-        bins = min(max(len(seen) // ROWS_PER_BIN, FEWEST_BINS), MOST_BINS)
-        found = dict(zip(measured.tolist(), quantile_edges(seen[:, measured], bins), strict=True))
-        return tuple(found.get(place, ()) for place in range(numbers.shape[1]))
+        training_numbers = numbers[self.fold < 0] if self.folds == 1 else numbers
+        bins = min(max(len(training_numbers) // ROWS_PER_BIN, FEWEST_BINS), MOST_BINS)
+        edges = dict(zip(measured.tolist(), quantile_edges(training_numbers[:, measured], bins), strict=True))
+        return tuple(edges.get(column, ()) for column in range(numbers.shape[1]))
 
     def data(self, plan: TrainingPlan) -> TrainingTensors:
         """Tensors of a training by this plan, on its device."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from tabstudio.training.data import TrainingTensors
 from tabstudio.training.loop import count
@@ -31,7 +30,7 @@ def may_pay(plan: TrainingPlan, data: TrainingTensors) -> bool:
 
 def longer(
     plan: TrainingPlan, data: TrainingTensors, errors: Sequence[float], fitting: float
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The options of a longer training than by `plan`, none where it would not pay.
 
     `errors` are what this training and shorter ones before it, the latest last, left on held-out rows: root

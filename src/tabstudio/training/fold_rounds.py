@@ -11,7 +11,7 @@ from tabstudio.training.packing import Factory, PackedTraining
 from tabstudio.training.plan import make_plan, sized
 
 MOST = 12
-"""So many rounds a bound on the time may be filled with; more of them bring next to nothing."""
+"""Most rounds that a bound on the time is filled with; more of them bring next to nothing."""
 
 
 def count_rounds(

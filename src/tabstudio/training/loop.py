@@ -173,11 +173,11 @@ class LoopState:
             self.stopped = "not finite"
 
     def restore_best(self) -> None:
-        """Put into `whole` each member's best weights where they were kept, else its last ones; averaged."""
+        """Copy each member's best averaged weights into `whole`, or its last where no best are stored."""
         if not self.best:
             self._store(self.whole.tensors(), np.ones(len(self.whole), dtype=bool))
-        for name, kept in self.best.items():
-            self.whole.tensors()[name].data.copy_(kept)
+        for name, tensor in self.best.items():
+            self.whole.tensors()[name].data.copy_(tensor)
         for parameter in self.whole.parameters():
             parameter.data = parameter.data.contiguous()
 
@@ -192,10 +192,10 @@ class LoopState:
         """Copy the averages of the chosen members of `whole`, as far as they still learn."""
         if into is not self.best and self.pack is self.whole and self.averages is self.learned:
             return
-        for place, member in enumerate(self.members):
+        for index, member in enumerate(self.members):
             if chosen[member]:
                 for name, tensor in self.averages.items():
-                    corner(into[name][member : member + 1], tensor[:1]).copy_(tensor[place : place + 1])
+                    corner(into[name][member : member + 1], tensor[:1]).copy_(tensor[index : index + 1])
 
 
 def train_epochs(
@@ -211,12 +211,12 @@ def train_epochs(
     while not state.stopped:
         pack, data, plan = state.pack, state.data, state.plan
         started, before = time.perf_counter(), state.seconds
-        sums, seen = torch.zeros(2, plan.members, device=data.numbers.device), 0
+        sums, rows_seen = torch.zeros(2, plan.members, device=data.numbers.device), 0
         pack.train()
         for i, batch in enumerate(batches(data, plan, state.order)):
             factor = plan.rate((len(state.history) + i / count(data, plan)) / plan.epochs)
             sums += step(state, batch, factor)
-            seen += len(batch[0])
+            rows_seen += len(batch[0])
             if plan.minutes is not None and before + time.perf_counter() - started > 60.0 * plan.minutes:
                 state.stopped = "minutes"
                 break
@@ -234,7 +234,7 @@ def train_epochs(
             train_loss=state.spread("train_loss", train_loss),
             val_loss=val_loss,
             learning_rate=state.spread("learning_rate", np.asarray(plan.learning_rate) * factor),
-            rows_per_second=seen / max(state.seconds - before, 1e-9),
+            rows_per_second=rows_seen / max(state.seconds - before, 1e-9),
             seconds=state.seconds,
             best=state.judge(val_loss),
             active=np.isin(np.arange(len(state.whole)), state.members),
@@ -342,10 +342,10 @@ def _finite_members(parameters: Sequence[Tensor]) -> np.ndarray:
     return np.asarray(torch.stack(finite).all(0).cpu().numpy())
 
 
-def _not_finite(state: LoopState, place: int, train_loss: np.ndarray, factor: float) -> str:
+def _not_finite(state: LoopState, index: int, train_loss: np.ndarray, factor: float) -> str:
     return (
-        f"epoch {len(state.history) + 1}: the loss or the weights of member {state.members[place] + 1} of "
-        f"{len(state.whole)} are not finite (training loss {train_loss[place]:g}) at a learning rate of "
-        f"{state.plan.learning_rate[place] * factor:g}; lower the learning rate, or look "
+        f"epoch {len(state.history) + 1}: the loss or the weights of member {state.members[index] + 1} of "
+        f"{len(state.whole)} are not finite (training loss {train_loss[index]:g}) at a learning rate of "
+        f"{state.plan.learning_rate[index] * factor:g}; lower the learning rate, or look "
         f"for extreme values in the table"
     )

@@ -77,10 +77,10 @@ class Adam:
     def _calls(self) -> list[_Run]:
         """What each call updates; none where an update over all members costs less."""
         together: dict[tuple[tuple[float, float], ...], list[int]] = {}
-        for place, (decays, rates) in enumerate(zip(self.decays, self.rates, strict=True)):
+        for index, (decays, rates) in enumerate(zip(self.decays, self.rates, strict=True)):
             own = zip(self.learning_rate, self.weight_decay, rates, strict=True)
             pairs = tuple((rate * factor, decay / factor * decays) for rate, decay, factor in own)
-            together.setdefault(pairs, []).append(place)
+            together.setdefault(pairs, []).append(index)
         runs = {pairs: _alike(pairs) for pairs in together}
         most = max(map(len, runs.values()), default=1)
         if most > 1 and sum(p.numel() for p in self.parameters) < LEAST_ENTRIES * most:
@@ -161,8 +161,8 @@ class Adam:
             change = (-learning * rates[i] / (1.0 - first**steps)).view(shape)
             parameter.addcdiv_(self.means[i] * change, below[i])
 
-    def _gradient(self, place: int) -> Tensor:
-        parameter = self.parameters[place]
+    def _gradient(self, index: int) -> Tensor:
+        parameter = self.parameters[index]
         return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
     def state(self) -> dict[str, Tensor]:

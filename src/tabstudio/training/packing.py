@@ -46,15 +46,15 @@ def parted(trainings: Sequence[PackedTraining], rows: TrainingRows) -> list[slic
     """Trainings of one kind in packs that fit the cache."""
     packs: list[slice] = []
     widest = 1
-    for place, (network, plan) in enumerate(trainings):
+    for index, (network, plan) in enumerate(trainings):
         own = max(network.widths, default=1) if isinstance(network, NetworkConfig) else 1
         widest = max(widest, own)
         size = 4 * widest * (plan.batch_size or rows.trained) * plan.members
-        first = packs[-1].start if packs else place
-        if packs and size * (place + 1 - first) <= CACHE:
-            packs[-1] = slice(first, place + 1)
+        first = packs[-1].start if packs else index
+        if packs and size * (index + 1 - first) <= CACHE:
+            packs[-1] = slice(first, index + 1)
         else:
-            packs.append(slice(place, place + 1))
+            packs.append(slice(index, index + 1))
             widest = own
     return packs
 

@@ -1,11 +1,11 @@
-"""Everything that a training needs to be told, chosen from the table's size where the user left it open."""
+"""All settings of a training, chosen from the table's size where the user left them open."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import torch
 
@@ -21,7 +21,7 @@ they overfit after some tens of steps."""
 AVERAGED_EPOCHS, LEAST_AVERAGED = 3, 10
 """Weights are averaged over the steps of so many epochs, and over no fewer steps than that."""
 QUICK_PATIENCE = 12
-"""Epochs that averaged classifiers are given to get better: waiting longer found next to nothing."""
+"""Patience in epochs of averaged classifiers: longer patience found next to nothing."""
 
 Value = TypeVar("Value")
 Schedule = Literal["constant", "flat_cosine"]
@@ -61,7 +61,7 @@ class TrainingPlan:
         """Number of the first of these members in their training: members are seeded in their order."""
         return self.seeds[0] - self.seed
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary for a record of the run."""
         return asdict(self)
 
@@ -234,9 +234,9 @@ def _averaging(rows: int, batch_size: int) -> int:
 
 def _device(wanted: str, reasons: dict[str, str]) -> str:
     if wanted == "auto":
-        found = "cuda" if torch.cuda.is_available() else "cpu"
-        reasons["device"] = "a CUDA device was found" if found == "cuda" else "no CUDA device was found"
-        return found
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        reasons["device"] = "a CUDA device was found" if device == "cuda" else "no CUDA device was found"
+        return device
     kind = wanted.split(":", maxsplit=1)[0]
     usable: dict[str, Callable[[], bool]] = {
         "cpu": lambda: True,

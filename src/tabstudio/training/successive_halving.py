@@ -106,14 +106,14 @@ def successive_halving(
         best = sorted(losses, key=lambda number: (losses[number], number))
         failed = [number for number in best if not math.isfinite(losses[number])]
         going = best[: len(best) - len(failed)]
-        kept = going if share == 1.0 or late else going[: math.ceil(len(best) / 2)]
+        survivors = going if share == 1.0 or late else going[: math.ceil(len(best) / 2)]
         for heat in heats:
             for number in heat.numbers:
                 if number in failed:
                     outcomes[number] = heat.outcome(number, "not finite")
-                elif number not in kept:
+                elif number not in survivors:
                     outcomes[number] = heat.outcome(number, "dropped")
-            heat.keep(kept)
+            heat.keep(survivors)
         heats = [heat for heat in heats if heat.numbers]
         if late:
             break
@@ -129,7 +129,7 @@ class _Heat:
         self.rows, self.size = rows, plans[0].members
         self.trials = {trial.number: trial for trial in trials}
         self.plans = {trial.number: plan for trial, plan in zip(trials, plans, strict=True)}
-        self.places = {trial.number: self.size * place for place, trial in enumerate(trials)}
+        self.places = {trial.number: self.size * index for index, trial in enumerate(trials)}
         self.numbers = [trial.number for trial in trials]
         self.times: list[float] = []
         plan = TrainingPlan.joined(plans)
@@ -153,12 +153,12 @@ class _Heat:
         return range(self.places[number], self.places[number] + self.size)
 
     def losses(self) -> dict[int, float]:
-        """Validation loss of each trial that is still in: of its best weights if these are kept, else now."""
-        kept = self.state.best_loss if self.state.plan.patience else self.state.history[-1].val_loss
-        kept = np.where(self.state.failed, np.inf, kept)
+        """Validation loss of each remaining trial: of its best weights if stored, else of the last."""
+        losses = self.state.best_loss if self.state.plan.patience else self.state.history[-1].val_loss
+        losses = np.where(self.state.failed, np.inf, losses)
         weight = self.data.held_weights.sum(1).cpu().numpy()
-        found = {number: list(self.members(number)) for number in self.numbers}
-        return {number: float(np.average(kept[at], weights=weight[at])) for number, at in found.items()}
+        members = {number: list(self.members(number)) for number in self.numbers}
+        return {number: float(np.average(losses[at], weights=weight[at])) for number, at in members.items()}
 
     def keep(self, numbers: Sequence[int]) -> None:
         """Go on with these trials only."""

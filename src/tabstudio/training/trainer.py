@@ -143,7 +143,7 @@ class _RoundTrainer:
         self,
         rows: TrainingRows,
         most: int,
-        on_epoch: Callable[[Epoch, TrainingPlan], Any],
+        on_epoch: Callable[[Epoch, TrainingPlan], object],
         checkpoint: Path | None,
         resume: bool,
         minutes: float | None,
@@ -190,7 +190,7 @@ class _RoundTrainer:
         return _Part(pack, data, plan, history, raw, state.stopped, seconds)
 
     def lengthened(
-        self, part: _Part, afforded: Afforded, on_plan: Callable[[TrainingPlan], Any]
+        self, part: _Part, afforded: Afforded, on_plan: Callable[[TrainingPlan], object]
     ) -> tuple[_Part, Afforded]:
         """A pack trained again, longer, as often as that pays; and the options that it was trained by.
 
@@ -259,7 +259,7 @@ def _run(
     pack: Pack,
     data: TrainingTensors,
     plan: TrainingPlan,
-    on_epoch: Callable[[Epoch], Any],
+    on_epoch: Callable[[Epoch], object],
     checkpoint: Path | None,
     resume: bool,
 ) -> LoopState:
@@ -282,7 +282,7 @@ def _run(
     return state
 
 
-def _ignore(*_: Any) -> None:
+def _ignore(*_: object) -> None:
     """Do nothing."""
 
 
@@ -290,7 +290,7 @@ def _afforded(
     rows: TrainingRows,
     network: NetworkConfig | Factory,
     wanted: PlannedTraining,
-    on_plan: Callable[[TrainingPlan], Any] | None,
+    on_plan: Callable[[TrainingPlan], object] | None,
     checkpoint: Path | None,
     resume: bool,
 ) -> Afforded:

@@ -12,7 +12,7 @@ import numpy as np
 from tabstudio.model.inference.arrays import Values, log, sigmoid
 
 FARTHEST = 27.0
-"""Log-odds beyond it are taken as this far: 2 in 10**12, and its inverse."""
+"""Log-odds are clipped to it: 2 in 10**12, and its inverse."""
 
 
 @dataclass(frozen=True, slots=True)

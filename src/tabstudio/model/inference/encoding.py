@@ -1,4 +1,4 @@
-"""How encoded columns come about: numbers scaled, values looked up. Over columns, rows and tensors alike."""
+"""Scaling of numbers and lookup of codes, for columns, rows and tensors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 UNSEEN, MISSING, FIRST = 0, 1, 2
 """Codes: values that have none of their own, no value, the first value of the vocabulary."""
 FARTHEST = 1e9
-"""Scaled numbers beyond it are taken as this far: float32 must be able to square and sum them."""
+"""Scaled numbers are clipped to it: float32 must be able to square and sum them."""
 
 
 class CodeTable(NamedTuple):
@@ -94,7 +94,7 @@ class NumberScaler(Generic[Values]):
         return as_single(result)
 
 
-def _is_tame(scaled: Array | Any) -> bool:
+def _is_tame(scaled: Array | object) -> bool:
     """Whether no number is missing or far away; of tensors, whose numbers a traced program lacks, unknown."""
     if not isinstance(scaled, np.ndarray):
         return False
@@ -103,7 +103,7 @@ def _is_tame(scaled: Array | Any) -> bool:
     return bool(np.dot(flat, flat) <= FARTHEST**2)
 
 
-def _any_and_all(x: Any) -> tuple[bool, bool]:
+def _any_and_all(x: object) -> tuple[bool, bool]:
     if isinstance(x, bool | float):  # of one column: it is asked for each block of rows
         return bool(x), bool(x)
     array = np.asarray(x)

@@ -142,7 +142,7 @@ def _lookups(weight: Array, places: Sequence[int], cardinalities: Sequence[int])
     """For each column of codes its place and (k, levels, outputs): what a level adds to the first layer."""
     ends = np.cumsum([0, *cardinalities])
     parts = (weight[:, start:end] for start, end in pairwise(ends))
-    return [(place, np.ascontiguousarray(part)) for place, part in zip(places, parts, strict=True)]
+    return [(index, np.ascontiguousarray(part)) for index, part in zip(places, parts, strict=True)]
 
 
 def _embedded(table: Array, weight: Array, places: Sequence[int], cardinalities: Sequence[int]) -> Lookups:
@@ -150,19 +150,19 @@ def _embedded(table: Array, weight: Array, places: Sequence[int], cardinalities:
     width = table.shape[2]
     ends = np.cumsum([0, *cardinalities])
     return [
-        (place, np.matmul(table[:, ends[i] : ends[i + 1]], weight[:, i * width : (i + 1) * width]))
-        for i, place in enumerate(places)
+        (index, np.matmul(table[:, ends[i] : ends[i + 1]], weight[:, i * width : (i + 1) * width]))
+        for i, index in enumerate(places)
     ]
 
 
 def _looked_up(lookups: Lookups, codes: Array) -> Array | None:
     total: Array | None = None
-    for place, levels in lookups:
-        found = levels[:, codes[:, place]]
+    for index, levels in lookups:
+        vectors = levels[:, codes[:, index]]
         if total is None:
-            total = found
+            total = vectors
         else:
-            total += found
+            total += vectors
     return total
 
 
@@ -203,7 +203,7 @@ _ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "tanh": _tanh,
     "mish": _mish,
 }
-_COMPILERS: Mapping[str, Callable[[Mapping[str, Any], dict[str, Array]], Forward]] = {
+_COMPILERS: Mapping[str, Callable[[Mapping[str, object], dict[str, Array]], Forward]] = {
     "mlp": _mlp,
     "tabular": _tabular,
 }

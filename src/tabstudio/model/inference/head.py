@@ -86,7 +86,7 @@ class OutputHead:
             total = total + member * weight
         return total
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return all but the target, as plain data."""
         fields = {name: getattr(self, name) for name in _STORED}
         return fields | {"curve": None if self.curve is None else asdict(self.curve)}

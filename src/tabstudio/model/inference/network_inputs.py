@@ -15,8 +15,8 @@ MAX_ONE_HOT = 9
 
 def split_by_size(cardinalities: Sequence[int]) -> tuple[list[int], list[int]]:
     """Return the places of the columns that enter by one-hot codes, and of those that have embeddings."""
-    few = [place for place, count in enumerate(cardinalities) if count <= MAX_ONE_HOT]
-    return few, [place for place, count in enumerate(cardinalities) if count > MAX_ONE_HOT]
+    few = [index for index, count in enumerate(cardinalities) if count <= MAX_ONE_HOT]
+    return few, [index for index, count in enumerate(cardinalities) if count > MAX_ONE_HOT]
 
 
 class NumberBins(NamedTuple):
@@ -30,13 +30,13 @@ class NumberBins(NamedTuple):
 
 def number_bins(edges: Sequence[Sequence[float]]) -> NumberBins | None:
     """Return the bins between the edges of each number; None where none has three edges or more."""
-    binned = [(place, np.array(of, np.float32)) for place, of in enumerate(edges) if len(of) > 2]
+    binned = [(index, np.array(of, np.float32)) for index, of in enumerate(edges) if len(of) > 2]
     if not binned:
         return None
     counts = [len(of) - 1 for _, of in binned]
     heights = np.repeat(np.array([count**-0.5 for count in counts], np.float32), counts)
     return NumberBins(
-        np.repeat([place for place, _ in binned], counts),
+        np.repeat([index for index, _ in binned], counts),
         np.concatenate([(of[1:] + of[:-1]) / np.float32(2) for _, of in binned]),
         np.float32(2) * heights / np.concatenate([np.diff(of) for _, of in binned]),
         heights,
@@ -44,7 +44,7 @@ def number_bins(edges: Sequence[Sequence[float]]) -> NumberBins | None:
 
 
 def bend(x: Values, centres: Values, slopes: Values, heights: Values) -> Values:
-    """Return what `PiecewiseLinear` makes of numbers (..., bins), one for each bin; they are overwritten."""
+    """Return `PiecewiseLinear` of numbers (..., bins), one for each bin; the argument is overwritten."""
     x -= centres
     x *= slopes
     return clip(x, -heights, heights)

@@ -34,25 +34,25 @@ Warnings = dict[int, list[dict[str, str]]]
 
 
 class RowEncoder:
-    """Encodes raw rows whose values have the types that the schema wants, and says what is odd about them."""
+    """Encodes raw rows whose values have the schema's types, and collects warnings about them."""
 
     def __init__(self, schema: Schema, encoder: Encoder, profile: Mapping[str, Any]) -> None:
-        order = {column.name: place for place, column in enumerate(schema.features)}
+        order = {column.name: index for index, column in enumerate(schema.features)}
         self.width = encoder.numbers
-        place, plain, self.framed, self.pieces = 0, [], [], []
+        start, plain, self.framed, self.pieces = 0, [], [], []
         for writer in encoder.writers:
             width = len(writer.names)
             if isinstance(writer, NumberColumn):
-                plain.append((place, writer))
+                plain.append((start, writer))
             elif isinstance(writer, TextColumn) and writer.pieces:
-                words = _words(schema, writer.name)
-                self.pieces.append((place, width, writer, order[writer.name], words))
+                words = _missing_words(schema, writer.name)
+                self.pieces.append((start, width, writer, order[writer.name], words))
             else:
-                self.framed.append((place, width, writer))
-            place += width
+                self.framed.append((start, width, writer))
+            start += width
         self.numbers = _Numbers(plain, order, profile.get("columns", {}))
         self.codes = [
-            (order[coder.name], _coder(coder, _words(schema, coder.name))) for coder in encoder.coders
+            (order[coder.name], _coder(coder, _missing_words(schema, coder.name))) for coder in encoder.coders
         ]
 
     @np.errstate(over="ignore", invalid="ignore")
@@ -61,17 +61,17 @@ class RowEncoder:
         warnings: Warnings = {}
         numbers = np.empty((len(rows), self.width), dtype=np.float32)
         self.numbers.write(rows, numbers, warnings)
-        for place, width, writer in self.framed:
+        for start, width, writer in self.framed:
             series = parsed[writer.name]
-            writer.write(series, numbers[:, place : place + width])
+            writer.write(series, numbers[:, start : start + width])
             for row in series.is_null().arg_true() if series.null_count() else ():
                 _warn(warnings, row, _imputed(writer.name))
-        for place, width, text, column, words in self.pieces:
+        for start, width, text, column, words in self.pieces:
             levels = pl.Series([as_word(row[column], words) for row in rows], dtype=pl.String)
-            text.write(levels, numbers[:, place : place + width])
+            text.write(levels, numbers[:, start : start + width])
         codes = np.empty((len(rows), len(self.codes)), dtype=np.int64)
-        for place, (column, code) in enumerate(self.codes):
-            codes[:, place] = [code(row[column], i, warnings) for i, row in enumerate(rows)]
+        for index, (column, code) in enumerate(self.codes):
+            codes[:, index] = [code(row[column], i, warnings) for i, row in enumerate(rows)]
         return numbers, codes, warnings
 
 
@@ -102,7 +102,7 @@ class _Numbers:
         self.columns = [order[column.name] for _, column in columns]
         self.whole = self.columns == list(range(len(order)))
         self.pick = _picker(self.columns)
-        self.out = np.array([place for place, _ in columns], dtype=np.intp)
+        self.out = np.array([index for index, _ in columns], dtype=np.intp)
         self.gaps = np.array([i for i, (_, column) in enumerate(columns) if column.gaps], dtype=np.intp)
         self.scaler = NumberScaler.of([column for _, column in columns], np.asarray)
         ranges = [_range(profile.get(column.name, {})) for _, column in columns]
@@ -147,7 +147,7 @@ def _picker(places: Sequence[int]) -> Callable[[Row], Row]:
     return itemgetter(*places) if places else lambda _: ()
 
 
-Coder = Callable[[Any, int, Warnings], int]
+Coder = Callable[[object, int, Warnings], int]
 
 
 def _coder(column: CodeWriter, missing_words: frozenset[str]) -> Coder:
@@ -157,18 +157,18 @@ def _coder(column: CodeWriter, missing_words: frozenset[str]) -> Coder:
     if isinstance(column, CodedColumn):
         return _coded(column)
     known, missing, unseen = column.table
-    code_of: dict[Any, int] = dict(known)
+    code_of: dict[object, int] = dict(known)
     unseen_warning = _warning(column.name, "unseen_category", "training had no such category")
     imputed, gaps = _imputed(column.name), column.gaps
 
     def code(value: Any, row: int, warnings: Warnings) -> int:
-        found = code_of.get(value)
-        if found is not None:
-            return found
+        known_code = code_of.get(value)
+        if known_code is not None:
+            return known_code
         word = as_word(value, missing_words)
-        found = code_of.get(word)
-        if found is not None:
-            return found
+        known_code = code_of.get(word)
+        if known_code is not None:
+            return known_code
         if word is not None:
             _warn(warnings, row, unseen_warning)
             return unseen
@@ -196,7 +196,7 @@ def _hashed(column: HashedColumn, missing_words: frozenset[str]) -> Coder:
 def _coded(column: CodedColumn) -> Coder:
     """Numbers have their warnings already."""
     known, missing, unseen = column.table
-    code_of: dict[Any, int] = {**known, None: missing}
+    code_of: dict[object, int] = {**known, None: missing}
 
     def code(value: Any, row: int, warnings: Warnings) -> int:
         del row, warnings
@@ -205,7 +205,7 @@ def _coded(column: CodedColumn) -> Coder:
     return code
 
 
-def as_word(value: Any, missing_words: frozenset[str]) -> str | None:
+def as_word(value: object, missing_words: frozenset[str]) -> str | None:
     """A category as the table has it: without blanks around, None for a missing word, 3.0 as 3."""
     if value is None:
         return None
@@ -215,7 +215,7 @@ def as_word(value: Any, missing_words: frozenset[str]) -> str | None:
     return None if word in missing_words else word
 
 
-def _words(schema: Schema, name: str) -> frozenset[str]:
+def _missing_words(schema: Schema, name: str) -> frozenset[str]:
     return frozenset(("", *schema.missing_words, *schema[name].missing_words))
 
 

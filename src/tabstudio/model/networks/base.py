@@ -45,8 +45,8 @@ class NetworkSpec:
         """Width of a hidden layer: one for all, or one for each member."""
         return [own[layer] for own in self.own_hidden] or self.config.widths[layer]
 
-    def to_json(self) -> dict[str, Any]:
-        """A plain dictionary that `NetworkSpec.from_json` takes back."""
+    def to_json(self) -> dict[str, object]:
+        """Return a plain dictionary for `NetworkSpec.from_json`."""
         return asdict(replace(self, config=replace(self.config, hidden=self.config.widths)))
 
     @classmethod
@@ -54,8 +54,8 @@ class NetworkSpec:
         """The specification that `to_json` wrote."""
         config = NetworkConfig(**{**data["config"], "hidden": tuple(data["config"]["hidden"])})
         tuples = {name: tuple(map(tuple, data.get(name, ()))) for name in ("own_hidden", "edges")}
-        told = {"cardinalities": tuple(data["cardinalities"]), "config": config, **tuples}
-        return cls(**{**data, **told})
+        fields = {"cardinalities": tuple(data["cardinalities"]), "config": config, **tuples}
+        return cls(**{**data, **fields})
 
 
 class Pack(nn.Module):
@@ -100,7 +100,7 @@ class Pack(nn.Module):
         chosen.take(self, indices)
         return chosen
 
-    def description(self) -> dict[str, Any]:
+    def description(self) -> dict[str, object]:
         """What network this is, as plain data."""
         assert self.spec is not None
         return self.spec.to_json()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -35,19 +35,19 @@ class Custom(Pack):
         self.factory, self.outputs = factory, outputs
         self.shape = (numbers, tuple(cardinalities), outputs)
         self.cardinalities = tuple(cardinalities)
-        made = [self._made(m, numbers + sum(cardinalities)) for m in range(len(self))]
-        _check_alike(made)
-        self._module = (made[0],)
-        self.names = [name for name, _ in made[0].named_parameters()]
+        modules = [self._made(m, numbers + sum(cardinalities)) for m in range(len(self))]
+        _check_alike(modules)
+        self._module = (modules[0],)
+        self.names = [name for name, _ in modules[0].named_parameters()]
         stacks = (
-            torch.stack(ps) for ps in zip(*([p.data for p in m.parameters()] for m in made), strict=True)
+            torch.stack(ps) for ps in zip(*([p.data for p in m.parameters()] for m in modules), strict=True)
         )
         self.stacked = nn.ParameterList(nn.Parameter(stack) for stack in stacks)
-        self.buffer_names = [name for name, _ in made[0].named_buffers()]
-        for i, parts in enumerate(zip(*(m.buffers() for m in made), strict=True)):
+        self.buffer_names = [name for name, _ in modules[0].named_buffers()]
+        for i, parts in enumerate(zip(*(m.buffers() for m in modules), strict=True)):
             self.register_buffer(f"buffer{i}", torch.stack(list(parts)))
 
-    def description(self) -> dict[str, Any]:
+    def description(self) -> dict[str, object]:
         """What network this is, as plain data: the factory's name and the module as it prints itself."""
         return {"factory": getattr(self.factory, "__qualname__", ""), "module": repr(self._module[0])}
 

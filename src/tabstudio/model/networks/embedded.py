@@ -1,4 +1,4 @@
-"""Numbers with their bins and categories as vectors: what enters the networks that are made for tables."""
+"""Inputs of the networks for tables: numbers with their bins, and categories as vectors."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +31,7 @@ class Joined(Pack):
             first += len(part)
         return join(chosen)
 
-    def description(self) -> dict[str, Any]:
+    def description(self) -> dict[str, object]:
         """The networks' descriptions and seeds, as plain data."""
         return {"joined": [{"spec": pack.description(), "seeds": list(pack.seeds)} for pack in self.packs]}
 

@@ -142,8 +142,8 @@ class PackedEmbedding(nn.Module):
         places = codes + self.offsets
         if places.dim() == 2:
             beside = self.table.transpose(0, 1).reshape(levels, k * width)
-            found = functional.embedding(places, beside).view(*places.shape, k, width)
-            return found.permute(2, 0, 1, 3).flatten(2)
+            embedded = functional.embedding(places, beside).view(*places.shape, k, width)
+            return embedded.permute(2, 0, 1, 3).flatten(2)
         places = places + levels * torch.arange(k, device=places.device)[:, None, None]
         return functional.embedding(places, self.table.flatten(0, 1)).flatten(2)
 
@@ -205,8 +205,8 @@ def dropout(x: Tensor, shares: Sequence[float], generators: Generators, widths: 
         return x
     k, rows, width = len(generators), x.shape[-2], x.shape[-1]
     if x.device.type != "cpu" or not _bernoulli_takes_words():
-        kept = torch.ones(k, rows, width, dtype=x.dtype, device=x.device)
-        for part, share, generator, own in zip(kept, shares, generators, widths, strict=True):
+        mask = torch.ones(k, rows, width, dtype=x.dtype, device=x.device)
+        for part, share, generator, own in zip(mask, shares, generators, widths, strict=True):
             if share:
                 part[:, :own].bernoulli_(1.0 - share, generator=generator)
     else:
@@ -214,9 +214,9 @@ def dropout(x: Tensor, shares: Sequence[float], generators: Generators, widths: 
         for part, share, generator, own in zip(words, shares, generators, widths, strict=True):
             if share:
                 part[:, :own].random_(_LOWEST, None, generator=generator)
-        kept = _as_bernoulli(words, [1.0 - share for share in shares]).to(x.dtype)
+        mask = _as_bernoulli(words, [1.0 - share for share in shares]).to(x.dtype)
     scale = torch.tensor([1.0 - share for share in shares], dtype=x.dtype, device=x.device)
-    return x * kept.div_(scale.view(k, 1, 1)).view(x.shape)
+    return x * mask.div_(scale.view(k, 1, 1)).view(x.shape)
 
 
 def _as_bernoulli(words: Tensor, shares: Sequence[float]) -> Tensor:
@@ -245,15 +245,15 @@ def quick_dropout(
 
     The entries kept are scaled by the share that is truly kept. Shares and widths are as in `dropout`.
     """
-    kept = [min(max(round((1.0 - share) * 256), 1), 256) for share in shares]
-    if min(kept) == 256 or x.numel() == 0:
+    thresholds = [min(max(round((1.0 - share) * 256), 1), 256) for share in shares]
+    if min(thresholds) == 256 or x.numel() == 0:
         return x
     k, rows, width = len(generators), x.shape[-2], x.shape[-1]
     bits = torch.zeros(k, -(-rows * width // 8), dtype=torch.int64, device=x.device)
-    for part, most, generator, own in zip(bits, kept, generators, widths, strict=True):
+    for part, most, generator, own in zip(bits, thresholds, generators, widths, strict=True):
         if most < 256:
             part[: -(-rows * own // 8)].random_(_LOWEST, None, generator=generator)
-    last = torch.tensor(kept, device=x.device).sub_(1).view(k, 1, 1)
+    last = torch.tensor(thresholds, device=x.device).sub_(1).view(k, 1, 1)
     drawn = bits.view(torch.uint8)[:, : rows * width].view(k, width, rows)
     stay = (drawn <= last.to(torch.uint8)).mT.view(*x.shape)
     if x.stride(-1) == 1:
