@@ -66,10 +66,10 @@ class JobPage:
     def _head(self) -> None:
         job = self.job
         what = "Training of" if job.kind == "train" else "Search for"
-        heading(f"{what} {job.asked['name']}")
+        heading(f"{what} {job.request['name']}")
         with ui.element("p").classes("muted under"):
-            ui.label(f"{job.asked['target']} of ").classes("inline")
-            ui.link(job.asked["file"], table_page(job.asked["file"]))
+            ui.label(f"{job.request['target']} of ").classes("inline")
+            ui.link(job.request["file"], table_page(job.request["file"]))
             ui.label(f", started by {job.actor}, {format_time(job.started)} UTC").classes("inline")
 
     def _now(self) -> None:
@@ -175,7 +175,7 @@ class JobPage:
         await self._start(lambda: self.view.studio.jobs.again(self.view.who, self.job.id, resume=resume))
 
     async def _train_the_best(self) -> None:
-        request, best = self.job.asked, self.job.progress.result["best"]
+        request, best = self.job.request, self.job.progress.result["best"]
         start = partial(
             self.view.studio.jobs.start, self.view.who, "train", request["file"], request["target"]
         )

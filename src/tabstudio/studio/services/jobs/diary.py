@@ -41,7 +41,7 @@ class JobDiary:
         finally:
             os.close(file)
 
-    def asked(self) -> JobRequest:
+    def request(self) -> JobRequest:
         """Return the first line: what the job was asked for."""
         with self.path.open("rb") as file:
             first: JobRequest = json.loads(file.readline())

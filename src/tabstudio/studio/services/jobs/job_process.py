@@ -32,7 +32,7 @@ def main(path: Path) -> int:
         diary.write("began", pid=os.getpid())
         if DiaryReader(path).read().stopping:  # before the handler stood
             signal.raise_signal(signal.SIGINT)
-        request = diary.asked()
+        request = diary.request()
         sys.argv = [
             "tabstudio",
             *job_arguments(request),

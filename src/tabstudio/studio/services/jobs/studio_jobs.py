@@ -49,7 +49,7 @@ _RECENT = select(table).order_by(table.c.started.desc()).limit(200)
 class StudioJob:
     """A job and its state.
 
-    `asked` holds kind, table, target, name, options, register, resume and `file`, the table's name.
+    `request` holds kind, table, target, name, options, register, resume and `file`, the table's name.
     `died` is a job whose process is gone without an end in the diary; `elsewhere` one on another machine that
     has not ended. `started` is UTC.
     """
@@ -58,7 +58,7 @@ class StudioJob:
     kind: JobKind
     title: str
     state: JobState
-    asked: JobRequest
+    request: JobRequest
     actor: str
     started: str
     machine: str
@@ -74,7 +74,7 @@ class StudioJob:
     @property
     def command(self) -> str:
         """The command line that does the same."""
-        return job_command(self.asked)
+        return job_command(self.request)
 
     def to_json(self) -> dict[str, object]:
         """What the REST API tells of it: everything but the epochs and the steps."""
@@ -84,7 +84,7 @@ class StudioJob:
             "kind": self.kind,
             "title": self.title,
             "state": self.state,
-            "asked": self.asked,
+            "asked": self.request,
             "command": self.command,
             "actor": self.actor,
             "started": self.started,
@@ -140,7 +140,7 @@ class StudioJobs:
         register: bool = True,
         resume: bool = False,
     ) -> JobRequest:
-        """Return the checked request of `start`: see `StudioJob.asked`, `job_command` for the command line.
+        """Return the checked request of `start`: see `StudioJob.request`, `job_command` for the command line.
 
         Raises `ConfigError` and `DataError` as `start` does.
         """
@@ -171,7 +171,7 @@ class StudioJobs:
         job = self.find(job_id)
         if job.going:
             raise ConfigError(f"job {job.id}: it is {job.state}: let it end, or stop it first")
-        return self._begin(who, job.asked | {"resume": resume})
+        return self._begin(who, job.request | {"resume": resume})
 
     def list(self, limit: int = 50) -> list[StudioJob]:
         """Return the newest jobs first."""
