@@ -46,7 +46,7 @@ def _problem(target: Target, labels, seed: int = 0) -> ReferenceProblem:
 
 
 def _gone(pid: int) -> bool:
-    for _ in range(100):
+    for _ in range(1200):
         if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
             return True
         time.sleep(0.05)
