@@ -1,4 +1,4 @@
-"""Tracking for people who write their own PyTorch loop: what it does is watched, and stands in MLflow."""
+"""Tracking of hand-written PyTorch training loops: they are watched and recorded in MLflow."""
 
 from __future__ import annotations
 

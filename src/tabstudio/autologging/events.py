@@ -1,4 +1,4 @@
-"""What happens in a watched process, and the base class of those who are told of it."""
+"""Events of a watched process, and the base class of their observers."""
 
 from __future__ import annotations
 

@@ -21,10 +21,10 @@ from tabstudio.autologging.trace.call_sites import NOWHERE, CallSite, CodeCall, 
 from tabstudio.autologging.trace.loss_values import LossMean, LossValue
 
 MOST_WAITING = 1000
-"""After so many backward passes without a step of an optimizer there is none: they are the steps."""
+"""Number of backward passes without an optimizer's step after which each of them counts as a step."""
 
 UNVALIDATED_STEPS = 100
-"""By steps, and where nothing is validated, a mean is told after so many."""
+"""Number of steps per mean where metrics go by steps and nothing is validated."""
 
 _EPOCH = re.compile(r"(^|_)((n|i|num|cur|current)_?)?(epochs?|ep|e)(_?(idx|num|number|i|index|id))?$", re.I)
 
@@ -54,7 +54,7 @@ class EpochMeans:
 
     @property
     def rows(self) -> float:
-        """How many rows were trained on, NaN where that is not known; several losses go over the same."""
+        """Return how many rows were trained on, NaN if unknown; several losses share the same rows."""
         counts = list(self.rows_of.values())
         return math.nan if any(map(math.isnan, counts)) else max(counts, default=0.0)
 
@@ -75,7 +75,7 @@ class LoopNest:
 
     @classmethod
     def of(cls, step: CallSite, optimizer_site: CallSite, driven: Callable[[CodeLoop], bool]) -> LoopNest:
-        """Tell it from where the optimizer steps, and where it was made: loops around that are others."""
+        """Find the loops around the optimizer's step; those around its creation are not the training's."""
         entries = [where for where, _ in step.entries]
         around = _common(entries, [where for where, _ in optimizer_site.entries])
         own = [n for n, where in enumerate(entries) if isinstance(where, CodeLoop) and n >= around]
@@ -132,15 +132,15 @@ class EpochDetector:
         return [where for where in entries[shared:] if isinstance(where, CodeCall)]
 
     def made(self, site: CallSite) -> None:
-        """An optimizer of this training was made here."""
+        """Note where an optimizer of this training was created."""
         self._optimizer_sites = site
 
     def remade(self) -> None:
-        """An optimizer was made for what is trained already: in a loop of the training, then."""
+        """Forget the loops: a further optimizer was created inside a loop of the training."""
         self._optimizer_sites, self.shape = NOWHERE, None
 
     def stepped(self, site: CallSite) -> None:
-        """The first optimizer steps here; told again whenever `shape` is None."""
+        """Take the place of the first optimizer's step; called again whenever `shape` is None."""
         self._begin(LoopNest.of(site, self._optimizer_sites, self._driven))
 
     def joins(self, site: CallSite) -> bool:
@@ -152,7 +152,7 @@ class EpochDetector:
         )
 
     def join(self, site: CallSite) -> None:
-        """Another optimizer steps here: the loops around both are the training's."""
+        """Take the place of another optimizer's step: the loops around both are the training's."""
         assert self.shape is not None
         shape = LoopNest.of(site, self._optimizer_sites, self._driven)
         shared = 0
@@ -167,7 +167,7 @@ class EpochDetector:
             self._is_sure = False
 
     def take(self, event: Event) -> None:
-        """A backward pass was made, or a loss was computed that none follows."""
+        """Take a backward pass or an evaluated loss."""
         if self._stepless:
             event.steps = self._steps + isinstance(event, BackwardEvent)
         if self.shape is None or self.by_steps is None:
@@ -189,7 +189,7 @@ class EpochDetector:
 
     @property
     def fixed(self) -> int:
-        """How many entries of a step's place, the outermost, stay the same in an epoch.
+        """Return how many outermost entries of a step's call site stay the same in an epoch.
 
         A pass of a data loader has its own number and needs none.
         """
@@ -197,7 +197,7 @@ class EpochDetector:
 
     @property
     def begun(self) -> int:
-        """How many epochs have begun."""
+        """Return how many epochs have begun."""
         return self.count + bool(self._now.passes)
 
     @property
@@ -216,12 +216,12 @@ class EpochDetector:
         now.steps = self._steps = steps
 
     def about_to_train(self) -> None:
-        """A batch goes into the network: what was evaluated after a step is complete."""
+        """Close an epoch whose evaluation is complete before the next batch is trained on."""
         if self._is_complete():
             self._close()
 
     def end(self, steps: int = 0) -> list[EvaluationEvent]:
-        """The training is over, after so many steps: close what is open.
+        """Close what is open at the end of the training, after `steps` steps.
 
         Returns what was evaluated after the last epoch.
         """
@@ -235,7 +235,7 @@ class EpochDetector:
         return after
 
     def _wait(self, event: Event) -> None:
-        """Nothing is known of the loops yet, or not enough."""
+        """Keep an event until enough is known of the loops."""
         if len(self._waiting) < 100 * MOST_WAITING:
             self._waiting.append(event)
         if self.shape is not None:
@@ -246,7 +246,7 @@ class EpochDetector:
             self.without_optimizer()
 
     def without_optimizer(self) -> None:
-        """No optimizer steps: each backward pass is a step."""
+        """Count each backward pass as a step, as no optimizer steps."""
         if self.shape is not None:
             return
         first = _first(self._waiting)
@@ -271,7 +271,7 @@ class EpochDetector:
         self._decide()
 
     def _decide(self, final: bool = False) -> None:
-        """Is each iteration of a single loop an epoch? Two tell: both validate, or the same tensors go in."""
+        """Decide whether each iteration of a single loop is an epoch: two validate, or get the same tensors."""
         if self.shape is None:
             return
         if self.by_steps is None:

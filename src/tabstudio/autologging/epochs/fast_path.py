@@ -1,4 +1,4 @@
-"""Steps of one epoch that differ in their losses only, as nearly all do: each of them costs little."""
+"""Fast path for the steps of one epoch that differ only in their losses, as nearly all do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 AT_ONCE = 64
-"""So many steps are taken in at once, or those of `FLUSH_SECONDS`."""
+"""Number of steps that are taken in at once, unless `FLUSH_SECONDS` pass before."""
 
 
 class FastPath:
@@ -52,7 +52,7 @@ class FastPath:
         point: CodeCall | None,
         loader_pass: int,
     ) -> None:
-        """The steps to come are expected to be like the last one, the `count`-th of the optimizer `owner`."""
+        """Expect further steps like the last one, the `count`-th of the optimizer `owner`."""
         self.on, self.stepped = True, True
         self.metrics, self.owner, self.count = metrics, owner, count
         self._backward_site, self._loss_function, self._point, self._loader_pass = (
@@ -104,7 +104,7 @@ class FastPath:
         return True
 
     def step(self) -> None:
-        """The step of the backward pass was made."""
+        """Count the optimizer's step after the backward pass."""
         self.stepped = True
         self.count = count = self.count + 1
         training = self.metrics.training
@@ -115,7 +115,7 @@ class FastPath:
             self._take_in()
 
     def end(self) -> UnfinishedStep | None:
-        """Something else happens. Returns the backward pass that no step has followed."""
+        """Leave the fast path; return the backward pass that no step has followed."""
         unfinished = None if self.stepped else self._unfinished()
         self._take_in()
         self.on, self.stepped = False, True
@@ -123,7 +123,7 @@ class FastPath:
         return unfinished
 
     def recall(self) -> tuple[int, ComputedLoss] | None:
-        """Give back the loss whose backward pass was awaited: it waits like any other one."""
+        """Return the loss whose backward pass is awaited, for the pending losses."""
         if not self.number:
             return None
         number, self.number = self.number, 0

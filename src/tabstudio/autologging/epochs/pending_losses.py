@@ -1,4 +1,4 @@
-"""A backward pass: which loss it is of, what the user calls that, and of which parts it was made."""
+"""Losses with a graph that wait for `backward`: their names, and the parts they are made of."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _MOST_PENDING = 500
 _MOST_PARTS = 4
-"""So many parts of a loss are told that come from the same function: more are a list of the user's."""
+"""Number of parts from the same function up to which each is a metric; more are a list of the user's."""
 
 
 class PendingLosses:
@@ -51,7 +51,7 @@ class PendingLosses:
         return autograd_graph.find_ancestor(tensor, self.computed) is not None
 
     def scaled(self, loss: torch.Tensor, result: torch.Tensor) -> None:
-        """A loss was multiplied by the factor of a `GradScaler`: what counts is the loss."""
+        """Note the loss that a `GradScaler` has multiplied: the unscaled one is recorded."""
         number = autograd_graph.node_number(result)
         if number is not None:
             self._scaled = {number: self._resolve(loss)}
@@ -114,7 +114,7 @@ class PendingLosses:
     def _study(
         self, source: LossSource, tensor: torch.Tensor, frame: FrameType, point: CodeCall | None
     ) -> None:
-        """Nobody has seen this loss come into being: watch the user's function or module that returns it."""
+        """Watch the user's function or module that returns a loss which no watched function computed."""
         self._studied.add(point)
         user = next(user_frames(frame), None)
         if user is None:
@@ -143,7 +143,7 @@ class PendingLosses:
         return LossSource(loss, parts=named, inputs=inputs)
 
     def _multiple(self, tensor: torch.Tensor, ancestor: autograd_graph.LossAncestor) -> LossSource:
-        """Divided by a whole number, it is a share of an accumulated gradient: the loss itself counts."""
+        """Return the source of a multiple; divided by a whole number, as to accumulate, it counts undivided."""
         computed = self.computed.pop(ancestor.number)
         share = ancestor.exact and not ancestor.reduced and ancestor.divided == round(ancestor.divided) >= 1
         loss = computed.loss

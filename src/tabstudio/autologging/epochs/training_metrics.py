@@ -1,4 +1,4 @@
-"""Follows one training: from what was seen of it to the names and steps of its metrics."""
+"""Names, values and steps of the metrics of one training."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     import torch
 
 _EVERY_STEP = 1000
-"""So many steps are all recorded; of twice as many every second one, and so on."""
+"""Number of steps that are all recorded; up to twice as many, every second one, and so on."""
 FLUSH_SECONDS = 1.0
-"""A process that is killed loses the losses of no more seconds than that."""
+"""Seconds between two flushes: a killed process loses the losses of no more."""
 _ALL_ARE_KNOWN = 20
-"""After so many steps each loss has been seen once: now it is settled what they are called."""
+"""Number of steps after which every loss has occurred once and their names are settled."""
 
 
 @dataclass(slots=True)
@@ -72,11 +72,11 @@ class TrainingMetrics:
         self._flushed = time.perf_counter()
 
     def _number(self) -> int:
-        """The number of the epoch that goes on; each step is one as long as nothing else is known."""
+        """Return the number of the current epoch; each step is one as long as no loops are known."""
         return self.epochs.begun if self.epochs.by_steps is False else self.training.steps
 
     def evaluated(self, event: EvaluationEvent) -> None:
-        """A loss was computed only to be looked at."""
+        """Take an evaluated loss."""
         self._sites.setdefault(event.group, event.site)
         self.epochs.take(event)
 
@@ -102,7 +102,7 @@ class TrainingMetrics:
         return self._every or 1 << (step // _EVERY_STEP).bit_length()
 
     def _flush_now_and_then(self) -> None:
-        """Leave little to be lost when the process is killed. One step may still turn out to be an epoch."""
+        """Flush the losses from time to time, except while one step may still turn out to be an epoch."""
         late = time.perf_counter() - self._flushed > FLUSH_SECONDS and self.epochs.in_steps
         if len(self._steps) >= _EVERY_STEP or (late and self.training.steps > _ALL_ARE_KNOWN):
             self._flush_steps()
@@ -118,7 +118,7 @@ class TrainingMetrics:
             self._norms.append(run_parameters.gradient_norm(optimizer))
 
     def end(self) -> None:
-        """The training is over."""
+        """Record what is open at the end of the training."""
         after = self.epochs.end(self.training.steps)
         if self._last is not None:
             self._describe_sizes(self._last)
@@ -157,7 +157,7 @@ class TrainingMetrics:
         self._describe({"batch_size": int(stretch.batch), **rows}, self)
 
     def _rates_of(self, stretch: EpochMeans) -> dict[int, list[object]]:
-        """The learning rates of its last step: the first epochs are told late, and rates change."""
+        """Return the learning rates of an epoch's last step, which may differ from the present ones."""
         steps = stretch.steps if stretch.evaluated else stretch.steps + 1
         return self._first_rates.get(steps, self._rates) if stretch.passes else {}
 
@@ -175,7 +175,7 @@ class TrainingMetrics:
             yield f"train_{self._called(name)}", mean.value
 
     def _called(self, name: str) -> str:
-        """The loss is `loss`; of several, when the first is told, each is called as the user calls it."""
+        """Return a loss's metric name: `loss`, or with several the user's name of each."""
         if name not in self._names:
             wholes = [backward_site.name for backward_site in self.backward_sites.values()]
             first = not self._names and len(wholes) == 1 and name == wholes[0]
@@ -198,7 +198,7 @@ class TrainingMetrics:
         return {self._groups[key]: means for key, means in stretch.evaluated.items()}
 
     def _hint(self, key: str) -> str:
-        """What the evaluated part seems to be: as its loader is called, or the innermost code that tells."""
+        """Return the evaluated part of the data, by its loader's name or the innermost code that names one."""
         hint = key.partition("#")[0]
         if hint or key not in self._sites:
             return hint
@@ -231,7 +231,7 @@ class TrainingMetrics:
             yield f"{group}_{'loss' if loss_function == main else label}", mean.value
 
     def _main(self, means: dict[str, LossMean]) -> str:
-        """Which of the evaluated losses is the loss that is trained on; '' where that cannot be told."""
+        """Return the name of the evaluated loss that is trained on, '' if it cannot be determined."""
         backward_sites = list(self.backward_sites.values())
         if len(backward_sites) != 1 or not backward_sites[0].whole:
             return ""
@@ -261,7 +261,7 @@ class TrainingMetrics:
         self._flushed = time.perf_counter()
 
     def _tests(self, after: list[EvaluationEvent]) -> None:
-        """What was evaluated when the epochs were over: a test, unless it is a part that was seen before."""
+        """Record what was evaluated after the last epoch: a test, unless the part was evaluated before."""
         means: dict[str, dict[str, LossMean]] = {}
         passes: dict[str, list[int]] = {}
         for event in after:

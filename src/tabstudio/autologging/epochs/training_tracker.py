@@ -61,18 +61,18 @@ class TrainingTracker:
 
     @property
     def steps(self) -> int:
-        """The number of steps of the current training."""
+        """Return the number of steps of the current training."""
         return self.current.training.steps if self.current is not None else 0
 
     def made(self, optimizer: torch.optim.Optimizer, site: CallSite) -> None:
-        """An optimizer was made."""
+        """Note where an optimizer was created."""
         self.anything_made = True
         self._optimizer_sites[optimizer] = site
 
     def backward(
         self, event: BackwardEvent, source: LossSource, point: CodeCall | None, tensor: torch.Tensor
     ) -> None:
-        """A backward pass is made. It counts when a step follows, or when there is no optimizer."""
+        """Take a backward pass; it counts when a step follows, or when there is no optimizer."""
         self._loosen()
         if self.current is None and not self.anything_made and len(self._open_steps) < 3:
             self._changes.look(tensor)
@@ -82,7 +82,7 @@ class TrainingTracker:
             self.settle()
 
     def evaluated(self, event: EvaluationEvent) -> None:
-        """A loss was computed only to be looked at."""
+        """Take an evaluated loss."""
         self._loosen()
         if self._open_steps:
             self.settle()
@@ -92,17 +92,17 @@ class TrainingTracker:
             self._early_evaluations.append(event)
 
     def trains_again(self, module: torch.nn.Module) -> None:
-        """A model that was looked at is about to be trained on again."""
+        """Tell the observers that an evaluated model is about to be trained again."""
         if self.current is not None:
             self._session.tell("trains_again", self.current.training, module)
 
     def about_to_train(self) -> None:
-        """A batch goes into a model that is trained."""
+        """Note that a batch goes into a model that is trained."""
         if self.current is not None and not self._open_steps:
             self.current.epochs.about_to_train()
 
     def stepped(self, optimizer: torch.optim.Optimizer, frame: FrameType) -> TrainingMetrics:
-        """An optimizer has made a step, no steady one: the backward passes before it are its own."""
+        """Take an optimizer's step outside the fast path, with the backward passes before it."""
         owner = id(optimizer)
         self._loosen()
         metrics = self._owners.get(owner)
@@ -120,7 +120,7 @@ class TrainingTracker:
         return metrics
 
     def _look_for_likeness(self, metrics: TrainingMetrics, owner: int, steps: list[UnfinishedStep]) -> None:
-        """Two steps in a row of the same kind in the same epoch: those that come will be so, too."""
+        """Enter the fast path after two steps in a row of the same kind in the same epoch."""
         before, self._before = self._before, (steps[0].point, owner) if len(steps) == 1 else None
         if self._before is None or self._before != before:
             return
@@ -134,7 +134,7 @@ class TrainingTracker:
             )
 
     def _loosen(self) -> None:
-        """Something else happens than steps as the one before."""
+        """Leave the fast path: something other than a step like the last one happens."""
         fast_path = self._fast_path
         if not fast_path.on:
             return
@@ -171,7 +171,7 @@ class TrainingTracker:
             self._commit(current, owner, current.training.steps + 1)
 
     def end(self) -> None:
-        """The process ends: close everything."""
+        """Close everything at the end of the process."""
         self.settle()
         self._end_current()
 
@@ -310,7 +310,7 @@ class TrainingTracker:
 
 
 class _Changes:
-    """Without an optimizer, a loop of backward passes is a training if what they go to changes."""
+    """Watches whether gradient leaves change: without an optimizer that makes a loop a training."""
 
     def __init__(self) -> None:
         self.any_changed = False

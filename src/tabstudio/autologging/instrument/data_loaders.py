@@ -42,7 +42,7 @@ class LoaderPasses:
     def install(
         self, module: ModuleType, guard: Callable[[Callable[..., None]], Callable[..., None]]
     ) -> None:
-        """Look on where a pass begins, and where each batch is asked for. There is no hook for it."""
+        """Wrap the beginning of a pass and the request for each batch: there are no hooks for them."""
         loader, iterator = module.DataLoader, batch_iterator_class(module)
         iterate, next_batch = loader.__iter__, iterator.__next__
         on_pass, on_batch = guard(self._pass_began), guard(self._before_batch)

@@ -109,7 +109,7 @@ class LossFunctions:
         self._within += 1
 
     def _watch_module(self, module: nn.Module) -> None:
-        """A criterion, or a model that returns its loss, of the user's own writing."""
+        """Watch a criterion, or a model that returns its loss, that the user has written."""
         label = type(module).__name__
 
         def before(*_: object) -> None:

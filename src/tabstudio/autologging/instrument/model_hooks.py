@@ -33,7 +33,7 @@ class ModelHooks:
         return {name: module for name, module in named.items() if id(module) not in inside}
 
     def hook(self, module: nn.Module) -> None:
-        """Be told of the forward passes of a module, and of the one inside it.
+        """Register a forward pre-hook on a module and on the one inside it.
 
         A compiled module is hooked outside only: a hook inside would have it compiled anew.
         """

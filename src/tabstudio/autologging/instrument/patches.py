@@ -1,4 +1,4 @@
-"""Replacing a library's attribute and putting it back; being told when a library is imported."""
+"""Replaces attributes of libraries and restores them; calls back when a library is imported."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class ImportHooks:
             sys.meta_path.insert(0, self._finder)
 
     def undo(self) -> None:
-        """Listen no more."""
+        """Remove the finder from `sys.meta_path`."""
         self._finder.waiting.clear()
         if self._finder in sys.meta_path:
             sys.meta_path.remove(self._finder)

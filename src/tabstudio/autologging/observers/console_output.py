@@ -1,4 +1,4 @@
-"""What the user's code prints, and the code itself, kept beside the run."""
+"""Records the script and what it prints as artifacts of the run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tabstudio.tracking.run import Status
 
 MOST_CHARACTERS = 8_000_000
-"""Of each stream so much is kept, so that a script that prints for days fills no disk."""
+"""Number of characters kept of each stream, so that a script that prints for days fills no disk."""
 
 
 class ConsoleObserver(Observer):
@@ -32,7 +32,7 @@ class ConsoleObserver(Observer):
         self._copies: list[_Copy] = []
 
     def install(self, session: AutologSession) -> None:
-        """Listen."""
+        """Replace the streams' `write`."""
         self._session = session
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
@@ -40,7 +40,7 @@ class ConsoleObserver(Observer):
                 self._copies.append(_Copy(name, stream))
 
     def remove(self) -> None:
-        """Listen no more."""
+        """Restore the streams' `write`."""
         for copy in self._copies:
             copy.close()
 
@@ -81,7 +81,7 @@ class _Copy:
         return listener
 
     def text(self) -> str:
-        """What was written, each line as a terminal shows it in the end: bars write over themselves."""
+        """Return what was written, each line as a terminal shows it at the end: bars overwrite themselves."""
         cut = "" if self._room > 0 else f"\n... (only the first {MOST_CHARACTERS:,} characters are kept)\n"
         lines = "".join(self._parts).split("\n")
         return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines) + cut

@@ -1,4 +1,4 @@
-"""The data that a training sees, as inputs of its run: what was split, tensors, loaders."""
+"""Records the data of a training as inputs of its run: splits, tensors and loaders."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from tabstudio.tracking.signature import TensorSpec
 
 HASHED_BYTES = 2**28
-"""Of more data the fingerprint is that of evenly spaced rows."""
+"""Bytes up to which all rows are hashed; of more data evenly spaced rows are."""
 _CONTEXTS = {"val": "validation", "test": "testing", "train": "training"}
 LOOKS = 3
-"""So many forward passes show whether every one of them gets the same tensor."""
+"""Number of forward passes that are compared to find a tensor that all of them get."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetRecord:
-    """A piece of data: what it is called, what it is for, and what it looks like."""
+    """One data set: its name, its use (training, validation, testing), fingerprint and schema."""
 
     name: str
     context: str
@@ -59,7 +59,7 @@ class DatasetObserver(Observer):
     name = "data"
 
     def install(self, session: AutologSession) -> None:
-        """Look on where scikit-learn splits. There is no hook for it."""
+        """Wrap scikit-learn's split and `DataLoader.__iter__`: there are no hooks for them."""
         self._session = session
         self._patches = Patches()
         self._noted: list[DatasetRecord] = []
@@ -75,7 +75,7 @@ class DatasetObserver(Observer):
         self._unhook()
 
     def training_began(self, training: WatchedTraining) -> None:
-        """Record what was split for it; if nothing was, see whether one tensor is trained on all the time."""
+        """Record the splits; without one, watch whether the model is trained on one tensor all the time."""
         if not self._session.options.log_datasets:
             return
         for data in self._noted:
@@ -87,11 +87,11 @@ class DatasetObserver(Observer):
                 self._handles.append(module.register_forward_pre_hook(hook))
 
     def training_ended(self, training: WatchedTraining) -> None:
-        """Look no longer."""
+        """Remove the forward hooks."""
         self._unhook()
 
     def same_tensor(self, run: Run, name: str, tensor: Any) -> None:
-        """A model is trained on the same tensor again and again: that is its data."""
+        """Record the one tensor that a model is trained on at every step."""
         self._unhook()
         self._record(run, of_tensors(name, "training", [("input", tensor)]))
 
@@ -160,7 +160,7 @@ class DatasetObserver(Observer):
 
 
 class _Same:
-    """Sees whether the first forward passes of a training all get the same tensor."""
+    """Compares the inputs of the first forward passes of a training."""
 
     def __init__(self, inputs: DatasetObserver, run: Run, name: str) -> None:
         self._inputs, self._run, self._name = inputs, run, name
@@ -239,7 +239,7 @@ def _hash(tensor: Any, digest: Digest) -> None:
 
 
 def _context(part: str) -> str:
-    """What data is for, by what the user calls it; else by whether gradients are wanted."""
+    """Return the use of data, by its variable's name, else by whether gradients are enabled."""
     import torch
 
     return _CONTEXTS.get(part, "training" if torch.is_grad_enabled() else "validation")

@@ -32,7 +32,7 @@ _READERS = ("get_title", "get_xlabel", "get_ylabel", "get_xlim", "get_ylim", "ge
 
 @dataclass
 class _KnownFigure:
-    """What was kept of a figure: its look, and the parts that it had when it was last shown."""
+    """State of a figure when last shown or saved: the checksum of its look, and its parts."""
 
     look: int = 0
     shown: weakref.WeakSet[Artist] = field(default_factory=weakref.WeakSet)
@@ -49,7 +49,7 @@ class FigureObserver(Observer):
     name = "figures"
 
     def install(self, session: AutologSession) -> None:
-        """Look on where figures are shown and saved. There are no hooks for it."""
+        """Wrap the functions that show and save figures: there are no hooks for them."""
         self._session = session
         self._patches = Patches()
         self._known = weakref.WeakKeyDictionary[object, _KnownFigure]()
@@ -95,7 +95,7 @@ class FigureObserver(Observer):
             self._patches.set(owner, name, watched)
 
     def _watch_notebook(self, backend: ModuleType) -> None:
-        """A notebook shows, at the end of a cell, what was drawn in it."""
+        """Wrap the function with which a notebook shows the figures of a cell at its end."""
         show: Callable[..., object] = backend.show
         keep_all = self._session.guarded(self, self._shown)
 
@@ -159,14 +159,14 @@ class FigureObserver(Observer):
 
 @contextmanager
 def _without_screen() -> Iterator[None]:
-    """Showing without a screen shows nothing: the picture is kept, so nobody needs to be warned."""
+    """Silence matplotlib's warning that there is no screen: the picture is kept in the run."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", _NO_SCREEN, UserWarning)
         yield
 
 
 def _parts(figure: Figure) -> list[Artist]:
-    """The axes of a figure, and what is drawn in them."""
+    """Iterate over the axes of a figure and what is drawn in them."""
     parts: list[Artist] = []
     for axes in figure.axes:
         own = [*axes.lines, *axes.patches, *axes.collections, *axes.texts, *axes.images, *axes.tables]
@@ -192,7 +192,7 @@ def _only_new(figure: Figure, shown: weakref.WeakSet[Artist]) -> Iterator[None]:
 
 
 def _look(figure: Figure) -> int:
-    """A number that changes with what can be seen: curves, colours, places, texts, limits."""
+    """Return a checksum of what can be seen: curves, colours, positions, texts, limits."""
     import numpy as np
 
     look = zlib.crc32(repr(figure.get_suptitle()).encode())

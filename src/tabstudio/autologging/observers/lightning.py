@@ -1,4 +1,4 @@
-"""Lightning runs the loop itself and knows its epochs: what it measures is recorded, nothing is guessed."""
+"""Records what a Lightning `Trainer` measures, by Lightning's own epochs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Trainer(Protocol):
-    """What is read of a Lightning trainer, and where a callback is added."""
+    """Attributes of a Lightning trainer that are read, and its list of callbacks."""
 
     callbacks: list[object]
     optimizers: list[torch.optim.Optimizer]
@@ -31,7 +31,7 @@ class LightningObserver(Observer):
     name = "Lightning"
 
     def install(self, session: AutologSession) -> None:
-        """Look on where a `Trainer` begins to fit, as soon as Lightning is imported."""
+        """Wrap `Trainer.fit` as soon as Lightning is imported."""
         self._session = session
         self._patches = Patches()
         for package in ("lightning.pytorch", "pytorch_lightning"):

@@ -1,4 +1,4 @@
-"""Scripts that use MLflow themselves: what is seen of a training goes into the run that they start."""
+"""Joins the runs of scripts that use MLflow themselves: the training is recorded in the script's run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class MlflowRunObserver(Observer):
     name = "the script's own use of MLflow"
 
     def install(self, session: AutologSession) -> None:
-        """Look on where runs are made, as soon as the script imports MLflow."""
+        """Wrap the functions that start and end runs, as soon as the script imports MLflow."""
         self._session = session
         self._patches = Patches()
         self._joined: dict[str, Run] = {}
@@ -40,7 +40,7 @@ class MlflowRunObserver(Observer):
         self._patches.undo()
 
     def process_ends(self, status: Status) -> None:
-        """What waited until now goes where the script has told MLflow to put runs."""
+        """Send a run that is still held to the tracking server that the script has set."""
         mlflow = sys.modules.get("mlflow")
         if mlflow is None:
             return
@@ -77,7 +77,7 @@ class MlflowRunObserver(Observer):
             self._patches.set(module, "start_run", watched_start)
 
     def _began(self, client: MlflowClient, run_id: str) -> None:
-        """Let our run go into theirs; a nested one, or the next one, gets another of ours."""
+        """Join our run to the script's; each nested or further run is joined by another of ours."""
         if run_id not in self._joined:
             address = tracking_address(client.tracking_uri)
             registry = registry_address(registry_uri(client), address)
@@ -86,7 +86,7 @@ class MlflowRunObserver(Observer):
         self._session.run = self._joined[run_id]
 
     def _ended(self, run_id: str) -> None:
-        """What comes now belongs to the run around it; after the last one, still to that one."""
+        """Go on with the run around the ended one; after the last one, stay with it."""
         if run_id in self._joined:
             self._joined[run_id].over()
             active = sys.modules["mlflow"].active_run()
@@ -95,7 +95,7 @@ class MlflowRunObserver(Observer):
 
 
 def _address(mlflow: ModuleType) -> dict[str, str]:
-    """Where the script has told MLflow to put its runs, as far as it has."""
+    """Return the tracking URI, registry URI and experiment that the script has set."""
     where: dict[str, str] = {}
     if mlflow.is_tracking_uri_set():
         where["tracking_uri"] = tracking_address(mlflow.get_tracking_uri())

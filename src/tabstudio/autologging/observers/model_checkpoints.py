@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from tabstudio.tracking.signature import TensorSpec
 
 EXAMPLE_ROWS = 8
-"""Rows of the example that a model is kept with."""
+"""Number of rows of a model's input example."""
 MOST_EARLY = 4
 MOST_EXAMPLE_VALUES = 100_000
-"""An example of more numbers is not written down beside the model: it would be megabytes of text."""
+"""Number of values up to which the input example is written as text beside the model."""
 BY = "val_loss"
 
 
@@ -53,7 +53,7 @@ class WatchedModel:
 
 @dataclass(eq=False)
 class TrainingProgress:
-    """What is known of one training: its models, its best epoch and its last one."""
+    """Models of one training, with its best epoch and its last one."""
 
     models: dict[str, WatchedModel] = field(default_factory=dict)
     best: float = math.inf
@@ -71,7 +71,7 @@ class CheckpointObserver(Observer):
     name = "models"
 
     def install(self, session: AutologSession) -> None:
-        """Nothing is watched before a training has begun."""
+        """Start without models: they are watched when a training begins."""
         self._session = session
         self._courses: dict[WatchedTraining, TrainingProgress] = {}
         self._registered = False
@@ -84,7 +84,7 @@ class CheckpointObserver(Observer):
         self._courses.clear()
 
     def training_began(self, training: WatchedTraining) -> None:
-        """Wait for an example of what each model takes."""
+        """Hook each model to record an example of its inputs."""
         if not self._session.options.log_models:
             return
         course = self._courses.setdefault(training, TrainingProgress())
@@ -97,11 +97,11 @@ class CheckpointObserver(Observer):
                 )
 
     def training_grew(self, training: WatchedTraining) -> None:
-        """The same for the models that have joined."""
+        """Watch the models that have joined, too."""
         self.training_began(training)
 
     def epoch_ended(self, training: WatchedTraining, epoch: WatchedEpoch) -> None:
-        """Copy the weights where they are the best so far."""
+        """Copy the weights if the validation loss is the lowest so far."""
         course = self._courses.get(training)
         if course is None:
             return
@@ -112,7 +112,7 @@ class CheckpointObserver(Observer):
                 watched.best = _weights(watched, epoch, training)
 
     def model_logged(self, model: object, preprocessor: object, registered: bool) -> None:
-        """Another version of a model that is registered already is not made."""
+        """Note that the user has registered a model, so that no second version is made."""
         self._registered = self._registered or registered
 
     def training_ended(self, training: WatchedTraining) -> None:
@@ -123,7 +123,7 @@ class CheckpointObserver(Observer):
             self._keep(training, course, watched)
 
     def trains_again(self, training: WatchedTraining, module: object) -> None:
-        """Note which weights were looked at."""
+        """Note the version of the weights that were evaluated."""
         course = self._courses.get(training, TrainingProgress())
         for watched in course.models.values():
             if module is watched.module or module is watched.called:
@@ -279,7 +279,7 @@ def _copied(
 def _weights(
     watched: WatchedModel, epoch: WatchedEpoch, training: WatchedTraining
 ) -> dict[str, torch.Tensor] | None:
-    """The weights that an epoch was validated with; None where they are gone."""
+    """Return the weights that an epoch was validated with, None if they were not copied in time."""
     now = _version(watched.module)
     if epoch.steps == training.steps and watched.versions.get(epoch.steps, now) == now:
         return _copied(watched.module.state_dict(), watched.best)
@@ -287,7 +287,7 @@ def _weights(
 
 
 def _version(module: nn.Module) -> int:
-    """A number that changes with every step of an optimizer."""
+    """Return a number that changes with every step of an optimizer."""
     return sum(parameter._version for parameter in module.parameters())
 
 
@@ -305,7 +305,7 @@ def _card(watched: WatchedModel, which: str, epoch: int) -> str:
 
 
 def _source(module: nn.Module) -> str:
-    """The source of the user's own classes in a module, outermost first."""
+    """Return the source of the user's own classes in a module, outermost first."""
     classes = dict.fromkeys(type(part) for part in module.modules())
     texts = []
     for kind in classes:

@@ -1,4 +1,4 @@
-"""Notices that a scaler was fitted but the model was kept without it, and says what to write."""
+"""Warns when a scaler was fitted but the model is logged without it, and says what to write."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ MOST_CLASSES = 20
 
 @dataclass(frozen=True, slots=True)
 class FittedScaler:
-    """A transformer that the user's code has fitted, and the first row that it was fitted on."""
+    """A transformer that the user's code has fitted, with the first row of its data."""
 
     transformer: object
     row: object
 
 
 class ScalerAdvice(Observer):
-    """Without its preprocessing a model takes no raw rows. Said once, with the line that keeps both."""
+    """Advises to log the fitted preprocessing with the model, without which it takes no raw rows."""
 
     name = "preprocessing"
 
     def install(self, session: AutologSession) -> None:
-        """Look on where scikit-learn's transformers are fitted. There is no hook for it."""
+        """Wrap `fit` of scikit-learn's transformers: there is no hook for it."""
         self._session = session
         self._patches = Patches()
         self._fitted: list[FittedScaler] = []
@@ -55,11 +55,11 @@ class ScalerAdvice(Observer):
         self._patches.undo()
 
     def model_logged(self, model: object, preprocessor: object, registered: bool) -> None:
-        """It was done."""
+        """Note that a model was logged with its preprocessing."""
         self._logged = self._logged or preprocessor is not None
 
     def training_ended(self, training: WatchedTraining) -> None:
-        """Say what is missing, where something is."""
+        """Warn if the preprocessing is missing."""
         steps = [fitted for fitted in self._fitted if not hasattr(fitted.transformer, "classes_")]
         if steps and not self._logged and self._session.options.log_models:
             names = vars(sys.modules["__main__"])
@@ -97,7 +97,7 @@ class ScalerAdvice(Observer):
 def _line(
     training: WatchedTraining, fitted: FittedScaler, all_fitted: list[FittedScaler], names: dict[str, Any]
 ) -> str:
-    """The call that keeps the model with its preprocessing, in the names of the user's script."""
+    """Return the call that logs the model with its preprocessing, in the script's variable names."""
     model = next(iter(training.called.values()), None)
     words = [
         _name(model, names) or next(iter(training.models), "model"),
@@ -123,7 +123,7 @@ def _name(value: object, names: dict[str, Any]) -> str:
 
 
 def _origin(fitted: FittedScaler, names: dict[str, Any]) -> tuple[str, object]:
-    """The user's frame that the fitted rows come from, and the column that they leave out: the target."""
+    """Return the name of the data frame that the scaler was fitted on, and its target column."""
     import numpy as np
 
     count = getattr(fitted.transformer, "n_features_in_", 0)
@@ -149,7 +149,7 @@ def _as_numbers(column: pd.Series) -> pd.Series:
 
 
 def _labels(frame: pd.DataFrame | None, target: object) -> list[object]:
-    """The labels of a target column, where it has few."""
+    """Return the labels of a target column, none if it has more than `MOST_CLASSES`."""
     if frame is None or target is None:
         return []
     labels = sorted(frame[target].dropna().unique().tolist(), key=str)

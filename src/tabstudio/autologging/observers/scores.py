@@ -23,23 +23,23 @@ if TYPE_CHECKING:
     from tabstudio.tracking.run import Status
 
 MOST_VALUES = 20
-"""An array of more values is no score."""
+"""Number of values up to which an array is recorded as scores."""
 MOST_CELLS = 10
-"""Cells of a confusion matrix are metrics of their own up to so many classes."""
+"""Number of classes up to which each cell of a confusion matrix is a metric."""
 _NO_SCORES = ("check_", "get_", "make_", "pairwise")
 _NO_SCORES_AT_END = ("_curve", "_distances", "_samples", "_support", "_kernels", "_matrix")
 
 
 @dataclass(slots=True)
 class ScoreSite:
-    """One place in the user's code that asks for a score: its name in MLflow, and the step last recorded."""
+    """A call site that computes a score: its name in MLflow, and the step last recorded."""
 
     name: str
     step: int = -1
     run: str = ""
 
     def next_step(self, epoch: int, run: str) -> int:
-        """The epoch; a further call in the same one counts on."""
+        """Return the epoch as the step; a further call in the same epoch counts on."""
         self.step = max(epoch, self.step + 1 if run == self.run else 0)
         self.run = run
         return self.step
@@ -71,11 +71,11 @@ class ScoreObserver(Observer):
         self._patches.undo()
 
     def epoch_ended(self, training: WatchedTraining, epoch: WatchedEpoch) -> None:
-        """Read the scores that were left on a device: it has just been waited for."""
+        """Record the scores that are still on a device, which has just been waited for."""
         self._read()
 
     def process_ends(self, status: Status) -> None:
-        """Read what is left."""
+        """Record the scores that are left."""
         self._read()
 
     def _watch_sklearn(self, module: ModuleType) -> None:
@@ -233,7 +233,7 @@ def _is_score(name: str) -> bool:
 
 
 def _numbers(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The single numbers of a score, each with a name; none where it is not one."""
+    """Iterate over the single numbers of a score with their names; nothing for what is no score."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _numbers(f"{name}/{key}", inner)

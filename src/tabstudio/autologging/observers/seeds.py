@@ -1,4 +1,4 @@
-"""The seeds that the user's code gives to Python's and NumPy's random numbers; PyTorch knows its own."""
+"""Records the seeds that the user's code sets for Python and NumPy; PyTorch's is read from PyTorch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SeedObserver(Observer):
     name = "seeds"
 
     def install(self, session: AutologSession) -> None:
-        """Look on where seeds are set. There is no hook for it."""
+        """Wrap the functions that set seeds: there are no hooks for them."""
         self._session = session
         self._patches = Patches()
         self._seeds: dict[str, object] = {}
@@ -32,7 +32,7 @@ class SeedObserver(Observer):
         self._patches.undo()
 
     def training_began(self, training: WatchedTraining) -> None:
-        """What was set until now is what the training began with."""
+        """Record the seeds that are set when a training begins."""
         if self._seeds:
             named = {f"{name}{training.suffix}": seed for name, seed in self._seeds.items()}
             self._session.params(named, training.run)

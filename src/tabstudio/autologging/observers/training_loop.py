@@ -143,7 +143,7 @@ class TrainingLoopObserver(Observer):
         self._patches.set(kind, "scale", watched)
 
     def _computed(self, computed: ComputedLoss, frame: FrameType) -> None:
-        """A loss was computed: to train on, or to look at."""
+        """Take a computed loss, to be trained on or only evaluated."""
         loop = self._loop
         result = computed.result
         if loop.in_backward or result is None or (get_ident() != loop.thread and not self._is_here()):
@@ -179,7 +179,7 @@ class TrainingLoopObserver(Observer):
         )
 
     def _read(self, value: float, site: ReadSite, frame: FrameType) -> None:
-        """The user reads what is called a validation loss, where no function has ever computed one."""
+        """Take a validation loss that the user's code computes by hand and reads as a number."""
         loop = self._loop
         current = self._trainings.current
         if current is None or current is loop.evaluated_training or loop.in_backward or not self._is_here():
@@ -195,7 +195,7 @@ class TrainingLoopObserver(Observer):
         return any(self._loaders.drives(loop) for loop, _ in at.loops)
 
     def _before_forward(self, module: torch.nn.Module, args: tuple[Any, ...]) -> None:
-        """A model that is trained is about to compute: to be trained, or to be looked at."""
+        """Note before a forward pass of a trained model whether it trains or evaluates, and its rows."""
         loop = self._loop
         if loop.in_backward or self._is_compiling() or (get_ident() != loop.thread and not self._is_here()):
             return
@@ -259,13 +259,13 @@ class TrainingLoopObserver(Observer):
         return True
 
     def _recall(self) -> None:
-        """What was taken for the loss of a step like the one before is pending like any other."""
+        """Return the loss that the fast path holds to the pending losses."""
         recalled = self._fast_path.recall()
         if recalled is not None:
             self._pending.put(*recalled)
 
     def _before_gradient(self, outputs: Any, inputs: Tensors, frame: FrameType) -> None:
-        """A loop without an optimizer may ask for gradients in this way."""
+        """Take `torch.autograd.grad` as the backward pass of a loop without an optimizer."""
         self._recall()
         if self._loop.in_backward or self._trainings.anything_made or not self._is_here():
             return
@@ -300,7 +300,7 @@ class TrainingLoopObserver(Observer):
         self._loop.evaluating = None if self._models.compiled else False
 
     def _look_at_unused(self) -> None:
-        """What had a graph, but no backward pass came, was only looked at, if it was in evaluation mode."""
+        """Count losses that no backward pass came for as evaluated, if computed in evaluation mode."""
         self._recall()
         for computed in self._pending.unused():
             if computed.site.entries and computed.loss.value is not None:

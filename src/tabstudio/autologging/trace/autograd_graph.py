@@ -1,4 +1,4 @@
-"""From the tensor on which `backward` is called back to the losses that it was made of.
+"""Search the autograd graph of the tensor that `backward` is called on for the losses it is made of.
 
 Nodes of the graph are known by their sequence numbers, so that nothing here keeps a graph alive.
 """

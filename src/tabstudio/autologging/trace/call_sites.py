@@ -92,12 +92,12 @@ class CallSite:
 
     @property
     def loops(self) -> list[tuple[CodeLoop, object]]:
-        """The loops alone."""
+        """Return the loops without the calls."""
         return [(where, value) for where, value in self.entries if isinstance(where, CodeLoop)]
 
     @property
     def point(self) -> CodeCall | None:
-        """The innermost call."""
+        """Return the innermost call."""
         where = self.entries[-1][0] if self.entries else None
         return where if isinstance(where, CodeCall) else None
 
@@ -353,6 +353,6 @@ def is_user_file(path: str) -> bool:
 
 
 RUNS_SCRIPTS = "_executed"
-"""The function of ours in which a whole script runs."""
+"""Name of our function that runs a whole script."""
 _OURS = f"{Path(tabstudio.__file__).parent}{os.sep}"
 _LIBRARIES = (sysconfig.get_path("stdlib") + os.sep, _OURS)

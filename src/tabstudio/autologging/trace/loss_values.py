@@ -1,4 +1,4 @@
-"""Losses as they are observed: tensors that nobody has waited for yet, and means over them."""
+"""Observed losses, whose tensors may still be on a device, and means over them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import torch
 
 READ_AT = 256
-"""So many losses on a device are read at once: the training waits for it once, not at every step."""
+"""Number of losses on a device that are read in one transfer, so that not every step waits for it."""
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class LossValue:
 
 
 class LossMean:
-    """The mean over all rows of the losses that were added."""
+    """Mean of the added losses, weighted by their rows."""
 
     def __init__(self) -> None:
         self.weight = 0.0
@@ -44,7 +44,7 @@ class LossMean:
 
     @property
     def value(self) -> float:
-        """The mean; waits for the device where it must."""
+        """Return the mean; waits for a device that holds unread losses."""
         self._read()
         return self._total / self.weight if self.weight else float("nan")
 

@@ -1,4 +1,4 @@
-"""What there is to say of a training: parameters for the run's page."""
+"""Parameters that describe a training on the page of its run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user's variables are called and what they hold: looked up once for each place, not each step."""
+"""Names and values of the user's variables, looked up once for each call site rather than at each step."""
 
 from __future__ import annotations
 
