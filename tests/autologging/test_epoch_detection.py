@@ -27,7 +27,7 @@ class Watched:
         self.told.append((stretch.number, train.get("loss"), evaluated.get("val", {}).get("loss")))
 
     def made(self):
-        self.epochs.made(call_site(sys._getframe(1)))
+        self.epochs.optimizer_created(call_site(sys._getframe(1)))
 
     def backward(self, inputs=0):
         self.passes += 1

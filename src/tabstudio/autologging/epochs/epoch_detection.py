@@ -131,11 +131,11 @@ class EpochDetector:
         shared = _common(entries, [where for where, _ in self._key])
         return [where for where in entries[shared:] if isinstance(where, CodeCall)]
 
-    def made(self, site: CallSite) -> None:
+    def optimizer_created(self, site: CallSite) -> None:
         """Note where an optimizer of this training was created."""
         self._optimizer_sites = site
 
-    def remade(self) -> None:
+    def optimizer_recreated(self) -> None:
         """Forget the loops: a further optimizer was created inside a loop of the training."""
         self._optimizer_sites, self.shape = NOWHERE, None
 
@@ -271,7 +271,7 @@ class EpochDetector:
         self._decide()
 
     def _decide(self, final: bool = False) -> None:
-        """Decide whether each iteration of a single loop is an epoch: two validate, or get the same tensors."""
+        """Decide whether an iteration of a single loop is an epoch: two validate, or get the same tensors."""
         if self.shape is None:
             return
         if self.by_steps is None:

@@ -143,7 +143,7 @@ class PendingLosses:
         return LossSource(loss, parts=named, inputs=inputs)
 
     def _multiple(self, tensor: torch.Tensor, ancestor: autograd_graph.LossAncestor) -> LossSource:
-        """Return the source of a multiple; divided by a whole number, as to accumulate, it counts undivided."""
+        """Return the source of a multiple; divided by a whole number (accumulation) it counts undivided."""
         computed = self.computed.pop(ancestor.number)
         share = ancestor.exact and not ancestor.reduced and ancestor.divided == round(ancestor.divided) >= 1
         loss = computed.loss

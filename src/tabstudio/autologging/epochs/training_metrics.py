@@ -198,7 +198,7 @@ class TrainingMetrics:
         return {self._groups[key]: means for key, means in stretch.evaluated.items()}
 
     def _hint(self, key: str) -> str:
-        """Return the evaluated part of the data, by its loader's name or the innermost code that names one."""
+        """Return the evaluated part of the data, by its loader's name or by the innermost code with one."""
         hint = key.partition("#")[0]
         if hint or key not in self._sites:
             return hint

@@ -43,7 +43,7 @@ class TrainingTracker:
         fast_path: FastPath,
     ) -> None:
         self.current: TrainingMetrics | None = None
-        self.anything_made = False
+        self.has_optimizer = False
         self._session, self._models, self._driven, self._settings = session, models, driven, settings
         self._all: list[TrainingMetrics] = []
         self._owners: dict[
@@ -64,9 +64,9 @@ class TrainingTracker:
         """Return the number of steps of the current training."""
         return self.current.training.steps if self.current is not None else 0
 
-    def made(self, optimizer: torch.optim.Optimizer, site: CallSite) -> None:
+    def optimizer_created(self, optimizer: torch.optim.Optimizer, site: CallSite) -> None:
         """Note where an optimizer was created."""
-        self.anything_made = True
+        self.has_optimizer = True
         self._optimizer_sites[optimizer] = site
 
     def backward(
@@ -74,7 +74,7 @@ class TrainingTracker:
     ) -> None:
         """Take a backward pass; it counts when a step follows, or when there is no optimizer."""
         self._loosen()
-        if self.current is None and not self.anything_made and len(self._open_steps) < 3:
+        if self.current is None and not self.has_optimizer and len(self._open_steps) < 3:
             self._changes.look(tensor)
         self._open_steps.append(UnfinishedStep(event, source, point))
         stepless = self._changes.any_changed if self.current is None else not self.current.training.optimizers
@@ -148,7 +148,7 @@ class TrainingTracker:
         Without an optimizer they are the steps, if they changed something. With one they are the rest of an
         accumulated gradient where others of their kind were followed by a step; else something else.
         """
-        if self.current is None and not self.anything_made and self._open_steps and self._changes.any_changed:
+        if self.current is None and not self.has_optimizer and self._open_steps and self._changes.any_changed:
             self.current = self._begin()
             params = run_parameters.environment_parameters()
             params |= self._introduce_models(
@@ -221,7 +221,7 @@ class TrainingTracker:
         parameters = _parameters(optimizer)
         for metrics in reversed(self._all):
             if metrics.shares(parameters):
-                metrics.epochs.remade()
+                metrics.epochs.optimizer_recreated()
                 return metrics
         current = self.current
         if current is None or (current.training.optimizers and not current.epochs.joins(site)):
@@ -229,7 +229,7 @@ class TrainingTracker:
         elif current.training.optimizers:
             current.epochs.join(site)
         if not current.training.optimizers:
-            current.epochs.made(self._optimizer_sites.get(optimizer, NOWHERE))
+            current.epochs.optimizer_created(self._optimizer_sites.get(optimizer, NOWHERE))
         return current
 
     def _begin(self) -> TrainingMetrics:

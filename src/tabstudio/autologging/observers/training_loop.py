@@ -267,7 +267,7 @@ class TrainingLoopObserver(Observer):
     def _before_gradient(self, outputs: Any, inputs: Tensors, frame: FrameType) -> None:
         """Take `torch.autograd.grad` as the backward pass of a loop without an optimizer."""
         self._recall()
-        if self._loop.in_backward or self._trainings.anything_made or not self._is_here():
+        if self._loop.in_backward or self._trainings.has_optimizer or not self._is_here():
             return
         tensors = (inputs,) if isinstance(inputs, self._torch.Tensor) else tuple(inputs)
         is_loss = isinstance(outputs, self._torch.Tensor) and self._pending.knows(outputs)
@@ -308,7 +308,7 @@ class TrainingLoopObserver(Observer):
 
     def _after_optimizer_init(self, optimizer: torch.optim.Optimizer, frame: FrameType) -> None:
         if self._is_here():
-            self._trainings.made(optimizer, call_site(frame))
+            self._trainings.optimizer_created(optimizer, call_site(frame))
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:
         loop = self._loop
