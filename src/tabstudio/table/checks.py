@@ -44,7 +44,7 @@ _ORDER = {"danger": 0, "warning": 1, "info": 2}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing found: its kind, how grave it is, the columns it is about, what was seen, and what to do."""
+    """One finding: its kind, severity, columns, message and remedy."""
 
     kind: FindingKind
     severity: Severity
@@ -57,7 +57,7 @@ class Finding:
 
 
 def check(table: Table) -> tuple[Finding, ...]:
-    """Return what a person should know of a table before training on it, the gravest first.
+    """Return the findings on a table before a training, the most severe first.
 
     Looked for are ids, groups, constants, copies, leaks, imbalance, rare classes, many categories and gaps.
     Nothing is changed or dropped.

@@ -70,7 +70,7 @@ def _scan_text(file: TableFile, config: ReadConfig) -> Iterator[pl.DataFrame]:
 
 
 def _records(file: TableFile, encoding: str, bare_cr: bool, skip: int) -> Iterator[bytes]:
-    """Blocks of whole records as UTF-8: cut at a line end with an even number of quotes before it."""
+    """Blocks of whole records as UTF-8, each cut at a line end with an even number of quotes before it."""
     rest = b""
     for block in _decoded(file, encoding, bare_cr):
         rest += block
@@ -108,7 +108,7 @@ def _rows(text: TextFile) -> pl.DataFrame:
 
 
 def _without_empty_lines(content: bytes) -> bytes:
-    """The content without lines that hold no cell at all; those inside quotes belong to their cell."""
+    """The content without empty lines; empty lines inside quotes belong to their cell."""
     if b"\n\n" not in content and b"\n\r\n" not in content and not content.startswith((b"\n", b"\r\n")):
         return content
     lines, quoted = [], False

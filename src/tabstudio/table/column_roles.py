@@ -83,7 +83,7 @@ def _text_role(series: pl.Series, column: Column) -> tuple[Role, str]:
 
 
 def _says_something(series: pl.Series, column: Column) -> bool:
-    """Whether most texts of a column have a word that others have, too: prose, names, addresses; no keys."""
+    """Whether most texts share a word with other texts, as prose, names and addresses do and keys do not."""
     if column.kind != "text":
         return False
     texts = series.drop_nulls()
@@ -115,7 +115,7 @@ def rows_present(series: pl.Series) -> int:
 
 
 def name_words(name: str) -> str:
-    """A column's name in small letters, with its words told apart: patientId is patient_id."""
+    """A column's name in lower case with `_` between its words: patientId is patient_id."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 

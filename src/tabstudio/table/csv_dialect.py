@@ -21,7 +21,7 @@ _CONTROL = bytes(set(range(32)) - {9, 10, 11, 12, 13, 26, 27})
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one text file is written. `skip` is the number of physical lines up to and with the header."""
+    """Separator, encoding and header of a text file. `skip` counts the physical lines up to and with the header."""
 
     separator: str
     encoding: str
@@ -37,7 +37,7 @@ class Dialect:
 
 
 def sniff(sample: bytes, whole: bool, source: str, separator: str | None, encoding: str | None) -> Dialect:
-    """Guess a dialect from the first bytes of a file; `whole` says that they are all of it.
+    """Guess a dialect from the first bytes of a file; `whole` where these are the whole file.
 
     Raises `DataError` for what is no text, or has no header; `ConfigError` for an unknown encoding or
     separator.
@@ -114,7 +114,7 @@ def _without_mark(start: bytes, source: str) -> tuple[str, str]:
 
 
 def single_byte(sample: bytes) -> tuple[str, str]:
-    """Which one-byte encoding fits bytes that are not UTF-8."""
+    """The one-byte encoding that fits bytes that are not UTF-8, and the reason."""
     windows = len(sample.translate(None, _WINDOWS)) < len(sample)
     if windows and not any(byte in sample for byte in b"\x81\x8d\x8f\x90\x9d"):
         return "cp1252", "the bytes are not UTF-8, and some stand for Windows quotes or dashes"
@@ -187,7 +187,7 @@ def _header(text: str, mark: str) -> tuple[tuple[str, ...], int]:
 
 
 def name_columns(header: tuple[str, ...] | list[str]) -> tuple[list[str], list[Note]]:
-    """Column names as they are used: stripped, none empty, none twice; a note for each that changed."""
+    """Column names stripped, non-empty and unique, and a note for each that changed."""
     names: list[str] = []
     notes: list[Note] = []
     used = {cell.strip() for cell in header}

@@ -55,7 +55,7 @@ def normalise(frame: pl.DataFrame, what: str) -> pl.DataFrame:
 
 
 def as_words(series: pl.Series) -> pl.Series:
-    """Any column as text, whole floats without their point: a code reads the same from every source."""
+    """Any column as text; whole floats lose their decimal point, so codes are equal from every source."""
     if series.dtype.is_float():
         series = series.fill_nan(None)
         whole = series.cast(pl.Int64, strict=False)
@@ -180,7 +180,7 @@ def _of_native(data: Any, what: str) -> pl.DataFrame:
 
 
 def _with_unique_names(data: Any) -> Any:
-    """A pandas or pyarrow frame whose names are text, once each: both allow what no table can have."""
+    """A pandas or pyarrow frame with unique names of text; both libraries allow others."""
     if type(data).__module__.startswith("pandas") and hasattr(data, "columns"):
         names = name_columns([str(name) for name in data.columns])[0]
         return data if names == list(data.columns) else data.set_axis(names, axis=1)

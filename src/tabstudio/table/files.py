@@ -47,7 +47,7 @@ def load_files(
 
 
 def separator_of(config: ReadConfig) -> str | None:
-    """The separator as a character: `tab`, `semicolon` and the like may be spelt."""
+    """The separator as a character, from a character or a word such as `tab` or `semicolon`."""
     return None if config.separator is None else _NAMED_SEPARATORS.get(config.separator, config.separator)
 
 
@@ -76,7 +76,7 @@ def _aligned(frame: pl.DataFrame, names: list[str], first: TableFile, file: Tabl
 
 
 def _stack(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    """One frame. A column of numbers in one file and words in another is words, to be typed as a whole."""
+    """The frames as one. A column with numbers in one file and text in another becomes text."""
     if len(frames) == 1:
         return frames[0]
     for name in frames[0].columns:

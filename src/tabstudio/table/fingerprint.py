@@ -63,7 +63,7 @@ def _numeric_values(series: pl.Series, tag: str) -> npt.NDArray[Any]:
 
 
 def _floats(series: pl.Series, digest: blake3) -> None:
-    """One bit pattern for each number: there is a negative zero, and there are many NaN."""
+    """One bit pattern for each number: negative zero becomes zero, every NaN the same one."""
     values = _filled(series.cast(pl.Float64), 0.0)
     plain = np.empty(min(_AT_ONCE, len(values)))
     for start in range(0, len(values), _AT_ONCE):

@@ -20,7 +20,7 @@ _MOST_CLASSES = 100
 
 @dataclass(frozen=True, slots=True)
 class Strength:
-    """What a column alone achieves: ROC AUC (0 unless the target is binary), and the share of errors undone.
+    """Strength of one column alone: ROC AUC (0 unless the target is binary), and the share of errors undone.
 
     `gain` is 1 - error / error without the column: of the most frequent class, or of the mean of the target's
     ranks in squares, so that it is the R² of a regression in ranks.
@@ -94,7 +94,7 @@ def _strength(level: Array, truth: Array, fold: Array, target: Target) -> Streng
 
 
 def _means(level: Array, truth: Array, levels: int) -> Array:
-    """Mean truth of each level, shape (levels, classes), drawn to the mean of all by one row's weight."""
+    """Mean truth of each level, shape (levels, classes), shrunk to the overall mean by one row's weight."""
     rows = np.bincount(level, minlength=levels)[:, None]
     sums = np.stack([np.bincount(level, weights=column, minlength=levels) for column in truth.T], axis=1)
     means: Array = (sums + truth.mean(axis=0)) / (rows + 1)

@@ -30,7 +30,7 @@ _CLOCKS = {"h:mm": _CLOCK, "h:mm am": _HALF_DAYS}
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """How the numbers of a column are written, their dtype, and why it is thought so."""
+    """The format of a column's numbers, their dtype and the reason."""
 
     format: str
     dtype: str
@@ -38,7 +38,7 @@ class Written:
 
 
 def written(distinct: pl.Series) -> Written | None:
-    """How distinct words that are not plain numbers are numbers all the same; None where they are not."""
+    """The number format of distinct words that are not plain numbers; None where there is none."""
     first = distinct.head(1)
     if first.str.contains(r"^\d+:\d\d").all():
         return _clock(distinct)
@@ -48,7 +48,7 @@ def written(distinct: pl.Series) -> Written | None:
 
 
 def plainly(text: pl.Series, form: str) -> pl.Series:
-    """Words in a format as words that a cast reads, or as Float64; null where one is not written so."""
+    """Words in a format as plain numerals or Float64; null where a word does not fit the format."""
     if form in _CLOCKS:
         return _hours(text, form)
     if "#" not in form:
@@ -125,7 +125,7 @@ def _measure(distinct: pl.Series) -> Written | None:
 
 
 def is_plain(distinct: pl.Series) -> bool:
-    """Whether words are numbers as they stand."""
+    """Whether all words are plain numerals."""
     return distinct.cast(pl.Float64, strict=False).null_count() == 0
 
 

@@ -100,7 +100,7 @@ def _check_options(frame: pl.DataFrame, target: str | None, config: ReadConfig, 
 
 
 def _type(raw: pl.Series, kind: Kind | None, source: str) -> tuple[pl.Series, Typing]:
-    """The typed column, and how it was read."""
+    """The typed column and its typing."""
     own = _kind(raw.dtype)
     if raw.dtype != pl.String and kind in (None, own):
         series = finite(raw) if raw.dtype == pl.Float64 else raw
@@ -111,7 +111,7 @@ def _type(raw: pl.Series, kind: Kind | None, source: str) -> tuple[pl.Series, Ty
 
 
 def _type_words(values: pl.Series, kind: Kind | None, source: str) -> tuple[pl.Series, Typing]:
-    """A column of text by what a sample of it holds; where the rest disagrees, by what all of it holds."""
+    """Type a column of text from a sample; from all rows where the others disagree with the sample."""
     long = len(values) > _GUESS_ROWS
     sample = values.gather_every(len(values) // _GUESS_ROWS) if long else values
     typing = guess(sample, values.name, kind)
@@ -155,7 +155,7 @@ def _dtype(dtype: pl.DataType) -> str:
 
 
 def _labelled(frame: pl.DataFrame, target: str, notes: list[Note]) -> pl.DataFrame:
-    """The rows with a label. A label read as 1.0, because another had a gap beside it, is the label 1."""
+    """The rows with a label; whole labels read as floats, as gaps make them, become integers."""
     gaps = frame[target].null_count()
     if gaps:
         notes.append(Note("rows", f"{gaps:,} left out", f"they have no {target}"))
@@ -203,7 +203,7 @@ def _goal(frame: pl.DataFrame, columns: list[Column], target: str, config: ReadC
 
 
 def _notes(schema: Schema) -> list[Note]:
-    """What the schema guessed that decides the most: columns left out, and the task."""
+    """Notes on the schema's main guesses: columns left out, and the task."""
     out = [c for c in schema if c.role in ("id", "constant", "dropped")]
     notes = [
         Note(c.name, "left out" if c.role == "dropped" else f"{c.role}, left out", c.reason) for c in out

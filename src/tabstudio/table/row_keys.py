@@ -36,9 +36,9 @@ def row_keys(frame: pl.DataFrame) -> Keys:
 
 @dataclass(frozen=True)
 class KeySet:
-    """A set of keys in ten to twenty bits each (Bloom 1970): one that is in it is always found.
+    """A Bloom filter (1970) of keys in ten to twenty bits each: no false negatives.
 
-    Of those that are not, about one in a hundred is taken for one that is. `bits` is uint8, packed.
+    About one in a hundred other keys is a false positive. `bits` is uint8, packed.
     """
 
     bits: npt.NDArray[np.uint8]
@@ -53,7 +53,7 @@ class KeySet:
         return cls(np.packbits(marks))
 
     def contains(self, keys: Keys) -> Bools:
-        """Which of these keys (n,) are in it: (n,)."""
+        """Mask (n,) of the keys (n,) that are in the set."""
         size = 8 * len(self.bits)
         marks = np.unpackbits(self.bits).astype(np.bool_)
         matches = np.ones(len(keys), dtype=np.bool_)
@@ -69,7 +69,7 @@ def _probes(keys: Keys, size: int) -> list[Keys]:
 
 
 def _value_codes(series: pl.Series) -> Keys:
-    """Equal values, equal codes (n,); a gap has a code of its own."""
+    """Codes (n,), equal for equal values; missing values have a code of their own."""
     if series.dtype == pl.String:
         codes = _word_codes(series)
     elif series.dtype.is_temporal():

@@ -27,7 +27,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name in the file, how its values are read and what it is for.
+    """One column: its name, how its values are read, and its role.
 
     `missing` and `unique` count rows and distinct present values of the table that the schema was made
     from. `reason` says in one clause each why the kind and the role were chosen. `format` is how the values
@@ -101,7 +101,7 @@ class Schema:
 
     @property
     def features(self) -> tuple[Column, ...]:
-        """The columns that a model sees, in file order."""
+        """The feature columns, in file order."""
         return tuple(column for column in self.columns if column.role == "feature")
 
     def with_column(self, column: Column) -> Schema:

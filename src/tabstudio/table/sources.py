@@ -100,7 +100,7 @@ def find_files(source: str | Path) -> list[TableFile]:
 
 
 def identify(path: Path) -> TableFile:
-    """What a file is, by its first bytes and then by its name. Raises `DataError` where it is no table."""
+    """The format of a file, by its first bytes, then by its name. Raises `DataError` where it is no table."""
     try:
         with path.open("rb") as stream:
             start = stream.read(16)
@@ -127,7 +127,7 @@ def identify(path: Path) -> TableFile:
 
 
 def named_as_table(path: Path) -> bool:
-    """Whether a file's name is that of a table, packed or not; hidden files are none."""
+    """Whether a file's name is that of a table, packed or not; hidden files are left out."""
     stem = path.name.lower()
     for packing in _PACKED:
         stem = stem.removesuffix(packing)

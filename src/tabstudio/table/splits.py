@@ -47,7 +47,7 @@ class Split:
 
 
 def split(table: Table, config: SplitConfig | None = None) -> Split:
-    """Set rows apart for the test, and deal the rest to folds.
+    """Hold out rows for the test and assign the others to folds.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def split(table: Table, config: SplitConfig | None = None) -> Split:
 def _stratified(table: Table, config: SplitConfig) -> Split:
     rng = np.random.default_rng(config.seed)
     unit, notes = _units(table, config)
-    strata, always_train, folds, found = _strata(table, unit, config)
+    strata, always_train, folds, stratum_notes = _strata(table, unit, config)
     free = np.flatnonzero(~always_train)
     part = np.zeros(len(table), dtype=np.int64)
     part[free] = deal(unit[free], strata[free], [1 - config.test_size, config.test_size], rng)
@@ -111,7 +111,7 @@ def _stratified(table: Table, config: SplitConfig) -> Split:
         how = "at random"
     if config.group is not None:
         how += f", groups of {config.group} kept together"
-    return Split(train, test, fold, folds, how, (*notes, *found))
+    return Split(train, test, fold, folds, how, (*notes, *stratum_notes))
 
 
 def _folds(unit: Array, strata: Array, folds: int, rng: np.random.Generator) -> Array:
@@ -122,7 +122,7 @@ def _folds(unit: Array, strata: Array, folds: int, rng: np.random.Generator) -> 
 
 
 def _units(table: Table, config: SplitConfig) -> tuple[Array, list[Note]]:
-    """Numbers of the units that rows belong to, and what is to be said of them."""
+    """Number of each row's unit, and notes on the units."""
     rows = len(table)
     unit = _identical(table)
     notes = []
@@ -227,7 +227,7 @@ def _class_strata(table: Table, unit: Array, config: SplitConfig) -> tuple[Array
 
 
 def _enough(units: Array, count: Array, needed: int) -> bool:
-    """Whether two classes can be held out in each fold, and those that cannot are few rows."""
+    """Whether two classes have enough rows for every fold and the other classes hold few rows."""
     rare = units < needed
     few_rows = count[rare].sum() <= _RARE_ROWS_SHARE * count.sum()
     return bool((~rare).sum() >= 2 and few_rows)
@@ -243,7 +243,7 @@ def _check_parts(table: Table, train: Array, test: Array, config: SplitConfig) -
 
 
 def _by_time(table: Table, config: SplitConfig, time: str) -> Split:
-    """The latest rows are tested. Ties stay in training: every test row is later than all training rows."""
+    """Test on the latest rows. Ties stay in training: every test row is later than all training rows."""
     moment = _row_times(table, time)
     order = np.sort(moment)
     cut = order[max(0, int(np.ceil(len(order) * (1 - config.test_size))) - 1)]
@@ -304,7 +304,7 @@ def _row_times(table: Table, time: str) -> Array:
 
 
 def cut_text(table: Table, time: str, cut: float) -> str:
-    """A moment as a person reads it."""
+    """The time of the cut as text: a date, or the number itself."""
     return str(np.datetime64(int(cut), "us")) if table.frame[time].dtype.is_temporal() else str(cut)
 
 
@@ -323,7 +323,7 @@ def _spans(moment: Array, unit: Array, folds: int) -> tuple[Array, int]:
 
 
 def _given(table: Table, config: SplitConfig) -> Split:
-    """A split that a column holds. Its copies across parts are counted, not moved: the split was given."""
+    """The split that a column holds. Equal rows in several parts are counted, not moved."""
     name = config.column
     assert name is not None
     words = table.frame[name].cast(pl.String).str.strip_chars().str.to_lowercase()

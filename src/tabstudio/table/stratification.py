@@ -24,7 +24,7 @@ def renumber(values: Array) -> Array:
 
 
 def count_units(stratum: Array, unit: Array, strata: int) -> Array:
-    """How many units have a row in each stratum, shape (strata,)."""
+    """Number of units with a row in each stratum, shape (strata,)."""
     width = int(unit.max()) + 1
     pairs = np.sort(stratum * width + unit)
     first = np.concatenate([[True], pairs[1:] != pairs[:-1]])
@@ -32,7 +32,7 @@ def count_units(stratum: Array, unit: Array, strata: int) -> Array:
 
 
 def join_units(first: Array, second: Array) -> Array:
-    """The finest units that tear neither the first nor the second apart: connected components of both."""
+    """The finest units that keep units of both together: the connected components of both."""
     root = np.arange(int(first.max()) + 1)
     while True:
         lowest = np.full(int(second.max()) + 1, len(root))
@@ -54,7 +54,7 @@ def quantile_bins(values: Array, bins: int) -> Array:
 def deal(
     unit: Array, stratum: Array, shares: Sequence[float], rng: np.random.Generator, *, rotate: bool = False
 ) -> Array:
-    """The part of each row, shape (n,) int64: no unit is torn, each part gets its share of each stratum.
+    """The part of each row, shape (n,) int64: units stay whole, each part gets its share of each stratum.
 
     Units of several rows, the largest first, go where their strata are needed most; the rest is shuffled
     within its stratum and cut at the shares, which is exact to a row. `rotate` starts each stratum at
@@ -81,7 +81,7 @@ def deal(
 def _deal_large(
     unit: Array, strata: Array, size: Array, need: Array, part: Array, rng: np.random.Generator
 ) -> None:
-    """Place units of several rows one by one, writing into `need` and `part`."""
+    """Assign units of several rows one by one; writes into `need` and `part`."""
     large = np.flatnonzero(size > 1)
     large = large[np.lexsort((rng.random(len(large)), -size[large]))][:_WEIGHED_ONE_BY_ONE]
     if len(large) == 0:
@@ -98,7 +98,7 @@ def _deal_large(
 
 
 def _cut(order: Array, size: Array, need: Array, turn: int) -> Array:
-    """Parts of units that are taken in this order and cut where the needs are filled."""
+    """Parts of units in this order, cut where the needs are filled."""
     wanted = np.roll(np.maximum(need, 0), turn)
     if wanted.sum() == 0:
         wanted = np.ones_like(wanted)

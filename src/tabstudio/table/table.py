@@ -22,7 +22,7 @@ Labels: TypeAlias = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One guess: what it is about, what was chosen, and why."""
+    """One guess: its subject, the choice and the reason."""
 
     subject: str
     value: str
@@ -34,7 +34,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class TableSource:
-    """Where a table came from. `rows` counts the rows as read, `bytes` the files as they lie on disk."""
+    """Where a table came from. `rows` counts the rows as read, `bytes` the files' size on disk."""
 
     name: str
     files: tuple[str, ...] = ()
@@ -97,7 +97,7 @@ class Table:
         return replace(self, schema=self.schema.with_column(new))
 
     def column(self, name: str) -> str:
-        """The name, where the table has such a column; else `ConfigError` with the names that come close."""
+        """Return the name of an existing column. Raises `ConfigError` with similar names for others."""
         if name in self.schema:
             return name
         raise ConfigError(f"{self.source.name}: {unknown_column(name, self.schema.names)}")
@@ -118,7 +118,7 @@ class Table:
 
 
 def unknown_column(name: str, names: tuple[str, ...] | list[str]) -> str:
-    """What to say of a column that does not exist, with the names that come close."""
+    """The message on a column that does not exist, with similar names."""
     lowered = {n.casefold(): n for n in names}
     close = [lowered[n] for n in get_close_matches(name.casefold(), lowered, n=3, cutoff=0.6)]
     if close:

@@ -32,7 +32,7 @@ _NEGATIVE = frozenset((
 def guess_target(
     values: pl.Series, column: Column, task: Task | None, positive: Label | None, source: str
 ) -> Target:
-    """The target that a column makes, from its present values.
+    """The target of a column, from its present values.
 
     Raises `DataError` where nothing can be learnt: one value, one row per class, a date, words for a
     regression; `ConfigError` where `task` or `positive` do not fit the column.
@@ -55,7 +55,7 @@ def guess_target(
     reason = reason if task in (None, guessed) else f"{task} as told"
     if chosen == "regression":
         return _regression(values, column, reason, where)
-    return _classes(values, column.name, chosen, reason, positive, where, given=task is not None)
+    return _classes(values, column.name, chosen, reason, positive, where, task_is_set=task is not None)
 
 
 def _task(values: pl.Series, column: Column, distinct: int) -> tuple[Task, str]:
@@ -88,7 +88,14 @@ def _regression(values: pl.Series, column: Column, reason: str, where: str) -> T
 
 
 def _classes(
-    values: pl.Series, name: str, task: Task, reason: str, positive: Label | None, where: str, *, given: bool
+    values: pl.Series,
+    name: str,
+    task: Task,
+    reason: str,
+    positive: Label | None,
+    where: str,
+    *,
+    task_is_set: bool,
 ) -> Target:
     counts = values.value_counts(sort=True)
     largest = int(counts["count"][0])
@@ -97,7 +104,7 @@ def _classes(
             f"{where} has another value in each of the {len(values):,} rows:"
             " classes that repeat were expected; is it an id?"
         )
-    if not given and len(counts) > max(20, len(values) // 2):
+    if not task_is_set and len(counts) > max(20, len(values) // 2):
         raise DataError(
             f"{where} has {len(counts):,} different values in {len(values):,} rows: these are no classes;"
             " is it an id or free text?"

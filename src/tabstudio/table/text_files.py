@@ -34,10 +34,10 @@ _FAULTS = (
 
 @dataclass(frozen=True, slots=True)
 class TextFile:
-    """A text file or a part of it, made ready for polars: a path or UTF-8 bytes, and how it is written.
+    """A text file or a part of it, made ready for polars: a path or UTF-8 bytes, and its dialect.
 
-    `line` counts the physical lines of the file that come before the content; `told` says that its encoding
-    was not guessed.
+    `line` counts the physical lines of the file that come before the content; `encoding_is_set`
+    says that the encoding was not guessed.
     """
 
     file: TableFile
@@ -46,7 +46,7 @@ class TextFile:
     names: tuple[str, ...]
     notes: tuple[Note, ...]
     line: int = 0
-    told: bool = False
+    encoding_is_set: bool = False
 
     @property
     def size(self) -> int:
@@ -59,7 +59,7 @@ class TextFile:
 
 
 def open_text(file: TableFile, separator: str | None, encoding: str | None) -> TextFile:
-    """Sniff a file and unpack and recode it where that is needed. Raises as `sniff` does."""
+    """Sniff a file; unpack and recode it where needed. Raises as `sniff` does."""
     source = str(file.path)
     if not file.packing:
         size = file.path.stat().st_size
@@ -72,7 +72,9 @@ def open_text(file: TableFile, separator: str | None, encoding: str | None) -> T
     if isinstance(content, bytes):
         content = recode(content, dialect, source)
     names, notes = name_columns(dialect.header)
-    return TextFile(file, content, dialect, tuple(names), (*dialect.notes, *notes), told=encoding is not None)
+    return TextFile(
+        file, content, dialect, tuple(names), (*dialect.notes, *notes), encoding_is_set=encoding is not None
+    )
 
 
 def recode(content: bytes, dialect: Dialect, source: str) -> bytes:
@@ -104,7 +106,7 @@ def read_text(
         frame = _parsed(text, as_text, words)
     except _FAULTS as error:
         if "utf-8" in str(error).lower():
-            if text.told:
+            if text.encoding_is_set:
                 raise DataError(_NOT_UTF8.format(text.file.path)) from error
             text, note = _recoded(text)
             frame, notes = read_text(text, as_text, words, keep_gaps=keep_gaps)
@@ -158,7 +160,7 @@ def _all_text(text: TextFile) -> pl.DataFrame:
 def _sampled_types(
     text: TextFile, as_text: set[str], words: tuple[str, ...]
 ) -> tuple[_Types, list[str] | None]:
-    """Which columns are plain numbers in a sample from all over the file, and its missing words."""
+    """The type of each column in a sample from all over the file, and the sample's missing words."""
     sample = _scan(text, dict.fromkeys(text.names, pl.String), None, _sample(text))
     clean = strip_missing(sample, words)
     schema: _Types = {}
@@ -210,7 +212,7 @@ def _without_blank_lines(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
 
 
 def _check_quotes(text: TextFile) -> None:
-    """An odd number of quotes: one is not closed, or stands inside a cell; polars would swallow rows."""
+    """Refuse an odd number of quotes, one being open or inside a cell: polars would drop rows."""
     quotes = sum(block.count(b'"') for block in _blocks(text))
     if quotes % 2:
         raise pl.exceptions.ComputeError("odd number of quotes")
@@ -223,7 +225,7 @@ def _blocks(text: TextFile) -> Iterable[bytes]:
 
 
 def _check_short_rows(text: TextFile, frame: pl.DataFrame) -> None:
-    """Polars fills short rows with gaps, so only a gap in the last column can hide one."""
+    """Check for short rows, which polars fills with gaps: one always has a gap in the last column."""
     if frame.width < 2 or frame.to_series(frame.width - 1).null_count() == 0:
         return
     mark = text.dialect.separator.encode()
@@ -281,7 +283,7 @@ def _is_open(text: TextFile, line: int) -> bool:
 
 
 def _by_csv(text: TextFile) -> pl.DataFrame:
-    """Read by Python's csv, which forgives quotes inside cells."""
+    """Read the file with Python's csv, which allows quotes inside cells."""
     width = len(text.names)
     cells = [record for _, record in _data_records(text) if len(record) == width]
     return pl.DataFrame(cells, schema=dict.fromkeys(text.names, pl.String), orient="row")

@@ -95,7 +95,7 @@ _TEXT_FROM = 50
 
 @dataclass(frozen=True, slots=True)
 class Typing:
-    """How a column of text is read: the fields of `Column` that decide it, and why."""
+    """How a column of text is read: the fields of `Column` for it, and the reason."""
 
     kind: Kind
     dtype: str
@@ -105,7 +105,7 @@ class Typing:
 
 
 def strip_missing(frame: pl.DataFrame, words: tuple[str, ...]) -> pl.DataFrame:
-    """Text without the blanks around it, null where nothing or a missing word is left."""
+    """Text stripped of blanks; null where it is empty or a missing word."""
     texts = [series for series in frame.iter_columns() if series.dtype == pl.String]
     return frame.with_columns(run_parallel(lambda text: _stripped(text, words), texts, frame.height))
 
@@ -117,7 +117,7 @@ def _stripped(text: pl.Series, words: tuple[str, ...]) -> pl.Series:
 
 
 def guess(values: pl.Series, name: str, kind: Kind | None = None) -> Typing:
-    """What a column of stripped text holds; where its `kind` is told, only the format is guessed."""
+    """The typing of a column of stripped text; where `kind` is set, only the format is guessed."""
     if kind in ("category", "text"):
         return Typing(kind, "String", "as told")
     distinct = values.drop_nulls().unique()
@@ -147,7 +147,7 @@ def _guessed_typing(distinct: pl.Series, rest: pl.Series, name: str) -> Typing |
 
 
 def _typing_of_kind(distinct: pl.Series, rest: pl.Series, name: str, kind: Kind) -> Typing | None:
-    """The format in which a column is of the kind that was told; None where it is not."""
+    """The typing of a column that fits the given kind; None where it does not fit."""
     if rest.is_empty():
         return None
     if kind == "boolean":
