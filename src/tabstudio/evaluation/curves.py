@@ -46,7 +46,7 @@ def roc_curves(
         hits, false, area, _ = _steps(labels == label, probabilities[:, label])
         if hits[-1] and false[-1]:
             x, y = np.append(0.0, false / false[-1]), np.append(0.0, hits / hits[-1])
-            curves.append(_curve(str(target.classes[label]), x, y, area))
+            curves.append(_evaluation_curve(str(target.classes[label]), x, y, area))
     return tuple(curves)
 
 
@@ -58,7 +58,9 @@ def precision_recall_curves(
     for label in _drawn(labels, positive):
         hits, false, _, area = _steps(labels == label, probabilities[:, label])
         if hits[-1]:
-            curves.append(_curve(str(target.classes[label]), hits / hits[-1], hits / (hits + false), area))
+            curves.append(
+                _evaluation_curve(str(target.classes[label]), hits / hits[-1], hits / (hits + false), area)
+            )
     return tuple(curves)
 
 
@@ -137,6 +139,6 @@ def _steps(positive: Bools, scores: Floats) -> tuple[Floats, Floats, float, floa
     return hits[0], (above - hits)[0], float(roc[0]), float(precision[0])
 
 
-def _curve(label: str, x: Floats, y: Floats, area: float) -> EvaluationCurve:
+def _evaluation_curve(label: str, x: Floats, y: Floats, area: float) -> EvaluationCurve:
     picked = np.unique(np.linspace(0, len(x) - 1, POINTS).round().astype(np.int64))
     return EvaluationCurve(label, tuple(x[picked].tolist()), tuple(y[picked].tolist()), area)

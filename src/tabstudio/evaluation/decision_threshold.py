@@ -112,7 +112,7 @@ def _by_f1(cuts: _Cuts) -> Threshold:
     best = float(f1.max())
     losses = best * cuts.negatives - (2 - best) * cuts.positives
     value, cut, low, high = _settle(cuts, losses, best, 2 - best)
-    reason = _reason(
+    reason = _threshold_reason(
         value, low, high, f"F1 {f1[cut]:.3f}", f"{best:.3f}", f"half the best F1 is {best / 2:.3f}"
     )
     return Threshold(value, "f1", float(f1[cut]), best, low, high, cuts.rows, reason)
@@ -124,7 +124,7 @@ def _by_costs(cuts: _Cuts, false: float, missed: float) -> Threshold:
     value, cut, low, high = _settle(cuts, losses, false, missed)
     best = float(means.min())
     theory = f"the costs themselves say {false / (false + missed):.3f}"
-    reason = _reason(value, low, high, f"a mean cost of {means[cut]:.4g}", f"{best:.4g}", theory)
+    reason = _threshold_reason(value, low, high, f"a mean cost of {means[cut]:.4g}", f"{best:.4g}", theory)
     return Threshold(value, "costs", float(means[cut]), best, low, high, cuts.rows, reason)
 
 
@@ -137,7 +137,7 @@ def _settle(cuts: _Cuts, losses: Floats, false: float, missed: float) -> tuple[f
     return value, cut, low, high
 
 
-def _reason(value: float, low: float, high: float, reached: str, best: str, theory: str) -> str:
+def _threshold_reason(value: float, low: float, high: float, reached: str, best: str, theory: str) -> str:
     return (
         f"{value:.3f}: {reached} on held-out rows; thresholds from {low:.3f} to {high:.3f} differ from the "
         f"best of them ({best}) by no more than chance, and {theory}"

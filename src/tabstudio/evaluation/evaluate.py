@@ -145,7 +145,7 @@ def _evaluate_classes(
     decided = decide(target, probabilities, threshold)
     scorer = ClassificationScorer(labels, probabilities, decided, positive)
     order = list(range(len(target.classes))) if positive is None else [1 - positive, positive]
-    confusion = _confusion(labels, decided, len(target.classes))[np.ix_(order, order)]
+    confusion = _confusion_matrix(labels, decided, len(target.classes))[np.ix_(order, order)]
     names = [str(target.classes[index]) for index in order]
     measured, drawn = _measures(scorer, resamples, seed)
     if drawn:
@@ -233,7 +233,7 @@ def _without_variation(
     }
 
 
-def _confusion(labels: Ints, decided: Ints, classes: int) -> Ints:
+def _confusion_matrix(labels: Ints, decided: Ints, classes: int) -> Ints:
     counts = np.bincount(labels * classes + decided, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.int64)
 

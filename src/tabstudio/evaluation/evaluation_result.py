@@ -162,8 +162,8 @@ class Evaluation:
         fields["metrics"] = {name: Measure(**from_plain(m)) for name, m in data["metrics"].items()}
         fields["classes"], fields["notes"] = tuple(data["classes"]), tuple(data["notes"])
         fields["confusion"] = tuple(tuple(row) for row in data["confusion"])
-        fields["roc"] = tuple(_curve(curve) for curve in data["roc"])
-        fields["precision_recall"] = tuple(_curve(curve) for curve in data["precision_recall"])
+        fields["roc"] = tuple(_curve_from_json(curve) for curve in data["roc"])
+        fields["precision_recall"] = tuple(_curve_from_json(curve) for curve in data["precision_recall"])
         for name, kind in (("report", ReportRow), ("calibration", Bin), ("thresholds", ThresholdPoint)):
             fields[name] = tuple(kind(**from_plain(row)) for row in data[name])
         if data["residuals"] is not None:
@@ -232,7 +232,7 @@ def _html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _curve(data: Mapping[str, Any]) -> EvaluationCurve:
+def _curve_from_json(data: Mapping[str, Any]) -> EvaluationCurve:
     filled = from_plain(data)
     return EvaluationCurve(filled["label"], tuple(filled["x"]), tuple(filled["y"]), filled["area"])
 

@@ -35,7 +35,7 @@ def body(story: ReportContent) -> str:
         "## How good it is",
         f"{how_measured(story).capitalize()}.",
         table(score_headers(story), score_rows(story)),
-        *_verdict(story),
+        *_verdict_lines(story),
     ]
     if evaluation.report and len(evaluation.classes) <= 30:
         head = ("class", "precision", "recall", "F1", "support")
@@ -47,7 +47,7 @@ def body(story: ReportContent) -> str:
         ]
     if decision(story):
         parts += ["## How it decides", _list(decision(story))]
-    parts += ["## Data", table(("", ""), data_rows(story)), *_training(story), *_importance(story)]
+    parts += ["## Data", table(("", ""), data_rows(story)), *_training_lines(story), *_importance(story)]
     parts += ["## Limits", _list(limits(story))]
     return "\n\n".join(parts)
 
@@ -66,14 +66,14 @@ def _what(story: ReportContent) -> str:
     return f"{goal}, from {features} columns of a table.{state}"
 
 
-def _verdict(story: ReportContent) -> list[str]:
+def _verdict_lines(story: ReportContent) -> list[str]:
     if story.references is None:
         return []
     text = [story.references.verdict.sentence] if story.references.verdict else []
     return [_list([*text, *story.references.notes])] if text or story.references.notes else []
 
 
-def _training(story: ReportContent) -> list[str]:
+def _training_lines(story: ReportContent) -> list[str]:
     rows = [*story.training.items(), *made_with(story)]
     return ["## Training", table(("", ""), rows)] if rows else []
 

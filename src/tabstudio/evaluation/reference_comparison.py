@@ -92,7 +92,7 @@ def judge(
             differences = compare(
                 target, labels, prediction, best.prediction, resamples=evaluation.resamples, seed=seed
             )
-            return References(tuple(items), _verdict(best.name, differences[metric]), tuple(notes))
+            return References(tuple(items), _verdict_on(best.name, differences[metric]), tuple(notes))
     return References(tuple(items), None, tuple(notes))
 
 
@@ -100,7 +100,7 @@ def _worth(metric: str, value: float) -> float:
     return value if metric in HIGHER_IS_BETTER else -value
 
 
-def _verdict(name: str, difference: Difference) -> Verdict:
+def _verdict_on(name: str, difference: Difference) -> Verdict:
     ahead = _worth(difference.metric, difference.value) > 0
     better: Literal["model", "reference", "undecided"] = "undecided"
     if difference.better != "neither":

@@ -187,7 +187,7 @@ def arrays(frame: pl.DataFrame, schema: Schema, train: int) -> tuple[np.ndarray,
     named = [column for column in schema.features if column.kind in ("category", "text")]
     measured = [column for column in schema.features if column not in named]
     numbers = [_column_numbers(frame, column) for column in measured]
-    codes = [_codes(frame, column, train) for column in named]
+    codes = [_column_codes(frame, column, train) for column in named]
     empty = np.empty((len(frame), 0))
     return (
         np.stack(numbers, axis=1) if numbers else empty,
@@ -204,7 +204,7 @@ def _column_numbers(frame: pl.DataFrame, column: Column) -> np.ndarray:
     return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
-def _codes(frame: pl.DataFrame, column: Column, train: int) -> np.ndarray:
+def _column_codes(frame: pl.DataFrame, column: Column, train: int) -> np.ndarray:
     import polars as pl
 
     levels = frame[column.name].cast(pl.String).alias("level")

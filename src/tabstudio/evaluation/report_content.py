@@ -84,17 +84,17 @@ def score_headers(story: ReportContent) -> list[str]:
     headers = ["measure", "test", "95 % interval"]
     if story.validation is not None:
         headers.append("validation")
-    return headers + [reference.name for reference in _references(story)]
+    return headers + [reference.name for reference in _reference_items(story)]
 
 
 def score_rows(story: ReportContent) -> list[list[str]]:
     """One row per measure, to stand under `score_headers`."""
     rows = []
     for name, measure in story.evaluation.metrics.items():
-        row = [NAMES[name], _value(measure), _interval(measure)]
+        row = [NAMES[name], _value_cell(measure), _interval(measure)]
         if story.validation is not None:
-            row.append(_value(story.validation.metrics.get(name)))
-        row += [_value(reference.evaluation.metrics.get(name)) for reference in _references(story)]
+            row.append(_value_cell(story.validation.metrics.get(name)))
+        row += [_value_cell(reference.evaluation.metrics.get(name)) for reference in _reference_items(story)]
         rows.append(row)
     return rows
 
@@ -196,11 +196,11 @@ def _few_rows(evaluation: Evaluation) -> str:
     return f"{sentence}: its {NAMES[name]} may well be anything from {_interval(measure)}."
 
 
-def _references(story: ReportContent) -> tuple[Reference, ...]:
+def _reference_items(story: ReportContent) -> tuple[Reference, ...]:
     return story.references.items if story.references is not None else ()
 
 
-def _value(measure: Measure | None) -> str:
+def _value_cell(measure: Measure | None) -> str:
     return "" if measure is None else number(measure.value)
 
 

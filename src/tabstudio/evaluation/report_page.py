@@ -47,12 +47,12 @@ def page(story: ReportContent, images: Mapping[str, bytes | str]) -> Page:
             ("class", "precision", "recall", "F1", "support"),
             [report_cells(row) for row in evaluation.report],
         )
-        document.section("By class", report, *_confusion(evaluation, images))
+        document.section("By class", report, *_confusion_blocks(evaluation, images))
     if story.slices:
         rows = slice_rows(evaluation.task, story.slices)
         caption = "Test rows of each level, with 95 % intervals."
         document.section("By slice", TableBlock(slice_headers(evaluation.task), rows, caption))
-    document.section("Beside simple references", *_references(story))
+    document.section("Beside simple references", *_reference_blocks(story))
     curves = [name for name in CAPTIONS if name in images and name not in ("confusion", "loss", "importance")]
     if curves:
         document.section("Curves", *(_picture(name, images) for name in curves))
@@ -83,7 +83,7 @@ def _result(story: ReportContent) -> list[Block]:
     return blocks
 
 
-def _confusion(evaluation: Evaluation, images: Mapping[str, bytes | str]) -> list[Block]:
+def _confusion_blocks(evaluation: Evaluation, images: Mapping[str, bytes | str]) -> list[Block]:
     if "confusion" in images:
         return [_picture("confusion", images)]
     labels = [str(label) for label in evaluation.classes]
@@ -91,7 +91,7 @@ def _confusion(evaluation: Evaluation, images: Mapping[str, bytes | str]) -> lis
     return [TableBlock(("actual \\ predicted", *labels), rows)]
 
 
-def _references(story: ReportContent) -> list[Block]:
+def _reference_blocks(story: ReportContent) -> list[Block]:
     blocks: list[Block] = [
         TableBlock(score_headers(story), score_rows(story), "Same rows, same split for all.")
     ]

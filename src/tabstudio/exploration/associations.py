@@ -82,7 +82,9 @@ def _by_strength(vectors: Vectors, values: Array) -> pl.DataFrame:
 def measure(vectors: Vectors, left: tuple[str, ...], right: tuple[str, ...]) -> Array:
     """The association of each of the left columns with each of the right ones, float64 (left, right)."""
     kinds = {(one, other): measure_of(vectors, one, other) for one in left for other in right}
-    scan = _scan(vectors, left, right, (pair for pair, kind in kinds.items() if kind == "correlation ratio"))
+    scan = _scan_blocks(
+        vectors, left, right, (pair for pair, kind in kinds.items() if kind == "correlation ratio")
+    )
     r = scan.pearson()
     strengths: dict[tuple[str, str], float] = {}
     for (one, other), kind in kinds.items():
@@ -163,7 +165,7 @@ class _Scan:
         return float(np.sqrt(max(0.0, 1.0 - within / total * (n - 1) / (n - levels))))
 
 
-def _scan(
+def _scan_blocks(
     vectors: Vectors, left: tuple[str, ...], right: tuple[str, ...], grouped: Iterable[tuple[str, str]]
 ) -> _Scan:
     """One pass over the rows, block by block."""

@@ -29,7 +29,7 @@ def class_counts(classes: pl.DataFrame, target: str) -> Figure:
     """The count plot: one bar per class, the largest first."""
     texts = [f"{r:,}  ({s:.1%})" for r, s in classes.select("rows", "share").iter_rows()]
     colours = [PALETTE[i] if i < 5 else REST for i in range(len(classes))]
-    return _bars(
+    return _draw_bars(
         f"Rows of each class of {shorten(target, 40)}", classes["class"], classes["rows"], texts, colours
     )
 
@@ -38,7 +38,7 @@ def missing_values(missing: pl.DataFrame) -> Figure:
     """One bar per column with missing values, as a share of all rows."""
     texts = [f"{m:,}  ({s:.1%})" for m, s in missing.select("missing", "share").iter_rows()]
     colours = [PALETTE[5] if share >= 0.5 else PALETTE[1] for share in missing["share"]]
-    return _bars("Missing values", missing["column"], missing["share"], texts, colours, full=1.0)
+    return _draw_bars("Missing values", missing["column"], missing["share"], texts, colours, full=1.0)
 
 
 def associations(columns: Associations) -> Figure:
@@ -91,9 +91,9 @@ def _panel(sheet: Canvas, panel: Panel, box: _Box, colours: Sequence[str], span:
     elif panel.shape == "bars":
         _level_bars(sheet, panel, box, colours)
     elif panel.labels:
-        _level_means(sheet, panel, box, span)
+        _draw_level_means(sheet, panel, box, span)
     else:
-        _binned_means(sheet, panel, box, span)
+        _draw_binned_means(sheet, panel, box, span)
 
 
 def _histogram(sheet: Canvas, panel: Panel, box: _Box, colours: Sequence[str]) -> None:
@@ -140,7 +140,7 @@ def _level_bars(sheet: Canvas, panel: Panel, box: _Box, colours: Sequence[str]) 
         sheet.text(left + _NAMES - 0.06, under, f"and {panel.rest}", size=7, colour=MUTED, align="right")
 
 
-def _binned_means(sheet: Canvas, panel: Panel, box: _Box, span: tuple[float, float]) -> None:
+def _draw_binned_means(sheet: Canvas, panel: Panel, box: _Box, span: tuple[float, float]) -> None:
     left, top, width, height = box
     x, means, spread = _first(panel), panel.heights[0], _spread(panel)
     if not len(x):
@@ -155,7 +155,7 @@ def _binned_means(sheet: Canvas, panel: Panel, box: _Box, span: tuple[float, flo
     _ends(sheet, panel, (float(x[0]), float(x[-1])), (left, top + height, width))
 
 
-def _level_means(sheet: Canvas, panel: Panel, box: _Box, span: tuple[float, float]) -> None:
+def _draw_level_means(sheet: Canvas, panel: Panel, box: _Box, span: tuple[float, float]) -> None:
     left, top, width, height = box
     step = min(height / len(panel.labels), 0.3)
     start, room = left + _NAMES, width - _NAMES
@@ -173,7 +173,7 @@ def _level_means(sheet: Canvas, panel: Panel, box: _Box, span: tuple[float, floa
     sheet.text(left + width, under + 0.08, format_tick(span[1]), size=7, colour=MUTED, align="right")
 
 
-def _bars(
+def _draw_bars(
     title: str,
     labels: Sequence[str] | pl.Series,
     values: Sequence[float] | pl.Series,

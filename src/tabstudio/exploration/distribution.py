@@ -70,10 +70,14 @@ def panel(vectors: Vectors, name: str, by: Groups) -> Panel:
     numeric = vectors.kind(name) in ("number", "date")
     if target is not None and target.task == "regression":
         y = vectors.values(target.name)
-        return _binned_means(vectors, name, y) if numeric else _level_means(vectors.codes(name), name, y)
+        return (
+            _binned_means_panel(vectors, name, y)
+            if numeric
+            else _level_means_panel(vectors.codes(name), name, y)
+        )
     if numeric:
         return histogram(vectors, name, vectors.values(name), by)
-    return _bars(vectors.codes(name), name, by)
+    return _bar_panel(vectors.codes(name), name, by)
 
 
 def histogram(vectors: Vectors, name: str, values: Array, by: Groups) -> Panel:
@@ -114,7 +118,7 @@ def _shares(codes: Array, bins: Array, n_groups: int, n_bins: int) -> Array:
     return shares
 
 
-def _bars(coded: Coded, name: str, by: Groups) -> Panel:
+def _bar_panel(coded: Coded, name: str, by: Groups) -> Panel:
     merged, labels = _largest_levels(coded)
     present = merged >= 0
     heights = _shares(by.codes[present], merged[present], len(by.names), len(labels))
@@ -136,7 +140,7 @@ def _largest_levels(coded: Coded) -> tuple[Array, tuple[str, ...]]:
     return group[coded.codes], (*names, f"{len(counts) - _LEVELS + 1} others")
 
 
-def _binned_means(vectors: Vectors, name: str, y: Array) -> Panel:
+def _binned_means_panel(vectors: Vectors, name: str, y: Array) -> Panel:
     """The target's mean in bins of the column that hold about equally many rows."""
     x = vectors.values(name)
     both = ~np.isnan(x) & ~np.isnan(y)
@@ -157,7 +161,7 @@ def _cuts(sample: Array) -> Array:
     return np.unique(np.quantile(sample, np.linspace(0, 1, _MEANS + 1)[1:-1]))
 
 
-def _level_means(coded: Coded, name: str, y: Array) -> Panel:
+def _level_means_panel(coded: Coded, name: str, y: Array) -> Panel:
     merged, labels = _largest_levels(coded)
     present = (merged >= 0) & ~np.isnan(y)
     _, means, spread = _group_moments(merged[present], y[present], len(labels))

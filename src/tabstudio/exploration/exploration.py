@@ -61,7 +61,7 @@ def explore(source: Any, *, target: str | None = None, config: ReadConfig | None
     of = source.schema.target
     if target is not None and (of is None or of.name != target):
         raise ConfigError(
-            f"the table was read with {_named(of)}: read it again, read(source, target={target!r})"
+            f"the table was read with {_target_text(of)}: read it again, read(source, target={target!r})"
         )
     return Exploration(source)
 
@@ -255,5 +255,5 @@ class Exploration:
         return self.table.schema.target.name if self.table.schema.target is not None else ""
 
 
-def _named(target: Target | None) -> str:
+def _target_text(target: Target | None) -> str:
     return "no target" if target is None else f"the target {target.name!r}"

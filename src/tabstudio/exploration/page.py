@@ -36,8 +36,8 @@ def page(exploration: Exploration) -> Page:
     """The whole report."""
     report = Page(f"A first look at {table_name(exploration)}", headline(exploration).partition(": ")[2])
     report.section("Overview", *_overview(exploration))
-    report.section("Findings", *_findings(exploration))
-    _target(report, exploration)
+    report.section("Findings", *_finding_blocks(exploration))
+    _add_target(report, exploration)
     report.section("Columns", *_column_blocks(exploration))
     if len(exploration.summary.numbers):
         report.section("Numbers", _rows(exploration.summary.numbers))
@@ -52,8 +52,8 @@ def page(exploration: Exploration) -> Page:
 
 def notebook(exploration: Exploration) -> str:
     """The overview, the findings and the columns, for a notebook's cell: escaped, no script."""
-    short = Page("").section(headline(exploration), *_overview(exploration), *_findings(exploration))
-    _target(short, exploration)
+    short = Page("").section(headline(exploration), *_overview(exploration), *_finding_blocks(exploration))
+    _add_target(short, exploration)
     short.section("Columns", *_column_blocks(exploration))
     return f'<style>{NOTEBOOK_CSS}</style><div class="tabstudio">{short.body()}</div>'
 
@@ -78,7 +78,7 @@ def _overview(exploration: Exploration) -> list[Block]:
     return [FactsBlock(facts), TextBlock(words)]
 
 
-def _findings(exploration: Exploration) -> list[Block]:
+def _finding_blocks(exploration: Exploration) -> list[Block]:
     if not exploration.findings:
         return [
             CalloutBlock(
@@ -102,7 +102,7 @@ def _callout(findings: Sequence[Finding]) -> CalloutBlock:
     return CalloutBlock(first.severity, lines, title=_TITLES[first.kind])
 
 
-def _target(report: Page, exploration: Exploration) -> None:
+def _add_target(report: Page, exploration: Exploration) -> None:
     target, classes = exploration.table.schema.target, exploration.summary.classes
     if target is None or not len(exploration.table):
         return

@@ -39,7 +39,7 @@ def text(exploration: Exploration) -> str:
         ]
     elif len(pairs := summary.associations.strongest(12)):
         parts += ["", "Strongest associations", *grid(pairs.columns, pairs.rows())]
-    return "\n".join([*parts, "", *_findings(exploration)])
+    return "\n".join([*parts, "", *_finding_lines(exploration)])
 
 
 def headline(exploration: Exploration) -> str:
@@ -90,7 +90,7 @@ def _columns_lines(columns: pl.DataFrame) -> list[str]:
     return ["Columns", *grid(shown.columns, shown.rows())]
 
 
-def _findings(exploration: Exploration) -> list[str]:
+def _finding_lines(exploration: Exploration) -> list[str]:
     findings = exploration.findings
     if not findings:
         return ["Findings", "  none: no ids, constants, duplicated rows or suspected leaks"]

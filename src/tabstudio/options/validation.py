@@ -84,7 +84,7 @@ def load_config(path: str | Path) -> dict[str, Any]:
 
 
 @cache
-def _adapter(section: str) -> TypeAdapter[Any]:
+def _section_adapter(section: str) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
     cls = type(getattr(TrainConfig(), section)) if section else TrainConfig
@@ -97,7 +97,7 @@ def _checked(base: Any, section: str, values: dict[str, object], faults: list[st
 
     merged = {option.name: getattr(base, option.name) for option in fields(base)} | values
     try:
-        return _adapter(section).validate_python(merged)
+        return _section_adapter(section).validate_python(merged)
     except ValidationError as error:
         declared = {option.field: option for option in OPTIONS.values() if option.section == section}
         known = [fault for fault in error.errors() if fault["loc"][0] in declared]  # a seed fails but once

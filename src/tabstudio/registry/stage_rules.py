@@ -147,7 +147,7 @@ def make_rules(table: Mapping[str, object], source: str = "the defaults") -> Sta
     Raises `ConfigError` naming every fault of it.
     """
     faults: list[str] = []
-    file = _parsed(_File, table, "", faults) or _File()
+    file = _parsed_part(_File, table, "", faults) or _File()
     faults += [
         f"order: {name!r} is no name of a stage, such as staging"
         for name in file.order
@@ -158,7 +158,7 @@ def make_rules(table: Mapping[str, object], source: str = "the defaults") -> Sta
         for name in file.stages
         if name not in file.order
     ]
-    stages = [_stage(name, file, faults) for name in dict.fromkeys(file.order)]
+    stages = [_stage_from_toml(name, file, faults) for name in dict.fromkeys(file.order)]
     webhooks = [_webhook(hook, f"webhooks[{n}]", faults) for n, hook in enumerate(file.webhooks)]
     if faults:
         raise ConfigError("\n".join(f"{source}: registry: {fault}" for fault in faults))
@@ -188,12 +188,12 @@ def _registry_table(path: Path) -> Mapping[str, object] | None:
     return table
 
 
-def _stage(name: str, file: _File, faults: list[str]) -> Stage | None:
+def _stage_from_toml(name: str, file: _File, faults: list[str]) -> Stage | None:
     location, table = f"stages.{name}", file.stages.get(name, {})
     exclusive = table.get("exclusive", name != ARCHIVE)
     room = ARCHIVE if exclusive and ARCHIVE in file.order and name != ARCHIVE else None
     table = {"name": name, "exclusive": exclusive, "displaced_to": room} | table
-    stage = _parsed(Stage, table, location, faults)
+    stage = _parsed_part(Stage, table, location, faults)
     if stage is None:
         return None
     if stage.displaced_to is not None and (
@@ -215,7 +215,7 @@ def _stage(name: str, file: _File, faults: list[str]) -> Stage | None:
 
 
 def _webhook(table: dict[str, object], location: str, faults: list[str]) -> Webhook | None:
-    hook = _parsed(Webhook, table, location, faults)
+    hook = _parsed_part(Webhook, table, location, faults)
     if hook is not None and not hook.url.startswith(("http://", "https://")):
         faults.append(
             f"{location}.url: an address with http:// or https:// was expected, got {receiver(hook.url)}"
@@ -223,7 +223,9 @@ def _webhook(table: dict[str, object], location: str, faults: list[str]) -> Webh
     return hook
 
 
-def _parsed(kind: type[_Part], table: Mapping[str, object], location: str, faults: list[str]) -> _Part | None:
+def _parsed_part(
+    kind: type[_Part], table: Mapping[str, object], location: str, faults: list[str]
+) -> _Part | None:
     """Return one part of the rules, None where it does not fit: that is added to `faults`."""
     if not table:
         return kind()

@@ -61,7 +61,7 @@ class Connection:
     def lines(self, path: str, **query: object) -> Iterator[str]:
         """Go through an answer line by line, as it comes."""
         with self._request("GET", path, query=query) as answer:
-            for line in _lines(answer.iter_bytes()):
+            for line in _json_lines(answer.iter_bytes()):
                 yield line.decode()
 
     def content(self, path: str, **query: object) -> bytes:
@@ -133,7 +133,7 @@ class Connection:
         return kind(message)
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _json_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Split at line feeds alone: JSON may hold other signs that end a line."""
     rest = b""
     for chunk in chunks:

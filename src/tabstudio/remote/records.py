@@ -25,7 +25,7 @@ def parse(connection: Connection, record: type[_Record], data: Mapping[str, obje
     from pydantic import ValidationError
 
     try:
-        parsed: _Record = _adapter(record).validate_python(data)  # type: ignore[arg-type] # a class can be hashed
+        parsed: _Record = _record_adapter(record).validate_python(data)  # type: ignore[arg-type] # a class can be hashed
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
@@ -48,7 +48,7 @@ def approval_request(connection: Connection, data: Mapping[str, Any]) -> Approva
 
 
 @cache
-def _adapter(record: type[_Record]) -> TypeAdapter[_Record]:
+def _record_adapter(record: type[_Record]) -> TypeAdapter[_Record]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(record)

@@ -84,9 +84,9 @@ def check(table: Table) -> tuple[Finding, ...]:
     >>> any("unit" in finding.columns for finding in check(table))
     True
     """
-    findings = [*_roles(table), *_groups(table), *_copies(table), *_gaps(table), *_categories(table)]
+    findings = [*_roles(table), *_group_findings(table), *_copies(table), *_gaps(table), *_categories(table)]
     if table.schema.target is not None:
-        findings += [*_leaks(table), *_classes(table)]
+        findings += [*_leaks(table), *_class_findings(table)]
     return tuple(sorted(findings, key=lambda finding: _ORDER[finding.severity]))
 
 
@@ -104,7 +104,7 @@ def _roles(table: Table) -> Iterator[Finding]:
             yield Finding("constant", "info", (column.name,), f"{column.name} has {_constant(column)}.", "")
 
 
-def _groups(table: Table) -> Iterator[Finding]:
+def _group_findings(table: Table) -> Iterator[Finding]:
     """Ids that recur: measurements of one person, purchases of one customer."""
     for column in table.schema.features:
         named = _GROUP_NAME.search(name_words(column.name))
@@ -194,7 +194,7 @@ def _severity(strength: Strength) -> Severity | None:
     return None
 
 
-def _classes(table: Table) -> Iterator[Finding]:
+def _class_findings(table: Table) -> Iterator[Finding]:
     target = table.schema.target
     assert target is not None
     if target.task == "regression":

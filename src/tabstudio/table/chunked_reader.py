@@ -63,7 +63,7 @@ def _scan_text(file: TableFile, config: ReadConfig) -> Iterator[pl.DataFrame]:
     part = replace(dialect, skip=0, encoding="utf-8", bare_cr=False)
     line = dialect.skip
     for content in _records(file, dialect.encoding, dialect.bare_cr, dialect.skip):
-        yield _rows(TextFile(file, content, part, names, (), line))
+        yield _raw_rows(TextFile(file, content, part, names, (), line))
         line += content.count(b"\n")
     if line == dialect.skip:
         raise DataError(f"{file.path}: the file has column names and no rows")
@@ -98,7 +98,7 @@ def _decoded(file: TableFile, encoding: str, bare_cr: bool) -> Iterator[bytes]:
         ) from error
 
 
-def _rows(text: TextFile) -> pl.DataFrame:
+def _raw_rows(text: TextFile) -> pl.DataFrame:
     lean = text.content if len(text.names) == 1 else _without_empty_lines(text.whole())
     try:
         return read_text(replace(text, content=lean), set(text.names), (), keep_gaps=True)[0]

@@ -46,7 +46,7 @@ def _distinct(series: pl.Series) -> int:
 
 def assign_role(series: pl.Series, column: Column, keep: bool) -> Column:
     """The column with its role: constant, id or feature. `keep` forces a feature."""
-    role, reason = _role(series, column)
+    role, reason = _guessed_role(series, column)
     if keep and role != "feature":
         return replace(column, reason=_both(column.reason, f"kept as told, though it looks like an {role}"))
     return replace(column, role=role, reason=_both(column.reason, reason))
@@ -56,7 +56,7 @@ def _both(first: str, second: str) -> str:
     return "; ".join(part for part in (first, second) if part)
 
 
-def _role(series: pl.Series, column: Column) -> tuple[Role, str]:
+def _guessed_role(series: pl.Series, column: Column) -> tuple[Role, str]:
     rows = len(series)
     if column.unique == 0:
         return "constant", "no value in any row"

@@ -21,7 +21,7 @@ _CONTROL = bytes(set(range(32)) - {9, 10, 11, 12, 13, 26, 27})
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Separator, encoding and header of a text file. `skip` counts the physical lines up to the header."""
+    """Dialect of one text file. `skip` is the number of physical lines up to and with the header."""
 
     separator: str
     encoding: str

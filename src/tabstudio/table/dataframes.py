@@ -99,11 +99,11 @@ def _objects(series: pl.Series, faults: list[str]) -> pl.Series:
 
 def words_of(name: str, values: Sequence[object]) -> pl.Series:
     """Python values of mixed types as text; None and NaN as null."""
-    cells = [None if value is None or value != value else _word(value) for value in values]
+    cells = [None if value is None or value != value else _cell_word(value) for value in values]
     return pl.Series(name, cells, dtype=pl.String)
 
 
-def _word(value: object) -> str:
+def _cell_word(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 

@@ -56,15 +56,15 @@ def _tag(dtype: pl.DataType) -> str:
 
 def _numeric_values(series: pl.Series, tag: str) -> npt.NDArray[Any]:
     if tag == "boolean":
-        return np.packbits(_filled(series, value=False))
+        return np.packbits(_without_gaps(series, value=False))
     if tag == "time":
         series = series.cast(pl.Datetime("us"))
-    return np.ascontiguousarray(_filled(series.cast(pl.Int64), 0))
+    return np.ascontiguousarray(_without_gaps(series.cast(pl.Int64), 0))
 
 
 def _floats(series: pl.Series, digest: blake3) -> None:
     """One bit pattern for each number: negative zero becomes zero, every NaN the same one."""
-    values = _filled(series.cast(pl.Float64), 0.0)
+    values = _without_gaps(series.cast(pl.Float64), 0.0)
     plain = np.empty(min(_AT_ONCE, len(values)))
     for start in range(0, len(values), _AT_ONCE):
         part = values[start : start + _AT_ONCE]
@@ -74,7 +74,7 @@ def _floats(series: pl.Series, digest: blake3) -> None:
         digest.update(block.data.cast("B"))
 
 
-def _filled(series: pl.Series, value: float) -> npt.NDArray[Any]:
+def _without_gaps(series: pl.Series, value: float) -> npt.NDArray[Any]:
     return (series.fill_null(value) if series.null_count() else series).to_numpy()
 
 

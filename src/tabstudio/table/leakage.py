@@ -46,7 +46,7 @@ def measure_columns(table: Table) -> dict[str, Strength]:
     rng = np.random.default_rng(0)
     if len(table) > _ROWS:
         table = table.take(np.sort(rng.choice(len(table), _ROWS, replace=False)))
-    truth = _truth(table, target)
+    truth = _target_matrix(table, target)
     fold = rng.permutation(len(table)) % _FOLDS
     return {
         column.name: _strength(_level_codes(table.frame[column.name]), truth, fold, target)
@@ -54,7 +54,7 @@ def measure_columns(table: Table) -> dict[str, Strength]:
     }
 
 
-def _truth(table: Table, target: Target) -> Array:
+def _target_matrix(table: Table, target: Target) -> Array:
     """Shape (n, classes), 1 in the place of each label, or (n, 1), the target's ranks from 0 to 1."""
     labels = table.labels()
     if target.task == "regression":

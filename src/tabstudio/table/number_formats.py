@@ -43,7 +43,7 @@ def written(distinct: pl.Series) -> Written | None:
     if first.str.contains(r"^\d+:\d\d").all():
         return _clock(distinct)
     if first.str.contains(_MEASURE).all():
-        return _commas(distinct) or _measure(distinct)
+        return _commas(distinct) or _measure_format(distinct)
     return None
 
 
@@ -96,7 +96,7 @@ def _commas(distinct: pl.Series) -> Written | None:
     return None
 
 
-def _measure(distinct: pl.Series) -> Written | None:
+def _measure_format(distinct: pl.Series) -> Written | None:
     """Numbers that all have the same unit, or letters for thousands and millions.
 
     A single letter that only some have (2, 3b) may as well be that of a code, unless it stands with money.

@@ -69,13 +69,13 @@ def read(source: Any, *, target: str | None = None, config: ReadConfig | None = 
     if target is not None:
         frame = _labelled(frame, target, notes)
     columns = run_parallel(
-        lambda typed_column: _with_role(frame, _describe(*typed_column), target, config),
+        lambda typed_column: _with_role(frame, _described_column(*typed_column), target, config),
         zip(frame.iter_columns(), [typing for _, typing in typed], strict=True),
         frame.height,
     )
     goal = None if target is None else _goal(frame, columns, target, config, origin.name)
     schema = Schema(tuple(columns), goal, words)
-    return Table(frame, schema, origin, (*notes, *_notes(schema)))
+    return Table(frame, schema, origin, (*notes, *_schema_notes(schema)))
 
 
 def _load(
@@ -166,13 +166,13 @@ def _labelled(frame: pl.DataFrame, target: str, notes: list[Note]) -> pl.DataFra
     return frame.with_columns(labels.cast(pl.Int64)) if labels.n_unique() <= _MOST_WHOLE_LABELS else frame
 
 
-def _describe(series: pl.Series, typing: Typing) -> Column:
+def _described_column(series: pl.Series, typing: Typing) -> Column:
     unique, exact = count_unique(series)
     return Column(
         series.name,
         typing.kind,
         dtype=_dtype(series.dtype),
-        reason=_reason(series, typing, unique, exact),
+        reason=_typing_reason(series, typing, unique, exact),
         missing=series.null_count(),
         unique=unique,
         format=typing.format,
@@ -180,7 +180,7 @@ def _describe(series: pl.Series, typing: Typing) -> Column:
     )
 
 
-def _reason(series: pl.Series, typing: Typing, unique: int, exact: bool) -> str:
+def _typing_reason(series: pl.Series, typing: Typing, unique: int, exact: bool) -> str:
     parts = [typing.reason]
     if series.dtype == pl.Int64 and typing.reason != "as told" and 2 < unique <= _FEW_INTEGERS:
         parts.append(f"only {unique} different: amounts, unless --kind calls them a category")
@@ -202,7 +202,7 @@ def _goal(frame: pl.DataFrame, columns: list[Column], target: str, config: ReadC
     return guess_target(frame[target], column, config.task, config.positive, source)
 
 
-def _notes(schema: Schema) -> list[Note]:
+def _schema_notes(schema: Schema) -> list[Note]:
     """Notes on the schema's main guesses: columns left out, and the task."""
     out = [c for c in schema if c.role in ("id", "constant", "dropped")]
     notes = [

@@ -109,7 +109,7 @@ class Schema:
         return replace(self, columns=tuple(column if c.name == column.name else c for c in self.columns))
 
     def __repr__(self) -> str:
-        rows = [_HEADERS, *(_cells(column) for column in self.columns)]
+        rows = [_HEADERS, *(_column_cells(column) for column in self.columns)]
         widths = [min(40, max(len(row[place]) for row in rows)) for place in range(len(_HEADERS) - 1)]
         lines = [
             "  ".join(
@@ -128,7 +128,7 @@ class Schema:
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{escape(cell)}</th>" for cell in _HEADERS)
         body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(column)) + "</tr>"
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _column_cells(column)) + "</tr>"
             for column in self.columns
         )
         target = f"<p>target: {escape(self._target_line())}</p>" if self.target else ""
@@ -167,7 +167,7 @@ _HEADERS = ("column", "kind", "role", "missing", "unique", "reason")
 _RIGHT = (3, 4)
 
 
-def _cells(column: Column) -> tuple[str, ...]:
+def _column_cells(column: Column) -> tuple[str, ...]:
     return (column.name, column.kind, column.role, f"{column.missing:,}", f"{column.unique:,}", column.reason)
 
 

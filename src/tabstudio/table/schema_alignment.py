@@ -40,7 +40,7 @@ def conform(data: Any, schema: Schema) -> pl.DataFrame:
     missing = [column.name for column in schema.features if column.name not in names]
     faults = [_missing_columns_text(missing, frame.columns)] if missing else []
     series = [
-        _conform(frame[names[column.name]], column, schema.missing_words, faults)
+        _conform_column(frame[names[column.name]], column, schema.missing_words, faults)
         for column in schema.features
         if column.name in names
     ]
@@ -51,14 +51,14 @@ def conform(data: Any, schema: Schema) -> pl.DataFrame:
 
 def _frame(data: Any, schema: Schema) -> pl.DataFrame:
     if isinstance(data, np.ndarray) and not data.dtype.names:
-        return _by_position(data, schema)
+        return _columns_by_position(data, schema)
     if (
         isinstance(data, Sequence)
         and not isinstance(data, str | bytes)
         and data
         and isinstance(data[0], Sequence | np.ndarray)
     ):
-        return _by_position(np.array(data, dtype=object), schema)
+        return _columns_by_position(np.array(data, dtype=object), schema)
     if isinstance(data, Mapping) and not any(_is_column(value) for value in data.values()):
         data = [data]
     try:
@@ -71,7 +71,7 @@ def _is_column(value: object) -> bool:
     return hasattr(value, "__len__") and not isinstance(value, str | bytes)
 
 
-def _by_position(data: npt.NDArray[np.generic], schema: Schema) -> pl.DataFrame:
+def _columns_by_position(data: npt.NDArray[np.generic], schema: Schema) -> pl.DataFrame:
     features = schema.features
     if data.ndim != 2 or data.shape[1] != len(features):
         order = ", ".join(c.name for c in features[:_SHOWN]) + (", ..." if len(features) > _SHOWN else "")
@@ -88,7 +88,9 @@ def _missing_columns_text(names: list[str], names_there: list[str]) -> str:
     return f"{len(names)} column{'s are' if len(names) > 1 else ' is'} missing: {shown}; the rows have {have}"
 
 
-def _conform(series: pl.Series, column: Column, words: tuple[str, ...], faults: list[str]) -> pl.Series:
+def _conform_column(
+    series: pl.Series, column: Column, words: tuple[str, ...], faults: list[str]
+) -> pl.Series:
     try:
         series = normalise(series.to_frame(), "the rows").to_series().alias(column.name)
     except DataError as error:

@@ -136,7 +136,7 @@ def _units(table: Table, config: SplitConfig) -> tuple[Array, list[Note]]:
     elif units < rows:
         notes.append(Note("identical rows", f"{rows - units:,} repeat others", "each stays with its copies"))
     if config.group is not None:
-        groups, count, gaps = _groups(table.frame[config.group])
+        groups, count, gaps = _group_numbers(table.frame[config.group])
         unit = join_units(unit, groups)
         notes.append(Note("groups", f"{count:,} of {config.group}", "rows of one group stay together" + gaps))
     return unit, notes
@@ -149,7 +149,7 @@ def _identical(table: Table) -> Array:
     return number_units(table.frame.select(features).hash_rows(seed=0).to_numpy())
 
 
-def _groups(series: pl.Series) -> tuple[Array, int, str]:
+def _group_numbers(series: pl.Series) -> tuple[Array, int, str]:
     gaps = series.is_null().to_numpy()
     number = series.rank("dense").cast(pl.Int64).fill_null(0).to_numpy().copy()
     count = int(number.max(initial=0))
@@ -252,7 +252,7 @@ def _by_time(table: Table, config: SplitConfig, time: str) -> Split:
     notes = []
     left = np.zeros(len(table), bool)
     if config.group is not None:
-        groups = _groups(table.frame[config.group])[0]
+        groups = _group_numbers(table.frame[config.group])[0]
         begun = np.zeros(int(groups.max()) + 1, bool)
         begun[groups[~late]] = True
         left = late & begun[groups]

@@ -55,7 +55,7 @@ def guess_target(
     reason = reason if task in (None, guessed) else f"{task} as told"
     if chosen == "regression":
         return _regression(values, column, reason, where)
-    return _classes(values, column.name, chosen, reason, positive, where, task_is_set=task is not None)
+    return _class_target(values, column.name, chosen, reason, positive, where, task_is_set=task is not None)
 
 
 def _task(values: pl.Series, column: Column, distinct: int) -> tuple[Task, str]:
@@ -87,7 +87,7 @@ def _regression(values: pl.Series, column: Column, reason: str, where: str) -> T
     return Target(column.name, "regression", reason=reason)
 
 
-def _classes(
+def _class_target(
     values: pl.Series,
     name: str,
     task: Task,

@@ -103,7 +103,7 @@ def read_text(
     """
     notes: list[Note] = []
     try:
-        frame = _parsed(text, as_text, words)
+        frame = _parsed_frame(text, as_text, words)
     except _FAULTS as error:
         if "utf-8" in str(error).lower():
             if text.encoding_is_set:
@@ -123,21 +123,21 @@ def read_text(
     return frame, notes
 
 
-def _parsed(text: TextFile, as_text: set[str], words: tuple[str, ...]) -> pl.DataFrame:
+def _parsed_frame(text: TextFile, as_text: set[str], words: tuple[str, ...]) -> pl.DataFrame:
     _check_quotes(text)
     if text.size <= _SMALL:
-        frame = _scan(text, dict.fromkeys(text.names, pl.String), None)
+        frame = _read_cells(text, dict.fromkeys(text.names, pl.String), None)
     else:
         schema, odd_words = _sampled_types(text, as_text, words)
         try:
-            frame = _scan(text, schema, odd_words)
+            frame = _read_cells(text, schema, odd_words)
         except _FAULTS:
             frame = _all_text(text)
     _check_short_rows(text, frame)
     return frame
 
 
-def _scan(
+def _read_cells(
     text: TextFile,
     schema: _Types,
     words: list[str] | None,
@@ -154,14 +154,14 @@ def _scan(
 
 
 def _all_text(text: TextFile) -> pl.DataFrame:
-    return _scan(text, dict.fromkeys(text.names, pl.String), None)
+    return _read_cells(text, dict.fromkeys(text.names, pl.String), None)
 
 
 def _sampled_types(
     text: TextFile, as_text: set[str], words: tuple[str, ...]
 ) -> tuple[_Types, list[str] | None]:
     """The type of each column in a sample from all over the file, and the sample's missing words."""
-    sample = _scan(text, dict.fromkeys(text.names, pl.String), None, _sample(text))
+    sample = _read_cells(text, dict.fromkeys(text.names, pl.String), None, _sample(text))
     clean = strip_missing(sample, words)
     schema: _Types = {}
     # A word that is told may look like a number, and come only after the sample.
@@ -189,17 +189,17 @@ def _slices(content: bytes | mmap.mmap, skip: int) -> bytes:
     for _ in range(skip):
         start = content.find(b"\n", start) + 1
     size = len(content)
-    parts = [_lines(content, start, start + HEAD // 4)]
+    parts = [_whole_lines(content, start, start + HEAD // 4)]
     if content.find(b'"', 0, HEAD) < 0:
         step = (size - start) // (_SLICES + 1)
         parts += [
-            _lines(content, content.find(b"\n", start + k * step) + 1, start + k * step + _SLICE)
+            _whole_lines(content, content.find(b"\n", start + k * step) + 1, start + k * step + _SLICE)
             for k in range(1, _SLICES + 1)
         ]
     return b"".join(parts)
 
 
-def _lines(content: bytes | mmap.mmap, start: int, end: int) -> bytes:
+def _whole_lines(content: bytes | mmap.mmap, start: int, end: int) -> bytes:
     last = content.rfind(b"\n", start, min(end, len(content)))
     return bytes(content[start : last + 1]) if last > start else b""
 

@@ -124,7 +124,7 @@ def guess(values: pl.Series, name: str, kind: Kind | None = None) -> Typing:
     if distinct.is_empty():
         return Typing(kind or "number", _EMPTY.get(kind or "number", "Float64"), "no value in any row")
     if kind is None and is_plain(distinct):
-        return _codes(distinct) or _number_typing(distinct, name)
+        return _code_typing(distinct) or _number_typing(distinct, name)
     weak = _nearly_missing(distinct)
     rest = distinct.filter(~distinct.is_in([*weak])) if weak else distinct
     typing = _typing_of_kind(distinct, rest, name, kind) if kind else _guessed_typing(distinct, rest, name)
@@ -143,7 +143,7 @@ def _nearly_missing(distinct: pl.Series) -> tuple[str, ...]:
 def _guessed_typing(distinct: pl.Series, rest: pl.Series, name: str) -> Typing | None:
     if rest.is_empty():
         return None
-    return _truth(distinct) or _any_number(rest, name) or _date(rest)
+    return _boolean_typing(distinct) or _any_number(rest, name) or _date(rest)
 
 
 def _typing_of_kind(distinct: pl.Series, rest: pl.Series, name: str, kind: Kind) -> Typing | None:
@@ -151,7 +151,7 @@ def _typing_of_kind(distinct: pl.Series, rest: pl.Series, name: str, kind: Kind)
     if rest.is_empty():
         return None
     if kind == "boolean":
-        return _truth(distinct)
+        return _boolean_typing(distinct)
     if kind == "number":
         typing = _any_number(rest, name)
         return typing if typing and typing.kind == "number" else None
@@ -215,14 +215,14 @@ def _as_date(text: pl.Series, typing: Typing) -> pl.Series:
     return text.str.strptime(pl.Datetime("us"), typing.format or None, strict=False)
 
 
-def _truth(distinct: pl.Series) -> Typing | None:
+def _boolean_typing(distinct: pl.Series) -> Typing | None:
     words = set(distinct.head(20).str.to_lowercase())
     if distinct.len() <= 6 and words <= {"true", "false"}:
         return Typing("boolean", "Boolean", "true and false are its only words")
     return None
 
 
-def _codes(distinct: pl.Series) -> Typing | None:
+def _code_typing(distinct: pl.Series) -> Typing | None:
     digits = distinct.str.contains(r"^\d+$")
     if digits.all() and distinct.str.contains(_CODE).any():
         return Typing(
