@@ -182,7 +182,7 @@ class Observer:
         """Another optimizer, with its models, has joined a training."""
 
     def trains_again(self, training: WatchedTraining, module: torch.nn.Module) -> None:
-        """A model that was looked at is about to be trained on: its weights are still those of before."""
+        """Take an evaluated model that is about to be trained on, its weights still unchanged."""
 
     def epoch_ended(self, training: WatchedTraining, epoch: WatchedEpoch) -> None:
         """An epoch has ended."""

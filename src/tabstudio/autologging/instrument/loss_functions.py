@@ -31,7 +31,7 @@ _MORE_NAMES = ("cross_entropy", "binary_cross_entropy", "binary_cross_entropy_wi
 
 
 class LossFunctions:
-    """Watches everything that computes a loss and tells `seen`, with the frame that called it."""
+    """Watches everything that computes a loss and calls `on_loss` with it and the calling frame."""
 
     def __init__(self, on_loss: Callable[[ComputedLoss, FrameType], None], fast_path: FastPath) -> None:
         self._on_loss, self._fast_path = on_loss, fast_path

@@ -117,10 +117,10 @@ class _Execution:
         from jupyter_core.utils import run_sync
 
         kernel: Any = self._client.kc
-        said = f"{_HERE}.end({status!r}, {str(self._executed)!r})"
+        call = f"{_HERE}.end({status!r}, {str(self._executed)!r})"
 
         async def ask() -> None:
-            await kernel.execute_interactive(said, store_history=False, allow_stdin=False)
+            await kernel.execute_interactive(call, store_history=False, allow_stdin=False)
 
         run_sync(ask)()
 
@@ -159,9 +159,9 @@ def _own_kernel() -> Any:
     return OwnKernel()
 
 
-def begin(told: str) -> None:
+def begin(settings: str) -> None:
     """Start the session of a kernel."""
-    options = json.loads(told)
+    options = json.loads(settings)
     session = start_session(
         AutologOptions(**{k: v for k, v in options.items() if k != "source"}), options["source"]
     )
