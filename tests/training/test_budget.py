@@ -116,7 +116,7 @@ def test_a_training_that_is_too_long_is_made_narrower_and_then_shorter(
     assert kept.decided == {"epochs": 3}
     usual = budget.afford(ROWS_OF, NetworkConfig(), replace(wanted, training=TrainingConfig(epochs=9999)))
     assert usual.decided == {}
-    assert "9999 epochs of 1 steps: at most about 5.1e+03 s at 10 ms a step" in usual.told
+    assert "9999 epochs of 1 steps: at most about 5.1e+03 s at 10 ms a step" in usual.explanation
 
 
 def test_a_round_that_time_cuts_off_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

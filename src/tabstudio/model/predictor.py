@@ -78,7 +78,7 @@ class Model:
         """Class labels in the order of the columns of `predict_proba`; empty for a regression."""
         return self.target.classes
 
-    def predict(self, data: Any) -> Array:
+    def predict(self, data: object) -> Array:
         """Labels as they stood in the training table, or values: (n,).
 
         `data` is a frame (pandas, polars, pyarrow), a dict of columns, a list of dicts, a NumPy array with
@@ -100,7 +100,7 @@ class Model:
             )
         return self.answers(data)
 
-    def answers(self, data: Any) -> Array:
+    def answers(self, data: object) -> Array:
         """Probabilities (n, classes), or a regression's values (n,): what is measured.
 
         Raises `InputError` as `predict` does.
@@ -157,7 +157,7 @@ class Model:
         """The model that `to_bytes` wrote; `network` is the factory of a user's own network."""
         return Model(**bundle.parts_of_bytes(data, network))
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return Model.from_bytes, (self.to_bytes(), getattr(self.pack, "factory", None))
 
     def __repr__(self) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tabstudio.model.inference.arrays import Array
 from tabstudio.table.row_keys import Keys, KeySet, row_keys
 from tabstudio.table.schema import Schema
 
@@ -29,7 +30,7 @@ class RowEvidence:
     trained: KeySet
     keys: Keys
     numbers: npt.NDArray[np.int64]
-    labels: npt.NDArray[Any]
+    labels: Array
     predictions: npt.NDArray[np.float64]
 
     @classmethod
@@ -39,7 +40,7 @@ class RowEvidence:
         trained: pl.DataFrame,
         tested: pl.DataFrame,
         numbers: npt.NDArray[np.int64],
-        labels: npt.NDArray[Any],
+        labels: Array,
         predictions: npt.NDArray[np.float64],
     ) -> Self:
         """The evidence of a training: `trained` and `tested` are rows with the schema's features."""
@@ -53,7 +54,7 @@ class RowEvidence:
             np.ascontiguousarray(predictions[every], dtype=np.float64),
         )
 
-    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+    def tensors(self) -> dict[str, Array]:
         """Return arrays by name for a file, read by `from_tensors`."""
         return {
             "trained": self.trained.bits,
@@ -64,7 +65,7 @@ class RowEvidence:
         }
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]]) -> Self:
+    def from_tensors(cls, tensors: Mapping[str, Array]) -> Self:
         """The evidence that `tensors` gave. Raises `KeyError` where one is missing."""
         names = ("keys", "numbers", "labels", "predictions")
         return cls(KeySet(tensors["trained"]), *(tensors[name] for name in names))

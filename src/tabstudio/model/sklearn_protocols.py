@@ -14,7 +14,7 @@ Objects = npt.NDArray[np.object_]
 
 
 class ScalerAttributes(Protocol):
-    """Any of the scalers and `Binarizer`; each has those attributes that its class has."""
+    """A scaler or `Binarizer`; each has those attributes that its class has."""
 
     feature_range: tuple[float, float]
     clip: bool

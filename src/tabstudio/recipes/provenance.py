@@ -13,7 +13,7 @@ LIBRARIES = ("numpy", "polars", "scikit-learn", "scipy", "torch")
 """Those whose versions may change a figure."""
 
 
-def address(source: Any) -> str:
+def address(source: object) -> str:
     """Where the table lies, as an absolute path or pattern; '' for a frame in memory."""
     return str(Path(source).absolute()) if isinstance(source, str | Path) else ""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tabstudio.training.loop import Epoch
+    from tabstudio.training.plan import TrainingPlan
 
 
 class Reporter:
@@ -18,7 +19,7 @@ class Reporter:
     def warn(self, text: str) -> None:
         """Report what the user should act on."""
 
-    def epoch(self, epoch: Epoch, plan: Any) -> None:
+    def epoch(self, epoch: Epoch, plan: TrainingPlan) -> None:
         """Report that an epoch has ended."""
 
     def trials(self, done: int, of: int, best: float | None) -> None:

@@ -30,6 +30,7 @@ from tabstudio.training.trainer import TrainingOutcome, train_members
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.study import Study
+    from optuna.trial import Trial as OptunaTrial
 
     from tabstudio.options.ranges import Dimensions
 
@@ -286,7 +287,7 @@ def _proposals(
             _tell(study, trial, ended.outcome)
 
 
-def _tell(study: Study, trial: Any, outcome: HalvingOutcome) -> None:
+def _tell(study: Study, trial: OptunaTrial, outcome: HalvingOutcome) -> None:
     from optuna.trial import TrialState
 
     if not math.isfinite(outcome.loss):

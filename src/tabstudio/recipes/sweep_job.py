@@ -180,7 +180,7 @@ def toml(options: dict[str, object]) -> str:
     return "".join(f"{name} = {_value(value)}\n" for name, value in options.items())
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     if isinstance(value, Mapping):
         pairs = ", ".join(f"{json.dumps(key)} = {json.dumps(inner)}" for key, inner in value.items())
         return f"{{ {pairs} }}"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from tabstudio.errors import ConfigError
 from tabstudio.options import TrainConfig, configure
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tabstudio.tracking import Run
     from tabstudio.training.loop import Epoch
     from tabstudio.training.plan import TrainingPlan
+
+Saved = TypeVar("Saved")
 
 PATIENCE_WITH_REFERENCES = 60.0
 """Seconds that a finished training waits for its references, at most."""
@@ -189,7 +191,7 @@ class TrackedTraining:
         self._save(fitted, assessment, register=register and not fitted.partial)
         return fitted, assessment
 
-    def _keep(self, name: str, save: Callable[[Path], Any]) -> Any:
+    def _keep(self, name: str, save: Callable[[Path], Saved]) -> Saved:
         """Let `save` write a folder, and put it among the run's artifacts."""
         result = save(self.scratch / name)
         self.run.artifact(self.scratch / name, name)

@@ -33,9 +33,9 @@ class TrialRuns:
                 self.best = tried
             if self.best is not None:
                 self.parent.metrics({"best_val_loss": self.best.outcome.loss}, step=tried.number)
-        found = [f"{self.best.outcome.loss:.4f}  {self.best}"] if self.best else []
+        lines = [f"{self.best.outcome.loss:.4f}  {self.best}"] if self.best else []
         best = self.best.outcome.loss if self.best is not None else None
-        self.reporter.step(f"{len(self.runs)} of {self.trials} trials", found)
+        self.reporter.step(f"{len(self.runs)} of {self.trials} trials", lines)
         self.reporter.trials(len(self.runs), self.trials, best)
 
     def delivered(self) -> Delivery:

@@ -16,11 +16,14 @@ import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import tabstudio
 from tabstudio.tracking.signature import mlflow_signature, mlflow_tensors
 from tabstudio.tracking.spool_events import ModelEvent
+
+if TYPE_CHECKING:
+    from mlflow.models import Model
 
 LOADER = "tabstudio.model.pyfunc"
 BUNDLE = "bundle"
@@ -74,7 +77,7 @@ def write(folder: Path, event: ModelEvent, run_id: str, model_id: str, location:
     model.save(str(folder / "MLmodel"))
 
 
-def _add_network(model: Any, event: ModelEvent) -> None:
+def _add_network(model: Model, event: ModelEvent) -> None:
     """Describe `data/model.pt2` as `mlflow.pytorch.save_model` does, which itself would export anew."""
     model.add_flavor("pytorch", model_data=NETWORK, pytorch_version=event["network"], code=None)
     if len(event["inputs"]) == 1:  # MLflow's `predict` takes one array
@@ -82,7 +85,7 @@ def _add_network(model: Any, event: ModelEvent) -> None:
         _add_pyfunc(model, loader_module="mlflow.pytorch", data=NETWORK, **loading)
 
 
-def _add_pyfunc(model: Any, **options: object) -> None:
+def _add_pyfunc(model: Model, **options: object) -> None:
     from mlflow import pyfunc
 
     pyfunc.add_to_model(model, conda_env="conda.yaml", python_env="python_env.yaml", **options)
@@ -92,7 +95,7 @@ def _pairs(columns: list[list[str]]) -> list[tuple[str, str]]:
     return [(name, kind) for name, kind in columns]
 
 
-def _write_example(folder: Path, example: dict[str, Any]) -> dict[str, str]:
+def _write_example(folder: Path, example: dict[str, object]) -> dict[str, str]:
     (folder / "input_example.json").write_text(json.dumps(example))
     (folder / "serving_input_example.json").write_text(json.dumps({"dataframe_split": example}))
     return {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import mlflow
 from mlflow import MlflowClient
@@ -14,6 +15,8 @@ from tabstudio._util.error_summary import summarize_error
 from tabstudio.errors import TrackingError
 from tabstudio.settings import shown
 from tabstudio.tracking.sqlite_template import opened, sqlite_file
+
+Returned = TypeVar("Returned")
 
 _REFUSED = frozenset(
     {
@@ -61,7 +64,7 @@ class MlflowStore:
         mlflow.set_tracking_uri(self._uris[0])
         mlflow.set_registry_uri(self._uris[1])
 
-    def __call__(self, doing: str, call: Any) -> Any:
+    def __call__(self, doing: str, call: Callable[[], Returned]) -> Returned:
         """Return what `call()` returns. Raises `RefusedError` or `UnreachableError`, one sentence each."""
         try:
             return call()

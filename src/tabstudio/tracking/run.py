@@ -57,8 +57,10 @@ class Run:
 
     def params(self, values: Mapping[str, object]) -> None:
         """Record parameters; nested ones get names with dots."""
-        given = {self._names[name]: value for name, value in _flat(values)}
-        fitting = {name: self._cut(f"parameter {name}", value, PARAM_LENGTH) for name, value in given.items()}
+        parameters = {self._names[name]: value for name, value in _flat(values)}
+        fitting = {
+            name: self._cut(f"parameter {name}", value, PARAM_LENGTH) for name, value in parameters.items()
+        }
         self._params.update(fitting)
         self._event("params", values=fitting)
 
@@ -91,9 +93,9 @@ class Run:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not path.name:
             raise TrackingError(f"artifact {name!r}: expected a relative name such as 'pictures/roc.png'")
-        place = self._journal.keep(Path(source) if isinstance(source, str) else source, path.name)
-        if place is not None:
-            self._event("artifact", place=place, to=str(path.parent) if path.parent.parts else "")
+        spool_path = self._journal.keep(Path(source) if isinstance(source, str) else source, path.name)
+        if spool_path is not None:
+            self._event("artifact", place=spool_path, to=str(path.parent) if path.parent.parts else "")
 
     def dataset(
         self,
@@ -205,12 +207,12 @@ class Run:
     ) -> None:
         if registered_name is not None:
             check_model_name(registered_name)
-        place = self._journal.keep(folder, called)
-        if place is None:
+        spool_path = self._journal.keep(folder, called)
+        if spool_path is None:
             return
         self._event(
             "model",
-            place=place,
+            place=spool_path,
             registered_name=registered_name,
             metrics={self._names[key]: float(value) for key, value in metrics.items()},
             params={key: shortened(value, MODEL_PARAM_LENGTH) for key, value in self._params.items()},

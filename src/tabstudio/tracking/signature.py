@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabstudio.table.schema import Column, Label, Schema, Target
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
 
 _TYPES = {"boolean": "boolean", "date": "datetime", "category": "string", "text": "string"}
 
@@ -67,20 +70,20 @@ def tensor_columns(specs: Sequence[TensorSpec]) -> list[dict[str, object]]:
     ]
 
 
-def mlflow_tensors(inputs: list[dict[str, object]], outputs: list[dict[str, object]]) -> Any:
+def mlflow_tensors(inputs: list[dict[str, object]], outputs: list[dict[str, object]]) -> ModelSignature:
     """Build an `mlflow.models.ModelSignature` of tensors that `tensor_columns` wrote down."""
     from mlflow.models import ModelSignature
 
     return ModelSignature.from_dict({"inputs": json.dumps(inputs), "outputs": json.dumps(outputs)})
 
 
-def mlflow_signature(inputs: list[tuple[str, str]], outputs: list[tuple[str, str]]) -> Any:
+def mlflow_signature(inputs: list[tuple[str, str]], outputs: list[tuple[str, str]]) -> ModelSignature:
     """Build an `mlflow.models.ModelSignature` of named columns."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec
     from mlflow.types import Schema as Columns
 
-    def columns(pairs: list[tuple[str, str]]) -> Any:
+    def columns(pairs: list[tuple[str, str]]) -> Columns:
         return Columns([ColSpec(kind, name) for name, kind in pairs])
 
     return ModelSignature(inputs=columns(inputs), outputs=columns(outputs))

@@ -1,8 +1,8 @@
 """What a training may take, and a training that fits: measured by a few steps of it before it starts.
 
-On ordinary tables the measured time is only told, and seeds alone decide what is trained. It is acted upon
+On ordinary tables the measured time is only reported, and seeds alone decide what is trained. It is acted upon
 where a time was given (`minutes`), and where the training would take out of proportion to the table's rows:
-then the network is made narrower and the epochs fewer until it fits. Such a choice is told as options, by
+then the network is made narrower and the epochs fewer until it fits. Such a choice is reported as options, by
 which the same training is done again.
 """
 
@@ -40,7 +40,7 @@ class Afforded:
     network: NetworkConfig | Factory
     training: TrainingConfig
     decided: dict[str, Any] = field(default_factory=dict)
-    told: str = ""
+    explanation: str = ""
 
     @classmethod
     def again(

@@ -48,7 +48,7 @@ class CheckpointWriter:
             save(self.folder, self.state, self.key)
             self._epoch, self._written = len(self.state.history), time.monotonic()
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """Where the last good weights are."""
         if not self._epoch:
             return "no checkpoint was kept: no epoch went well"

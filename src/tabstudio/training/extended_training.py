@@ -1,4 +1,4 @@
-"""Longer trainings where they pay: regressions whose held-out rows are told well already.
+"""Longer trainings where they pay: regressions whose held-out rows are predicted well already.
 
 Small tables with noise are overfitted after some tens of steps, and longer trainings only find the same
 weights again. With little noise the loss still falls when the rate does: four times the epochs took a fifth

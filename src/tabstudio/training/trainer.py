@@ -64,8 +64,8 @@ def train_members(
     network: NetworkConfig | Factory,
     training: TrainingConfig,
     *,
-    on_plan: Callable[[TrainingPlan], Any] | None = None,
-    on_epoch: Callable[[Epoch, TrainingPlan], Any] | None = None,
+    on_plan: Callable[[TrainingPlan], object] | None = None,
+    on_epoch: Callable[[Epoch, TrainingPlan], object] | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
 ) -> TrainingOutcome:
@@ -79,8 +79,10 @@ def train_members(
     checkpoint is of another training. Ctrl-C after the first epoch ends in a result marked `interrupted`.
     """
     size, most = count_rounds(rows, network, training)
-    given = training.members is not None
-    wanted = PlannedTraining(replace(training, members=size if given else None), size, most, given)
+    has_members = training.members is not None
+    wanted = PlannedTraining(
+        replace(training, members=size if has_members else None), size, most, has_members
+    )
     afforded = _afforded(rows, network, wanted, on_plan, checkpoint, resume)
     on_plan = on_plan or _ignore
     trainer = _RoundTrainer(rows, most, on_epoch or _ignore, checkpoint, resume, training.minutes)
@@ -277,7 +279,7 @@ def _run(
             raise
         state.stopped = "interrupted"
     except TrainingError as error:
-        checkpointed = "no checkpoint was asked for" if keeper is None else keeper.told()
+        checkpointed = "no checkpoint was asked for" if keeper is None else keeper.summary()
         raise TrainingError(f"{error}; {checkpointed}") from error
     return state
 
@@ -310,7 +312,11 @@ def _afforded(
 
 def _with_budget(plan: TrainingPlan, afforded: Afforded) -> TrainingPlan:
     """The plan with a sentence on what it will take, at most, as its reason `budget`."""
-    return replace(plan, reasons={"budget": afforded.told, **plan.reasons}) if afforded.told else plan
+    return (
+        replace(plan, reasons={"budget": afforded.explanation, **plan.reasons})
+        if afforded.explanation
+        else plan
+    )
 
 
 def _merged(histories: Sequence[list[Epoch]]) -> list[Epoch]:

@@ -7,7 +7,7 @@ a few NumPy operations, for answers without torch: no import of a second, no aut
 into the layer behind it, one-hot codes into a lookup of that layer's rows, the members' shared first product
 into one wide product. The sums are then taken in another order than torch takes them, so raw outputs differ
 in the last bits of float32: probabilities lie within 1e-6 of `Model.predict_proba` (tested on every network
-that training makes). Any other pack is run by torch itself.
+that training makes). Every other pack is run by torch itself.
 """
 
 from __future__ import annotations

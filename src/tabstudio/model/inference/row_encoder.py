@@ -161,7 +161,7 @@ def _coder(column: CodeWriter, missing_words: frozenset[str]) -> Coder:
     unseen_warning = _warning(column.name, "unseen_category", "training had no such category")
     imputed, gaps = _imputed(column.name), column.gaps
 
-    def code(value: Any, row: int, warnings: Warnings) -> int:
+    def code(value: object, row: int, warnings: Warnings) -> int:
         known_code = code_of.get(value)
         if known_code is not None:
             return known_code
@@ -182,7 +182,7 @@ def _coder(column: CodeWriter, missing_words: frozenset[str]) -> Coder:
 def _hashed(column: HashedColumn, missing_words: frozenset[str]) -> Coder:
     imputed = _imputed(column.name)
 
-    def code(value: Any, row: int, warnings: Warnings) -> int:
+    def code(value: object, row: int, warnings: Warnings) -> int:
         word = as_word(value, missing_words)
         if word is None:
             if column.gaps:
@@ -198,7 +198,7 @@ def _coded(column: CodedColumn) -> Coder:
     known, missing, unseen = column.table
     code_of: dict[object, int] = {**known, None: missing}
 
-    def code(value: Any, row: int, warnings: Warnings) -> int:
+    def code(value: object, row: int, warnings: Warnings) -> int:
         del row, warnings
         return code_of.get(value, unseen)
 
