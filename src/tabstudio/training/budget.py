@@ -2,8 +2,8 @@
 
 On ordinary tables the measured time is only reported, and seeds alone decide what is trained. It is acted upon
 where a time was given (`minutes`), and where the training would take out of proportion to the table's rows:
-then the network is made narrower and the epochs fewer until it fits. Such a choice is reported as options, by
-which the same training is done again.
+then the network is made narrower and the epochs fewer until it fits. Such a choice is reported as options
+that repeat the same training.
 """
 
 from __future__ import annotations
