@@ -1,6 +1,6 @@
 """What a training may take, and a training that fits: measured by a few steps of it before it starts.
 
-On ordinary tables the measured time is only reported, and seeds alone decide what is trained. It is acted upon
+On ordinary tables the measured time is only reported: seeds alone decide what is trained. It is acted upon
 where a time was given (`minutes`), and where the training would take out of proportion to the table's rows:
 then the network is made narrower and the epochs fewer until it fits. Such a choice is reported as options
 that repeat the same training.
