@@ -79,6 +79,15 @@ def test_pages_made_from_the_code_are_up_to_date(name):
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == generate.PAGES[name](), "run `make docs`"
 
 
+def test_files_named_in_the_architecture_exist():
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py|/))`", text)
+    assert named
+    assert [
+        name for name in named if not (ROOT / "src" / "tabstudio" / name).exists() and "tests" not in name
+    ] == []
+
+
 def test_every_page_stands_in_the_navigation_of_the_site():
     import tomllib
 
