@@ -44,33 +44,34 @@ def command(
     """Add people to the studio, change what they may do, make tokens for their programs."""
     from tabstudio.studio.access.users import UserStore
 
-    users = UserStore(_database())
-    if action == "list":
-        _list(users)
-        return
-    if not name:
-        raise ConfigError(f"who? tabstudio users {action} NAME")
-    if action == "add":
-        users.add(name, _role(action, role), None if no_password else _password(password_file))
-        print(f"{name} is {role} now")
-    elif action == "role":
-        users.set_role(name, _role(action, role))
-        print(f"{name} is {role} now")
-    elif action == "password":
-        users.set_password(name, _password(password_file))
-        print(f"{name} has a new password; where they were logged in, they are not any more")
-    elif action == "remove":
-        users.remove(name)
-        print(f"{name} has no access any more")
-    elif revoke:
-        users.revoke(name, label)
-        print(f"the token of {name} for {label} counts no more")
-    else:
-        print(users.token(name, label, days))
-        print(
-            f"Keep it, it is shown this once. It may do what {name} may: export TABSTUDIO_TOKEN",
-            file=sys.stderr,
-        )
+    with _database() as database:
+        users = UserStore(database)
+        if action == "list":
+            _list(users)
+            return
+        if not name:
+            raise ConfigError(f"who? tabstudio users {action} NAME")
+        if action == "add":
+            users.add(name, _role(action, role), None if no_password else _password(password_file))
+            print(f"{name} is {role} now")
+        elif action == "role":
+            users.set_role(name, _role(action, role))
+            print(f"{name} is {role} now")
+        elif action == "password":
+            users.set_password(name, _password(password_file))
+            print(f"{name} has a new password; where they were logged in, they are not any more")
+        elif action == "remove":
+            users.remove(name)
+            print(f"{name} has no access any more")
+        elif revoke:
+            users.revoke(name, label)
+            print(f"the token of {name} for {label} counts no more")
+        else:
+            print(users.token(name, label, days))
+            print(
+                f"Keep it, it is shown this once. It may do what {name} may: export TABSTUDIO_TOKEN",
+                file=sys.stderr,
+            )
 
 
 def _database() -> Database:

@@ -8,12 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from tabstudio.report.text_format import format_value
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 TransitionKind = Literal[
     "promote",
@@ -171,7 +168,7 @@ class Transition:
         return plain(self) | {"evidence": self.evidence.to_json()}
 
 
-def plain(value: DataclassInstance) -> dict[str, object]:
+def plain(value: Any) -> dict[str, object]:
     """Return a dataclass as JSON has it: tuples become lists."""
     content: dict[str, object] = json.loads(json.dumps(asdict(value)))
     return content
