@@ -25,7 +25,7 @@ test: $(VENV)/installed  ## Run all checks: types and style on the side, while t
 	@$(MAKE) --no-print-directory --jobs 2 lint tests
 
 tests: $(VENV)/installed  ## Run the tests
-	$(BIN)/python -m pytest $(IN_PARALLEL) --durations 30 --budget
+	$(BIN)/python -m pytest $(IN_PARALLEL) --durations 30
 
 budget: $(VENV)/installed  ## Record what each file of tests costs
 	$(BIN)/python -m pytest $(IN_PARALLEL) --record-budget

@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 
 RECORD = Path(__file__).with_name("budget.json")
-SLOWER, FLOOR = 3.0, 30.0
+SLOWER, FLOOR = 2.0, 15.0
 """A file may take so many times its seconds of the processor, and so many seconds beside."""
-MORE, BESIDE = 1.5, 4
+MORE, BESIDE = 1.25, 2
 """A file may start so many times its processes, and so many beside: some are tried until one ends well."""
 UNKNOWN = {"busy": 60.0, "processes": 24}
 """What a file that is not recorded yet counts as."""
